@@ -1,0 +1,229 @@
+"""The counting contract, version 1: what a metered model promises about its counts.
+
+This module is the contract's single statement. It imports nothing but the standard
+library, so that the gateway, the ledger and the client can hold a model to it without
+TensorFlow.
+
+For every row of a batch, independent of the other rows, of padding and of batching:
+
+==================  ======  =============================================================
+output              dtype   meaning (every output has shape ``[batch]``)
+==================  ======  =============================================================
+summary             string  the detokenised ids before the first EOS, always valid UTF-8
+input_tokens        int32   ids of the caller's text that the encoder read, after
+                            truncation; no task prefix, no BOS/EOS, no padding
+output_tokens       int32   ids that the decoder wrote before the first EOS; no EOS, no
+                            decoder start, no padding
+total_tokens        int32   ``input_tokens + output_tokens``
+truncated_tokens    int32   ids of the caller's text that were cut off and are not billed
+finish_reason       string  ``stop`` when EOS was written, ``length`` when the limit came
+                            first
+==================  ======  =============================================================
+
+So for any text ``len(reference.encode(text)) == input_tokens + truncated_tokens``, where
+the reference is the tokenizer's own library. ``output_tokens`` counts what was generated,
+which need not equal what encoding the summary again would give.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+CONTRACT_VERSION: Final = 1
+
+# Signatures of a metered SavedModel.
+SIGNATURE_DEFAULT: Final = "serving_default"
+SIGNATURE_SUMMARIZE: Final = "summarize"
+SIGNATURE_COUNT_TOKENS: Final = "count_tokens"
+
+# Inputs of those signatures.
+INPUT_TEXT: Final = "text"
+INPUT_MAX_OUTPUT_TOKENS: Final = "max_output_tokens"
+
+# Outputs, in the order of the table above.
+SUMMARY: Final = "summary"
+INPUT_TOKENS: Final = "input_tokens"
+OUTPUT_TOKENS: Final = "output_tokens"
+TOTAL_TOKENS: Final = "total_tokens"
+TRUNCATED_TOKENS: Final = "truncated_tokens"
+FINISH_REASON: Final = "finish_reason"
+
+OUTPUT_DTYPES: Final[dict[str, str]] = {
+    SUMMARY: "string",
+    INPUT_TOKENS: "int32",
+    OUTPUT_TOKENS: "int32",
+    TOTAL_TOKENS: "int32",
+    TRUNCATED_TOKENS: "int32",
+    FINISH_REASON: "string",
+}
+COUNT_OUTPUTS: Final = (INPUT_TOKENS, TRUNCATED_TOKENS)
+
+FINISH_STOP: Final = "stop"
+FINISH_LENGTH: Final = "length"
+FinishReason = Literal["stop", "length"]
+
+# Files of a SavedModel directory, relative to it.
+METERING_FILE: Final = "assets.extra/metering.json"
+WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
+BASE_FILE: Final = "assets.extra/base.json"
+
+
+class ContractError(ValueError):
+    """An answer or a metering record that breaks the contract. Never worth a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredSummary:
+    """One row of a metered model's answer.
+
+    Attributes are the contract's outputs: counts are in tokens of the model's own
+    tokenizer.
+    """
+
+    summary: str
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    truncated_tokens: int
+    finish_reason: FinishReason
+
+    def __post_init__(self) -> None:
+        """Refuse a row that contradicts itself.
+
+        Raises:
+          ContractError: a count is negative, the total is not the sum, or the finish
+            reason is unknown.
+        """
+        for name in (INPUT_TOKENS, OUTPUT_TOKENS, TOTAL_TOKENS, TRUNCATED_TOKENS):
+            if getattr(self, name) < 0:
+                raise ContractError(
+                    f"{name} must not be negative. Received: {getattr(self, name)}"
+                )
+        if self.total_tokens != self.input_tokens + self.output_tokens:
+            raise ContractError(
+                "total_tokens must equal input_tokens + output_tokens. Received: "
+                f"{self.total_tokens} for {self.input_tokens} + {self.output_tokens}"
+            )
+        if self.finish_reason not in (FINISH_STOP, FINISH_LENGTH):
+            raise ContractError(
+                f"finish_reason must be '{FINISH_STOP}' or '{FINISH_LENGTH}'. "
+                f"Received: {self.finish_reason!r}"
+            )
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """One element of TF Serving's ``predictions`` as a checked value.
+
+        Raises:
+          ContractError: an output is missing, or the row contradicts itself.
+        """
+        missing = [name for name in OUTPUT_DTYPES if name not in row]
+        if missing:
+            raise ContractError(
+                f"the answer lacks {', '.join(missing)}. Expected the outputs "
+                f"{', '.join(OUTPUT_DTYPES)} of a metered model; received: "
+                f"{', '.join(sorted(row)) or 'nothing'}. Is the served model metered?"
+            )
+        return cls(**{name: row[name] for name in OUTPUT_DTYPES})
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModelSpec:
+    """What a base SavedModel says of itself, for Meter (``assets.extra/base.json``).
+
+    A base model is a SavedModel whose restored object offers three functions:
+
+    - ``tokenize(text: string [batch]) -> int32 RaggedTensor [batch, None]``: every id of
+      the caller's text; no special ids, no prefix, nothing cut off;
+    - ``generate(input_ids: int32 [batch, length], input_length: int32 [batch],
+      max_output_tokens: int32 [batch]) -> int32 [batch, steps]``: the ids the decoder
+      wrote, up to and including the first EOS, then ``pad_id``. ``input_ids`` are at most
+      ``max_input_tokens`` of the caller's ids, padded; the function itself adds prefix and
+      EOS. ``max_output_tokens`` is a per-row limit of decoder steps, 0 for none beyond the
+      model's own; the smaller of the two holds. A batch of 0 rows is answered with 0 rows;
+    - ``detokenize(output_ids: int32 RaggedTensor [batch, None]) -> string [batch]``.
+    """
+
+    model_family: str
+    tokenizer_kind: str
+    tokenizer_fingerprint: str
+    vocabulary_size: int
+    pad_id: int
+    eos_id: int
+    max_input_tokens: int
+    max_output_tokens: int
+    task_prefix: str
+
+    def save(self, model_dir: str | Path) -> None:
+        _write_json(Path(model_dir) / BASE_FILE, asdict(self))
+
+    @classmethod
+    def load(cls, model_dir: str | Path) -> Self:
+        """Read a base model's own description.
+
+        Raises:
+          ContractError: the file is missing or lacks a field.
+        """
+        return cls(**_read_fields(cls, Path(model_dir) / BASE_FILE))
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringRecord:
+    """``assets.extra/metering.json`` of a metered version: how its counts came about."""
+
+    contract_version: int
+    model_family: str
+    tokenizer_kind: str
+    tokenizer_fingerprint: str
+    vocabulary_size: int
+    max_input_tokens: int
+    max_output_tokens: int
+    task_prefix: str
+    pipeline_run: str
+    spans: tuple[int, ...]
+    code_version: str
+
+    def save(self, model_dir: str | Path) -> None:
+        _write_json(Path(model_dir) / METERING_FILE, asdict(self))
+
+    @classmethod
+    def load(cls, model_dir: str | Path) -> Self:
+        """Read a metered version's record.
+
+        Raises:
+          ContractError: the file is missing, lacks a field, or states a contract version
+            this code does not know.
+        """
+        values = _read_fields(cls, Path(model_dir) / METERING_FILE)
+        if values["contract_version"] != CONTRACT_VERSION:
+            raise ContractError(
+                f"{model_dir} follows counting contract {values['contract_version']}. "
+                f"Expected: {CONTRACT_VERSION}. Use the release of Tallygraph that made it."
+            )
+        values["spans"] = tuple(values["spans"])
+        return cls(**values)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_fields(cls: type, path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ContractError(
+            f"{path} does not exist. Expected a SavedModel written by this pipeline."
+        ) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path} is not JSON: {error}") from None
+    names = [field.name for field in fields(cls)]
+    if not isinstance(values, dict) or (missing := [n for n in names if n not in values]):
+        raise ContractError(
+            f"{path} lacks {', '.join(missing) if isinstance(values, dict) else 'an object'}."
+        )
+    return {name: values[name] for name in names}
