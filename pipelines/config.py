@@ -1,0 +1,270 @@
+"""The pipeline's settings: one TOML file read into frozen dataclasses.
+
+Every section of the file is a class here and every setting a field with its meaning, so
+`tallygraph config` can print the reference from this module. A setting that is unknown,
+of the wrong type or out of bounds is refused by name; all errors are reported at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+_STRICT = ConfigDict(extra="forbid", validate_default=True)
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used. The message lists every one of them."""
+
+
+def _setting(default: Any, meaning: str, **bounds: Any) -> Any:
+    return Field(default=default, description=meaning, **bounds)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class CorpusConfig:
+    """Where (document, summary) pairs come from."""
+
+    path: str = _setting("", "File, folder or glob of the corpus; --corpus overrides it.")
+    format: Literal["auto", "jsonl", "csv", "parquet", "tfrecord"] = _setting(
+        "auto", "Format of the files; 'auto' goes by their names."
+    )
+    document_field: str = _setting("document", "Field or column of the text.", min_length=1)
+    summary_field: str = _setting("summary", "Field or column of the summary.", min_length=1)
+    max_document_bytes: int = _setting(
+        100_000, "Longest document taken, in bytes of UTF-8; longer ones are rejected.", gt=0
+    )
+    max_summary_bytes: int = _setting(
+        10_000, "Longest summary taken, in bytes of UTF-8; longer ones are rejected.", gt=0
+    )
+    eval_fraction: float = _setting(
+        0.05,
+        "Share of the documents held out where the corpus names no splits of its own.",
+        gt=0,
+        lt=1,
+    )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TokenizerConfig:
+    """The vocabulary that text is counted in."""
+
+    kind: Literal["sentencepiece"] = _setting("sentencepiece", "Kind of tokenizer.")
+    vocab_size: int = _setting(
+        4000, "Most pieces a new vocabulary may have.", ge=64, le=256_000
+    )
+    pinned: str = _setting(
+        "", "Folder of a tokenizer to reuse; empty trains one on the train split."
+    )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ModelConfig:
+    """The summariser's architecture and limits."""
+
+    family: Literal["t5", "bart"] = _setting("t5", "Model family.")
+    d_model: int = _setting(128, "Width of the hidden states.", ge=8, le=8192)
+    d_ff: int = _setting(512, "Width of the feed-forward layers.", ge=8, le=65_536)
+    num_layers: int = _setting(2, "Layers of the encoder, and of the decoder.", ge=1, le=64)
+    num_heads: int = _setting(4, "Attention heads; must divide d_model.", ge=1, le=128)
+    dropout: float = _setting(0.0, "Dropout rate in training.", ge=0, lt=1)
+    max_input_tokens: int = _setting(
+        64,
+        "Ids of the caller's text that the encoder reads; the rest is cut off.",
+        ge=1,
+        le=8192,
+    )
+    max_output_tokens: int = _setting(20, "Most decoder steps for one summary.", ge=1, le=4096)
+    task_prefix: str = _setting("", "Text put before every document, never counted.")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> ModelConfig:
+        if self.d_model % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide d_model. Received: num_heads = {self.num_heads}, "
+                f"d_model = {self.d_model}"
+            )
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TrainingConfig:
+    """How the summariser is trained."""
+
+    steps: int = _setting(1000, "Optimizer steps.", ge=1)
+    batch_size: int = _setting(16, "Examples a step.", ge=1, le=65_536)
+    optimizer: Literal["adafactor", "adamw"] = _setting("adafactor", "Optimizer.")
+    learning_rate: float = _setting(0.01, "Learning rate after warm-up.", gt=0)
+    warmup_steps: int = _setting(100, "Steps of linear warm-up.", ge=0)
+    eval_every_steps: int = _setting(
+        500, "Steps between two validations; the best one's weights are exported.", ge=1
+    )
+    seed: int = _setting(20, "Seed of weights and of the order of examples.", ge=0)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class MeterConfig:
+    """What the metered model is held to before it may be pushed."""
+
+    warmup_documents: int = _setting(
+        4, "Held-out documents written into the warm-up requests.", ge=1, le=100
+    )
+    validate_documents: int = _setting(
+        64, "Held-out documents whose counts and answers are checked.", ge=1
+    )
+    validate_strings: int = _setting(
+        10_000, "Generated strings whose counts are checked.", ge=0
+    )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ServingConfig:
+    """What is pushed, and how it is tried before."""
+
+    model_name: str = _setting(
+        "summarizer", "Name of the served model.", pattern=r"^[A-Za-z0-9_.-]{1,100}$"
+    )
+    validate_engine: Literal["auto", "local", "binary"] = _setting(
+        "auto", "Server that ServingValidator starts; 'auto' takes a real one if present."
+    )
+    validate_timeout_s: int = _setting(
+        120, "Longest wait for the server to become AVAILABLE, in seconds.", ge=1, le=3600
+    )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PipelineSection:
+    """The pipeline itself."""
+
+    name: str = _setting(
+        "tallygraph",
+        "Name of the pipeline; runs of one name share cached results.",
+        pattern=r"^[a-z][a-z0-9-]{0,62}$",
+    )
+    beam_args: tuple[str, ...] = _setting(
+        (), "Further Beam options, for example a distributed runner's."
+    )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PipelineConfig:
+    """All settings of a run."""
+
+    pipeline: PipelineSection = Field(default_factory=PipelineSection)
+    corpus: CorpusConfig = Field(default_factory=CorpusConfig)
+    tokenizer: TokenizerConfig = Field(default_factory=TokenizerConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    meter: MeterConfig = Field(default_factory=MeterConfig)
+    serving: ServingConfig = Field(default_factory=ServingConfig)
+
+    @model_validator(mode="after")
+    def _warm_up_ends_before_training_does(self) -> PipelineConfig:
+        if self.training.warmup_steps >= self.training.steps:
+            raise ValueError(
+                "training.warmup_steps must be smaller than training.steps. Received: "
+                f"{self.training.warmup_steps} and {self.training.steps}"
+            )
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_ADAPTER: TypeAdapter[PipelineConfig] = TypeAdapter(PipelineConfig)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read a TOML file and apply overrides.
+
+    Args:
+      path: the TOML file.
+      overrides: settings as ``section.key=value``; the value is read as TOML and, where
+        it is none, as a string.
+
+    Raises:
+      ConfigError: the file cannot be read or is no TOML, or settings are not usable. The
+        message names every such setting, what it must be and what was received.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} does not exist. Expected a TOML file, such as configs/quickstart.toml."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} could not be read as TOML: {error}") from None
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_config(values, origin=str(path))
+
+
+def parse_config(
+    values: Mapping[str, Any], origin: str = "the configuration"
+) -> PipelineConfig:
+    """Check settings given as nested mappings; see `load_config` for the errors."""
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except ValidationError as error:
+        lines = [f"  {_describe(problem)}" for problem in error.errors()]
+        raise ConfigError(
+            f"{origin}: {len(lines)} setting(s) cannot be used:\n" + "\n".join(lines)
+        ) from None
+
+
+def _describe(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{name}: no such setting. `tallygraph config --reference` lists them."
+    message = problem["msg"].removeprefix("Value error, ")
+    received = problem["input"]
+    if problem["type"] == "value_error":
+        return f"{name}: {message}" if name else message
+    return f"{name}: {message}. Received: {received!r}"
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        raise ConfigError(
+            f"--set expects section.key=value, for example training.steps=2000. "
+            f"Received: {override!r}"
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    table = values.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{section} must be a section of the file. Received: {table!r}")
+    table[key] = value
+
+
+def setting_reference() -> list[tuple[str, str, str, str]]:
+    """Every setting as (name, type, default, meaning), in the order of the file."""
+    schema = _ADAPTER.json_schema()
+    rows = []
+    for section, reference in schema["properties"].items():
+        definition = schema["$defs"][reference["$ref"].rsplit("/", 1)[1]]
+        for key, field in definition["properties"].items():
+            kind = (
+                " | ".join(map(repr, field["enum"]))
+                if "enum" in field
+                else field.get("type", "")
+            )
+            rows.append(
+                (
+                    f"{section}.{key}",
+                    kind,
+                    repr(field.get("default")),
+                    field.get("description", ""),
+                )
+            )
+    return rows
