@@ -1,0 +1,1 @@
+"""Corpora: where (document, summary) pairs come from before the pipeline reads them."""
