@@ -1,0 +1,1 @@
+"""Pushes a validated version whole or not at all."""

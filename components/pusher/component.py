@@ -1,0 +1,81 @@
+"""Pusher: TFX's, gated by the meter's blessing too, and atomic."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.components.pusher import component as tfx_pusher
+from tfx.dsl.components.base import executor_spec
+from tfx.proto import pusher_pb2
+from tfx.types import standard_component_specs
+from tfx.types.component_spec import ChannelParameter
+
+from components.artifacts import MeterBlessing
+from components.pusher import executor
+
+METER_BLESSING_KEY = executor.METER_BLESSING_KEY
+
+
+class PusherSpec(standard_component_specs.PusherSpec):
+    """TFX's PusherSpec with one more blessing."""
+
+    INPUTS = {  # noqa: RUF012  (TFX reads plain class attributes)
+        **standard_component_specs.PusherSpec.INPUTS,
+        METER_BLESSING_KEY: ChannelParameter(type=MeterBlessing),
+    }
+
+
+class Pusher(tfx_pusher.Pusher):
+    """Copies a model to the folder a model server polls, if every validator blessed it.
+
+    A new version appears there by one rename: a server never sees half of one, also when
+    the push is killed. A model that is already the newest version is not pushed twice.
+
+    Example::
+
+        pusher = Pusher(
+            model=meter.outputs["metered_model"],
+            model_blessing=evaluator.outputs["blessing"],
+            meter_blessing=meter_validator.outputs["blessing"],
+            infra_blessing=serving_validator.outputs["blessing"],
+            base_directory="build/serving/summarizer",
+        )
+
+    Output `pushed_model` (PushedModel): custom properties `pushed` (0 or 1),
+    `pushed_destination` and `pushed_version`, as TFX's Pusher sets them.
+    """
+
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        meter_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
+        base_directory: str,
+    ):
+        """Wire the component.
+
+        Args:
+          model: the metered Model.
+          model_blessing: the Evaluator's ModelBlessing.
+          meter_blessing: MeterValidator's MeterBlessing.
+          infra_blessing: ServingValidator's InfraBlessing.
+          base_directory: folder of the served model; versions are folders in it.
+        """
+        super().__init__(
+            model=model,
+            model_blessing=model_blessing,
+            infra_blessing=infra_blessing,
+            push_destination=pusher_pb2.PushDestination(
+                filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=base_directory)
+            ),
+        )
+        # The parent builds its own spec and knows nothing of the third blessing.
+        parent = self.spec
+        self.spec = PusherSpec(
+            **parent.inputs,
+            **parent.outputs,
+            **parent.exec_properties,
+            meter_blessing=meter_blessing,
+        )

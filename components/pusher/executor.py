@@ -1,0 +1,61 @@
+"""The work of Pusher: check three blessings, then publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.components.pusher import executor as tfx_executor
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils
+from tfx.types import standard_component_specs as keys
+from tfx.utils import proto_utils
+
+from components.pusher.publish import publish_version
+
+METER_BLESSING_KEY = "meter_blessing"
+
+
+class Executor(tfx_executor.Executor):
+    """Pushes to a folder of a local or mounted file system."""
+
+    def CheckBlessing(self, input_dict: dict[str, list[types.Artifact]]) -> bool:
+        """Whether the Evaluator, MeterValidator and ServingValidator all blessed the model."""
+        blessing = artifact_utils.get_single_instance(input_dict[METER_BLESSING_KEY])
+        if not blessing.blessed:
+            logging.info("MeterValidator did not bless the model: see %s", blessing.uri)
+            return False
+        return super().CheckBlessing(input_dict)
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Push the model if it is blessed.
+
+        Args:
+          input_dict: `model`, `model_blessing`, `meter_blessing`, `infra_blessing`.
+          output_dict: `pushed_model`; its properties say whether, where and as what.
+          exec_properties: `push_destination`, a PushDestination proto as JSON.
+
+        Raises:
+          PushError: the destination cannot be written.
+        """
+        pushed_model = artifact_utils.get_single_instance(output_dict[keys.PUSHED_MODEL_KEY])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed_model)
+            return
+        destination = pusher_pb2.PushDestination()
+        proto_utils.json_to_proto(exec_properties[keys.PUSH_DESTINATION_KEY], destination)
+        version_dir = publish_version(
+            Path(self.GetModelPath(input_dict)), Path(destination.filesystem.base_directory)
+        )
+        self._MarkPushed(
+            pushed_model,
+            pushed_destination=str(version_dir),
+            pushed_version=version_dir.name,
+        )

@@ -1,0 +1,63 @@
+"""Where a run's files lie below its output folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class OutputLayout:
+    """Paths of one pipeline below `--output`.
+
+    ::
+
+        <output>/
+          pipelines/<name>/metadata.sqlite   ML Metadata
+          pipelines/<name>/root/             artifacts
+          pipelines/<name>/training/         checkpoints of a training that is under way
+          logs/<name>.log                    what TFX, Beam and TensorFlow have to say
+          reports/<name>.html                the report of the last run
+          serving/<model>/<version>/         what is pushed: a model server polls this
+    """
+
+    output: Path
+    pipeline_name: str
+
+    @property
+    def pipeline_dir(self) -> Path:
+        return self.output / "pipelines" / self.pipeline_name
+
+    @property
+    def pipeline_root(self) -> Path:
+        return self.pipeline_dir / "root"
+
+    @property
+    def metadata_file(self) -> Path:
+        return self.pipeline_dir / "metadata.sqlite"
+
+    @property
+    def training_dir(self) -> Path:
+        return self.pipeline_dir / "training"
+
+    @property
+    def empty_requirements_file(self) -> Path:
+        return self.pipeline_dir / "no-requirements.txt"
+
+    @property
+    def log_file(self) -> Path:
+        return self.output / "logs" / f"{self.pipeline_name}.log"
+
+    @property
+    def report_file(self) -> Path:
+        return self.output / "reports" / f"{self.pipeline_name}.html"
+
+    def served_model_dir(self, model_name: str) -> Path:
+        return self.output / "serving" / model_name
+
+    def create(self) -> None:
+        """Make the folders that a run writes into."""
+        self.pipeline_root.mkdir(parents=True, exist_ok=True)
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.report_file.parent.mkdir(parents=True, exist_ok=True)
+        self.empty_requirements_file.touch()

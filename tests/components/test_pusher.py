@@ -1,0 +1,154 @@
+"""A version is pushed whole or not at all, once, and only with three blessings."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tfx.types import standard_artifacts
+
+from components.artifacts import MeterBlessing
+from components.pusher.executor import Executor
+from components.pusher.publish import PushError, publish_version
+
+
+def make_model(path: Path, content: bytes = b"graph") -> Path:
+    (path / "variables").mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(content)
+    (path / "variables" / "variables.data-00000-of-00001").write_bytes(content * 1000)
+    return path
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def versions_in(base: Path) -> list[Path]:
+    return sorted(p for p in base.iterdir() if p.name.isdecimal())
+
+
+def test_a_version_holds_exactly_the_models_bytes(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+
+    version = publish_version(model, tmp_path / "served")
+
+    assert files_of(version) == files_of(model)
+    assert abs(int(version.name) - time.time()) < 60
+
+
+def test_the_same_model_is_not_pushed_twice_and_another_gets_a_higher_number(
+    tmp_path: Path,
+) -> None:
+    base = tmp_path / "served"
+    first = publish_version(make_model(tmp_path / "a", b"a"), base)
+    assert publish_version(tmp_path / "a", base) == first
+
+    second = publish_version(make_model(tmp_path / "b", b"b"), base)
+
+    assert int(second.name) > int(first.name)
+    assert versions_in(base) == [first, second]
+
+
+def test_a_new_version_is_above_one_from_a_clock_that_ran_ahead(tmp_path: Path) -> None:
+    ahead = tmp_path / "served" / "99999999999"
+    ahead.mkdir(parents=True)
+
+    version = publish_version(make_model(tmp_path / "a"), tmp_path / "served")
+
+    assert version.name == "100000000000"
+
+
+def test_what_is_no_saved_model_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PushError, match=r"has no saved_model\.pb"):
+        publish_version(tmp_path / "empty", tmp_path / "served")
+    assert not (tmp_path / "served").exists()
+
+
+def test_a_destination_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "served").write_text("a file, no folder")
+    with pytest.raises(PushError, match="Nothing was published"):
+        publish_version(make_model(tmp_path / "model"), tmp_path / "served")
+
+
+def test_a_push_killed_at_any_point_leaves_no_part_of_a_version(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model")
+    for index in range(200):
+        (model / "variables" / f"shard-{index}").write_bytes(os.urandom(20_000))
+    wanted = files_of(model)
+    base = tmp_path / "served"
+    program = (
+        "import sys; from pathlib import Path; from components.pusher.publish import "
+        "publish_version; print('ready', flush=True); "
+        "publish_version(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    draw = random.Random(7)
+    killed = 0
+    for _ in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(model), str(base)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(draw.uniform(0, 0.06))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        process.stdout.close()
+        for version in versions_in(base) if base.exists() else []:
+            assert files_of(version) == wanted
+    assert killed, "no push was hit by a kill: the test showed nothing"
+
+    version = publish_version(model, base)
+
+    assert files_of(version) == wanted
+    assert versions_in(base) == [version]
+
+
+@pytest.mark.parametrize("refused_by", [None, "model", "meter", "infra"])
+def test_it_pushes_only_what_every_validator_blessed(
+    tmp_path: Path, refused_by: str | None
+) -> None:
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    make_model(tmp_path / "model" / "Format-Serving")
+    model_blessing = standard_artifacts.ModelBlessing()
+    infra_blessing = standard_artifacts.InfraBlessing()
+    meter_blessing = MeterBlessing()
+    model_blessing.set_int_custom_property("blessed", int(refused_by != "model"))
+    infra_blessing.set_int_custom_property("blessed", int(refused_by != "infra"))
+    meter_blessing.blessed = int(refused_by != "meter")
+    pushed = standard_artifacts.PushedModel()
+    pushed.uri = str(tmp_path / "pushed")
+
+    Executor().Do(
+        {
+            "model": [model],
+            "model_blessing": [model_blessing],
+            "meter_blessing": [meter_blessing],
+            "infra_blessing": [infra_blessing],
+        },
+        {"pushed_model": [pushed]},
+        {
+            "push_destination": json.dumps(
+                {"filesystem": {"base_directory": str(tmp_path / "served")}}
+            )
+        },
+    )
+
+    if refused_by is None:
+        (version,) = versions_in(tmp_path / "served")
+        assert pushed.get_int_custom_property("pushed") == 1
+        assert pushed.get_string_custom_property("pushed_version") == version.name
+        assert pushed.get_string_custom_property("pushed_destination") == str(version)
+    else:
+        assert pushed.get_int_custom_property("pushed") == 0
+        assert not (tmp_path / "served").exists()
