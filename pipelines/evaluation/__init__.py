@@ -1,0 +1,1 @@
+"""What a metered summariser is measured by, and what decides its blessing."""

@@ -1,0 +1,106 @@
+"""What one summary is worth: measured once per example and model, then only added up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Final
+
+from rouge_score.rouge_scorer import RougeScorer
+
+from pipelines.evaluation.words import first_sentence, rouge_words, words
+from tokenizer.contract import FINISH_LENGTH
+
+_ROUGE_TYPES: Final = ("rouge1", "rouge2", "rougeL")
+# ROUGE-L takes time in proportion to the product of the two lengths. No summary comes near
+# this; a document without any full stop, read as one sentence, could be a megabyte.
+_MAX_SCORED_CHARACTERS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Answer:
+    """A document, its reference and what a metered model answered.
+
+    Counts are in tokens of the model's own tokenizer. The order is for ties in a sort; it
+    means nothing.
+    """
+
+    id: str
+    source: str
+    document: str
+    reference: str
+    summary: str
+    input_tokens: int
+    output_tokens: int
+    truncated_tokens: int
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Measures of one answer.
+
+    Attributes:
+      rouge: F1 of ROUGE-1, ROUGE-2 and ROUGE-L of the summary, each 0 to 1.
+      baseline: the same of the document's first sentence.
+      repeated: share of the summary's word pairs that it had written before, 0 to 1.
+      reference_repeated: the same of the reference.
+      truncated, ended_by_length, empty: whether input was cut off, whether the output limit
+        ended the summary, whether the summary has no word.
+      summary_hash, reference_hash: equal for texts that are equal but for white space at
+        their ends; to count different ones without keeping them.
+    """
+
+    rouge: tuple[float, float, float]
+    baseline: tuple[float, float, float]
+    repeated: float
+    reference_repeated: float
+    truncated: bool
+    ended_by_length: bool
+    empty: bool
+    summary_hash: int
+    reference_hash: int
+
+
+def share_repeated(text: str) -> float:
+    """Share of a text's neighbouring word pairs that stood in it before, 0 to 1.
+
+    0 for a text of fewer than three words, which has no two pairs.
+    """
+    found = words(text)
+    pairs = list(pairwise(found))
+    return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
+
+
+class Scorer:
+    """Scores answers; keeps the stems it has seen, so one is made for many answers."""
+
+    def __init__(self, rouge_words_kind: str) -> None:
+        self._rouge = RougeScorer(list(_ROUGE_TYPES), tokenizer=rouge_words(rouge_words_kind))
+
+    def score(self, answer: Answer) -> Score:
+        return Score(
+            rouge=self.rouge(answer.reference, answer.summary),
+            baseline=self.rouge(answer.reference, first_sentence(answer.document)),
+            repeated=share_repeated(answer.summary),
+            reference_repeated=share_repeated(answer.reference),
+            truncated=answer.truncated_tokens > 0,
+            ended_by_length=answer.finish_reason == FINISH_LENGTH,
+            empty=not words(answer.summary),
+            summary_hash=_text_hash(answer.summary),
+            reference_hash=_text_hash(answer.reference),
+        )
+
+    def rouge(self, reference: str, summary: str) -> tuple[float, float, float]:
+        """F1 of ROUGE-1, ROUGE-2 and ROUGE-L; 0 where either has no word."""
+        scores = self._rouge.score(
+            reference[:_MAX_SCORED_CHARACTERS], summary[:_MAX_SCORED_CHARACTERS]
+        )
+        one, two, longest = (float(scores[kind].fmeasure) for kind in _ROUGE_TYPES)
+        return one, two, longest
+
+
+def _text_hash(text: str) -> int:
+    digest = blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")

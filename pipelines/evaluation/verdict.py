@@ -1,0 +1,230 @@
+"""What an evaluation found, read back from the Evaluator's artifacts: blessed or why not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pipelines.evaluation.material import Material
+
+# Values of ``MetricSlice.feature``.
+OVERALL: Final = ""
+SOURCE: Final = "source"
+LENGTH: Final = "length"
+
+# How a metric is called in a sentence.
+METRIC_NAMES: Final[Mapping[str, str]] = {
+    "rouge_l_f1": "ROUGE-L F1",
+    "lift_rouge_l_f1": "lead in ROUGE-L F1 over the document's first sentence",
+    "share_distinct": "number of different summaries per example",
+    "share_repeated": "share of word pairs that repeat within a summary",
+    "share_empty": "share of summaries without a word",
+    "share_length": "share of summaries that the output limit cut off",
+}
+
+
+class EvaluationOutputError(ValueError):
+    """The Evaluator's artifacts are not there or not of this project's evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSlice:
+    """Metrics of some of the examples.
+
+    Attributes:
+      feature: `SOURCE`, `LENGTH`, or `OVERALL` for all examples.
+      value: which source or which length; empty for all examples.
+      examples: number of examples.
+      candidate: metrics of the evaluated model, by the names of
+        `pipelines.evaluation.statistics.METRICS`.
+      champion: the same of the latest blessed model; empty where there was none.
+    """
+
+    feature: str
+    value: str
+    examples: int
+    candidate: Mapping[str, float]
+    champion: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A threshold and whether it was met.
+
+    Attributes:
+      metric: name of the metric, a key of `METRIC_NAMES`.
+      setting: where the bound is set, such as ``evaluation.min_rouge_l``.
+      kind: how `value` is held to `bound`; for ``drop`` the value is the candidate's lead
+        over the champion, negative where it is worse, and the bound the most it may lose.
+      value: NaN where the metric could not be computed.
+    """
+
+    metric: str
+    setting: str
+    kind: Literal["at_least", "at_most", "drop"]
+    bound: float
+    value: float
+    passed: bool
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in plain words."""
+        name = METRIC_NAMES[self.metric]
+        if math.isnan(self.value):
+            return f"The {name} could not be computed ({self.setting} = {self.bound:g})."
+        if self.kind == "drop":
+            change = "above" if self.value >= 0 else "below"
+            return (
+                f"The {name} is {abs(self.value):.4f} {change} the latest blessed model's; "
+                f"at most {self.bound:g} below is allowed ({self.setting})."
+            )
+        side = "least" if self.kind == "at_least" else "most"
+        return (
+            f"The {name} is {self.value:.4f}; at {side} {self.bound:g} is "
+            f"{'asked' if self.kind == 'at_least' else 'allowed'} ({self.setting})."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of an evaluation.
+
+    Attributes:
+      blessed: whether the Evaluator blessed the model.
+      checks: every threshold that was checked.
+      overall: metrics over all examples; None when there was no example.
+      slices: by source, most examples first, then by length, shortest first.
+      material: token counts and sample answers of the candidate; None without examples.
+    """
+
+    blessed: bool
+    checks: tuple[Check, ...]
+    overall: MetricSlice | None
+    slices: tuple[MetricSlice, ...]
+    material: Material | None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the model was not blessed, in plain words; empty when it was."""
+        if self.blessed:
+            return ()
+        if self.overall is None:
+            return ("No example was evaluated: the eval split is empty.",)
+        failed = tuple(check.sentence for check in self.checks if not check.passed)
+        return failed or ("The Evaluator gave no blessing and named no threshold.",)
+
+
+def read_verdict(evaluation_uri: str | Path, blessing_uri: str | Path) -> Verdict:
+    """Read the outcome from the URIs of the Evaluator's two outputs.
+
+    Raises:
+      EvaluationOutputError: they hold no finished evaluation made with
+        `pipelines.evaluation.eval_config`.
+    """
+    # TFMA takes seconds to import; who only needs the types need not wait for it.
+    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.writers import eval_config_writer
+
+    for path in (Path(evaluation_uri) / "eval_config.json", Path(blessing_uri)):
+        if not path.exists():
+            raise EvaluationOutputError(
+                f"{path} does not exist. Expected the outputs of a finished Evaluator."
+            )
+    evaluation = str(evaluation_uri)
+    eval_config = eval_config_writer.load_eval_run(evaluation)[0]
+    validation = tfma.load_validation_result(evaluation)
+    read = [_read_slice(message) for message in tfma.load_metrics(evaluation)]
+    overall = next(((found, material) for found, material in read if not found.feature), None)
+    slices = [found for found, _ in read if found.feature]
+    return Verdict(
+        blessed=(Path(blessing_uri) / "BLESSED").exists(),
+        checks=_checks(eval_config, validation, overall[0] if overall else None),
+        overall=overall[0] if overall else None,
+        slices=tuple(sorted(slices, key=_slice_order)),
+        material=overall[1] if overall else None,
+    )
+
+
+def _read_slice(message: Any) -> tuple[MetricSlice, Material | None]:
+    from pipelines.evaluation.eval_config import CHAMPION
+    from pipelines.evaluation.extractors import LENGTH_SLICE, SOURCE_SLICE
+    from pipelines.evaluation.metrics import MATERIAL
+
+    features = {SOURCE_SLICE: SOURCE, LENGTH_SLICE: LENGTH}
+    keys = message.slice_key.single_slice_keys
+    candidate: dict[str, float] = {}
+    champion: dict[str, float] = {}
+    material = None
+    for item in message.metric_keys_and_values:
+        if item.key.is_diff:
+            continue
+        metrics = champion if item.key.model_name == CHAMPION else candidate
+        if item.key.name != MATERIAL:
+            metrics[item.key.name] = item.value.double_value.value
+        elif metrics is candidate:
+            material = Material.from_json(item.value.bytes_value)
+    if "examples" not in candidate:
+        raise EvaluationOutputError(
+            "the evaluation has no metric 'examples'. Expected one made with "
+            "pipelines.evaluation.eval_config. Received: " + ", ".join(sorted(candidate))
+        )
+    found = MetricSlice(
+        feature=features[keys[0].column] if keys else OVERALL,
+        value=keys[0].bytes_value.decode("utf-8", "replace") if keys else "",
+        examples=int(candidate["examples"]),
+        candidate=candidate,
+        champion=champion,
+    )
+    return found, material
+
+
+def _checks(
+    eval_config: Any, validation: Any, overall: MetricSlice | None
+) -> tuple[Check, ...]:
+    from pipelines.evaluation.eval_config import THRESHOLDS
+    from pipelines.evaluation.extractors import settings_in
+
+    settings = settings_in(eval_config)
+    failed = set(_failures(validation))
+    checks = []
+    for threshold in THRESHOLDS:
+        dropped = threshold.kind == "drop"
+        if overall is None or (dropped and not overall.champion):
+            continue
+        value = overall.candidate.get(threshold.metric, math.nan)
+        if dropped:
+            value -= overall.champion.get(threshold.metric, math.nan)
+        checks.append(
+            Check(
+                metric=threshold.metric,
+                setting=f"evaluation.{threshold.setting}",
+                kind=threshold.kind,
+                bound=getattr(settings, threshold.setting),
+                value=value,
+                passed=(threshold.metric, threshold.kind) not in failed,
+            )
+        )
+    return tuple(checks)
+
+
+def _failures(validation: Any) -> Iterable[tuple[str, str]]:
+    """Metric and kind of every threshold that TFMA found missed."""
+    for slice_validation in validation.metric_validations_per_slice:
+        for failure in slice_validation.failures:
+            threshold = failure.metric_threshold
+            if threshold.HasField("change_threshold"):
+                yield failure.metric_key.name, "drop"
+            elif threshold.value_threshold.HasField("lower_bound"):
+                yield failure.metric_key.name, "at_least"
+            else:
+                yield failure.metric_key.name, "at_most"
+
+
+def _slice_order(found: MetricSlice) -> tuple[bool, float, str]:
+    if found.feature == SOURCE:
+        return (False, -found.examples, found.value)
+    # "33–64 words", "257 or more words": by the lower bound.
+    return (True, float("".join(filter(str.isdigit, found.value.split("–")[0])) or 0), "")

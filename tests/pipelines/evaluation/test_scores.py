@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.evaluation.scores import Answer, Scorer, share_repeated
+
+ANSWER = Answer(
+    id="1",
+    source="numpy",
+    document="Return the sum of the values. An empty array gives zero.",
+    reference="Sum the values of an array",
+    summary="Sum the values",
+    input_tokens=14,
+    output_tokens=3,
+    truncated_tokens=0,
+    finish_reason="stop",
+)
+ENGLISH = Scorer("english")
+
+
+def test_scores_the_summary_and_the_first_sentence():
+    score = ENGLISH.score(ANSWER)
+
+    # 3 of 3 words, 2 of 2 pairs; of 6 words and 5 pairs.
+    assert score.rouge == pytest.approx((2 / 3, 4 / 7, 2 / 3))
+    # "return the sum of the value" against "sum the valu of an arrai": sum, the, of, value
+    # of 6 and 6; no pair but "the value"; in order "sum the value" or "sum of".
+    assert score.baseline == pytest.approx((4 / 6, 1 / 5, 3 / 6))
+
+
+def test_scores_flags():
+    score = ENGLISH.score(ANSWER)
+    assert not (score.truncated or score.ended_by_length or score.empty)
+
+    cut = replace(ANSWER, truncated_tokens=2, finish_reason="length", summary=" .. ")
+    score = ENGLISH.score(cut)
+    assert score.truncated and score.ended_by_length and score.empty
+    assert score.rouge == (0.0, 0.0, 0.0)
+
+
+def test_tells_different_summaries_apart_but_for_white_space_at_the_ends():
+    one, same, other = (
+        ENGLISH.score(replace(ANSWER, summary=text)).summary_hash
+        for text in ("An answer", " An answer\n", "an answer")
+    )
+    assert one == same != other
+
+
+def test_english_rouge_sees_nothing_of_another_script_and_unicode_rouge_does():
+    russian = replace(ANSWER, reference="Сумма значений", summary="сумма ЗНАЧЕНИЙ")
+    assert ENGLISH.score(russian).rouge == (0.0, 0.0, 0.0)
+    assert Scorer("unicode").score(russian).rouge == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("the the the the", 2 / 3),
+        ("a value of a value of a value", 4 / 7),
+        ("Return the sum of all values", 0.0),
+        ("two words", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_share_repeated(text, expected):
+    assert share_repeated(text) == pytest.approx(expected)
+
+
+@given(st.text())
+def test_share_repeated_is_a_share(text):
+    assert 0 <= share_repeated(text) < 1
+
+
+@given(st.text(), st.text())
+def test_rouge_is_a_share_and_1_for_the_reference_itself(reference, summary):
+    assert all(0 <= value <= 1 for value in ENGLISH.rouge(reference, summary))
+    assert ENGLISH.rouge("a b " + reference, "a b " + reference) == pytest.approx((1, 1, 1))
+
+
+def test_a_document_without_a_full_stop_is_scored_in_bounded_time():
+    endless = "word " * 200_000
+    assert ENGLISH.score(replace(ANSWER, document=endless)).baseline == (0.0, 0.0, 0.0)
