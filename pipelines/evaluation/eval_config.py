@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Final, Literal
 
 import tensorflow_model_analysis as tfma
@@ -57,11 +54,7 @@ def eval_config(config: EvaluationConfig) -> config_pb2.EvalConfig:
 
     The Evaluator must also be given ``module_path=EXTRACTORS_MODULE``. A latest blessed
     model is optional: without one the Evaluator drops the champion and its threshold.
-
-    The config carries a hash of this folder's code, so that a change of it is a change of
-    the Evaluator's properties and no cached result is taken for the new one.
     """
-    settings = {"evaluation": asdict(config), "code": code_fingerprint()}
     module = metrics_module.__name__
     metrics = [
         config_pb2.MetricConfig(
@@ -72,7 +65,7 @@ def eval_config(config: EvaluationConfig) -> config_pb2.EvalConfig:
                     "name": name,
                     "rouge_words": config.rouge_words,
                     # Once is enough.
-                    "settings": settings if position == 0 else None,
+                    "settings": asdict(config) if position == 0 else None,
                 },
                 sort_keys=True,
             ),
@@ -135,14 +128,3 @@ def _thresholds(
             )
         )
     return found
-
-
-@cache
-def code_fingerprint() -> str:
-    """SHA-256 over the names and contents of this folder's modules, in hex."""
-    digest = sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()

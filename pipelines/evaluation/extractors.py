@@ -75,7 +75,7 @@ def settings_in(eval_config: config_pb2.EvalConfig) -> EvaluationConfig:
         for metric in metrics_spec.metrics:
             settings = json.loads(metric.config or "{}").get("settings")
             if settings:
-                return TypeAdapter(EvaluationConfig).validate_python(settings["evaluation"])
+                return TypeAdapter(EvaluationConfig).validate_python(settings)
     raise ValueError(
         "the EvalConfig has no evaluation settings. Expected one made by "
         "pipelines.evaluation.eval_config.eval_config"

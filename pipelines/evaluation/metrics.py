@@ -34,8 +34,7 @@ class SummaryMetric(metric_types.Metric):
     Args:
       name: which one.
       rouge_words: see `EvaluationConfig.rouge_words`.
-      settings: not used by the metric; the place where the extractors find theirs, and
-        where a changed evaluation shows in what TFX compares to reuse a result.
+      settings: not used by the metric; the place where the extractors find theirs.
     """
 
     def __init__(self, name: str, rouge_words: str, settings: dict[str, Any] | None = None):
