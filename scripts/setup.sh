@@ -125,6 +125,8 @@ sys.exit(0 if got >= (2, 39) else f"the interpreter still runs on glibc {got}")'
 fi
 
 # ---- 4. the packages ---------------------------------------------------------------
+# The machine's own certificates, where it has some: it may sit behind a proxy of its own.
+if [ -e /etc/ssl/certs/ca-certificates.crt ] || [ "$(uname -s)" = Darwin ]; then export UV_SYSTEM_CERTS=1; fi
 say "installing the packages of uv.lock (about 2 GB; minutes the first time)"
 "$UV" sync --frozen --all-extras --compile-bytecode --quiet ||
   fail "uv could not install the locked packages." "See its message above."
