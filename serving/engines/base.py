@@ -1,0 +1,192 @@
+"""The one interface of every engine: start, wait until AVAILABLE, stop, logs."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+POLL_INTERVAL_S = 0.1
+LOG_TAIL_LINES = 40
+
+
+class EngineError(RuntimeError):
+    """A model server that cannot be started, died, or never became ready.
+
+    The message ends with the end of the server's log. Worth a retry only where the log says
+    that a port was taken.
+    """
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """What a model server is to serve.
+
+    Attributes:
+      model_names: the models to wait for.
+      flags: ``tensorflow_model_server``'s flags, without their dashes.
+      grpc_port: TCP port; 0 takes a free one.
+      rest_port: TCP port; 0 takes a free one.
+      log_file: where the server's output goes; None for a temporary file.
+    """
+
+    model_names: tuple[str, ...]
+    flags: Mapping[str, str] = field(default_factory=dict)
+    grpc_port: int = 0
+    rest_port: int = 0
+    log_file: Path | None = None
+
+    @classmethod
+    def single(
+        cls,
+        model_name: str,
+        base_path: Path,
+        flags: Mapping[str, str] | None = None,
+        grpc_port: int = 0,
+        rest_port: int = 0,
+        log_file: Path | None = None,
+    ) -> Self:
+        """One model, its newest version.
+
+        Args:
+          base_path: the folder that holds the version folders.
+          flags: further flags.
+        """
+        model = {"model_name": model_name, "model_base_path": str(base_path.resolve())}
+        return cls((model_name,), {**model, **(flags or {})}, grpc_port, rest_port, log_file)
+
+    @classmethod
+    def from_config(
+        cls,
+        model_names: tuple[str, ...],
+        model_config_file: Path,
+        flags: Mapping[str, str] | None = None,
+        grpc_port: int = 0,
+        rest_port: int = 0,
+        log_file: Path | None = None,
+    ) -> Self:
+        """The models of a ``ModelServerConfig`` text proto.
+
+        Args:
+          model_names: those of the config's models that must be AVAILABLE.
+          flags: further flags.
+        """
+        config = {"model_config_file": str(model_config_file.resolve())}
+        return cls(model_names, {**config, **(flags or {})}, grpc_port, rest_port, log_file)
+
+
+class RunningServer(ABC):
+    """A model server that has been started. As a context manager it is stopped at the end.
+
+    Attributes:
+      engine: the name of the engine that started it.
+      rest_url: such as ``http://127.0.0.1:8501``.
+      grpc_address: such as ``127.0.0.1:8500``.
+    """
+
+    def __init__(self, engine: str, spec: ServerSpec, rest_port: int, grpc_port: int) -> None:
+        self.engine = engine
+        self.spec = spec
+        self.rest_url = f"http://127.0.0.1:{rest_port}"
+        self.grpc_address = f"127.0.0.1:{grpc_port}"
+
+    @abstractmethod
+    def exit_status(self) -> int | None:
+        """The server's exit status, None while it runs."""
+
+    @abstractmethod
+    def logs(self, last_lines: int | None = None) -> str:
+        """What the server has printed, all of it or its last lines."""
+
+    @abstractmethod
+    def stop(self, timeout_s: float = 35.0) -> None:
+        """Let the server answer what it has begun, then end it. Harmless when it has ended.
+
+        Args:
+          timeout_s: after so long it is killed.
+        """
+
+    def wait_until_available(self, timeout_s: float) -> None:
+        """Return when every model has an AVAILABLE version.
+
+        Raises:
+          EngineError: the server ended, or was not ready in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        waiting = list(self.spec.model_names)
+        reason = "it did not answer"
+        with httpx.Client(timeout=5.0, trust_env=False) as client:
+            while waiting:
+                if (status := self.exit_status()) is not None:
+                    raise self.error(f"ended with status {status} before it was ready")
+                reason = self._why_not_available(client, waiting[0])
+                if not reason:
+                    waiting.pop(0)
+                elif time.monotonic() > deadline:
+                    raise self.error(
+                        f"was not ready after {timeout_s:g} s: {reason}. Give it more time, "
+                        "or look at its log"
+                    )
+                else:
+                    time.sleep(POLL_INTERVAL_S)
+
+    def wait(self) -> int:
+        """Block until the server ends by itself; its exit status."""
+        while (status := self.exit_status()) is None:
+            time.sleep(POLL_INTERVAL_S)
+        return status
+
+    def error(self, what: str) -> EngineError:
+        """An error about this server, with the end of its log."""
+        tail = self.logs(LOG_TAIL_LINES).strip() or "(nothing)"
+        return EngineError(f"The {self.engine} model server {what}. Its log ends:\n{tail}")
+
+    def _why_not_available(self, client: httpx.Client, name: str) -> str:
+        try:
+            answer = client.get(f"{self.rest_url}/v1/models/{name}")
+            document = answer.json()
+            if answer.status_code != 200:
+                return f"{name}: {document.get('error', answer.text)}"
+            states = {
+                entry["version"]: entry["state"] for entry in document["model_version_status"]
+            }
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            return f"{type(error).__name__}: {error}"
+        return "" if "AVAILABLE" in states.values() else f"{name}: {states}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class Engine(ABC):
+    """A way to run a model server.
+
+    Attributes:
+      name: ``local``, ``binary``, ...
+      description: the same for a reader, with what exactly will be run.
+    """
+
+    name: str
+    description: str
+
+    @abstractmethod
+    def start(self, spec: ServerSpec) -> RunningServer:
+        """Start a server; it may not be ready yet.
+
+        Raises:
+          EngineError: it could not even be started.
+        """

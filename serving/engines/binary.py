@@ -1,0 +1,45 @@
+"""The engine for a ``tensorflow_model_server`` that is installed on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from serving.engines.base import Engine, EngineError, RunningServer, ServerSpec
+from serving.engines.process import start_process
+
+PROGRAM = "tensorflow_model_server"
+
+
+def find_binary(setting: str | Path | None = None) -> str | None:
+    """The program's path: the setting's, or that on PATH; None where there is none."""
+    return shutil.which(str(setting) if setting else PROGRAM)
+
+
+class BinaryEngine(Engine):
+    """Runs a real TensorFlow Serving. It listens on every address, which it cannot be told
+    otherwise, and knows nothing of the flags that are Tallygraph's own."""
+
+    name = "binary"
+
+    def __init__(self, setting: str | Path | None = None) -> None:
+        """
+        Args:
+          setting: path or name of the program; None looks for it on PATH.
+
+        Raises:
+          EngineError: there is no such program.
+        """
+        path = find_binary(setting)
+        if path is None:
+            raise EngineError(
+                f"{setting or PROGRAM} was not found"
+                + ("" if setting else " on PATH")
+                + ". Install TensorFlow Serving, set the program's path, or use the engine "
+                "'local'."
+            )
+        self.path = path
+        self.description = f"TensorFlow Serving, {path}"
+
+    def start(self, spec: ServerSpec) -> RunningServer:
+        return start_process(self.name, [self.path], spec)

@@ -1,0 +1,133 @@
+"""What both protocols ask of the server: the models, the threads, the counters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.manager import ModelManager
+from serving.model_server.metrics import Metrics
+from serving.model_server.model_version import Servable
+from serving.model_server.workers import Workers
+
+SIGNATURE_DEF = "signature_def"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model a request is for: the newest version, or this one, or this label's."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Everything that a protocol's surface needs."""
+
+    manager: ModelManager
+    workers: Workers
+    metrics: Metrics
+    max_request_bytes: int
+
+    def predict(
+        self,
+        servable: Servable,
+        signature_name: str,
+        inputs: Mapping[str, np.ndarray],
+        output_filter: Sequence[str] = (),
+        timeout_ms: int = 0,
+    ) -> dict[str, np.ndarray]:
+        """Run a signature and record how long TensorFlow took."""
+        started = time.perf_counter()
+        outputs = servable.model.run(signature_name, inputs, output_filter, timeout_ms)
+        self.metrics.runtime_latency.add(
+            servable.name, "Predict", "TF1", microseconds=_microseconds_since(started)
+        )
+        return outputs
+
+    def status(self, spec: ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """The state of a version, or of all versions of a model (a label says nothing here).
+
+        Raises:
+          ServingError: there is no such model or version.
+        """
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for status in self.manager.status(spec.name, spec.version):
+            error = status.error
+            entry = response.model_version_status.add(
+                version=status.version, state=int(status.state)
+            )
+            entry.status.error_code = int(error.code if error else Code.OK)
+            entry.status.error_message = error.message if error else ""
+        return response
+
+    def metadata(
+        self, spec: ModelSpec, fields: Sequence[str]
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """A model's signatures.
+
+        Raises:
+          ServingError: there is no such model, or a field other than ``signature_def`` is
+            asked for.
+        """
+        if not fields:
+            raise invalid_argument(
+                "GetModelMetadataRequest must specify at least one metadata_field"
+            )
+        for field in fields:
+            if field != SIGNATURE_DEF:
+                raise invalid_argument(f"Metadata field {field} is not supported")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        with self.manager.acquire(spec.name, spec.version, spec.label) as servable:
+            for name, signature in servable.model.signatures.items():
+                signatures.signature_def[name].CopyFrom(signature)
+            response.model_spec.name = servable.name
+            response.model_spec.version.value = servable.version
+        response.metadata[SIGNATURE_DEF].Pack(signatures)
+        return response
+
+    @contextmanager
+    def counted(self, name: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Count a request by its outcome, and its time if it succeeds."""
+        started = time.perf_counter()
+        code = Code.UNKNOWN
+        try:
+            yield
+            code = Code.OK
+            self.metrics.request_latency.add(
+                name, api, entrypoint, microseconds=_microseconds_since(started)
+            )
+        except ServingError as error:
+            code = error.code
+            raise
+        finally:
+            self.metrics.requests.add(name, code.name)
+
+
+def _microseconds_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e6
+
+
+def signature_inputs(servable: Servable, name: str) -> Mapping[str, Any]:
+    """``TensorInfo`` of each input of a signature, for REST.
+
+    Raises:
+      ServingError: there is no such signature; REST words it in its own way.
+    """
+    signature = servable.model.signatures.get(name or "serving_default")
+    if signature is None:
+        raise invalid_argument(
+            f'Serving signature name: "{name or "serving_default"}" not found in signature def'
+        )
+    inputs: Mapping[str, Any] = signature.inputs
+    return inputs

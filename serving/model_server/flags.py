@@ -1,0 +1,241 @@
+"""The command line: ``tensorflow_model_server``'s own flags, and a few of ours.
+
+A flag is written ``--flag=value`` or ``--flag value``. Three kinds are told apart, because
+a server that quietly ignores a flag is worse than one that refuses it:
+
+- flags that work here as they do in TensorFlow Serving;
+- flags that only tune TensorFlow Serving's own machinery (``TUNING_ONLY``): taken, and
+  named once in the log as without effect;
+- flags that would change what is served or who may call (``NOT_SUPPORTED``), and flags
+  nobody knows: refused by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+DEFAULT_THREADS = 4 * (os.cpu_count() or 1)
+
+TUNING_ONLY = {
+    "flush_filesystem_caches": "true",
+    "num_unload_threads": "0",
+    "remove_unused_fields_from_bundle_metagraph": "true",
+    "num_tflite_pools": "",
+    "num_tflite_interpreters_per_pool": "1",
+    "enable_profiler": "true",
+    "skip_initialize_tpu": "false",
+    "grpc_max_threads": "",
+}
+
+# The value is the default, with which the flag is harmless and may be given.
+NOT_SUPPORTED = {
+    "grpc_socket_path": "",
+    "enable_batching": "false",
+    "batching_parameters_file": "",
+    "enable_per_model_batching_parameters": "false",
+    "tensorflow_session_config_file": "",
+    "use_alts_credentials": "false",
+    "ssl_config_file": "",
+    "platform_config_file": "",
+    "per_process_gpu_memory_fraction": "0",
+    "grpc_channel_arguments": "",
+    "prefer_tflite_model": "false",
+    "xla_gpu_compilation_enabled": "false",
+    "thread_pool_factory_config_file": "",
+    "mixed_precision": "",
+    "enable_grpc_healthcheck_service": "false",
+}
+
+
+@dataclass(frozen=True)
+class ServerFlags:
+    """The parsed command line. Ports are TCP ports; 0 switches the REST API off."""
+
+    port: int = 8500
+    rest_api_port: int = 0
+    rest_api_num_threads: int = DEFAULT_THREADS
+    rest_api_timeout_in_ms: int = 30_000
+    rest_api_enable_cors_support: bool = False
+    allow_version_labels_for_unavailable_models: bool = False
+    model_config_file: str = ""
+    model_config_file_poll_wait_seconds: int = 0
+    model_name: str = "default"
+    model_base_path: str = ""
+    num_load_threads: int = 0
+    max_num_load_retries: int = 5
+    load_retry_interval_micros: int = 60_000_000
+    file_system_poll_wait_seconds: int = 1
+    tensorflow_session_parallelism: int = 0
+    tensorflow_intra_op_parallelism: int = 0
+    tensorflow_inter_op_parallelism: int = 0
+    saved_model_tags: str = "serve"
+    enable_model_warmup: bool = True
+    num_request_iterations_for_warmup: int = 0
+    monitoring_config_file: str = ""
+    enable_signature_method_name_check: bool = False
+    xla_cpu_compilation_enabled: bool = False
+    enable_serialization_as_tensor_content: bool = False
+    version: bool = False
+    # Ours.
+    bind_address: str = "127.0.0.1"
+    max_request_bytes: int = 64 * 1024 * 1024
+    max_queued_requests: int = 256
+    max_connections: int = 512
+    client_timeout_in_ms: int = 30_000
+    drain_timeout_in_ms: int = 30_000
+    exit_with_process: int = 0
+    without_effect: tuple[str, ...] = field(default=())
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+_HELP = {
+    "port": "gRPC port",
+    "rest_api_port": "REST port; 0 serves no REST",
+    "rest_api_num_threads": "requests that are computed at the same time, gRPC's included",
+    "rest_api_timeout_in_ms": "a REST call that computes longer is answered with 504",
+    "rest_api_enable_cors_support": "send CORS headers",
+    "allow_version_labels_for_unavailable_models": "a new label may name a version that is "
+    "not loaded yet",
+    "model_config_file": "text proto of a ModelServerConfig",
+    "model_config_file_poll_wait_seconds": "read the model config again this often; 0 never",
+    "model_name": "name of the one model (without --model_config_file)",
+    "model_base_path": "absolute folder of version folders (without --model_config_file)",
+    "num_load_threads": "versions loaded at the same time",
+    "max_num_load_retries": "attempts after a failed load",
+    "load_retry_interval_micros": "microseconds between those attempts",
+    "file_system_poll_wait_seconds": "look for new versions this often; 0 looks once",
+    "tensorflow_session_parallelism": "threads of both TensorFlow pools",
+    "tensorflow_intra_op_parallelism": "threads inside one op",
+    "tensorflow_inter_op_parallelism": "ops at the same time",
+    "saved_model_tags": "comma-separated tags of the meta graph",
+    "enable_model_warmup": "replay assets.extra/tf_serving_warmup_requests before AVAILABLE",
+    "num_request_iterations_for_warmup": "times that each warm-up request is replayed",
+    "monitoring_config_file": "text proto of a MonitoringConfig",
+    "enable_signature_method_name_check": "refuse signatures with an unknown method name",
+    "xla_cpu_compilation_enabled": "allow Xla... ops and functions saved with jit_compile",
+    "enable_serialization_as_tensor_content": "gRPC answers carry tensor_content",
+    "version": "print the version and exit",
+    "bind_address": "address to listen on (Tallygraph's own flag; 0.0.0.0 for every one)",
+    "max_request_bytes": "largest request body or gRPC message (Tallygraph's own flag)",
+    "max_queued_requests": "requests that may wait for a thread; more are refused with "
+    "UNAVAILABLE (Tallygraph's own flag)",
+    "max_connections": "REST connections at the same time (Tallygraph's own flag)",
+    "client_timeout_in_ms": "a client that takes longer to send its request is cut off "
+    "(Tallygraph's own flag)",
+    "drain_timeout_in_ms": "after SIGTERM, running requests have this long (Tallygraph's own "
+    "flag)",
+    "exit_with_process": "stop when the process of this id is gone; 0 never (Tallygraph's "
+    "own flag)",
+}
+
+
+def _boolean(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in ("true", "1"):
+        return True
+    if lowered in ("false", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"expected true or false. Received: {text!r}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tallygraph-model-server",
+        description="A local server that speaks TensorFlow Serving's REST and gRPC APIs and "
+        "takes tensorflow_model_server's flags.",
+        allow_abbrev=False,
+    )
+    defaults = ServerFlags()
+    for name, text in _HELP.items():
+        default = getattr(defaults, name)
+        if isinstance(default, bool):
+            parser.add_argument(
+                f"--{name}",
+                type=_boolean,
+                nargs="?",
+                const=True,
+                default=default,
+                metavar="BOOL",
+                help=f"{text} (default {str(default).lower()})",
+            )
+        else:
+            parser.add_argument(
+                f"--{name}",
+                type=type(default),
+                default=default,
+                metavar=type(default).__name__.upper(),
+                help=f"{text} (default {default!r})",
+            )
+    for name in (*TUNING_ONLY, *NOT_SUPPORTED):
+        parser.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _is_default(given: str, default: str) -> bool:
+    """Whether the value given is the flag's default, however it is spelled."""
+    spellings = {"": {""}, "false": {"false", "0"}, "0": {"0", "0.0"}}
+    return given.lower() in spellings.get(default, {default})
+
+
+def parse_flags(arguments: list[str]) -> ServerFlags:
+    """Read a command line.
+
+    Args:
+      arguments: the command line without the program's name.
+
+    Raises:
+      SystemExit: an unknown, unsupported or malformed flag, or none that says what to
+        serve; the message on standard error names it.
+    """
+    parser = _parser()
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"unknown argument: {unknown[0]}")
+    values = vars(parsed)
+    for name, default in NOT_SUPPORTED.items():
+        given = values.pop(name)
+        if given is not None and not _is_default(given, default):
+            parser.error(
+                f"--{name} is a flag of tensorflow_model_server that this server does not "
+                f"support. Received: {given!r}. Leave it out, or use tensorflow_model_server"
+            )
+    without_effect = tuple(name for name in TUNING_ONLY if values.pop(name) is not None)
+    flags = ServerFlags(**values, without_effect=without_effect)
+    if problem := _problem(flags):
+        parser.error(problem)
+    return flags
+
+
+def _problem(flags: ServerFlags) -> str | None:
+    if flags.version:
+        return None
+    if not flags.model_base_path and not flags.model_config_file:
+        return "both --model_base_path and --model_config_file are empty. Give one of them"
+    if flags.port == 0:
+        return "--port must not be 0: it is the gRPC API's, which cannot be switched off"
+    if flags.port == flags.rest_api_port:
+        return f"--rest_api_port must differ from --port. Received: {flags.port} for both"
+    for name in ("port", "rest_api_port"):
+        if not 0 <= getattr(flags, name) <= 65535:
+            return f"--{name} must be a TCP port. Received: {getattr(flags, name)}"
+    for name in ("rest_api_num_threads", "max_request_bytes", "max_connections"):
+        if getattr(flags, name) < 1:
+            return f"--{name} must be at least 1. Received: {getattr(flags, name)}"
+    parallelism = (
+        flags.tensorflow_session_parallelism,
+        flags.tensorflow_intra_op_parallelism,
+        flags.tensorflow_inter_op_parallelism,
+    )
+    if all(value > 0 for value in parallelism):
+        return (
+            "give either --tensorflow_session_parallelism or the intra and inter op "
+            f"parallelism. Received all three: {parallelism}"
+        )
+    return None

@@ -1,0 +1,164 @@
+"""The gRPC surface: PredictionService and ModelService."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.model_server.backend import Backend, ModelSpec
+from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.saved_model import DEFAULT_SIGNATURE
+from serving.model_server.tensors import array_from_proto, array_to_proto
+
+_LOG = logging.getLogger(__name__)
+
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+MAX_MESSAGE_CHARS = 1024
+
+
+def _model_spec(request: Any) -> ModelSpec:
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    spec: model_pb2.ModelSpec = request.model_spec
+    choice = spec.WhichOneof("version_choice")
+    return ModelSpec(
+        name=spec.name,
+        version=spec.version.value if choice == "version" else None,
+        label=spec.version_label if choice == "version_label" else None,
+    )
+
+
+@contextmanager
+def _no_traceback_for_clients() -> Iterator[None]:
+    try:
+        yield
+    except (ServingError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        _LOG.exception("A request failed in a way that it should not")
+        raise ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}") from error
+
+
+async def _answer(context: grpc.aio.ServicerContext, work: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        with _no_traceback_for_clients():
+            return await work()
+    except ServingError as error:
+        message = error.message
+        if len(message) > MAX_MESSAGE_CHARS:
+            message = message[:MAX_MESSAGE_CHARS] + "...TRUNCATED"
+        await context.abort(_STATUS_CODES[int(error.code)], message)
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+    """Predict and GetModelMetadata; the other calls are UNIMPLEMENTED."""
+
+    def __init__(self, backend: Backend, as_content: bool) -> None:
+        self._backend = backend
+        self._as_content = as_content
+
+    async def Predict(  # noqa: N802
+        self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        async def work() -> predict_pb2.PredictResponse:
+            with self._backend.counted(request.model_spec.name, "Predict", "GRPC"):
+                return await self._backend.workers.run(self._predict, request)
+
+        return await _answer(context, work)
+
+    async def GetModelMetadata(  # noqa: N802
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        async def work() -> get_model_metadata_pb2.GetModelMetadataResponse:
+            return self._backend.metadata(_model_spec(request), list(request.metadata_field))
+
+        return await _answer(context, work)
+
+    def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        backend = self._backend
+        spec = _model_spec(request)
+        signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        with backend.manager.acquire(spec.name, spec.version, spec.label) as servable:
+            inputs = {
+                alias: array_from_proto(alias, proto, backend.max_request_bytes)
+                for alias, proto in request.inputs.items()
+            }
+            outputs = backend.predict(
+                servable, signature_name, inputs, list(request.output_filter)
+            )
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
+        response.model_spec.signature_name = signature_name
+        for alias, array in outputs.items():
+            response.outputs[alias].CopyFrom(array_to_proto(array, self._as_content))
+        return response
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+    """GetModelStatus and HandleReloadConfigRequest."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def GetModelStatus(  # noqa: N802
+        self,
+        request: get_model_status_pb2.GetModelStatusRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        async def work() -> get_model_status_pb2.GetModelStatusResponse:
+            return self._backend.status(_model_spec(request))
+
+        return await _answer(context, work)
+
+    async def HandleReloadConfigRequest(  # noqa: N802
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> model_management_pb2.ReloadConfigResponse:
+        async def work() -> model_management_pb2.ReloadConfigResponse:
+            if request.config.WhichOneof("config") != "model_config_list":
+                raise invalid_argument(
+                    "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
+                    "ModelConfigList is currently supported"
+                )
+            # A reload waits for its models to load: it must not take a request's thread.
+            await asyncio.to_thread(self._backend.manager.reload, request.config)
+            response = model_management_pb2.ReloadConfigResponse()
+            response.status.error_code = int(Code.OK)
+            return response
+
+        return await _answer(context, work)
+
+
+def make_grpc_server(backend: Backend, as_content: bool) -> grpc.aio.Server:
+    """A gRPC server with both services; the caller adds a port and starts it."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", backend.max_request_bytes),
+            ("grpc.max_send_message_length", -1),
+            # Two servers on one port would share its requests without a word.
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(backend, as_content), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(backend), server)
+    return server

@@ -1,0 +1,76 @@
+"""HTTP connections that cannot starve each other.
+
+Uvicorn alone lets a client hold a connection for ever without finishing its request's
+headers, and answers 503 to everybody once there are too many connections. Here the
+connection that has been idle longest makes room, and an unfinished head has a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Idle connections of polite clients are kept; room is made when it is needed.
+KEEP_ALIVE_S = 75
+
+
+def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11Protocol]:
+    """A protocol class for uvicorn with these bounds."""
+
+    class BoundedProtocol(H11Protocol):
+        _idle_since = 0.0
+        _deadline: asyncio.TimerHandle | None = None
+
+        @property
+        def _idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._expect_request()
+            if len(self.connections) > max_connections:
+                self._make_room()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._cancel_deadline()
+
+        def data_received(self, data: bytes) -> None:
+            if self._idle and self._deadline is None:
+                self._set_deadline()  # a request has begun on a kept connection
+            super().data_received(data)
+            if not self._idle:
+                self._cancel_deadline()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._idle_since = self.loop.time()
+            if not self._idle:
+                self._cancel_deadline()
+
+        def _expect_request(self) -> None:
+            self._idle_since = self.loop.time()
+            self._set_deadline()
+
+        def _set_deadline(self) -> None:
+            self._deadline = self.loop.call_later(client_timeout_s, self._too_slow)
+
+        def _cancel_deadline(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _too_slow(self) -> None:
+            self._deadline = None
+            if self._idle:
+                self.transport.abort()
+
+        def _make_room(self) -> None:
+            others = cast(set[Any], self.connections)
+            idle = [other for other in others if other._idle and other is not self]
+            victim = min(idle, key=lambda other: other._idle_since, default=self)
+            victim.transport.abort()
+
+    return BoundedProtocol

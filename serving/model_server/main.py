@@ -1,0 +1,68 @@
+"""``tallygraph-model-server``: TensorFlow Serving's stand-in on the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import os
+import sys
+
+from serving.model_server.flags import ServerFlags, parse_flags
+
+_LOG = logging.getLogger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the model server until it is told to stop.
+
+    Args:
+      arguments: the command line without the program's name; None for the process's own.
+
+    Returns:
+      The exit status: 0 after SIGTERM or SIGINT, 1 where it could not start. Wrong flags
+      end the process with status 2.
+    """
+    flags = parse_flags(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname).1s %(name)s] %(message)s",
+    )
+    if flags.version:
+        print_version()
+        return 0
+    # Must be set before TensorFlow is imported, which takes seconds: flags come first.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations say nothing here
+    return _run(flags)
+
+
+def print_version() -> None:
+    print(f"Tallygraph ModelServer: {importlib.metadata.version('tallygraph')}")
+    print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
+
+
+def _run(flags: ServerFlags) -> int:
+    from serving.model_server.errors import ServingError
+    from serving.model_server.server import ModelServer
+
+    if flags.without_effect:
+        _LOG.info(
+            "Without effect on this server: %s",
+            ", ".join(f"--{name}" for name in flags.without_effect),
+        )
+
+    async def serve() -> None:
+        await ModelServer(flags).run()
+
+    try:
+        asyncio.run(serve())
+    except ServingError as error:
+        print(f"Failed to start server. Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""The models of a config: finding the version a request is for, labels, status, reload."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
+
+from serving.model_server.config import check_model_config
+from serving.model_server.errors import (
+    Code,
+    ServingError,
+    failed_precondition,
+    invalid_argument,
+    not_found,
+)
+from serving.model_server.lifecycle import Lifecycle, LifecycleOptions, Loader
+from serving.model_server.model_version import ModelVersion, Servable, State, VersionStatus
+
+
+class ModelManager:
+    """Serves the models of a ``ModelServerConfig``. Safe for use by many threads."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        options: LifecycleOptions,
+        allow_labels_for_unavailable: bool = False,
+    ) -> None:
+        """
+        Args:
+          loader: reads a version into memory.
+          allow_labels_for_unavailable: a new label may name a version that is not loaded.
+        """
+        self._lifecycle = Lifecycle(loader, options)
+        self._allow_labels_for_unavailable = allow_labels_for_unavailable
+        self._labels: dict[str, dict[str, int]] = {}
+        self._reloading = threading.Lock()
+
+    def start(self, config: ModelServerConfig) -> None:
+        """Take the first config and wait until every model has an AVAILABLE version.
+
+        As TensorFlow Serving, it waits for as long as a model has no version on disk.
+
+        Raises:
+          ServingError: the config is wrong, or every version of a model failed to load.
+        """
+        self._lifecycle.start()
+        self.reload(config)
+
+    def reload(self, config: ModelServerConfig) -> None:
+        """Take another config; returns when the models it adds are AVAILABLE.
+
+        Raises:
+          ServingError: the config is wrong (nothing changes), or a new model failed.
+        """
+        with self._reloading:
+            check_model_config(config)
+            models = {model.name: model for model in config.model_config_list.config}
+            with self._lifecycle.changed:
+                labels = self._checked_labels(models)
+                new = set(models) - {
+                    m.name for m in self._lifecycle.config.model_config_list.config
+                }
+                self._labels = labels
+                scans = self._lifecycle.scans
+                self._lifecycle.ask_for(config)
+            self._wait_for(new, scans)
+
+    def stop(self) -> None:
+        """Unload everything. Call it when no request is running any more."""
+        self._lifecycle.stop()
+
+    @contextmanager
+    def acquire(
+        self, name: str, version: int | None = None, label: str | None = None
+    ) -> Iterator[Servable]:
+        """Hold a version in memory while a request runs on it.
+
+        Args:
+          version: this version, or else
+          label: the version of this label, or else the newest that is AVAILABLE.
+
+        Raises:
+          ServingError: there is no such model, version or label.
+        """
+        with self._lifecycle.changed:
+            number, entry = self._find(name, version, label)
+            entry.users += 1
+            model = entry.model
+        assert model is not None  # an AVAILABLE version has its model
+        try:
+            yield Servable(name, number, model)
+        finally:
+            del model
+            with self._lifecycle.changed:
+                entry.users -= 1
+                if entry.state is State.UNLOADING and entry.users == 0:
+                    self._lifecycle.changed.notify_all()
+
+    def status(self, name: str, version: int | None = None) -> list[VersionStatus]:
+        """How the versions of a model stand, the newest first.
+
+        Raises:
+          ServingError: there is no such model or version.
+        """
+        with self._lifecycle.changed:
+            versions = self._lifecycle.versions.get(name, {})
+            if version is not None:
+                if version not in versions:
+                    raise not_found(f"Could not find version {version} of model {name}")
+                versions = {version: versions[version]}
+            if not versions:
+                raise not_found(f"Could not find any versions of model {name}")
+            return [
+                VersionStatus(number, versions[number].state, versions[number].error)
+                for number in sorted(versions, reverse=True)
+            ]
+
+    # Finding, under the lock.
+
+    def _find(
+        self, name: str, version: int | None, label: str | None
+    ) -> tuple[int, ModelVersion]:
+        if not name:
+            raise invalid_argument("ModelSpec has no name specified.")
+        if version is None and label is not None:
+            version = self._labels.get(name, {}).get(label)
+            if version is None:
+                raise invalid_argument(f"Unrecognized servable version label: {label}")
+        versions = self._lifecycle.versions.get(name, {})
+        if version is not None:
+            entry = versions.get(version)
+            if entry is None or entry.state is not State.AVAILABLE:
+                raise not_found(f"Servable not found for request: Specific({name}, {version})")
+            return version, entry
+        available = [n for n, entry in versions.items() if entry.state is State.AVAILABLE]
+        if not available:
+            raise not_found(f"Servable not found for request: Latest({name})")
+        return max(available), versions[max(available)]
+
+    def _checked_labels(self, models: Mapping[str, ModelConfig]) -> dict[str, dict[str, int]]:
+        """The labels of a config. One must name an AVAILABLE version, or, where the flag
+        allows it, be new: a label in use never moves to what cannot answer."""
+        labels: dict[str, dict[str, int]] = {}
+        for name, model in models.items():
+            for label, number in model.version_labels.items():
+                now = self._labels.get(name, {}).get(label)
+                may_be_unavailable = self._allow_labels_for_unavailable and (
+                    now is None or now == number
+                )
+                entry = self._lifecycle.versions.get(name, {}).get(number)
+                available = entry is not None and entry.state is State.AVAILABLE
+                if not available and not may_be_unavailable:
+                    raise failed_precondition(
+                        f"Request to assign label to version {number} of model {name}, "
+                        "which is not currently available for inference"
+                    )
+                labels.setdefault(name, {})[label] = number
+        return labels
+
+    def _wait_for(self, names: set[str], scans: int) -> None:
+        with self._lifecycle.changed:
+            while not self._lifecycle.stopping:
+                versions = {
+                    name: [
+                        v for v in self._lifecycle.versions.get(name, {}).values() if v.aspired
+                    ]
+                    for name in names
+                }
+                if self._lifecycle.scans > scans and all(
+                    entries
+                    and all(entry.settled for entry in entries)
+                    and (
+                        any(entry.state is State.AVAILABLE for entry in entries)
+                        or all(entry.state is State.END for entry in entries)
+                    )
+                    for entries in versions.values()
+                ):
+                    break
+                self._lifecycle.changed.wait()
+            failed = [name for name in sorted(names) if not self._is_available(name)]
+            if not failed or self._lifecycle.stopping:
+                return
+            reasons = ", ".join(
+                f"{{{{name: {name} version: {number}}} due to error: {entry.error}}}"
+                for name in failed
+                for number, entry in sorted(self._lifecycle.versions.get(name, {}).items())
+            )
+        raise ServingError(
+            Code.UNKNOWN,
+            f"{len(failed)} servable(s) did not become available: {{{reasons}, }}",
+        )
+
+    def _aspired(self, name: str) -> list[ModelVersion]:
+        versions = self._lifecycle.versions.get(name, {}).values()
+        return [version for version in versions if version.aspired]
+
+    def _is_available(self, name: str) -> bool:
+        versions = self._lifecycle.versions.get(name, {}).values()
+        return any(entry.state is State.AVAILABLE for entry in versions)

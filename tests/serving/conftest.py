@@ -1,0 +1,82 @@
+"""Fixture models and a model server as a process of its own, for the tests of this folder."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from serving.engines import RunningServer, ServerSpec, choose_engine
+
+START_TIMEOUT_S = 120.0
+
+_CONFIG = """
+model_config_list {
+  config {
+    name: "fixture"
+    base_path: "%s"
+    model_platform: "tensorflow"
+    model_version_policy { specific { versions: 1 versions: 2 } }
+    version_labels { key: "stable" value: 1 }
+    version_labels { key: "canary" value: 2 }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def export_fixture() -> Callable[[Path, int], None]:
+    """Writes one version of the fixture model below a base path."""
+    module = runpy.run_path(str(Path(__file__).with_name("fixture_model.py")))
+    return module["export"]
+
+
+@pytest.fixture(scope="session")
+def fixture_base(
+    tmp_path_factory: pytest.TempPathFactory, export_fixture: Callable[[Path, int], None]
+) -> Path:
+    """The folder of the fixture model's versions 1 and 2."""
+    base = tmp_path_factory.mktemp("models") / "fixture"
+    for version in (1, 2):
+        export_fixture(base, version)
+    return base
+
+
+@pytest.fixture(scope="session")
+def reference_server(
+    tmp_path_factory: pytest.TempPathFactory, fixture_base: Path
+) -> Iterator[RunningServer]:
+    """The server set up as the one that the recorded answers were taken from."""
+    folder = tmp_path_factory.mktemp("reference-server")
+    config = folder / "models.config"
+    config.write_text(_CONFIG % fixture_base)
+    monitoring = folder / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
+    flags = {
+        "allow_version_labels_for_unavailable_models": "true",
+        "monitoring_config_file": str(monitoring),
+        "max_request_bytes": str(1024 * 1024),
+        "client_timeout_in_ms": "2000",
+    }
+    spec = ServerSpec.from_config(("fixture",), config, flags)
+    with choose_engine("local").start(spec) as server:
+        server.wait_until_available(START_TIMEOUT_S)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rest(reference_server: RunningServer) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=reference_server.rest_url, timeout=30, trust_env=False
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def channel(reference_server: RunningServer) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(reference_server.grpc_address) as channel:
+        yield channel
