@@ -56,12 +56,14 @@ _CODE_SIGN: Final = re.compile(
     r"(?:^\s*(?:def|class|import|from|return|for|if|with|@\w)\b.*[:(]\s*$|"
     r"^\s*[\w.\[\]]+ ?=[^=].*|^\s*[\w.]+\([^)]*\)\s*$|;\s*$|^\s*[{}\[\])]+,?\s*$)"
 )
-_RST_ROLE: Final = re.compile(r":(?:[a-zA-Z]+:)*[a-zA-Z]+:`~?([^`<]+?)(?:\s*<[^`>]*>)?`")
+_RST_ROLE: Final = re.compile(
+    r":(?:[a-zA-Z]+:)*[a-zA-Z]+:`(?:~(?:[\w.]*\.)?)?([^`<]+?)(?:\s*<[^`>]*>)?`"
+)
 _RST_LINK: Final = re.compile(r"`([^`<]+?)\s*<[^`>]*>`_{1,2}")
 _MD_LINK: Final = re.compile(r"\[([^\]]+)\]\((?:[^()]|\([^)]*\))*\)")
 _CITATION: Final = re.compile(r"\s*\[(?:#?\w{0,12}\d+\w?|\*)\]_?")
 _BACKTICKS: Final = re.compile(r"`+([^`]*)`+_{0,2}")
-_STRONG: Final = re.compile(r"(?<![\w*])\*{1,2}(\S(?:[^*]*\S)?)\*{1,2}(?![\w*])")
+_STRONG: Final = re.compile(r"(?<![\w*])\*{1,2}([^\s*](?:[^*]*[^\s*])?)\*{1,2}(?![\w*])")
 _SPACE: Final = re.compile(r"\s+")
 _LETTERS: Final = re.compile(r"[^\W\d_]")
 _BOILERPLATE: Final = re.compile(
