@@ -1,0 +1,55 @@
+"""Attention of the decode graph: plain TensorFlow ops over ``[batch, heads, length, dim]``."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+# Added to the score of a position that must not be seen. exp() of it is exactly 0 in
+# float32, so that padding leaves no trace in a row's answer.
+MASKED = -1e9
+
+
+def padding_bias(length: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """0 where a position is a row's own, ``MASKED`` where it is padding.
+
+    Args:
+      length: int32 ``[batch]``, positions of each row.
+      width: int32 scalar, positions of the batch.
+
+    Returns:
+      float32 ``[batch, 1, 1, width]``, to be added to attention scores.
+    """
+    own = tf.sequence_mask(length, width, dtype=tf.float32)
+    return ((1.0 - own) * MASKED)[:, tf.newaxis, tf.newaxis, :]
+
+
+def split_heads(x: tf.Tensor, num_heads: int) -> tf.Tensor:
+    """``[batch, length, heads * dim]`` to ``[batch, heads, length, dim]``."""
+    shape = tf.shape(x)
+    x = tf.reshape(x, [shape[0], shape[1], num_heads, x.shape[-1] // num_heads])
+    return tf.transpose(x, [0, 2, 1, 3])
+
+
+def merge_heads(x: tf.Tensor) -> tf.Tensor:
+    """``[batch, heads, length, dim]`` to ``[batch, length, heads * dim]``."""
+    shape = tf.shape(x)
+    x = tf.transpose(x, [0, 2, 1, 3])
+    return tf.reshape(x, [shape[0], shape[2], x.shape[2] * x.shape[3]])
+
+
+def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Softmax attention; ``bias`` is added to the scores ``[batch, heads, q, k]``.
+
+    The query is not scaled here: T5 does not, BART has it in its weights.
+    """
+    weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias)
+    return tf.matmul(weights, value)
+
+
+def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+    """``x [..., in] @ kernel [in, out]`` as one flat matrix product."""
+    shape = tf.shape(x)
+    flat = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel)
+    if bias is not None:
+        flat = tf.nn.bias_add(flat, bias)
+    return tf.reshape(flat, tf.concat([shape[:-1], [kernel.shape[-1]]], axis=0))

@@ -1,0 +1,172 @@
+"""BART: the keras-hub model that is trained, and its plain graph that is served."""
+
+from __future__ import annotations
+
+import keras_hub
+import numpy as np
+import tensorflow as tf
+
+from pipelines.models.architecture import Architecture
+from pipelines.models.attention import attend, dense, merge_heads, padding_bias, split_heads
+from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+
+_EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
+
+
+def build_bart(architecture: Architecture) -> keras_hub.models.BartSeq2SeqLM:
+    """A BART with random weights; embeddings are tied, positions are learned."""
+    backbone = keras_hub.models.BartBackbone(
+        vocabulary_size=architecture.vocabulary_size,
+        num_layers=architecture.num_layers,
+        num_heads=architecture.num_heads,
+        hidden_dim=architecture.d_model,
+        intermediate_dim=architecture.d_ff,
+        dropout=architecture.dropout,
+        max_sequence_length=max(architecture.encoder_length, architecture.max_output_tokens),
+    )
+    return keras_hub.models.BartSeq2SeqLM(backbone=backbone)
+
+
+class BartGraph(Seq2SeqGraph):
+    """A BART's weights, fused for decoding, with the ops that use them."""
+
+    def __init__(
+        self, model: keras_hub.models.BartSeq2SeqLM, architecture: Architecture
+    ) -> None:
+        super().__init__(name="bart")
+        backbone = model.backbone
+        self.num_layers = backbone.num_layers
+        self.num_heads = backbone.num_heads
+        self.head_dim = backbone.hidden_dim // backbone.num_heads
+        weights = {variable.path: variable.numpy() for variable in backbone.weights}
+        self.embeddings = _frozen(weights["token_embedding/embeddings"])
+        self.encoder_positions = _frozen(weights["encoder_position_embedding/embeddings"])
+        self.decoder_positions = _frozen(weights["decoder_position_embedding/embeddings"])
+        self.encoder_norm = _Norm(weights, "encoder_embeddings_layer_norm")
+        self.decoder_norm = _Norm(weights, "decoder_embeddings_layer_norm")
+        self.encoder_layers = [
+            _Block(weights, f"transformer_encoder_layer_{i}", "self_attention_layer")
+            for i in range(self.num_layers)
+        ]
+        self.decoder_layers = [
+            _Block(weights, f"transformer_decoder_layer_{i}", "self_attention", cross=True)
+            for i in range(self.num_layers)
+        ]
+
+    def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
+        width = tf.shape(input_ids)[1]
+        mask = padding_bias(input_length, width)
+        x = tf.gather(self.embeddings, input_ids) + self.encoder_positions[:width]
+        x = self.encoder_norm(x)
+        for block in self.encoder_layers:
+            q, k, v = tf.split(dense(x, block.qkv, block.qkv_bias), 3, axis=-1)
+            q, k, v = (split_heads(each, self.num_heads) for each in (q, k, v))
+            attended = merge_heads(attend(q, k, v, mask))
+            x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
+            x = block.feed_forward(x)
+        keys, values = [], []
+        for block in self.decoder_layers:
+            k, v = tf.split(dense(x, block.cross_kv, block.cross_kv_bias), 2, axis=-1)
+            keys.append(split_heads(k, self.num_heads))
+            values.append(split_heads(v, self.num_heads))
+        return Memory(tuple(keys), tuple(values), mask)
+
+    def step(
+        self, token_ids: tf.Tensor, position: tf.Tensor, cache: Cache, memory: Memory
+    ) -> tuple[tf.Tensor, Cache]:
+        x = tf.gather(self.embeddings, token_ids) + self.decoder_positions[position]
+        x = self.decoder_norm(x[:, tf.newaxis, :])
+        keys, values = [], []
+        for i, block in enumerate(self.decoder_layers):
+            q, k, v = tf.split(dense(x, block.qkv, block.qkv_bias), 3, axis=-1)
+            q, k, v = (split_heads(each, self.num_heads) for each in (q, k, v))
+            k = tf.concat([cache.keys[i], k], axis=2)
+            v = tf.concat([cache.values[i], v], axis=2)
+            keys.append(k)
+            values.append(v)
+            attended = merge_heads(attend(q, k, v, tf.constant(0.0)))
+            x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
+            q = split_heads(dense(x, block.cross_q, block.cross_q_bias), self.num_heads)
+            attended = attend(q, memory.keys[i], memory.values[i], memory.bias)
+            attended = merge_heads(attended)
+            x = block.cross_norm(dense(attended, block.cross_out, block.cross_out_bias) + x)
+            x = block.feed_forward(x)
+        logits = tf.matmul(x[:, 0, :], self.embeddings, transpose_b=True)
+        return logits, Cache(tuple(keys), tuple(values))
+
+
+class _Norm(tf.Module):
+    """Layer norm over the last axis."""
+
+    def __init__(self, weights: dict[str, np.ndarray], path: str) -> None:
+        super().__init__()
+        self.gamma = _frozen(weights[f"{path}/gamma"])
+        self.beta = _frozen(weights[f"{path}/beta"])
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        mean = tf.reduce_mean(x, axis=-1, keepdims=True)
+        centred = x - mean
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        return centred * tf.math.rsqrt(variance + _EPSILON) * self.gamma + self.beta
+
+
+class _Block(tf.Module):
+    """One BART layer's weights; projections that read the same input are one matrix.
+
+    The query's scale, ``head_dim ** -0.5``, is put into its weights.
+    """
+
+    def __init__(
+        self,
+        weights: dict[str, np.ndarray],
+        path: str,
+        self_attention: str,
+        cross: bool = False,
+    ) -> None:
+        super().__init__()
+        attention = f"{path}/{self_attention}"
+        self.qkv, self.qkv_bias = _joined(weights, attention, "query", "key", "value")
+        self.self_out, self.self_out_bias = _output(weights, attention)
+        self.self_norm = _Norm(weights, f"{path}/self_attention_layer_norm")
+        if cross:
+            attention = f"{path}/cross_attention"
+            self.cross_q, self.cross_q_bias = _joined(weights, attention, "query")
+            self.cross_kv, self.cross_kv_bias = _joined(weights, attention, "key", "value")
+            self.cross_out, self.cross_out_bias = _output(weights, attention)
+            self.cross_norm = _Norm(weights, f"{path}/cross_attention_layer_norm")
+        intermediate = f"{path}/feedforward_intermediate_dense"
+        self.ff_in = _frozen(weights[f"{intermediate}/kernel"])
+        self.ff_in_bias = _frozen(weights[f"{intermediate}/bias"])
+        self.ff_out = _frozen(weights[f"{path}/feedforward_output_dense/kernel"])
+        self.ff_out_bias = _frozen(weights[f"{path}/feedforward_output_dense/bias"])
+        self.ff_norm = _Norm(weights, f"{path}/feedforward_layer_norm")
+
+    def feed_forward(self, x: tf.Tensor) -> tf.Tensor:
+        inner = tf.nn.gelu(dense(x, self.ff_in, self.ff_in_bias), approximate=False)
+        return self.ff_norm(dense(inner, self.ff_out, self.ff_out_bias) + x)
+
+
+def _frozen(value: np.ndarray) -> tf.Variable:
+    return tf.Variable(value, trainable=False)
+
+
+def _joined(
+    weights: dict[str, np.ndarray], attention: str, *names: str
+) -> tuple[tf.Variable, tf.Variable]:
+    """Kernels ``[d_model, heads, head_dim]`` side by side as ``[d_model, out]``, and biases."""
+    kernels, biases = [], []
+    for name in names:
+        kernel = weights[f"{attention}/{name}/kernel"]
+        bias = weights[f"{attention}/{name}/bias"]
+        scale = np.float32(kernel.shape[-1] ** -0.5 if name == "query" else 1.0)
+        kernels.append(scale * kernel.reshape(kernel.shape[0], -1))
+        biases.append(scale * bias.reshape(-1))
+    return _frozen(np.concatenate(kernels, axis=1)), _frozen(np.concatenate(biases))
+
+
+def _output(weights: dict[str, np.ndarray], attention: str) -> tuple[tf.Variable, tf.Variable]:
+    kernel = weights[f"{attention}/attention_output/kernel"]  # [heads, head_dim, d_model]
+    return (
+        _frozen(kernel.reshape(-1, kernel.shape[-1])),
+        _frozen(weights[f"{attention}/attention_output/bias"]),
+    )

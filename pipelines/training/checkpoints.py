@@ -1,0 +1,113 @@
+"""Checkpoints that a killed training goes on from, and the best weights so far."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def training_key(parts: Any, files: Iterable[str]) -> str:
+    """A name for all that determines a training run.
+
+    Args:
+      parts: JSON-able settings: model, training, tokenizer, code.
+      files: training and validation files; their bytes count, not their names, since
+        another run of the pipeline may have put the same examples elsewhere.
+    """
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for file in files:
+        with Path(file).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+class TrainingCheckpoints:
+    """One run's state in ``<working_dir>/<key>``.
+
+    ``latest/`` holds weights, optimizer and progress; ``best/`` the weights with the lowest
+    validation loss. Each write is complete before the one before it is let go.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+    ) -> None:
+        self.directory = directory
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_loss = tf.Variable(float("inf"), dtype=tf.float32, trainable=False)
+        weights = [variable.value for variable in model.variables]
+        state = tf.train.Checkpoint(
+            weights=weights,
+            optimizer=[variable.value for variable in optimizer.variables],
+            step=self.step,
+            best_loss=self.best_loss,
+        )
+        self._latest = tf.train.CheckpointManager(state, str(directory / "latest"), 1)
+        self._best = tf.train.CheckpointManager(
+            tf.train.Checkpoint(weights=weights), str(directory / "best"), 1
+        )
+
+    def resume(self) -> int:
+        """Restore the latest state, if there is one; the steps already done."""
+        if path := self._latest.latest_checkpoint:
+            self._latest.checkpoint.restore(path).assert_consumed()
+        return int(self.step.numpy())
+
+    def save(self, step: int, validation_loss: float) -> bool:
+        """Keep the state after ``step`` steps; True if it is the best so far."""
+        best = validation_loss < float(self.best_loss.numpy())
+        if best:
+            self.best_loss.assign(validation_loss)
+            self._best.save(checkpoint_number=step)
+        self.step.assign(step)
+        self._latest.save(checkpoint_number=step)
+        return best
+
+    def restore_best(self) -> None:
+        """Put the best weights into the model.
+
+        Raises:
+          FileNotFoundError: nothing was saved.
+        """
+        path = self._best.latest_checkpoint
+        if path is None:
+            raise FileNotFoundError(
+                f"{self.directory} holds no weights. Expected the best checkpoint of a "
+                "training that was validated at least once."
+            )
+        self._best.checkpoint.restore(path).assert_consumed()
+
+    def remove(self) -> None:
+        """Delete this run's state; for when its export is complete."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def read_history(path: Path, last_step: int) -> list[dict[str, Any]]:
+    """The rows of a ``history.jsonl`` up to a step; a half-written last line is dropped."""
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if row["step"] <= last_step:
+            rows.append(row)
+    return rows
+
+
+def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows anew, one JSON object a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,110 @@
+"""Transformed examples to batches for a seq2seq model.
+
+An encoder row is prefix, document ids, EOS; a label row is summary ids, EOS; the decoder
+reads the labels moved right behind ``pad_id``. What does not fit is cut off at the end.
+Rows of similar lengths share a batch, padded to one of a few fixed lengths, so that little
+is computed for padding and few shapes are ever traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from pipelines.models.architecture import Architecture
+
+_FEATURES = {
+    "document_ids": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+    "summary_ids": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
+}
+_PARSED_TOGETHER = 512  # examples parsed by one op
+_SHUFFLED = 100_000  # examples in the shuffle buffer; truncated ids, so tens of MB at most
+_SHARES = (0.25, 0.5, 0.75, 1.0)  # of the longest row, for encoder and decoder lengths
+
+Batch = dict[str, tf.Tensor]
+
+
+def training_batches(
+    files: Sequence[str], architecture: Architecture, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """Endless shuffled batches, in an order that the seed determines.
+
+    Returns:
+      Batches of ``encoder_token_ids``, ``encoder_padding_mask``, ``decoder_token_ids``,
+      ``decoder_padding_mask`` and ``labels``, all int32 ``[batch_size, length]``. Labels
+      are 0 in ``decoder_padding_mask`` where there is none.
+    """
+    rows = _rows(files, architecture).cache()
+    rows = rows.shuffle(_SHUFFLED, seed=seed, reshuffle_each_iteration=True).repeat()
+    return _bucketed(rows, architecture, batch_size).prefetch(8)
+
+
+def validation_batches(
+    files: Sequence[str], architecture: Architecture, batch_size: int, limit: int
+) -> tf.data.Dataset:
+    """The first ``limit`` examples, once, in an order of their own; same keys as above."""
+    rows = _rows(files, architecture).take(limit).cache()
+    return _bucketed(rows, architecture, batch_size).cache().prefetch(2)
+
+
+def _rows(files: Sequence[str], architecture: Architecture) -> tf.data.Dataset:
+    """Pairs of int32 encoder ids and label ids of one example, cut and closed by EOS."""
+    prefix = tf.constant(architecture.prefix_ids, tf.int32, [len(architecture.prefix_ids)])
+    eos = tf.constant([architecture.eos_id])
+
+    def parse(serialized: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        parsed = tf.io.parse_example(serialized, _FEATURES)
+        documents = parsed["document_ids"][:, : architecture.max_input_tokens]
+        summaries = parsed["summary_ids"][:, : architecture.max_output_tokens]
+        return tf.cast(documents, tf.int32), tf.cast(summaries, tf.int32)
+
+    def close(document: tf.Tensor, summary: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        encoder = tf.concat([prefix, document, eos], axis=0)
+        labels = tf.concat([summary, eos], axis=0)[: architecture.max_output_tokens]
+        return encoder, labels
+
+    # One reader: several at once would make the order depend on timing.
+    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    parsed = records.batch(_PARSED_TOGETHER).map(parse, num_parallel_calls=1)
+    return parsed.unbatch().map(close, num_parallel_calls=1)
+
+
+def bucket_lengths(longest: int) -> list[int]:
+    """The lengths that rows are padded to, in rising order; the last is ``longest``."""
+    return sorted({max(1, round(longest * share)) for share in _SHARES})
+
+
+def _bucketed(
+    rows: tf.data.Dataset, architecture: Architecture, batch_size: int
+) -> tf.data.Dataset:
+    encoder_lengths = tf.constant(bucket_lengths(architecture.encoder_length), tf.int64)
+    label_lengths = tf.constant(bucket_lengths(architecture.max_output_tokens), tf.int64)
+
+    def key(encoder: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        i = tf.searchsorted(encoder_lengths, [tf.size(encoder, tf.int64)])[0]
+        j = tf.searchsorted(label_lengths, [tf.size(labels, tf.int64)])[0]
+        return tf.cast(i * label_lengths.shape[0] + j, tf.int64)
+
+    def batch(key: tf.Tensor, group: tf.data.Dataset) -> tf.data.Dataset:
+        lengths = (
+            [encoder_lengths[key // label_lengths.shape[0]]],
+            [label_lengths[key % label_lengths.shape[0]]],
+        )
+        # -1 is no id: it marks padding until the masks are made.
+        return group.padded_batch(batch_size, lengths, padding_values=(-1, -1))
+
+    def features(encoder: tf.Tensor, labels: tf.Tensor) -> Batch:
+        pad = architecture.pad_id
+        own_labels = tf.maximum(labels, 0)
+        start = tf.fill([tf.shape(labels)[0], 1], pad)
+        return {
+            "encoder_token_ids": tf.where(encoder < 0, pad, encoder),
+            "encoder_padding_mask": tf.cast(encoder >= 0, tf.int32),
+            "decoder_token_ids": tf.concat([start, own_labels[:, :-1]], axis=1),
+            "decoder_padding_mask": tf.cast(labels >= 0, tf.int32),
+            "labels": own_labels,
+        }
+
+    grouped = rows.group_by_window(key, batch, window_size=batch_size)
+    return grouped.map(features, num_parallel_calls=1, deterministic=True)

@@ -1,0 +1,128 @@
+"""What a person sees while a model trains, and what is left of it for the report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from pipelines.training.checkpoints import write_history
+
+HISTORY_FILE = "history.jsonl"
+_LINE_EVERY_S = 5.0
+# What tf.summary.scalar writes; that function needs the tensorboard package, its files
+# do not.
+_SCALAR = tf.compat.v1.SummaryMetadata(
+    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+)
+
+
+def training_logger() -> logging.Logger:
+    """The logger of training lines; prints plain lines where nobody has set it up."""
+    logger = logging.getLogger("tallygraph.training")
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return logger
+
+
+class Progress:
+    """Lines for people, ``history.jsonl`` and TensorBoard events for machines.
+
+    ``history.jsonl`` holds a row a validation: ``step``, ``examples`` (seen so far),
+    ``train_loss`` (mean since the row before, nats a label), ``val_loss``,
+    ``examples_per_s``, ``learning_rate`` and ``seconds`` (training time so far, of all
+    attempts).
+    """
+
+    def __init__(
+        self, run_dir: Path, steps: int, done: int, history: list[dict[str, Any]]
+    ) -> None:
+        self.history = history
+        self._path = run_dir / HISTORY_FILE
+        self._steps = steps
+        self._log = training_logger()
+        self._board = tf.summary.create_file_writer(str(run_dir))
+        self._seconds_before = history[-1]["seconds"] if history else 0.0
+        self._started = self._last_line = time.monotonic()
+        self._first_step = done
+        self._nats = self._labels = 0.0
+        self._examples_total = history[-1]["examples"] if history else 0
+        self._examples = 0
+        self._row_started = self._started
+        write_history(self._path, history)
+        for row in history:
+            self._to_board(row)
+        if done:
+            self._log.info("training goes on after step %d of %d", done, steps)
+
+    def stepped(self, step: int, nats: float, labels: float, examples: int) -> None:
+        """Count one step; now and then print where training stands."""
+        self._nats += nats
+        self._labels += labels
+        self._examples += examples
+        now = time.monotonic()
+        if now - self._last_line < _LINE_EVERY_S:
+            return
+        self._last_line = now
+        rate = (step - self._first_step) / (now - self._started)
+        self._log.info(
+            "step %d/%d  loss %.3f  %.0f examples/s  %s left",
+            step,
+            self._steps,
+            self._nats / max(self._labels, 1.0),
+            self._examples / (now - self._row_started),
+            _minutes((self._steps - step) / rate),
+        )
+
+    def validated(
+        self, step: int, validation_loss: float, best: bool, learning_rate: float, since: float
+    ) -> None:
+        """Record a validation. ``since`` is when it began: its time is no training time."""
+        self._examples_total += self._examples
+        row = {
+            "step": step,
+            "examples": self._examples_total,
+            "train_loss": round(self._nats / max(self._labels, 1.0), 5),
+            "val_loss": round(validation_loss, 5),
+            "examples_per_s": round(self._examples / max(since - self._row_started, 1e-9), 1),
+            "learning_rate": learning_rate,
+            "seconds": round(self._seconds_before + time.monotonic() - self._started, 1),
+        }
+        self.history.append(row)
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+        self._to_board(row)
+        self._log.info(
+            "step %d/%d  loss %.3f  validation loss %.3f%s",
+            step,
+            self._steps,
+            row["train_loss"],
+            validation_loss,
+            "  (best so far)" if best else "",
+        )
+        self._nats = self._labels = 0.0
+        self._examples = 0
+        self._row_started = time.monotonic()
+
+    def close(self) -> None:
+        self._board.close()
+
+    def _to_board(self, row: dict[str, Any]) -> None:
+        with self._board.as_default(step=row["step"]):
+            for name in ("train_loss", "val_loss", "examples_per_s", "learning_rate"):
+                tf.summary.write(name, tf.constant(row[name], tf.float32), metadata=_SCALAR)
+        self._board.flush()
+
+
+def _minutes(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d} min"

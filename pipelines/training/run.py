@@ -1,0 +1,110 @@
+"""Trainer's ``run_fn``: from transformed examples to a base SavedModel.
+
+``custom_config`` is a plain JSON-able dict:
+
+- ``model``, ``training``: the config's sections, as dicts;
+- ``tokenizer_dir``: folder of the Tokenizer artifact;
+- ``working_dir``: where an interrupted training keeps its checkpoints. It outlives the
+  attempt: TFX gives each attempt a new output folder;
+- ``user_code_hash``: a version of this code, so that an edit trains anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from pipelines.models.architecture import Architecture
+from pipelines.models.decoding import GreedyDecoder
+from pipelines.models.families import serving_graph
+from pipelines.training.checkpoints import training_key
+from pipelines.training.export import export_base_model
+from pipelines.training.loop import train
+from pipelines.training.settings import TrainingSettings
+from tokenizer.base import Tokenizer
+from tokenizer.contract import BaseModelSpec
+from tokenizer.loading import load_tokenizer
+
+
+class TrainerArguments(Protocol):
+    """The fields of TFX's ``FnArgs`` that are used here."""
+
+    train_files: Sequence[str]
+    eval_files: Sequence[str]
+    transform_output: str
+    serving_model_dir: str
+    model_run_dir: str
+    custom_config: dict[str, Any]
+
+
+def run_fn(fn_args: TrainerArguments) -> None:
+    """Train a summariser and export it; goes on where a killed attempt stopped.
+
+    Raises:
+      ValueError: a setting cannot be followed, or files are missing.
+      TrainingDivergedError: the loss became no number.
+    """
+    config = fn_args.custom_config
+    tokenizer = load_tokenizer(config["tokenizer_dir"])
+    settings = TrainingSettings.from_config(config["training"])
+    architecture = _architecture(config["model"], tokenizer)
+    train_files = _matching(fn_args.train_files, "train")
+    eval_files = _matching(fn_args.eval_files, "eval")
+    key = training_key(
+        {
+            "model": config["model"],
+            "training": config["training"],
+            "tokenizer": tokenizer.fingerprint,
+            "code": config["user_code_hash"],
+        },
+        [*train_files, *eval_files],
+    )
+    model, checkpoints = train(
+        architecture,
+        settings,
+        train_files,
+        eval_files,
+        state_dir=Path(config["working_dir"]) / key,
+        run_dir=Path(fn_args.model_run_dir),
+    )
+    export_base_model(
+        fn_args.serving_model_dir,
+        transform_graph_dir=str(Path(fn_args.transform_output) / "transform_fn"),
+        decoder=GreedyDecoder(serving_graph(model, architecture), architecture),
+        detokenizer=tokenizer.graph_tokenizer(),
+        spec=BaseModelSpec(
+            model_family=architecture.family,
+            tokenizer_kind=tokenizer.kind,
+            tokenizer_fingerprint=tokenizer.fingerprint,
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=tokenizer.pad_id,
+            eos_id=tokenizer.eos_id,
+            max_input_tokens=architecture.max_input_tokens,
+            max_output_tokens=architecture.max_output_tokens,
+            task_prefix=config["model"].get("task_prefix", ""),
+        ),
+    )
+    checkpoints.remove()
+
+
+def _architecture(model: dict[str, Any], tokenizer: Tokenizer) -> Architecture:
+    return Architecture.from_config(
+        model,
+        vocabulary_size=tokenizer.vocabulary_size,
+        pad_id=tokenizer.pad_id,
+        eos_id=tokenizer.eos_id,
+        prefix_ids=tuple(tokenizer.encode(model.get("task_prefix", ""))),
+    )
+
+
+def _matching(patterns: Sequence[str], split: str) -> list[str]:
+    files = sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
+    if not files:
+        raise ValueError(
+            f"there are no transformed examples of the {split} split. Expected files at: "
+            f"{', '.join(patterns)}"
+        )
+    return files

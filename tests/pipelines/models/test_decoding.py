@@ -1,0 +1,282 @@
+"""The exported generation: equal to keras-hub's, the same alone and in any batch."""
+
+from __future__ import annotations
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from pipelines.models.architecture import Architecture
+from pipelines.models.decoding import GreedyDecoder
+from pipelines.models.families import build_model, serving_graph
+
+PAD, EOS = 0, 1
+FAMILIES = ("t5", "bart")
+
+
+def small(family: str, **changes) -> Architecture:
+    values = {
+        "family": family,
+        "vocabulary_size": 64,
+        "d_model": 24,
+        "num_layers": 2,
+        "num_heads": 3,
+        "d_ff": 48,
+        "max_input_tokens": 40,
+        "max_output_tokens": 12,
+        "prefix_ids": (5, 6),
+    }
+    return Architecture(**(values | changes))
+
+
+def random_model(architecture: Architecture, seed: int = 8) -> keras.Model:
+    """A model with weights wide enough that answers differ, and with EOS written at times."""
+    model = build_model(architecture)
+    random = np.random.default_rng(seed)
+    weights = {}
+    for variable in model.backbone.weights:
+        weights[variable.path] = variable
+        if variable.path.startswith("token_embedding"):
+            variable.assign(random.normal(0, 0.6, variable.shape))
+        elif variable.path.endswith("kernel"):
+            variable.assign(random.normal(0, 1.0, variable.shape))
+        else:
+            variable.assign(variable.numpy() + random.normal(0, 0.3, variable.shape))
+    embeddings = weights["token_embedding/embeddings"].numpy()
+    if architecture.family == "bart":
+        # Along the bias of the last norm, so that EOS stands out in every row.
+        last = f"transformer_decoder_layer_{architecture.num_layers - 1}"
+        embeddings[EOS] = 1.9 * weights[f"{last}/feedforward_layer_norm/beta"].numpy()
+    else:
+        embeddings[EOS] *= 4.0
+    weights["token_embedding/embeddings"].assign(embeddings)
+    return model
+
+
+def random_rows(architecture: Architecture, rows: int, seed: int):
+    random = np.random.default_rng(seed)
+    length = random.integers(0, architecture.max_input_tokens + 1, rows)
+    ids = random.integers(3, architecture.vocabulary_size, (rows, 45))
+    return ids.astype("int32"), length.astype("int32")
+
+
+class _NoPadSampler(keras_hub.samplers.GreedySampler):
+    """keras-hub's greedy sampler; the contract never writes the pad id."""
+
+    def compute_probabilities(self, logits):
+        probabilities = super().compute_probabilities(logits)
+        return probabilities * (1 - keras.ops.one_hot(PAD, probabilities.shape[-1]))
+
+
+def keras_hub_answers(model, architecture: Architecture, ids, length) -> list[list[int]]:
+    """keras-hub's own cached generation, cut after the first EOS."""
+    model.sampler = _NoPadSampler()
+    rows = [
+        [*architecture.prefix_ids, *row[:own], EOS]
+        for row, own in zip(ids.tolist(), length.tolist(), strict=True)
+    ]
+    width = max(map(len, rows))
+    encoder = np.array([row + [PAD] * (width - len(row)) for row in rows], "int32")
+    mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], "int32")
+    decoder = np.zeros((len(rows), architecture.max_output_tokens + 1), "int32")
+    decoder_mask = np.zeros_like(decoder)
+    decoder_mask[:, 0] = 1
+    output = model.generate_step(
+        {
+            "encoder_token_ids": tf.constant(encoder),
+            "encoder_padding_mask": tf.constant(mask),
+            "decoder_token_ids": tf.constant(decoder),
+            "decoder_padding_mask": tf.constant(decoder_mask),
+        },
+        stop_token_ids=(EOS,),
+    )
+    answers = np.array(output["decoder_token_ids"])[:, 1:].tolist()
+    return [row[: row.index(EOS) + 1] if EOS in row else row for row in answers]
+
+
+def answers(decoder: GreedyDecoder, ids, length, limit=None) -> list[list[int]]:
+    limit = np.zeros(len(ids), "int32") if limit is None else np.array(limit, "int32")
+    written = decoder.generate(ids, length, limit).numpy().tolist()
+    return [[each for each in row if each != PAD] for row in written]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def subject(request):
+    """A random model of each family and its decoder."""
+    architecture = small(request.param)
+    model = random_model(architecture)
+    decoder = GreedyDecoder(serving_graph(model, architecture), architecture)
+    return architecture, model, decoder
+
+
+def test_equals_keras_hub_token_for_token(subject):
+    architecture, model, decoder = subject
+    ids, length = random_rows(architecture, 200, seed=1)
+    expected = keras_hub_answers(model, architecture, ids, length)
+    assert len({tuple(row) for row in expected}) > 20, "the model answers every row alike"
+    assert any(row[-1] == EOS for row in expected)
+    assert any(row[-1] != EOS for row in expected)
+    assert answers(decoder, ids, length) == expected
+
+
+def test_logits_equal_the_training_model(subject):
+    architecture, model, decoder = subject
+    ids, _ = random_rows(architecture, 8, seed=2)
+    encoder = np.concatenate([ids[:, :20], np.full((8, 3), PAD)], axis=1).astype("int32")
+    mask = np.array([[1] * 20 + [0] * 3] * 8, "int32")
+    labels = np.array([[PAD, 7, 8, 9]] * 8, "int32")
+    expected = model(
+        {
+            "encoder_token_ids": encoder,
+            "encoder_padding_mask": mask,
+            "decoder_token_ids": labels,
+            "decoder_padding_mask": np.ones_like(labels),
+        }
+    ).numpy()
+    graph = decoder.graph
+    memory = graph.encode(tf.constant(encoder), tf.fill([8], 20))
+    cache = graph.empty_cache(8)
+    for position in range(4):
+        logits, cache = graph.step(
+            tf.constant(labels[:, position]), tf.constant(position), cache, memory
+        )
+        np.testing.assert_allclose(logits, expected[:, position], rtol=1e-3, atol=1e-3)
+
+
+def test_a_row_answers_the_same_alone_and_in_any_batch(subject):
+    architecture, _, decoder = subject
+    ids, length = random_rows(architecture, 96, seed=3)
+    alone = [answers(decoder, ids[i : i + 1], length[i : i + 1])[0] for i in range(len(ids))]
+    for size in (2, 7, 32):
+        batched = []
+        for start in range(0, len(ids), size):
+            batched += answers(decoder, ids[start : start + size], length[start : start + size])
+        assert batched == alone, f"batches of {size}"
+
+
+def test_padding_and_what_lies_in_it_change_nothing(subject):
+    architecture, _, decoder = subject
+    ids, length = random_rows(architecture, 16, seed=4)
+    expected = answers(decoder, ids, length)
+    wider = np.pad(ids, [[0, 0], [0, 30]], constant_values=9)
+    assert answers(decoder, wider, length) == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_near_tie_at_every_step_is_decided_as_for_the_row_alone(family):
+    """Each id has a twin whose embedding differs by less than rounding does."""
+    architecture = small(family)
+    model = random_model(architecture)
+    embeddings = model.backbone.token_embedding.embeddings.numpy()
+    half = len(embeddings) // 2
+    random = np.random.default_rng(0)
+    twins = embeddings[:half] * (1 + random.normal(0, 3e-8, embeddings[:half].shape))
+    embeddings[half:] = twins.astype("float32")
+    model.backbone.token_embedding.embeddings.assign(embeddings)
+    decoder = GreedyDecoder(serving_graph(model, architecture), architecture)
+    ids, length = random_rows(architecture, 64, seed=5)
+    alone = [answers(decoder, ids[i : i + 1], length[i : i + 1])[0] for i in range(len(ids))]
+    together, doubtful = decoder._greedy(
+        *decoder._pack(tf.constant(ids), tf.constant(length)), tf.fill([64], 12)
+    )
+    undecided = [[each for each in row if each] for row in together.numpy().tolist()]
+    swapped = [a != b for a, b in zip(undecided, alone, strict=True)]
+    assert all(
+        doubt for doubt, differs in zip(doubtful.numpy(), swapped, strict=True) if differs
+    )
+    assert any(swapped), "the case is too easy: no twin was ever swapped"
+    for size in (2, 7, 64):
+        batched = []
+        for start in range(0, len(ids), size):
+            batched += answers(decoder, ids[start : start + size], length[start : start + size])
+        assert batched == alone, f"batches of {size}"
+
+
+def test_each_row_keeps_its_own_limit(subject):
+    architecture, _, decoder = subject
+    ids, length = random_rows(architecture, 8, seed=6)
+    free = answers(decoder, ids, length)
+    limits = [0, 1, 3, 5, 12, 100, 2, -1]
+    model_limit = architecture.max_output_tokens
+    effective = [min(limit, model_limit) if limit > 0 else model_limit for limit in limits]
+    expected = [row[:limit] for row, limit in zip(free, effective, strict=True)]
+    assert answers(decoder, ids, length, limits) == expected
+
+
+def test_eos_within_the_limit_ends_a_row(subject):
+    architecture, _, decoder = subject
+    ids, length = random_rows(architecture, 64, seed=8)
+    free = answers(decoder, ids, length)
+    ended = next(i for i, row in enumerate(free) if 1 < len(row) < 10 and row[-1] == EOS)
+    steps = len(free[ended])
+    exactly = answers(decoder, ids[ended : ended + 1], length[ended : ended + 1], [steps])
+    one_less = answers(decoder, ids[ended : ended + 1], length[ended : ended + 1], [steps - 1])
+    assert exactly == [free[ended]]
+    assert one_less == [free[ended][:-1]]
+
+
+def test_the_output_is_as_wide_as_its_longest_row(subject):
+    architecture, _, decoder = subject
+    ids, length = random_rows(architecture, 4, seed=9)
+    written = decoder.generate(ids, length, np.array([2, 3, 1, 2], "int32")).numpy()
+    assert written.shape[1] == max(len([e for e in row if e != PAD]) for row in written)
+    assert written.shape[1] <= 3
+
+
+def test_no_rows_are_answered_with_no_rows(subject):
+    _, _, decoder = subject
+    none = np.zeros([0], "int32")
+    assert decoder.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
+    assert decoder.generate(np.zeros([0, 0], "int32"), none, none).shape == (0, 0)
+
+
+def test_rows_without_ids_are_answered(subject):
+    _, _, decoder = subject
+    zeros = np.zeros([3], "int32")
+    written = answers(decoder, np.zeros([3, 0], "int32"), zeros)
+    assert written[0]
+    assert written == [written[0]] * 3
+
+
+def test_what_exceeds_the_input_limit_is_not_read(subject):
+    architecture, _, decoder = subject
+    ids, _ = random_rows(architecture, 8, seed=10)
+    limit = architecture.max_input_tokens
+    cut = answers(decoder, ids[:, :limit], np.full([8], limit, "int32"))
+    assert answers(decoder, ids, np.full([8], 45, "int32")) == cut
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [2, 3])
+def test_no_sequence_is_written_twice(family, size):
+    architecture = small(family, no_repeat_ngram_size=size, max_output_tokens=24)
+    model = random_model(architecture)
+    # Without EOS every row runs to the limit, and without the rule it repeats itself.
+    embeddings = model.backbone.token_embedding.embeddings.numpy()
+    embeddings[EOS] = 0
+    model.backbone.token_embedding.embeddings.assign(embeddings)
+    decoder = GreedyDecoder(serving_graph(model, architecture), architecture)
+    ids, length = random_rows(architecture, 32, seed=1)
+    for row in answers(decoder, ids, length):
+        parts = [tuple(row[i : i + size]) for i in range(len(row) - size + 1)]
+        assert len(parts) == len(set(parts))
+
+
+def test_a_stock_server_takes_the_graph(subject, tmp_path):
+    _, _, decoder = subject
+    tf.saved_model.save(decoder, str(tmp_path))
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((tmp_path / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    assert len(nodes) > 100
+    assert not [node.op for node in nodes if node.op.startswith("Xla")]
+    assert not [
+        function.signature.name
+        for function in graph.library.function
+        if function.attr["_XlaMustCompile"].b
+    ]
+    assert not [node.name for node in nodes if node.attr["_XlaMustCompile"].b]
