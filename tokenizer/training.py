@@ -1,0 +1,145 @@
+"""Trains a SentencePiece vocabulary on texts: the same texts give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import sentencepiece
+
+from tokenizer.base import TokenizerError
+from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
+
+# As T5's vocabularies have them; there is no bos.
+PAD_ID: Final = 0
+EOS_ID: Final = 1
+UNK_ID: Final = 2
+
+# The library leaves out longer sentences, and those with these characters, without a word.
+MAX_CHUNK_CHARACTERS: Final = 1024  # at most 4 bytes each, so below the library's 4192
+_RESERVED: Final = str.maketrans({"\0": " ", "\u2585": " "})
+
+# More sentences than this are sampled: memory and time stay bounded for any corpus.
+MAX_CHUNKS: Final = 200_000
+
+# Sums are added up per thread: another number of threads gives another vocabulary.
+_THREADS: Final = 4
+_NORMALIZATION: Final = "nmt_nfkc"  # as T5's; part of the model, and so of the graph
+
+_TOO_SMALL_VOCABULARY: Final = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
+
+
+def train_sentencepiece(
+    texts: Iterable[str], vocab_size: int, max_chunks: int = MAX_CHUNKS
+) -> SentencePieceTokenizer:
+    """Train a unigram vocabulary.
+
+    Ids: pad 0, eos 1, unk 2, then one id for each of the 256 bytes, then pieces. Text that
+    no piece stands for is spelt in bytes, so that nothing is lost in a summary and nothing
+    read is free: without them any run of unknown text, of a megabyte even, is one `unk`.
+
+    Args:
+      texts: the corpus. Order matters to the result.
+      vocab_size: most ids that the vocabulary may have. A corpus with little variety gives
+        fewer: read `vocabulary_size` of the result.
+      max_chunks: a corpus of more chunks (at most 1,024 characters, cut at white space) is
+        sampled down to so many, always the same ones. More than 100.
+
+    Raises:
+      TokenizerError: the corpus has no text, or `vocab_size` has no room for the bytes and
+        the corpus's own characters.
+    """
+    chunks = _Chunks(texts)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=chunks.or_fail(),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            byte_fallback=True,
+            pad_id=PAD_ID,
+            eos_id=EOS_ID,
+            unk_id=UNK_ID,
+            bos_id=-1,
+            normalization_rule_name=_NORMALIZATION,
+            input_sentence_size=max_chunks,
+            num_threads=_THREADS,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise TokenizerError(_explain(str(error), vocab_size, chunks.count)) from None
+    return SentencePieceTokenizer(model.getvalue())
+
+
+def _explain(message: str, vocab_size: int, chunk_count: int) -> str:
+    if match := _TOO_SMALL_VOCABULARY.search(message):
+        return (
+            "the vocabulary has no room for the 256 bytes, the special ids and the corpus's "
+            f"own characters. Expected: vocab_size of {match[1]} or more. Received: "
+            f"{vocab_size}"
+        )
+    return (
+        f"SentencePiece could not be trained on {chunk_count} pieces of text with "
+        f"vocab_size {vocab_size}: {message}"
+    )
+
+
+class _Chunks:
+    """Texts cut so that the library takes every one of them."""
+
+    def __init__(self, texts: Iterable[str]):
+        self._texts = texts
+        self.count = 0
+        self._normalizer = sentencepiece.SentencePieceNormalizer(rule_name=_NORMALIZATION)
+
+    def or_fail(self) -> Iterator[str]:
+        """The chunks; the first is ready before the library, which would abort, is called.
+
+        Raises:
+          TokenizerError: there is none.
+        """
+        chunks = self._chunks()
+        first = next(chunks, None)
+        if first is None:
+            raise TokenizerError(
+                "the corpus has no text to train a vocabulary on. Expected: texts with "
+                "visible characters. Received: none"
+            )
+
+        def all_chunks() -> Iterator[str]:
+            yield first
+            yield from chunks
+
+        return all_chunks()
+
+    def _chunks(self) -> Iterator[str]:
+        for text in self._texts:
+            for chunk in split_text(text.translate(_RESERVED), MAX_CHUNK_CHARACTERS):
+                # What normalises to nothing makes the library end the whole process.
+                if self._normalizer.normalize(chunk).strip(" \u2581"):
+                    self.count += 1
+                    yield chunk
+
+
+def split_text(text: str, max_characters: int) -> Iterator[str]:
+    """Cut a text at white space, or where there is none at `max_characters`.
+
+    No character is lost but the white space that a cut is made at.
+    """
+    start = 0
+    while len(text) - start > max_characters:
+        # One character more, so that a cut right behind a full chunk is seen.
+        window = text[start : start + max_characters + 1]
+        cut = max(window.rfind(" "), window.rfind("\n"))
+        if cut > 0:
+            yield window[:cut]
+            start += cut + 1
+        else:
+            yield window[:max_characters]
+            start += max_characters
+    if start < len(text):
+        yield text[start:]
