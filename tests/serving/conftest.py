@@ -80,3 +80,20 @@ def rest(reference_server: RunningServer) -> Iterator[httpx.Client]:
 def channel(reference_server: RunningServer) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(reference_server.grpc_address) as channel:
         yield channel
+
+
+@pytest.fixture(scope="session")
+def metered_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small metered model, version 7."""
+    module = runpy.run_path(str(Path(__file__).parents[1] / "metered_model.py"))
+    base = tmp_path_factory.mktemp("metered") / "summarizer"
+    module["export_metered_model"](base / "7")
+    return base
+
+
+@pytest.fixture(scope="session")
+def metered_server(metered_base: Path) -> Iterator[RunningServer]:
+    """A server of the small metered model."""
+    with choose_engine("local").start(ServerSpec.single("summarizer", metered_base)) as server:
+        server.wait_until_available(START_TIMEOUT_S)
+        yield server

@@ -1,0 +1,222 @@
+"""What a client of a metered model does, whatever the protocol."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from serving.client.errors import BadAnswerError, ClientError
+from tokenizer.contract import (
+    COUNT_OUTPUTS,
+    INPUT_MAX_OUTPUT_TOKENS,
+    INPUT_TEXT,
+    OUTPUT_DTYPES,
+    SIGNATURE_COUNT_TOKENS,
+    SIGNATURE_DEFAULT,
+    SIGNATURE_SUMMARIZE,
+    ContractError,
+    MeteredSummary,
+)
+
+DEFAULT_TIMEOUT_S = 60.0
+DEFAULT_MODEL = "summarizer"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """What a text would be billed, without running the model.
+
+    Attributes:
+      input_tokens: ids of the text that the encoder would read.
+      truncated_tokens: ids that would be cut off and not billed.
+    """
+
+    input_tokens: int
+    truncated_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """How a version of the model stands.
+
+    Attributes:
+      state: START, LOADING, AVAILABLE, UNLOADING or END.
+      error_code: a canonical code's name; ``OK`` where nothing went wrong.
+      error_message: why it could not be loaded; empty where nothing went wrong.
+    """
+
+    version: int
+    state: str
+    error_code: str
+    error_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Names and dtypes (``string``, ``int32``, ...) of a signature's inputs and outputs."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What is being served."""
+
+    name: str
+    version: int
+    signatures: Mapping[str, Signature]
+
+
+class ModelClient(ABC):
+    """A client of one model. As a context manager it is closed at the end.
+
+    Every method that asks the server may raise ``UnreachableError``, ``RefusedError`` or
+    ``BadAnswerError``.
+    """
+
+    def __init__(
+        self, model: str, version: int | None, label: str | None, timeout_s: float
+    ) -> None:
+        """
+        Args:
+          model: the model's name.
+          version: ask this version, or else
+          label: ask the version of this label, or else the newest.
+          timeout_s: how long to wait for an answer.
+
+        Raises:
+          ClientError: both a version and a label.
+        """
+        if version is not None and label is not None:
+            raise ClientError(
+                f"Give a version or a label. Received: version {version} and label {label!r}."
+            )
+        self.model = model
+        self.version = version
+        self.label = label
+        self.timeout_s = timeout_s
+
+    def summarize(
+        self,
+        texts: Sequence[str | bytes],
+        max_output_tokens: int | Sequence[int] | None = None,
+    ) -> list[MeteredSummary]:
+        """Summarise texts, in one request.
+
+        Args:
+          texts: the texts; ``bytes`` are sent as they are, valid UTF-8 or not.
+          max_output_tokens: the most tokens to write, for all or for each text; 0 or None
+            for the model's own limit.
+
+        Returns:
+          An answer for each text, in order; none for no texts, without asking the server.
+        """
+        if not texts:
+            return []
+        inputs: dict[str, list[Any]] = {INPUT_TEXT: _texts(texts)}
+        signature = SIGNATURE_DEFAULT
+        if max_output_tokens is not None:
+            inputs[INPUT_MAX_OUTPUT_TOKENS] = _limits(max_output_tokens, len(texts))
+            signature = SIGNATURE_SUMMARIZE
+        rows = self._rows(signature, inputs, tuple(OUTPUT_DTYPES))
+        try:
+            return [MeteredSummary.from_row(row) for row in rows]
+        except ContractError as error:
+            raise BadAnswerError(str(error)) from error
+
+    def count_tokens(self, texts: Sequence[str | bytes]) -> list[TokenCount]:
+        """Count texts' tokens without summarising them, in one request."""
+        if not texts:
+            return []
+        rows = self._rows(SIGNATURE_COUNT_TOKENS, {INPUT_TEXT: _texts(texts)}, COUNT_OUTPUTS)
+        return [TokenCount(**row) for row in rows]
+
+    @abstractmethod
+    def model_status(self) -> list[VersionStatus]:
+        """How the versions of the model stand, the newest first."""
+
+    @abstractmethod
+    def metadata(self) -> ModelMetadata:
+        """The signatures of the version that would answer."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back connections. No method may be called afterwards."""
+
+    @abstractmethod
+    def _predict(
+        self, signature: str, inputs: Mapping[str, list[Any]], names: tuple[str, ...]
+    ) -> dict[str, list[Any]]:
+        """Run a signature: a list of one value a row in, the same for each output out.
+
+        Of outputs that are not in ``names``, only the name matters.
+        """
+
+    def _rows(
+        self, signature: str, inputs: Mapping[str, list[Any]], names: tuple[str, ...]
+    ) -> list[dict[str, Any]]:
+        outputs = self._predict(signature, inputs, names)
+        if missing := [name for name in names if name not in outputs]:
+            raise BadAnswerError(
+                f"The answer of {self.model}'s signature {signature} lacks "
+                f"{', '.join(missing)}. Received: {', '.join(sorted(outputs)) or 'nothing'}. "
+                "Is the served model metered?"
+            )
+        count = len(inputs[INPUT_TEXT])
+        if wrong := {name: len(outputs[name]) for name in names if len(outputs[name]) != count}:
+            raise BadAnswerError(
+                f"Every output must have a row for each text. Expected: {count}; received: "
+                f"{wrong}."
+            )
+        return [{name: outputs[name][row] for name in names} for row in range(count)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def dtype_name(data_type: str) -> str:
+    """``DT_STRING`` as ``string``, ``DT_FLOAT`` as ``float32``, and so on."""
+    name = data_type.removeprefix("DT_").lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _texts(texts: Sequence[str | bytes]) -> list[str | bytes]:
+    if isinstance(texts, str | bytes):
+        raise ClientError("texts must be a list of texts. Received: one text.")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str | bytes):
+            raise ClientError(
+                f"Text {index} must be str or bytes. Received: {type(text).__name__}."
+            )
+        if isinstance(text, str) and any("\ud800" <= c <= "\udfff" for c in text):
+            raise ClientError(
+                f"Text {index} has a lone surrogate, which no encoding can carry. Send bytes, "
+                "or replace it."
+            )
+    return list(texts)
+
+
+def _limits(limit: int | Sequence[int], count: int) -> list[int]:
+    limits = [limit] * count if isinstance(limit, int) else list(limit)
+    if len(limits) != count:
+        raise ClientError(
+            f"max_output_tokens must be one number, or one for each text. Expected: {count}; "
+            f"received: {len(limits)}."
+        )
+    if wrong := [value for value in limits if not 0 <= value < 2**31]:
+        raise ClientError(
+            f"max_output_tokens must be at least 0 (0 for no limit). Received: {wrong[0]}."
+        )
+    return limits

@@ -1,0 +1,34 @@
+"""What can go wrong between a client and a model server."""
+
+from __future__ import annotations
+
+
+class ClientError(RuntimeError):
+    """Base of every error of this client."""
+
+
+class UnreachableError(ClientError):
+    """The server did not answer: not running, wrong address, or too slow.
+
+    Whether it computed something is not known. Worth a retry.
+    """
+
+
+class RefusedError(ClientError):
+    """The server answered with an error; the message is the server's own.
+
+    Worth a retry only where ``code`` is ``UNAVAILABLE`` or ``RESOURCE_EXHAUSTED``.
+
+    Attributes:
+      code: the canonical status code's name, such as ``NOT_FOUND``. Over REST it is told
+        from the HTTP status, so that it is ``INVALID_ARGUMENT`` for every 400.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class BadAnswerError(ClientError):
+    """The server's answer is not one of a metered model. Never worth a retry."""
