@@ -16,6 +16,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from pipelines.evaluation.config import EvaluationConfig
+from pipelines.training.settings import TrainingSettings
+
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
 
 
@@ -82,6 +85,12 @@ class ModelConfig:
     )
     max_output_tokens: int = _setting(20, "Most decoder steps for one summary.", ge=1, le=4096)
     task_prefix: str = _setting("", "Text put before every document, never counted.")
+    no_repeat_ngram_size: int = _setting(
+        0,
+        "A sequence of so many ids is never written twice in one summary; 0 allows it.",
+        ge=0,
+        le=64,
+    )
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> ModelConfig:
@@ -91,21 +100,6 @@ class ModelConfig:
                 f"d_model = {self.d_model}"
             )
         return self
-
-
-@dataclass(frozen=True, config=_STRICT)
-class TrainingConfig:
-    """How the summariser is trained."""
-
-    steps: int = _setting(1000, "Optimizer steps.", ge=1)
-    batch_size: int = _setting(16, "Examples a step.", ge=1, le=65_536)
-    optimizer: Literal["adafactor", "adamw"] = _setting("adafactor", "Optimizer.")
-    learning_rate: float = _setting(0.01, "Learning rate after warm-up.", gt=0)
-    warmup_steps: int = _setting(100, "Steps of linear warm-up.", ge=0)
-    eval_every_steps: int = _setting(
-        500, "Steps between two validations; the best one's weights are exported.", ge=1
-    )
-    seed: int = _setting(20, "Seed of weights and of the order of examples.", ge=0)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -160,18 +154,10 @@ class PipelineConfig:
     corpus: CorpusConfig = Field(default_factory=CorpusConfig)
     tokenizer: TokenizerConfig = Field(default_factory=TokenizerConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     meter: MeterConfig = Field(default_factory=MeterConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
-
-    @model_validator(mode="after")
-    def _warm_up_ends_before_training_does(self) -> PipelineConfig:
-        if self.training.warmup_steps >= self.training.steps:
-            raise ValueError(
-                "training.warmup_steps must be smaller than training.steps. Received: "
-                f"{self.training.warmup_steps} and {self.training.steps}"
-            )
-        return self
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,7 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 )
 
 
-def training_logger() -> logging.Logger:
-    """The logger of training lines; prints plain lines where nobody has set it up."""
-    logger = logging.getLogger("tallygraph.training")
-    if not logger.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-    return logger
+_LOG = logging.getLogger("tallygraph.training")
 
 
 class Progress:
@@ -49,7 +39,7 @@ class Progress:
         self.history = history
         self._path = run_dir / HISTORY_FILE
         self._steps = steps
-        self._log = training_logger()
+        self._log = _LOG
         self._board = tf.summary.create_file_writer(str(run_dir))
         self._seconds_before = history[-1]["seconds"] if history else 0.0
         self._started = self._last_line = time.monotonic()

@@ -58,7 +58,7 @@ def test_all_errors_are_reported_at_once_by_name() -> None:
         ),
         (
             {"training": {"steps": 10, "warmup_steps": 10}},
-            "training.warmup_steps must be smaller than training.steps. Received: 10 and 10",
+            "warmup_steps must be smaller than steps. Received: warmup_steps = 10, steps = 10",
         ),
         ({"serving": {"model_name": "a/b"}}, "serving.model_name: String should match pattern"),
     ],
@@ -98,5 +98,5 @@ def test_a_missing_file_and_a_broken_one_say_so(tmp_path: Path) -> None:
 
 def test_every_setting_has_a_meaning() -> None:
     rows = setting_reference()
-    assert ("training.steps", "integer", "1000", "Optimizer steps.") in rows
+    assert ("training.steps", "integer", "1000", "Optimizer steps of the whole run.") in rows
     assert [name for name, _, _, meaning in rows if not meaning] == []
