@@ -1,0 +1,1 @@
+"""Reads (document, summary) pairs from JSONL, CSV, Parquet or TFRecord into Examples."""
