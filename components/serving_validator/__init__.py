@@ -1,0 +1,1 @@
+"""Tries the pushed layout on a real model server before anything is pushed."""

@@ -1,0 +1,88 @@
+"""ServingValidator: does the model load on a server, and answer there as it does here?"""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from components.serving_validator import executor
+
+
+class ServingValidatorSpec(types.ComponentSpec):
+    """Channels and parameters of ServingValidator."""
+
+    PARAMETERS = {  # noqa: RUF012  (TFX reads plain class attributes)
+        executor.MODEL_NAME_KEY: ExecutionParameter(type=str),
+        executor.ENGINE_KEY: ExecutionParameter(type=str),
+        executor.BINARY_KEY: ExecutionParameter(type=str),
+        executor.TIMEOUT_KEY: ExecutionParameter(type=int),
+    }
+    INPUTS = {  # noqa: RUF012
+        executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        executor.BLESSING_KEY: ChannelParameter(type=standard_artifacts.InfraBlessing),
+    }
+
+
+class ServingValidator(base_component.BaseComponent):
+    """Starts a model server on the layout that would be pushed and replays the warm-up.
+
+    The server is a process of its own. The model is blessed if it becomes AVAILABLE, has the
+    signatures of the counting contract, and answers every warm-up request over gRPC and
+    over REST exactly as the model does when it is called in this process.
+
+    Minimal example::
+
+        validator = ServingValidator(model=meter.outputs["metered_model"])
+
+    Full example::
+
+        validator = ServingValidator(
+            model=meter.outputs["metered_model"],
+            model_name="summarizer",
+            engine="binary",
+            binary="/opt/tensorflow_model_server",
+            timeout_s=300,
+        )
+        pusher = Pusher(..., infra_blessing=validator.outputs["blessing"])
+
+    Output `blessing` (InfraBlessing): custom property `blessed` (0 or 1) and the file that
+    TFX's Pusher looks for; custom property `engine`; `report.json`, which says what was
+    asked, and what was expected and received where they differ. A model that fails is not
+    an error: the run goes on to a Pusher that pushes nothing.
+    """
+
+    SPEC_CLASS = ServingValidatorSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        model_name: str = "summarizer",
+        engine: str = "auto",
+        binary: str = "",
+        timeout_s: int = 120,
+    ):
+        """Wire the component.
+
+        Args:
+          model: the metered Model.
+          model_name: the name that the model will be served under.
+          engine: `local`, `binary` (a real tensorflow_model_server), or `auto` for the best
+            that the machine has.
+          binary: path of tensorflow_model_server; empty looks for it on PATH.
+          timeout_s: longest wait for AVAILABLE, and for each answer.
+        """
+        super().__init__(
+            ServingValidatorSpec(
+                model=model,
+                model_name=model_name,
+                engine=engine,
+                binary=binary,
+                timeout_s=timeout_s,
+                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )
