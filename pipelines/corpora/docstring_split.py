@@ -11,17 +11,22 @@ from typing import Final
 from pipelines.corpora.docstring_mining import MinedPair
 from pipelines.corpora.near_duplicates import (
     DisjointSets,
+    Shingles,
+    alike_to_any,
     close_to_any,
     equal_keys,
     normalised,
     shingles,
     similar_pairs,
+    word_set,
 )
 
 # Documents at least this alike (Jaccard, word trigrams) are one cluster.
 CLUSTER_JACCARD: Final = 0.6
 # A held-out document may share less than this of the smaller text with a training one.
 LEAK_CONTAINMENT: Final = 0.7
+# ... and its set of words must be less alike (Jaccard) than this to any training one's.
+LEAK_WORD_JACCARD: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +34,15 @@ class SplitSettings:
     """How the corpus is divided.
 
     Attributes:
-      eval_pairs: pairs to hold out, if there are enough.
+      eval_pairs: pairs to hold out, if there are enough; those close to a training
+        document are then left out.
       max_eval_fraction: no more than this share of all pairs is held out.
       max_pairs_per_source: per top-level package, so that none dominates.
       max_pairs_per_cluster: training pairs kept of texts that are nearly the same. Of a
         held-out cluster one pair is kept, so that no text is scored twice.
     """
 
-    eval_pairs: int = 1300
+    eval_pairs: int = 1400
     max_eval_fraction: float = 0.1
     max_pairs_per_source: int = 3000
     max_pairs_per_cluster: int = 4
@@ -80,11 +86,7 @@ def split_pairs(mined: Sequence[MinedPair], settings: SplitSettings) -> SplitPai
             rejects["near-duplicate of kept pairs"] += len(group) - keep
     train.sort()
     held_out.sort()
-    close = close_to_any(
-        [documents[position] for position in held_out],
-        (documents[position] for position in train),
-        LEAK_CONTAINMENT,
-    )
+    close = _close_to_training(pairs, documents, held_out, train)
     if close:
         rejects["held out but close to a training document"] += len(close)
     return SplitPairs(
@@ -93,6 +95,26 @@ def split_pairs(mined: Sequence[MinedPair], settings: SplitSettings) -> SplitPai
         rejects=rejects,
         clusters=len(groups),
     )
+
+
+def _close_to_training(
+    pairs: Sequence[MinedPair],
+    documents: Sequence[Shingles],
+    held_out: Sequence[int],
+    train: Sequence[int],
+) -> set[int]:
+    """Indexes into ``held_out`` of pairs that training would give away."""
+    contained = close_to_any(
+        [documents[position] for position in held_out],
+        (documents[position] for position in train),
+        LEAK_CONTAINMENT,
+    )
+    alike = alike_to_any(
+        [word_set(pairs[position].document) for position in held_out],
+        [word_set(pairs[position].document) for position in train],
+        LEAK_WORD_JACCARD,
+    )
+    return contained | alike
 
 
 def _without_duplicates(mined: Sequence[MinedPair], rejects: Counter[str]) -> list[MinedPair]:

@@ -13,8 +13,20 @@ from hypothesis import strategies as st
 
 from pipelines.corpora.docstring_corpus import DocstringCorpus, build_docstring_corpus
 from pipelines.corpora.docstring_mining import MinedPair
-from pipelines.corpora.docstring_split import LEAK_CONTAINMENT, SplitSettings, split_pairs
-from pipelines.corpora.near_duplicates import containment, normalised, shingles
+from pipelines.corpora.docstring_split import (
+    LEAK_CONTAINMENT,
+    LEAK_WORD_JACCARD,
+    SplitSettings,
+    split_pairs,
+)
+from pipelines.corpora.near_duplicates import (
+    alike_to_any,
+    containment,
+    jaccard,
+    normalised,
+    shingles,
+    word_set,
+)
 from pipelines.corpora.python_sources import CorpusError, installed_sources, tree_sources
 
 TOPICS = 150
@@ -233,6 +245,25 @@ def test_a_held_out_document_that_a_longer_one_contains_is_left_out() -> None:
     assert not any(pair.id.replace("short", "long") in train for pair in splits.eval)
 
 
+def test_a_text_about_another_thing_with_the_same_words_is_left_out() -> None:
+    mined = []
+    for topic in range(60):
+        frame = iter(words(topic, 16).split())
+        pairs = list(zip(frame, frame, strict=True))
+        for thing in ("artifact", "execution"):
+            # Every third word is the thing: no three words in a row are shared.
+            text = " ".join(
+                f"{a} {b} {thing}" for a, b in zip(frame[::2], frame[1::2], strict=True)
+            )
+            summary = f"Puts the {thing} of {words(topic, 3)}."
+            mined.append(MinedPair(f"m:{thing}_{topic}", "p", text, summary))
+    splits = split_pairs(mined, SplitSettings(eval_pairs=36, max_eval_fraction=0.3))
+    assert splits.clusters == 120
+    assert splits.rejects["held out but close to a training document"] > 10
+    train = {pair.id.rpartition("_")[2] for pair in splits.train}
+    assert not train & {pair.id.rpartition("_")[2] for pair in splits.eval}
+
+
 word = st.sampled_from([f"w{number}" for number in range(12)])
 texts = st.lists(word, min_size=4, max_size=12).map(" ".join)
 
@@ -250,3 +281,21 @@ def test_no_split_ever_leaks(pairs: list[tuple[str, str]], eval_pairs: int) -> N
         assert all(pair.summary != other.summary for other in splits.train)
         own = shingles(pair.document)
         assert all(containment(own, other) < LEAK_CONTAINMENT for other in train)
+        own_words = word_set(pair.document)
+        for other_pair in splits.train:
+            assert jaccard(own_words, word_set(other_pair.document)) < LEAK_WORD_JACCARD
+
+
+sets = st.lists(st.frozensets(st.sampled_from("abcdefghijkl"), min_size=1), max_size=15)
+
+
+@given(sets, sets, st.sampled_from([0.3, 0.5, 0.6, 0.75, 1.0]))
+def test_the_search_for_alike_texts_misses_none(
+    held_out: list[frozenset[str]], others: list[frozenset[str]], threshold: float
+) -> None:
+    expected = {
+        position
+        for position, own in enumerate(held_out)
+        if any(jaccard(own, other) >= threshold for other in others)
+    }
+    assert alike_to_any(held_out, others, threshold) == expected
