@@ -252,9 +252,7 @@ def test_a_text_about_another_thing_with_the_same_words_is_left_out() -> None:
         pairs = list(zip(frame, frame, strict=True))
         for thing in ("artifact", "execution"):
             # Every third word is the thing: no three words in a row are shared.
-            text = " ".join(
-                f"{a} {b} {thing}" for a, b in zip(frame[::2], frame[1::2], strict=True)
-            )
+            text = " ".join(f"{first} {second} {thing}" for first, second in pairs)
             summary = f"Puts the {thing} of {words(topic, 3)}."
             mined.append(MinedPair(f"m:{thing}_{topic}", "p", text, summary))
     splits = split_pairs(mined, SplitSettings(eval_pairs=36, max_eval_fraction=0.3))
