@@ -123,7 +123,10 @@ def _array(values: Any) -> np.ndarray:
     while isinstance(flat, list) and flat and isinstance(flat[0], list):
         flat = flat[0]
     if isinstance(flat, list) and flat and isinstance(flat[0], str | dict):
-        return np.vectorize(_bytes, otypes=[object])(np.array(values, dtype=object))
+        texts: np.ndarray = np.vectorize(_bytes, otypes=[object])(
+            np.array(values, dtype=object)
+        )
+        return texts
     return np.array(values)
 
 

@@ -212,17 +212,11 @@ def differences(
     """
     found: list[tuple[str, int | None, object, object]] = []
     for name in sorted(set(expected) | set(received)):
-        if name not in received or name not in expected:
-            found.append(
-                (
-                    name,
-                    None,
-                    *(
-                        "present" if name in side else "missing"
-                        for side in (expected, received)
-                    ),
-                )
-            )
+        if name not in received:
+            found.append((name, None, "present", "missing"))
+            continue
+        if name not in expected:
+            found.append((name, None, "missing", "present"))
             continue
         ours, theirs = expected[name], received[name]
         if ours.shape != theirs.shape:

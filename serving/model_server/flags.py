@@ -228,6 +228,9 @@ def _problem(flags: ServerFlags) -> str | None:
     for name in ("rest_api_num_threads", "max_request_bytes", "max_connections"):
         if getattr(flags, name) < 1:
             return f"--{name} must be at least 1. Received: {getattr(flags, name)}"
+    for name in ("file_system_poll_wait_seconds", "max_num_load_retries"):
+        if getattr(flags, name) < 0:
+            return f"--{name} must be at least 0. Received: {getattr(flags, name)}"
     parallelism = (
         flags.tensorflow_session_parallelism,
         flags.tensorflow_intra_op_parallelism,
