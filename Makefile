@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup lint test
+.PHONY: help setup demo test lint format clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,10 +11,20 @@ help:  ## Show the targets
 setup:  ## Make .venv from uv.lock (done by every other target too)
 	@scripts/setup.sh
 
+demo: setup  ## Corpus, pipeline, model server, two metered answers
+	@scripts/demo.sh
+
 lint: setup  ## Style, formatting and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+format: setup  ## Bring the sources into shape
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
 test: setup  ## All tests
 	.venv/bin/python -m pytest
+
+clean:  ## Remove what runs have made (.venv stays)
+	rm -rf build

@@ -87,6 +87,7 @@ class Transform(tfx_transform.Transform):
     """TFX's Transform with the input `tokenizer`; everything else as in TFX."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(TransformExecutor)
+    spec: Any  # set by TFX's constructor
 
     def __init__(self, tokenizer: types.BaseChannel, **transform_arguments: Any):
         super().__init__(**transform_arguments)
@@ -97,6 +98,7 @@ class Trainer(tfx_trainer.Trainer):
     """TFX's Trainer with the input `tokenizer`; everything else as in TFX."""
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(TrainerExecutor)
+    spec: Any  # set by TFX's constructor
 
     def __init__(self, tokenizer: types.BaseChannel, **trainer_arguments: Any):
         super().__init__(**trainer_arguments)

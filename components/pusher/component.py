@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfx import types
 from tfx.components.pusher import component as tfx_pusher
 from tfx.dsl.components.base import executor_spec
@@ -45,6 +47,7 @@ class Pusher(tfx_pusher.Pusher):
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    spec: Any  # set by TFX's constructor
 
     def __init__(
         self,

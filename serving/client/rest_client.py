@@ -119,7 +119,7 @@ class RestClient(ModelClient):
         return outputs
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
-        url = f"{self._http.base_url}{path.removeprefix('/')}"
+        url = str(self._http.base_url).rstrip("/") + path
         try:
             answer = self._http.request(method, path, content=body)
         except httpx.TimeoutException:

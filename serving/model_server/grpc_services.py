@@ -64,7 +64,7 @@ async def _answer(context: grpc.aio.ServicerContext, work: Callable[[], Awaitabl
         await context.abort(_STATUS_CODES[int(error.code)], message)
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata; the other calls are UNIMPLEMENTED."""
 
     def __init__(self, backend: Backend, as_content: bool) -> None:
@@ -111,7 +111,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         return response
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, backend: Backend) -> None:
