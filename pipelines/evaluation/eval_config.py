@@ -11,7 +11,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from pipelines.evaluation import metrics as metrics_module
 from pipelines.evaluation.config import EvaluationConfig
-from pipelines.evaluation.extractors import LENGTH_SLICE, SOURCE_SLICE
+from pipelines.evaluation.slices import LENGTH_SLICE, SOURCE_SLICE
 from pipelines.evaluation.statistics import METRICS
 from tokenizer.contract import SIGNATURE_DEFAULT
 

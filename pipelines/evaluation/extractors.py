@@ -9,7 +9,6 @@ computed features to slice by.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -27,12 +26,14 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.material import order_key
+from pipelines.evaluation.slices import (
+    LENGTH_SLICE,
+    OTHER_SOURCES,
+    SOURCE_SLICE,
+    length_slice,
+    sources_with_slices,
+)
 from tokenizer.contract import INPUT_TEXT
-
-# Computed features, one value each; TFMA slices by them.
-SOURCE_SLICE: Final = "source_slice"
-LENGTH_SLICE: Final = "length_slice"
-OTHER_SOURCES: Final = "other sources"
 
 _FEATURES: Final = ("document", "summary", "id", "source")
 
@@ -128,14 +129,7 @@ def make_batches(rows: list[Row], config: EvaluationConfig) -> Iterator[dict[str
     Neighbours in length pad each other least. The order changes no answer: a metered
     model's rows are independent of their batch.
     """
-    counts = Counter(row.source for row in rows)
-    own_slice = {
-        source
-        for source, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[
-            : config.max_sources
-        ]
-        if count >= config.min_examples_per_slice
-    }
+    own_slice = sources_with_slices([row.source for row in rows], config)
     ordered = sorted(rows, key=lambda row: (len(row.document), _order(row)))
     for start in range(0, len(ordered), config.batch_size):
         batch = ordered[start : start + config.batch_size]
@@ -153,17 +147,6 @@ def make_batches(rows: list[Row], config: EvaluationConfig) -> Iterator[dict[str
             constants.FEATURES_KEY: features,
             constants.INPUT_KEY: features["document"],
         }
-
-
-def length_slice(document: bytes, bounds: tuple[int, ...]) -> str:
-    """Name of the length slice of a document; words are what white space separates."""
-    length = len(document.decode("utf-8", "replace").split())
-    lower = 0
-    for upper in bounds:
-        if length <= upper:
-            return f"{lower}–{upper} words"
-        lower = upper + 1
-    return f"{lower} or more words"
 
 
 def _order(row: Row) -> int:

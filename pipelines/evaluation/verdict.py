@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.material import Material
+from pipelines.evaluation.slices import (
+    LENGTH_SLICE,
+    OTHER_SOURCES,
+    SOURCE_SLICE,
+    length_order,
+)
 
 # Values of ``MetricSlice.feature``.
 OVERALL: Final = ""
@@ -70,22 +77,40 @@ class Check:
     passed: bool
 
     @property
-    def sentence(self) -> str:
+    def name(self) -> str:
+        """The metric in words, to begin a line."""
+        name = METRIC_NAMES[self.metric]
+        if self.kind == "drop":
+            name += ", less the champion's"
+        return name[0].upper() + name[1:]
+
+    @property
+    def asked(self) -> str:
+        """The bound in words."""
+        if self.kind == "drop":
+            return f"at most {self.bound:g} below the champion"
+        return f"at {'least' if self.kind == 'at_least' else 'most'} {self.bound:g}"
+
+    @property
+    def finding(self) -> str:
         """The outcome in plain words."""
         name = METRIC_NAMES[self.metric]
         if math.isnan(self.value):
-            return f"The {name} could not be computed ({self.setting} = {self.bound:g})."
+            return f"The {name} could not be computed; the bound is {self.bound:g}."
         if self.kind == "drop":
             change = "above" if self.value >= 0 else "below"
             return (
                 f"The {name} is {abs(self.value):.4f} {change} the latest blessed model's; "
-                f"at most {self.bound:g} below is allowed ({self.setting})."
+                f"at most {self.bound:g} below is allowed."
             )
-        side = "least" if self.kind == "at_least" else "most"
-        return (
-            f"The {name} is {self.value:.4f}; at {side} {self.bound:g} is "
-            f"{'asked' if self.kind == 'at_least' else 'allowed'} ({self.setting})."
-        )
+        if self.kind == "at_least":
+            return f"The {name} is {self.value:.4f}; at least {self.bound:g} is asked."
+        return f"The {name} is {self.value:.4f}; at most {self.bound:g} is allowed."
+
+    @property
+    def sentence(self) -> str:
+        """The same with the setting that holds the bound."""
+        return f"{self.finding.removesuffix('.')} ({self.setting})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +121,8 @@ class Verdict:
       blessed: whether the Evaluator blessed the model.
       checks: every threshold that was checked.
       overall: metrics over all examples; None when there was no example.
-      slices: by source, most examples first, then by length, shortest first.
+      slices: by source, most examples first and the rest last, then by length, shortest
+        first; without those of fewer than `evaluation.min_examples_per_slice` examples.
       material: token counts and sample answers of the candidate; None without examples.
     """
 
@@ -128,6 +154,8 @@ def read_verdict(evaluation_uri: str | Path, blessing_uri: str | Path) -> Verdic
     import tensorflow_model_analysis as tfma
     from tensorflow_model_analysis.writers import eval_config_writer
 
+    from pipelines.evaluation.extractors import settings_in
+
     for path in (Path(evaluation_uri) / "eval_config.json", Path(blessing_uri)):
         if not path.exists():
             raise EvaluationOutputError(
@@ -135,13 +163,15 @@ def read_verdict(evaluation_uri: str | Path, blessing_uri: str | Path) -> Verdic
             )
     evaluation = str(evaluation_uri)
     eval_config = eval_config_writer.load_eval_run(evaluation)[0]
+    settings = settings_in(eval_config)
     validation = tfma.load_validation_result(evaluation)
     read = [_read_slice(message) for message in tfma.load_metrics(evaluation)]
     overall = next(((found, material) for found, material in read if not found.feature), None)
-    slices = [found for found, _ in read if found.feature]
+    enough = settings.min_examples_per_slice
+    slices = [found for found, _ in read if found.feature and found.examples >= enough]
     return Verdict(
         blessed=(Path(blessing_uri) / "BLESSED").exists(),
-        checks=_checks(eval_config, validation, overall[0] if overall else None),
+        checks=_checks(settings, validation, overall[0] if overall else None),
         overall=overall[0] if overall else None,
         slices=tuple(sorted(slices, key=_slice_order)),
         material=overall[1] if overall else None,
@@ -150,7 +180,6 @@ def read_verdict(evaluation_uri: str | Path, blessing_uri: str | Path) -> Verdic
 
 def _read_slice(message: Any) -> tuple[MetricSlice, Material | None]:
     from pipelines.evaluation.eval_config import CHAMPION
-    from pipelines.evaluation.extractors import LENGTH_SLICE, SOURCE_SLICE
     from pipelines.evaluation.metrics import MATERIAL
 
     features = {SOURCE_SLICE: SOURCE, LENGTH_SLICE: LENGTH}
@@ -182,12 +211,10 @@ def _read_slice(message: Any) -> tuple[MetricSlice, Material | None]:
 
 
 def _checks(
-    eval_config: Any, validation: Any, overall: MetricSlice | None
+    settings: EvaluationConfig, validation: Any, overall: MetricSlice | None
 ) -> tuple[Check, ...]:
     from pipelines.evaluation.eval_config import THRESHOLDS
-    from pipelines.evaluation.extractors import settings_in
 
-    settings = settings_in(eval_config)
     failed = set(_failures(validation))
     checks = []
     for threshold in THRESHOLDS:
@@ -225,6 +252,6 @@ def _failures(validation: Any) -> Iterable[tuple[str, str]]:
 
 def _slice_order(found: MetricSlice) -> tuple[bool, float, str]:
     if found.feature == SOURCE:
-        return (False, -found.examples, found.value)
-    # "33–64 words", "257 or more words": by the lower bound.
-    return (True, float("".join(filter(str.isdigit, found.value.split("–")[0])) or 0), "")
+        rest = math.inf if found.value == OTHER_SOURCES else 0
+        return (False, rest - found.examples, found.value)
+    return (True, length_order(found.value), "")

@@ -6,11 +6,11 @@ from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.eval_config import eval_config
 from pipelines.evaluation.extractors import (
     Row,
-    length_slice,
     make_batches,
     read_rows,
     settings_in,
 )
+from pipelines.evaluation.slices import length_order, length_slice
 
 
 def rows_of(*sources: str) -> list[Row]:
@@ -54,6 +54,11 @@ def test_no_examples_make_no_batch():
 )
 def test_length_slices(words, expected):
     assert length_slice(b"w " * words, (3, 6)) == expected
+
+
+def test_length_slices_sort_by_length():
+    names = [length_slice(b"w " * words, (9, 64)) for words in (100, 5, 20)]
+    assert sorted(names, key=length_order) == ["0–9 words", "10–64 words", "65 or more words"]
 
 
 def batch_of(**columns: list) -> dict:

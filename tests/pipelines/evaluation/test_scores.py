@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.evaluation.scores import Answer, Scorer, share_repeated
@@ -68,11 +68,13 @@ def test_share_repeated(text, expected):
     assert share_repeated(text) == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_share_repeated_is_a_share(text):
     assert 0 <= share_repeated(text) < 1
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_rouge_is_a_share_and_1_for_the_reference_itself(reference, summary):
     assert all(0 <= value <= 1 for value in ENGLISH.rouge(reference, summary))
