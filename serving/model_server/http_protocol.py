@@ -1,8 +1,9 @@
 """HTTP connections that cannot starve each other.
 
 Uvicorn alone lets a client hold a connection for ever without finishing its request's
-headers, and answers 503 to everybody once there are too many connections. Here the
-connection that has been idle longest makes room, and an unfinished head has a deadline.
+headers, and answers 503 to everybody once there are too many connections. Here an
+unfinished head has a deadline, and the connection that has been idle longest makes room,
+though none that was used a moment ago.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # Idle connections of polite clients are kept; room is made when it is needed.
 KEEP_ALIVE_S = 75
+POLITE_IDLE_S = 5
 
 
 def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11Protocol]:
@@ -47,8 +49,6 @@ def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11P
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._idle_since = self.loop.time()
-            if not self._idle:
-                self._cancel_deadline()
 
         def _expect_request(self) -> None:
             self._idle_since = self.loop.time()
@@ -69,8 +69,20 @@ def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11P
 
         def _make_room(self) -> None:
             others = cast(set[Any], self.connections)
-            idle = [other for other in others if other._idle and other is not self]
-            victim = min(idle, key=lambda other: other._idle_since, default=self)
+            ready = self.loop.time() - POLITE_IDLE_S
+            candidates = [
+                other
+                for other in others
+                if other is not self
+                and other._idle
+                and (other.cycle is None or other._idle_since < ready)
+            ]
+            # Who never asked anything goes before who may be about to ask again.
+            victim = min(
+                candidates,
+                key=lambda other: (other.cycle is not None, other._idle_since),
+                default=self,
+            )
             victim.transport.abort()
 
     return BoundedProtocol

@@ -6,7 +6,10 @@ import asyncio
 import importlib.metadata
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 
 from serving.model_server.flags import ServerFlags, parse_flags
 
@@ -32,10 +35,34 @@ def main(arguments: list[str] | None = None) -> int:
     if flags.version:
         print_version()
         return 0
+    if flags.exit_with_process:
+        _end_with(flags.exit_with_process)
     # Must be set before TensorFlow is imported, which takes seconds: flags come first.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations say nothing here
     return _run(flags)
+
+
+def _end_with(process: int) -> None:
+    """End this process as by SIGTERM when another is gone: no server outlives its starter."""
+
+    def watch() -> None:
+        while _exists(process):
+            time.sleep(0.5)
+        _LOG.info("Process %d is gone", process)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="exit-with-process", daemon=True).start()
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # as another user's
+    return True
 
 
 def print_version() -> None:

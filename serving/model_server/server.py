@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -67,7 +66,7 @@ class ModelServer:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, or the end of ``--exit_with_process``.
+        """Serve until SIGTERM or SIGINT.
 
         Raises:
           ServingError: a model cannot be loaded at start, or a port is taken.
@@ -76,7 +75,6 @@ class ModelServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         self._check_ports()
-        watch = asyncio.create_task(self._watch_process())
         # Modules live as long as the process: without them, collecting a closed model's
         # cycles takes milliseconds and stalls nobody.
         gc.freeze()
@@ -88,7 +86,6 @@ class ModelServer:
                 started.result()
                 await self._serve(stopped)
         finally:
-            watch.cancel()
             await asyncio.to_thread(self._manager.stop)
             with suppress(ServingError):
                 await started
@@ -212,19 +209,6 @@ class ModelServer:
                 await asyncio.to_thread(self._manager.reload, config)
             except ServingError as error:
                 _LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error)
-
-    async def _watch_process(self) -> None:
-        """Stop when ``--exit_with_process`` is gone: no server outlives its starter."""
-        while self._flags.exit_with_process:
-            try:
-                os.kill(self._flags.exit_with_process, 0)
-            except ProcessLookupError:
-                _LOG.info("Process %d is gone", self._flags.exit_with_process)
-                self._stop.set()
-                return
-            except PermissionError:
-                pass  # it exists, as another user's
-            await asyncio.sleep(0.5)
 
 
 def _bound_socket(address: str, port: int, flag: str) -> socket.socket:

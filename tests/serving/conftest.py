@@ -24,6 +24,7 @@ model_config_list {
     version_labels { key: "stable" value: 1 }
     version_labels { key: "canary" value: 2 }
   }
+  config { name: "summarizer" base_path: "%s" model_platform: "tensorflow" }
 }
 """
 
@@ -47,13 +48,25 @@ def fixture_base(
 
 
 @pytest.fixture(scope="session")
+def metered_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small metered model, version 7."""
+    module = runpy.run_path(str(Path(__file__).parents[1] / "metered_model.py"))
+    base = tmp_path_factory.mktemp("metered") / "summarizer"
+    module["export_metered_model"](base / "7")
+    return base
+
+
+@pytest.fixture(scope="session")
 def reference_server(
-    tmp_path_factory: pytest.TempPathFactory, fixture_base: Path
+    tmp_path_factory: pytest.TempPathFactory, fixture_base: Path, metered_base: Path
 ) -> Iterator[RunningServer]:
-    """The server set up as the one that the recorded answers were taken from."""
+    """The server set up as the one that the recorded answers were taken from.
+
+    It serves the small metered model as well, because a second server takes seconds.
+    """
     folder = tmp_path_factory.mktemp("reference-server")
     config = folder / "models.config"
-    config.write_text(_CONFIG % fixture_base)
+    config.write_text(_CONFIG % (fixture_base, metered_base))
     monitoring = folder / "monitoring.config"
     monitoring.write_text("prometheus_config { enable: true }")
     flags = {
@@ -61,8 +74,9 @@ def reference_server(
         "monitoring_config_file": str(monitoring),
         "max_request_bytes": str(1024 * 1024),
         "client_timeout_in_ms": "2000",
+        "max_connections": "32",
     }
-    spec = ServerSpec.from_config(("fixture",), config, flags)
+    spec = ServerSpec.from_config(("fixture", "summarizer"), config, flags)
     with choose_engine("local").start(spec) as server:
         server.wait_until_available(START_TIMEOUT_S)
         yield server
@@ -80,20 +94,3 @@ def rest(reference_server: RunningServer) -> Iterator[httpx.Client]:
 def channel(reference_server: RunningServer) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(reference_server.grpc_address) as channel:
         yield channel
-
-
-@pytest.fixture(scope="session")
-def metered_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small metered model, version 7."""
-    module = runpy.run_path(str(Path(__file__).parents[1] / "metered_model.py"))
-    base = tmp_path_factory.mktemp("metered") / "summarizer"
-    module["export_metered_model"](base / "7")
-    return base
-
-
-@pytest.fixture(scope="session")
-def metered_server(metered_base: Path) -> Iterator[RunningServer]:
-    """A server of the small metered model."""
-    with choose_engine("local").start(ServerSpec.single("summarizer", metered_base)) as server:
-        server.wait_until_available(START_TIMEOUT_S)
-        yield server

@@ -28,11 +28,11 @@ Connect = Callable[..., ModelClient]
 
 
 @pytest.fixture(params=["rest", "grpc"])
-def connect(request: pytest.FixtureRequest, metered_server: RunningServer) -> Connect:
+def connect(request: pytest.FixtureRequest, reference_server: RunningServer) -> Connect:
     """Makes a client of the metered model's server."""
     if request.param == "rest":
-        return lambda **settings: RestClient(metered_server.rest_url, **settings)
-    return lambda **settings: GrpcClient(metered_server.grpc_address, **settings)
+        return lambda **settings: RestClient(reference_server.rest_url, **settings)
+    return lambda **settings: GrpcClient(reference_server.grpc_address, **settings)
 
 
 def test_summarize(connect: Connect) -> None:
