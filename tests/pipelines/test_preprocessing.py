@@ -1,0 +1,97 @@
+"""The transform graph carries the tokenizer: alone, it gives the library's own ids."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from sentencepiece import SentencePieceProcessor
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+
+from pipelines.preprocessing import preprocessing_fn
+from tokenizer.loading import save_tokenizer
+from tokenizer.training import train_sentencepiece
+
+BEAM_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+TEXTS = [
+    "Reads the table when the last reader has gone.",
+    "",
+    " \t\n ",
+    "naïve café 👩‍👩‍👧 שלום",
+    "a\0b",
+    "the reader " * 500,
+]
+
+# Nothing of this project and nothing of TFX: what a stock server has.
+LOADER = """
+import json, sys
+import tensorflow as tf, tensorflow_text
+loaded = tf.saved_model.load(sys.argv[1])
+text = tf.constant(json.load(open(sys.argv[2])))
+empty = tf.fill(tf.shape(text), "")
+ids = loaded.transform_fn({"document": text, "summary": empty})["document_ids"]
+assert not [name for name in sys.modules if name.startswith(("tokenizer", "tfx", "pipelines"))]
+print(json.dumps(tf.RaggedTensor.from_sparse(ids).to_list()))
+"""
+
+
+@pytest.fixture(scope="module")
+def tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("tokenizer")
+    corpus = [f"Reads the table number {n} when the last reader has gone." for n in range(50)]
+    save_tokenizer(train_sentencepiece(corpus, vocab_size=320), directory)
+    return directory
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_the_transform_graph_alone_gives_the_librarys_own_ids(
+    tmp_path: Path, tokenizer_dir: Path, sparse: bool
+) -> None:
+    feature = tf.io.VarLenFeature if sparse else lambda dtype: tf.io.FixedLenFeature([], dtype)
+    metadata = dataset_metadata.DatasetMetadata(
+        schema_utils.schema_from_feature_spec(
+            {name: feature(tf.string) for name in ("document", "summary")}
+        )
+    )
+    value = (lambda text: [text.encode()]) if sparse else (lambda text: text.encode())
+    rows = [{"document": value(text), "summary": value("It reads.")} for text in TEXTS]
+    graph_dir = tmp_path / "graph"
+    with (
+        beam.Pipeline(runner=BEAM_RUNNER) as pipeline,
+        tft_beam.Context(temp_dir=str(tmp_path / "tmp")),
+    ):
+        graph = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(
+            lambda inputs: preprocessing_fn(inputs, {"tokenizer_dir": str(tokenizer_dir)})
+        )
+        _ = graph | tft_beam.WriteTransformFn(str(graph_dir))
+    saved = graph_dir / tft.TFTransformOutput.TRANSFORM_FN_DIR
+    if sparse:
+        output = tft.TFTransformOutput(str(graph_dir))
+        documents = tf.RaggedTensor.from_tensor(tf.constant(TEXTS)[:, None]).to_sparse()
+        ids = output.transform_raw_features({"document": documents, "summary": documents})
+        received = tf.RaggedTensor.from_sparse(ids["document_ids"]).to_list()
+    else:
+        texts_file = tmp_path / "texts.json"
+        texts_file.write_text(json.dumps(TEXTS))
+        finished = subprocess.run(
+            [sys.executable, "-c", LOADER, str(saved), str(texts_file)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=240,
+        )
+        assert finished.returncode == 0, finished.stderr
+        received = json.loads(finished.stdout.splitlines()[-1])
+
+    library = SentencePieceProcessor(model_file=str(tokenizer_dir / "tokenizer.model"))
+
+    assert received == [library.encode(text) for text in TEXTS]
+    assert len(received[0]) > 3
+    assert len(received[-1]) > 500
