@@ -28,8 +28,9 @@ class EvaluationConfig:
     )
     max_share_repeated: float = _setting(
         0.15,
-        "Most of a summary's word pairs, on average, that it had written before. References "
-        "are mostly below 0.02; a model in a loop is above 0.3.",
+        "Most of a summary, on average, that may repeat itself: word pairs, or five letters in "
+        "a row, that it had written before. Real summaries have about 0.02; a model in a loop "
+        "has 0.3 and more.",
         ge=0,
         le=1,
     )

@@ -17,6 +17,9 @@ _ROUGE_TYPES: Final = ("rouge1", "rouge2", "rougeL")
 # this; a document without any full stop, read as one sentence, could be a megabyte.
 _MAX_SCORED_CHARACTERS: Final = 20_000
 
+_STRETCH_CHARACTERS: Final = 5
+_LOOP_CHARACTERS: Final = 40
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Answer:
@@ -44,7 +47,7 @@ class Score:
     Attributes:
       rouge: F1 of ROUGE-1, ROUGE-2 and ROUGE-L of the summary, each 0 to 1.
       baseline: the same of the document's first sentence.
-      repeated: share of the summary's word pairs that it had written before, 0 to 1.
+      repeated: how much of the summary repeats itself, 0 to 1; see `share_repeated`.
       reference_repeated: the same of the reference.
       truncated, ended_by_length, empty: whether input was cut off, whether the output limit
         ended the summary, whether the summary has no word.
@@ -64,13 +67,33 @@ class Score:
 
 
 def share_repeated(text: str) -> float:
-    """Share of a text's neighbouring word pairs that stood in it before, 0 to 1.
+    """How much of a text repeats itself, 0 to 1.
 
-    0 for a text of fewer than three words, which has no two pairs.
+    The larger of two shares: of its neighbouring word pairs, those that stood anywhere
+    before ("a value of a value of"); of its stretches of five characters, those that stood
+    within the forty characters before, which sees loops inside a word too ("thehehehehe")
+    and does not grow with the length of an honest text. Case, punctuation and the kind of
+    white space do not matter. The reference summaries of the docstring corpus have 0.016 on
+    average, their documents' first sentences 0.03, texts in a loop 0.5 and more.
     """
     found = words(text)
+    return max(_repeated_pairs(found), _repeated_stretches(" ".join(found)))
+
+
+def _repeated_pairs(found: list[str]) -> float:
     pairs = list(pairwise(found))
     return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
+
+
+def _repeated_stretches(text: str) -> float:
+    number = len(text) - _STRETCH_CHARACTERS + 1
+    last_at: dict[str, int] = {}
+    repeated = 0
+    for start in range(number):
+        stretch = text[start : start + _STRETCH_CHARACTERS]
+        repeated += start - last_at.get(stretch, -_LOOP_CHARACTERS) < _LOOP_CHARACTERS
+        last_at[stretch] = start
+    return repeated / number if number > 0 else 0.0
 
 
 class Scorer:

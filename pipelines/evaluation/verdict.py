@@ -27,7 +27,7 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
     "rouge_l_f1": "ROUGE-L F1",
     "lift_rouge_l_f1": "lead in ROUGE-L F1 over the document's first sentence",
     "share_distinct": "number of different summaries per example",
-    "share_repeated": "share of word pairs that repeat within a summary",
+    "share_repeated": "share of a summary that repeats itself",
     "share_empty": "share of summaries without a word",
     "share_length": "share of summaries that the output limit cut off",
 }

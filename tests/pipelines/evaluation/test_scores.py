@@ -57,10 +57,14 @@ def test_english_rouge_sees_nothing_of_another_script_and_unicode_rouge_does():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        # Three pairs, one different; 11 stretches of five characters, 4 different.
         ("the the the the", 2 / 3),
-        ("a value of a value of a value", 4 / 7),
+        ("A value of a value, of a value.", 4 / 7),
+        # A loop inside a word: 16 stretches, 8 different.
+        ("Copy thehehehehehehe", 0.5),
         ("Return the sum of all values", 0.0),
         ("two words", 0.0),
+        ("日本日本日本", 3 / 5),
         ("", 0.0),
     ],
 )
@@ -69,9 +73,16 @@ def test_share_repeated(text, expected):
 
 
 @settings(deadline=None)
-@given(st.text())
-def test_share_repeated_is_a_share(text):
-    assert 0 <= share_repeated(text) < 1
+def test_a_long_honest_text_is_not_taken_for_a_loop():
+    news = (
+        "The city council voted on Tuesday to close the old bridge for two years. Engineers "
+        "had found cracks in three of its piers last spring, and repairs would have cost more "
+        "than a new crossing further north. Traders on both banks fear for their customers; "
+        "the mayor promised a free ferry for as long as the works last. Building is to begin "
+        "in March, once the council has heard the traders again."
+    )
+    assert share_repeated(news) < 0.05
+    assert share_repeated(news + " " + news) > 0.45
 
 
 @settings(deadline=None)
