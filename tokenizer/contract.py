@@ -69,6 +69,8 @@ FinishReason = Literal["stop", "length"]
 METERING_FILE: Final = "assets.extra/metering.json"
 WARMUP_FILE: Final = "assets.extra/tf_serving_warmup_requests"
 BASE_FILE: Final = "assets.extra/base.json"
+# The tokenizer's folder, for whoever wants to count beside the model.
+TOKENIZER_DIR: Final = "assets.extra/tokenizer"
 
 
 class ContractError(ValueError):

@@ -25,8 +25,8 @@ from pipelines.training.export import export_base_model
 from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings
 from tokenizer.base import Tokenizer
-from tokenizer.contract import BaseModelSpec
-from tokenizer.loading import load_tokenizer
+from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
+from tokenizer.loading import load_tokenizer, save_tokenizer
 
 
 class TrainerArguments(Protocol):
@@ -87,6 +87,8 @@ def run_fn(fn_args: TrainerArguments) -> None:
             task_prefix=config["model"].get("task_prefix", ""),
         ),
     )
+    # With the model from here on: whoever serves it can count, or train on, with the same.
+    save_tokenizer(tokenizer, Path(fn_args.serving_model_dir) / TOKENIZER_DIR)
     checkpoints.remove()
 
 
