@@ -72,7 +72,6 @@ def test_share_repeated(text, expected):
     assert share_repeated(text) == pytest.approx(expected)
 
 
-@settings(deadline=None)
 def test_a_long_honest_text_is_not_taken_for_a_loop():
     news = (
         "The city council voted on Tuesday to close the old bridge for two years. Engineers "
@@ -83,6 +82,12 @@ def test_a_long_honest_text_is_not_taken_for_a_loop():
     )
     assert share_repeated(news) < 0.05
     assert share_repeated(news + " " + news) > 0.45
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_share_repeated_is_a_share(text):
+    assert 0 <= share_repeated(text) < 1
 
 
 @settings(deadline=None)
