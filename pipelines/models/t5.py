@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras_hub
 import numpy as np
 import tensorflow as tf
@@ -9,6 +11,10 @@ import tensorflow as tf
 from pipelines.models.architecture import Architecture
 from pipelines.models.attention import attend, dense, merge_heads, padding_bias, split_heads
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+
+# keras-hub names an argument of its own `mask`, which Keras takes for masking metadata. No
+# layer here uses that.
+warnings.filterwarnings("ignore", message=".*T5MultiHeadAttention.*input with a mask attached")
 
 
 def build_t5(architecture: Architecture) -> keras_hub.models.T5Seq2SeqLM:

@@ -62,15 +62,17 @@ class TrainingCheckpoints:
             self._latest.checkpoint.restore(path).assert_consumed()
         return int(self.step.numpy())
 
-    def save(self, step: int, validation_loss: float) -> bool:
-        """Keep the state after ``step`` steps; True if it is the best so far."""
-        best = validation_loss < float(self.best_loss.numpy())
-        if best:
+    def is_best(self, validation_loss: float) -> bool:
+        """Whether a validation loss is lower than all that were saved."""
+        return validation_loss < float(self.best_loss.numpy())
+
+    def save(self, step: int, validation_loss: float) -> None:
+        """Keep the state after ``step`` steps, and the weights if they are the best."""
+        if self.is_best(validation_loss):
             self.best_loss.assign(validation_loss)
             self._best.save(checkpoint_number=step)
         self.step.assign(step)
         self._latest.save(checkpoint_number=step)
-        return best
 
     def restore_best(self) -> None:
         """Put the best weights into the model.
@@ -107,7 +109,9 @@ def read_history(path: Path, last_step: int) -> list[dict[str, Any]]:
 
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the rows anew, one JSON object a line."""
+    """Write the rows anew, one JSON object a line; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    path.write_text(text, encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

@@ -2,8 +2,7 @@
 
 An encoder row is prefix, document ids, EOS; a label row is summary ids, EOS; the decoder
 reads the labels moved right behind ``pad_id``. What does not fit is cut off at the end.
-Rows of similar lengths share a batch, padded to one of a few fixed lengths, so that little
-is computed for padding and few shapes are ever traced.
+Rows of similar lengths share a batch, so that little is computed for padding.
 """
 
 from __future__ import annotations
@@ -20,9 +19,20 @@ _FEATURES = {
 }
 _PARSED_TOGETHER = 512  # examples parsed by one op
 _SHUFFLED = 100_000  # examples in the shuffle buffer; truncated ids, so tens of MB at most
-_SHARES = (0.25, 0.5, 0.75, 1.0)  # of the longest row, for encoder and decoder lengths
+_MOST_BUCKETS = 12  # of encoder lengths, and of label lengths: each pair may be half full
 
 Batch = dict[str, tf.Tensor]
+
+BATCH_SIGNATURE = {
+    name: tf.TensorSpec([None, None], tf.int32)
+    for name in (
+        "encoder_token_ids",
+        "encoder_padding_mask",
+        "decoder_token_ids",
+        "decoder_padding_mask",
+        "labels",
+    )
+}
 
 
 def training_batches(
@@ -36,7 +46,10 @@ def training_batches(
       are 0 in ``decoder_padding_mask`` where there is none.
     """
     rows = _rows(files, architecture).cache()
-    rows = rows.shuffle(_SHUFFLED, seed=seed, reshuffle_each_iteration=True).repeat()
+    # A seed for each epoch, so that a training that goes on finds the order it left.
+    rows = tf.data.Dataset.counter().flat_map(
+        lambda epoch: rows.shuffle(_SHUFFLED, seed + epoch, reshuffle_each_iteration=False)
+    )
     return _bucketed(rows, architecture, batch_size).prefetch(8)
 
 
@@ -70,16 +83,22 @@ def _rows(files: Sequence[str], architecture: Architecture) -> tf.data.Dataset:
     return parsed.unbatch().map(close, num_parallel_calls=1)
 
 
-def bucket_lengths(longest: int) -> list[int]:
-    """The lengths that rows are padded to, in rising order; the last is ``longest``."""
-    return sorted({max(1, round(longest * share)) for share in _SHARES})
+def bucket_lengths(longest: int, narrowest: int) -> list[int]:
+    """The lengths that rows are padded to, in rising order; the last is ``longest``.
+
+    Args:
+      longest: the longest row there can be.
+      narrowest: the smallest difference between two lengths that is worth a bucket.
+    """
+    width = max(narrowest, -(-longest // _MOST_BUCKETS))
+    return [*range(width, longest, width), longest]
 
 
 def _bucketed(
     rows: tf.data.Dataset, architecture: Architecture, batch_size: int
 ) -> tf.data.Dataset:
-    encoder_lengths = tf.constant(bucket_lengths(architecture.encoder_length), tf.int64)
-    label_lengths = tf.constant(bucket_lengths(architecture.max_output_tokens), tf.int64)
+    encoder_lengths = tf.constant(bucket_lengths(architecture.encoder_length, 8), tf.int64)
+    label_lengths = tf.constant(bucket_lengths(architecture.max_output_tokens, 4), tf.int64)
 
     def key(encoder: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         i = tf.searchsorted(encoder_lengths, [tf.size(encoder, tf.int64)])[0]

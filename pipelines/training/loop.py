@@ -13,7 +13,12 @@ import tensorflow as tf
 from pipelines.models.architecture import Architecture
 from pipelines.models.families import build_model
 from pipelines.training.checkpoints import TrainingCheckpoints, read_history, write_history
-from pipelines.training.dataset import Batch, training_batches, validation_batches
+from pipelines.training.dataset import (
+    BATCH_SIGNATURE,
+    Batch,
+    training_batches,
+    validation_batches,
+)
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.optimization import build_optimizer
 from pipelines.training.progress import HISTORY_FILE, Progress
@@ -78,10 +83,12 @@ def train(
                     f"Lower training.learning_rate ({settings.learning_rate}) or raise "
                     f"training.warmup_steps ({settings.warmup_steps})."
                 )
-            best = checkpoints.save(step, loss)
             rate = float(optimizer.learning_rate)
-            progress.validated(step, loss, best, rate, since)
+            progress.validated(step, loss, checkpoints.is_best(loss), rate, since)
+            # Before the checkpoint: rows past it are dropped on resuming, missing ones
+            # would stay missing.
             write_history(kept, progress.history)
+            checkpoints.save(step, loss)
     progress.close()
     checkpoints.restore_best()
     return model, checkpoints
@@ -92,7 +99,9 @@ def _train_step(
 ) -> tf.types.experimental.PolymorphicFunction:
     variables = model.trainable_variables
 
-    @tf.function(jit_compile=settings.xla, autograph=False)
+    # One trace for all lengths: tracing a Keras model costs seconds. Compiling with XLA
+    # costs ten and more for each shape, and was not faster after that.
+    @tf.function(input_signature=[BATCH_SIGNATURE], autograph=False)
     def train_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = model(_inputs(batch), training=True)
@@ -111,7 +120,7 @@ def _train_step(
 
 
 def _validation(model: keras.Model) -> Callable[[tf.data.Dataset], float]:
-    @tf.function(autograph=False)
+    @tf.function(input_signature=[BATCH_SIGNATURE], autograph=False)
     def losses(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         logits = model(_inputs(batch), training=False)
         return masked_cross_entropy(batch["labels"], batch["decoder_padding_mask"], logits)

@@ -44,9 +44,6 @@ class TrainingSettings:
         2000, "Held-out pairs that a validation reads at most.", ge=1
     )
     seed: int = _setting(20, "Seed of weights, order and dropout.", ge=0)
-    xla: bool = _setting(
-        False, "Compile the training step. The exported graph is never compiled."
-    )
 
     @model_validator(mode="after")
     def _warm_up_ends_before_training_does(self) -> Self:

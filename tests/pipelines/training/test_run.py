@@ -1,0 +1,199 @@
+"""run_fn from transformed examples to a base SavedModel, killed and resumed too."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  (registers the ops of the SavedModel)
+
+from pipelines.training.checkpoints import training_key
+from pipelines.training.run import run_fn
+from tokenizer.contract import BaseModelSpec
+from tokenizer.loading import load_tokenizer
+
+MODEL = {
+    "family": "t5",
+    "d_model": 32,
+    "num_layers": 1,
+    "num_heads": 2,
+    "d_ff": 64,
+    "dropout": 0.0,
+    "max_input_tokens": 40,
+    "max_output_tokens": 24,
+    "task_prefix": "Return ",
+}
+TRAINING = {
+    "steps": 40,
+    "batch_size": 8,
+    "optimizer": "adafactor",
+    "learning_rate": 0.02,
+    "warmup_steps": 10,
+    "eval_every_steps": 20,
+}
+
+
+def arguments(corpus, root: Path, run: str, model=None, training=None) -> SimpleNamespace:
+    """What TFX's Trainer gives to run_fn; another ``run`` is another attempt."""
+    return SimpleNamespace(
+        train_files=corpus.train_files,
+        eval_files=corpus.eval_files,
+        transform_output=str(corpus.transform_output),
+        serving_model_dir=str(root / run / "Format-Serving"),
+        model_run_dir=str(root / run / "model_run"),
+        custom_config={
+            "model": MODEL | (model or {}),
+            "training": TRAINING | (training or {}),
+            "tokenizer_dir": str(corpus.tokenizer_dir),
+            "working_dir": str(root / "working"),
+            "user_code_hash": "0",
+        },
+    )
+
+
+def history(args: SimpleNamespace) -> list[dict]:
+    text = (Path(args.model_run_dir) / "history.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module", params=["t5", "bart"])
+def exported(request, corpus, tmp_path_factory):
+    """A base model of each family, trained for a few steps."""
+    root = tmp_path_factory.mktemp("run")
+    rates = {"t5": {}, "bart": {"optimizer": "adamw", "learning_rate": 0.005}}
+    args = arguments(corpus, root, "1", {"family": request.param}, rates[request.param])
+    run_fn(args)
+    return args, load_tokenizer(corpus.tokenizer_dir)
+
+
+def test_it_learns_and_leaves_no_checkpoints(exported):
+    args, _ = exported
+    rows = history(args)
+    assert [row["step"] for row in rows] == [20, 40]
+    assert rows[1]["val_loss"] < rows[0]["val_loss"] < np.log(340)
+    assert rows[1]["examples"] == 320
+    assert all(row["examples_per_s"] > 0 for row in rows)
+    assert list(Path(args.model_run_dir).glob("events.out.tfevents.*"))
+    assert list(Path(args.custom_config["working_dir"]).iterdir()) == []
+
+
+def test_the_model_says_what_it_is(exported):
+    args, tokenizer = exported
+    assert BaseModelSpec.load(args.serving_model_dir) == BaseModelSpec(
+        model_family=args.custom_config["model"]["family"],
+        tokenizer_kind="sentencepiece",
+        tokenizer_fingerprint=tokenizer.fingerprint,
+        vocabulary_size=tokenizer.vocabulary_size,
+        pad_id=0,
+        eos_id=1,
+        max_input_tokens=40,
+        max_output_tokens=24,
+        task_prefix="Return ",
+    )
+
+
+def test_the_functions_of_a_base_model(exported):
+    args, tokenizer = exported
+    loaded = tf.saved_model.load(args.serving_model_dir)
+    texts = ["Then the size of that file is returned.", "", "\u2603 snow " * 30]
+    ids = loaded.tokenize(tf.constant(texts))
+    assert ids.dtype == tf.int32
+    assert ids.to_list() == [tokenizer.encode(text) for text in texts]
+
+    read = ids[:, :40]
+    length = tf.cast(read.row_lengths(), tf.int32)
+    written = loaded.generate(read.to_tensor(), length, tf.constant([0, 3, 5])).numpy()
+    assert written.dtype == np.int32
+    assert (written[1] != 0).sum() <= 3
+    assert (written[2] != 0).sum() <= 5
+    rows = [[i for i in row if i > 1] for row in written.tolist()]
+    summaries = loaded.detokenize(tf.ragged.constant(rows, tf.int32)).numpy()
+    assert [each.decode() for each in summaries] == [tokenizer.decode(row) for row in rows]
+
+
+def test_the_signature_answers_text(exported):
+    args, tokenizer = exported
+    serve = tf.saved_model.load(args.serving_model_dir).signatures["serving_default"]
+    texts = ["Then the size of that file is returned.", "file " * 100, ""]
+    answer = serve(text=tf.constant(texts))
+    assert set(answer) == {"summary", "input_length", "output_ids"}
+    lengths = [min(40, len(tokenizer.encode(text))) for text in texts]
+    assert answer["input_length"].numpy().tolist() == lengths
+    rows = answer["output_ids"].numpy().tolist()
+    ended = [row[: row.index(1)] if 1 in row else [i for i in row if i] for row in rows]
+    decoded = [tokenizer.decode(row) for row in ended]
+    assert [each.decode() for each in answer["summary"].numpy()] == decoded
+    none = serve(text=tf.constant([], tf.string))
+    assert {name: value.shape[0] for name, value in none.items()} == dict.fromkeys(none, 0)
+
+
+def test_a_killed_training_goes_on_where_it_was(corpus, tmp_path):
+    """Killed after its first checkpoint, it ends with the weights of an unbroken run."""
+    training = {"steps": 60, "eval_every_steps": 15}
+    whole = arguments(corpus, tmp_path / "whole", "1", training=training)
+    run_fn(whole)
+
+    killed = arguments(corpus, tmp_path / "killed", "1", training=training)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _RUN, json.dumps(vars(killed))], stdout=subprocess.DEVNULL
+    )
+    first = Path(killed.model_run_dir) / "history.jsonl"
+    deadline = time.monotonic() + 200
+    while not (first.exists() and first.read_text().count("\n")):
+        assert time.monotonic() < deadline, "no validation within 200 s"
+        assert process.poll() is None, "training ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not Path(killed.serving_model_dir).exists()
+
+    resumed = arguments(corpus, tmp_path / "killed", "2", training=training)
+    run_fn(resumed)
+    keys = ("step", "examples", "train_loss", "val_loss")
+    assert [[row[k] for k in keys] for row in history(resumed)] == [
+        [pytest.approx(row[k], rel=1e-3) for k in keys] for row in history(whole)
+    ]
+    one, other = weights(whole), weights(resumed)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def weights(args: SimpleNamespace) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(f"{args.serving_model_dir}/variables/variables")
+    dtypes = reader.get_variable_to_dtype_map()
+    return {name: reader.get_tensor(name) for name in dtypes if dtypes[name] == tf.float32}
+
+
+_RUN = """
+import json, sys
+from types import SimpleNamespace
+from pipelines.training.run import run_fn
+run_fn(SimpleNamespace(**json.loads(sys.argv[1])))
+"""
+
+
+def test_other_settings_do_not_go_on_with_it(corpus, tmp_path):
+    parts = {"model": MODEL, "training": TRAINING}
+    key = training_key(parts, corpus.train_files)
+    assert key == training_key(json.loads(json.dumps(parts)), corpus.train_files)
+    assert key != training_key(parts | {"training": TRAINING | {"seed": 3}}, corpus.train_files)
+    assert key != training_key(parts, corpus.eval_files)
+    copy = tmp_path / "elsewhere.gz"
+    copy.write_bytes(Path(corpus.train_files[0]).read_bytes())
+    assert key == training_key(parts, [str(copy)])
+
+
+def test_missing_examples_are_named(corpus, tmp_path):
+    args = arguments(corpus, tmp_path, "1")
+    args.eval_files = [str(tmp_path / "nothing-*")]
+    with pytest.raises(ValueError, match=r"eval split.*nothing-\*"):
+        run_fn(args)
