@@ -29,7 +29,10 @@ def check_agreement(tokenizer: Tokenizer, texts: Sequence[str | bytes]) -> None:
     for text, expected, received in zip(inputs, expected_ids, graph_ids, strict=True):
         if expected != received:
             raise _disagreement(tokenizer, "encodes", text, expected, received)
-    ragged = tf.ragged.constant(expected_ids, tf.int32, ragged_rank=1)
+    flat_ids = [value for ids in expected_ids for value in ids]
+    ragged = tf.RaggedTensor.from_row_lengths(
+        tf.constant(flat_ids, tf.int32), [len(ids) for ids in expected_ids]
+    )
     graph_texts = graph.detokenize(ragged).numpy().tolist()
     for ids, received_text in zip(expected_ids, graph_texts, strict=True):
         expected_text = tokenizer.decode(ids)

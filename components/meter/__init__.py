@@ -1,0 +1,1 @@
+"""Meter: adds the counting ops and signatures to a trained model."""

@@ -1,0 +1,151 @@
+"""The metering module: a base model's functions put together so that they count.
+
+Nothing here knows of SentencePiece, T5 or BART: a base model offers the three functions of
+`tokenizer.contract.BaseModelSpec`, and this module adds the counting contract to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import tensorflow as tf
+
+from tokenizer import contract
+from tokenizer.contract import BaseModelSpec
+
+_TEXT: Final = tf.TensorSpec([None], tf.string, name=contract.INPUT_TEXT)
+_BUDGET: Final = tf.TensorSpec([None], tf.int32, name=contract.INPUT_MAX_OUTPUT_TOKENS)
+
+
+class MeteredModel(tf.Module):
+    """A base model whose every answer carries its counts.
+
+    Call arguments: `text`, string [batch], any bytes; `max_output_tokens`, int32 [batch], a
+    limit of each row's own, 0 for none beyond the model's.
+
+    Masking: a row's counts and summary depend on that row alone. The encoder is given
+    `input_length` beside the padded ids; of the decoder's ids only those before the row's
+    first EOS and within its limit are looked at.
+
+    Whatever the base model does, a row is never charged beyond its limit, for padding, or
+    for ids behind an EOS.
+    """
+
+    def __init__(self, base: Any, spec: BaseModelSpec):
+        """Wrap a base model.
+
+        Args:
+          base: a restored SavedModel with the functions `tokenize`, `generate` and
+            `detokenize`; it becomes part of this module.
+          spec: its own description.
+        """
+        super().__init__(name="metered_model")
+        self.base = base
+        self._max_input_tokens = spec.max_input_tokens
+        self._max_output_tokens = spec.max_output_tokens
+        self._vocabulary_size = spec.vocabulary_size
+        self._pad_id = spec.pad_id
+        self._eos_id = spec.eos_id
+
+    @tf.function(input_signature=[_TEXT])
+    def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The contract's six outputs, each [batch], under the model's own limit."""
+        return self._answer(text, tf.zeros(tf.shape(text), tf.int32))
+
+    @tf.function(input_signature=[_TEXT, _BUDGET])
+    def summarize(self, text: tf.Tensor, max_output_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The six outputs, each [batch], under a limit for each row.
+
+        The request fails as a whole, with `INVALID_ARGUMENT`, where a limit is negative or
+        there is not one for each text: neither "no limit" nor "nothing" would be what the
+        caller meant. A server that merges requests into batches fails the merged ones, so
+        check limits before such a server.
+        """
+        one_each = tf.reduce_all(tf.shape(max_output_tokens) == tf.shape(text))
+        checks = [
+            tf.debugging.Assert(
+                one_each,
+                [
+                    "max_output_tokens must hold one limit for each text. Limits, texts:",
+                    tf.size(max_output_tokens),
+                    tf.size(text),
+                ],
+            ),
+            tf.debugging.Assert(
+                tf.reduce_all(max_output_tokens >= 0),
+                [
+                    "max_output_tokens must be 0 (the model's own limit) or more. Received:",
+                    max_output_tokens,
+                ],
+                summarize=16,
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            return self._answer(text, tf.identity(max_output_tokens))
+
+    @tf.function(input_signature=[_TEXT])
+    def count_tokens(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`input_tokens` and `truncated_tokens`, each [batch], without running the model."""
+        _, counts = self._read(text)
+        return counts
+
+    def _read(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, dict[str, tf.Tensor]]:
+        """The ids that the encoder is given, and how many there are and are not."""
+        ids = self.base.tokenize(text)
+        all_tokens = tf.cast(ids.row_lengths(), tf.int32)
+        input_tokens = tf.minimum(all_tokens, self._max_input_tokens)
+        return ids[:, : self._max_input_tokens], {
+            contract.INPUT_TOKENS: tf.ensure_shape(input_tokens, [None]),
+            contract.TRUNCATED_TOKENS: tf.ensure_shape(all_tokens - input_tokens, [None]),
+        }
+
+    def _answer(self, text: tf.Tensor, budget: tf.Tensor) -> dict[str, tf.Tensor]:
+        input_ids, counts = self._read(text)
+        input_tokens = counts[contract.INPUT_TOKENS]
+        output_ids = self.base.generate(input_ids.to_tensor(self._pad_id), input_tokens, budget)
+        limit = tf.where(
+            budget > 0, tf.minimum(budget, self._max_output_tokens), self._max_output_tokens
+        )
+        written, stopped = self._written(output_ids, limit)
+        output_tokens = tf.reduce_sum(tf.cast(written, tf.int32), axis=1)
+        return {
+            contract.SUMMARY: self._text(output_ids, written),
+            contract.INPUT_TOKENS: input_tokens,
+            contract.OUTPUT_TOKENS: tf.ensure_shape(output_tokens, [None]),
+            contract.TOTAL_TOKENS: input_tokens + output_tokens,
+            contract.TRUNCATED_TOKENS: counts[contract.TRUNCATED_TOKENS],
+            contract.FINISH_REASON: tf.where(
+                stopped, contract.FINISH_STOP, contract.FINISH_LENGTH
+            ),
+        }
+
+    def _written(self, output_ids: tf.Tensor, limit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which ids count, bool [batch, steps]; whether one was EOS, bool [batch]."""
+        steps = tf.range(tf.shape(output_ids)[1])
+        within = steps[tf.newaxis, :] < limit[:, tf.newaxis]
+        is_eos = (output_ids == self._eos_id) & within
+        before_eos = tf.cumsum(tf.cast(is_eos, tf.int32), axis=1) == 0
+        written = before_eos & within & (output_ids != self._pad_id)
+        return written, tf.ensure_shape(tf.reduce_any(is_eos, axis=1), [None])
+
+    def _text(self, output_ids: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
+        """The text of the ids that count, string [batch].
+
+        An embedding may be larger than the vocabulary, as T5's own are. An id beyond the
+        vocabulary was written and counts, but has no text; the detokeniser would fail the
+        whole batch for it.
+        """
+        known = (output_ids >= 0) & (output_ids < self._vocabulary_size)
+        summary = self.base.detokenize(tf.ragged.boolean_mask(output_ids, written & known))
+        return tf.ensure_shape(valid_utf8(summary), [None])
+
+
+def valid_utf8(text: tf.Tensor) -> tf.Tensor:
+    """Replace what is not UTF-8 by U+FFFD; valid text is left as it is.
+
+    Args:
+      text: string, any shape; the result has the same.
+    """
+    return tf.strings.unicode_transcode(
+        text, input_encoding="UTF-8", output_encoding="UTF-8", errors="replace"
+    )

@@ -1,0 +1,69 @@
+"""Warm-up requests: what a model server answers to itself before it opens a version.
+
+See https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord of PredictionLog,
+at most 1,000 records. A version whose warm-up fails never becomes available, so every
+request is one that the model must be able to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from tokenizer import contract
+
+
+def write_warmup_requests(
+    model_dir: Path, model_name: str, texts: Sequence[str], max_output_tokens: int
+) -> None:
+    """Write requests for every signature at batch sizes 1, 2, 4 … and all of the texts.
+
+    Args:
+      model_dir: SavedModel that they are for.
+      model_name: name that it is served under.
+      texts: real documents; at least one.
+      max_output_tokens: the model's limit, from which the limits of `summarize` are made.
+    """
+    path = model_dir / contract.WARMUP_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for request in _requests(model_name, texts, max_output_tokens):
+            log = prediction_log_pb2.PredictionLog(
+                predict_log=prediction_log_pb2.PredictLog(request=request)
+            )
+            writer.write(log.SerializeToString())
+
+
+def _requests(
+    model_name: str, texts: Sequence[str], max_output_tokens: int
+) -> Iterator[predict_pb2.PredictRequest]:
+    # Rows with a limit and rows without one, as a server's batches have them.
+    limits = [(0, max(1, max_output_tokens // 2))[row % 2] for row in range(len(texts))]
+    for size in _batch_sizes(len(texts)):
+        text = {contract.INPUT_TEXT: tf.constant(list(texts[:size]), tf.string)}
+        limit = {contract.INPUT_MAX_OUTPUT_TOKENS: tf.constant(limits[:size], tf.int32)}
+        yield _request(model_name, contract.SIGNATURE_DEFAULT, text)
+        yield _request(model_name, contract.SIGNATURE_SUMMARIZE, {**text, **limit})
+        yield _request(model_name, contract.SIGNATURE_COUNT_TOKENS, text)
+
+
+def _batch_sizes(count: int) -> Iterator[int]:
+    size = 1
+    while size < count:
+        yield size
+        size *= 2
+    yield count
+
+
+def _request(
+    model_name: str, signature: str, inputs: dict[str, tf.Tensor]
+) -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return request

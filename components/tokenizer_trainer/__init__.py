@@ -1,0 +1,1 @@
+"""TokenizerTrainer: the vocabulary that everything is counted in."""

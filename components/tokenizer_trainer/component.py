@@ -1,0 +1,96 @@
+"""TokenizerTrainer: the vocabulary that everything is counted in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfx import types
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.standard_artifacts import Examples
+
+from components.artifacts import Tokenizer
+from components.tokenizer_trainer import executor
+from tokenizer.loading import DESCRIPTOR_FILE, TokenizerDescriptor
+
+
+class TokenizerTrainerSpec(ComponentSpec):
+    """Channels and parameters of TokenizerTrainer."""
+
+    INPUTS = {executor.EXAMPLES_KEY: ChannelParameter(type=Examples)}  # noqa: RUF012
+    OUTPUTS = {executor.TOKENIZER_KEY: ChannelParameter(type=Tokenizer)}  # noqa: RUF012
+    PARAMETERS = {  # noqa: RUF012
+        executor.KIND_KEY: ExecutionParameter(type=str),
+        executor.VOCAB_SIZE_KEY: ExecutionParameter(type=int),
+        executor.PINNED_KEY: ExecutionParameter(type=str),
+        executor.PINNED_FINGERPRINT_KEY: ExecutionParameter(type=str),
+    }
+
+
+class TokenizerTrainer(BaseComponent):
+    """Trains a tokenizer on the train split, or takes over a given one unchanged.
+
+    A tokenizer is a price list: pin the one that is in use, and counts stay what they
+    were. Whichever way it came, it is not handed on unless its graph form gives the very
+    ids of its library on hard texts and on some of the corpus.
+
+    Minimal example::
+
+        tokenizer_trainer = TokenizerTrainer(
+            examples=example_gen.outputs["examples"], kind="sentencepiece", vocab_size=8000
+        )
+
+    Full example::
+
+        tokenizer_trainer = TokenizerTrainer(
+            examples=example_gen.outputs["examples"],
+            kind="sentencepiece",
+            vocab_size=8000,
+            pinned="tokenizers/2026-01",  # trains nothing; vocab_size is not used
+        )
+
+    Output `tokenizer` (Tokenizer): a folder for `tokenizer.loading.load_tokenizer`;
+    properties `kind`, `vocabulary_size` (as trained: may be below `vocab_size`) and
+    `fingerprint`.
+    """
+
+    SPEC_CLASS = TokenizerTrainerSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        kind: str = "sentencepiece",
+        vocab_size: int = 8000,
+        pinned: str = "",
+    ):
+        """Wire the component.
+
+        Args:
+          examples: Examples with the bytes features `document` and `summary`; the split
+            `train` is read.
+          kind: kind of tokenizer; a pinned one must be of it.
+          vocab_size: most ids that a trained vocabulary may have.
+          pinned: folder of a tokenizer to take over; empty trains one.
+        """
+        super().__init__(
+            TokenizerTrainerSpec(
+                examples=examples,
+                tokenizer=types.Channel(type=Tokenizer),
+                kind=kind,
+                vocab_size=vocab_size,
+                pinned=pinned,
+                pinned_fingerprint=_fingerprint(pinned),
+            )
+        )
+
+
+def _fingerprint(pinned: str) -> str:
+    """Another tokenizer in the same folder must run the node again: part of its cache key.
+
+    Empty where the pipeline is defined on a machine that does not have the folder.
+    """
+    if not pinned or not (Path(pinned) / DESCRIPTOR_FILE).is_file():
+        return ""
+    return TokenizerDescriptor.load(pinned).fingerprint
