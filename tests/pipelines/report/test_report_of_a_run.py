@@ -1,0 +1,178 @@
+"""The report of recorded runs: pushed, not pushed, reused, and not finished."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from pipelines.report import ReportError, write_report
+from pipelines.report.gathering import gather
+from pipelines.report.model import Missing
+
+pytestmark = pytest.mark.timeout(300)
+
+_VOID = {"meta", "br", "link", "img", "hr", "input"}
+
+
+class _Page(HTMLParser):
+    """Checks that tags close in order; collects what the page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.references: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href", "action", "data"):
+                self.references.append(value)
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page(recorded_run, tmp_path_factory):
+    metadata_file, run_id = recorded_run("first_words")
+    target = tmp_path_factory.mktemp("page") / "new folder" / "report.html"
+    settings = {"model": {"family": "t5"}, "corpus": {"path": "<there>"}}
+    return write_report(metadata_file, run_id, target, settings).read_text(encoding="utf-8")
+
+
+def test_the_page_is_one_well_formed_file(page):
+    parser = _Page()
+    parser.feed(page)
+    assert parser.open == []
+    assert len(parser.ids) == len(set(parser.ids))
+    # No other file, no network, no script: only links within the page.
+    assert "script" not in parser.tags
+    assert all(reference.startswith("#") for reference in parser.references)
+    assert set(re.findall(r"url\((?!#)[^)]*\)", page)) == set()
+    assert {reference[1:] for reference in parser.references} <= set(parser.ids)
+
+
+def test_every_chart_is_well_formed_and_follows_the_pages_colours(page):
+    charts = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(charts) == 5
+    for chart in charts:
+        ElementTree.fromstring(chart)
+        assert not re.search(r"#[0-9a-f]{6}\b", chart)
+
+
+def test_says_that_the_model_was_pushed_and_how_good_it_is(page):
+    assert "Pushed as version 17" in page
+    assert "/serving/summarizer/17" in page
+    assert "exported: 3.674 after step 3,750" in page
+    assert "120 in eval" in page and "12 rejected" in page
+    assert re.search(r"ROUGE-L F1</dt>\s*<dd>1\.000", page)
+    assert "&lt;there&gt;" in page
+
+
+def test_shows_what_the_validators_found(page, recorded_run):
+    report = gather(*recorded_run("first_words"))
+    assert report.meter_validation.blessed and report.serving_validation.blessed
+    assert [check.cases for check in report.meter_validation.checks] == [1100, 1]
+    assert report.meter_validation.facts == (("generated strings", "1000"), ("seed", "20"))
+    assert "9 warm-up requests (21 rows) were answered as by the model itself." in page
+    assert "available after 4.2 s" in page
+    assert re.search(r"meter mismatches</dt>\s*<dd>0\s*<small>of 1,101<", page)
+
+
+def test_a_run_that_was_not_blessed_says_why(recorded_run, tmp_path):
+    metadata_file, run_id = recorded_run("collapsed")
+    text = write_report(metadata_file, run_id, tmp_path / "r.html").read_text("utf-8")
+    assert "Not pushed" in text
+    assert "at least 0.5 is asked (evaluation.min_share_distinct)." in text
+    assert "The settings were not handed to this report." in text
+
+
+def test_lineage_leads_from_the_pushed_model_to_the_corpus(recorded_run, toy_examples):
+    lineage = gather(*recorded_run("first_words")).lineage
+    assert [[item.title for item in layer] for layer in lineage.layers()] == [
+        ["Pushed model"],
+        ["Metered model"],
+        ["Base model"],
+        ["Transform graph", "Transformed examples"],
+        ["Tokenizer"],
+        ["Examples"],
+        ["Corpus"],
+    ]
+    by_title = {item.title: item for item in lineage.items}
+    assert by_title["Corpus"].uri == str(toy_examples)
+    assert by_title["Tokenizer"].properties["fingerprint"].startswith("9f86d081")
+    assert by_title["Base model"].made_by == "Trainer, execution 4"
+    # The Meter reads the examples too; another way says so already.
+    metered, examples = by_title["Metered model"], by_title["Examples"]
+    assert examples.key in metered.made_of
+    assert (metered.key, examples.key) not in lineage.direct_edges()
+
+
+def test_a_run_that_reused_everything_has_the_same_parts(
+    recorded_run, rerun, toy_examples, tmp_path
+):
+    metadata_file, first = recorded_run("first_words")
+    shutil.copytree(metadata_file.parent, tmp_path, dirs_exist_ok=True)
+    before = gather(metadata_file, first)
+    after = gather(*rerun(tmp_path, "first_words"))
+
+    states = {node.node_id: node.state for node in after.nodes}
+    assert states["Trainer"] == states["Meter"] == "cached"
+    trainer = next(node for node in after.nodes if node.node_id == "Trainer")
+    assert trainer.made_seconds is not None
+    assert after.training == before.training
+    assert after.corpus == before.corpus
+    assert after.metering == before.metering
+    # Made by the executions that did the work, not by those that reused it.
+    base = next(item for item in after.lineage.items if item.title == "Base model")
+    assert base.made_by == "Trainer, execution 4"
+
+
+def test_a_run_that_stopped_early_says_what_is_missing(interrupted_run, tmp_path):
+    metadata_file, run_id = interrupted_run
+    report = gather(metadata_file, run_id)
+    assert report.outcome.state == "incomplete"
+    assert "Trainer failed; the log has its error." in report.outcome.reasons
+    for part in (
+        report.training,
+        report.evaluation,
+        report.metering,
+        report.meter_validation,
+        report.serving_validation,
+        report.lineage,
+    ):
+        assert isinstance(part, Missing) and part.reason
+    text = write_report(metadata_file, run_id, tmp_path / "r.html").read_text("utf-8")
+    assert "Not finished" in text
+    assert "The model was not evaluated." in text
+
+
+def test_an_unknown_run_is_refused_with_the_latest_one(recorded_run, tmp_path):
+    metadata_file, run_id = recorded_run("first_words")
+    with pytest.raises(ReportError, match=f"no run 'nobody'. Its latest run: {run_id}"):
+        write_report(metadata_file, "nobody", tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_missing_database_is_refused_and_not_made(tmp_path):
+    with pytest.raises(ReportError, match="Expected the ML Metadata of a pipeline"):
+        write_report(tmp_path / "none.sqlite", "run", tmp_path / "r.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_named(recorded_run, tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(ReportError, match="could not be written"):
+        write_report(*recorded_run("first_words"), tmp_path / "taken" / "r.html")
