@@ -17,8 +17,8 @@ from pipelines.report.run_records import ArtifactRecord
 
 _REPORT_FILE: Final = "report.json"
 _MAX_MISMATCHES: Final = 5
-# The verdict and the checks have places of their own, and the model is in the lineage.
-_NO_FACTS: Final = ("blessed", "checks", "model")
+# They have places of their own in the report.
+_NO_FACTS: Final = ("blessed", "checks", "model", "tokenizer_kind", "vocabulary_size")
 
 
 def read_meter_validation(blessing: ArtifactRecord | None) -> MeterValidation | Missing:
@@ -31,13 +31,17 @@ def read_meter_validation(blessing: ArtifactRecord | None) -> MeterValidation | 
             blessed=bool(found["blessed"]),
             checks=tuple(_meter_check(check) for check in found["checks"]),
             facts=tuple(
-                (name.replace("_", " "), str(value))
-                for name, value in found.items()
-                if name not in _NO_FACTS
+                _fact(name, value) for name, value in found.items() if name not in _NO_FACTS
             ),
         )
     except (KeyError, TypeError, ValueError) as error:
         return Missing(f"MeterValidator's report could not be understood: {error!r}")
+
+
+def _fact(name: str, value: Any) -> tuple[str, str]:
+    if name.endswith("_s"):
+        return name.removesuffix("_s").replace("_", " "), f"{value} s"
+    return name.replace("_", " "), str(value)
 
 
 def _meter_check(check: Any) -> MeterCheck:

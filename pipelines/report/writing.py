@@ -1,48 +1,30 @@
-"""Writes the report of a run: gather, render, one file."""
+"""Writes the report of a run: one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from pipelines.report.model import RunReport
+from pipelines.report.rendering import render
 
 
 class ReportError(RuntimeError):
     """No report could be written. The run itself is not touched by it."""
 
 
-def write_report(
-    metadata_file: str | Path,
-    run_id: str,
-    output_html: str | Path,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Path:
-    """Write the report of a run, blessed or not, as one HTML file.
-
-    The file needs no other and no network. A part of the run that left nothing behind is
-    said to be missing, with the reason.
+def write_report(report: RunReport, output_html: str | Path) -> Path:
+    """Write a report as one HTML file that needs no other and no network.
 
     Args:
-      metadata_file: ML Metadata's sqlite file.
-      run_id: the run, as the runner named it.
+      report: what `pipelines.report.gathering.gather` found.
       output_html: the file to write; its folder is made. Replaced whole or not at all.
-      settings: the configuration by section, `PipelineConfig.as_dict()`.
 
     Returns:
       `output_html`, absolute.
 
     Raises:
-      ReportError: there is no such run, or the file cannot be written.
+      ReportError: the file cannot be written.
     """
-    # They bring ML Metadata and matplotlib, which the rest of the command line can do without.
-    from pipelines.report.gathering import gather
-    from pipelines.report.rendering import render
-    from pipelines.report.run_records import RunNotFoundError
-
-    try:
-        report = gather(metadata_file, run_id, settings)
-    except RunNotFoundError as error:
-        raise ReportError(f"no report: {error}") from error
     target = Path(output_html).absolute()
     partial = target.with_name(f".{target.name}.partial")
     try:

@@ -17,7 +17,7 @@ def test_reads_meter_mismatches_in_words(tmp_path):
     for number in range(10):
         counts.equal(f"document {number}", 4, 4 if number % 5 == 0 else 5)
     unreached = Check("answers", "rows hold to the contract", not_run="nothing to check")
-    write_reports([counts, unreached], {"model": "m", "seed": 3}, tmp_path)
+    write_reports([counts, unreached], {"model": "m", "seed": 3, "duration_s": 1.5}, tmp_path)
 
     found = read_meter_validation(blessing_at(tmp_path))
 
@@ -27,7 +27,7 @@ def test_reads_meter_mismatches_in_words(tmp_path):
     assert len(found.checks[0].examples) == 5
     assert found.checks[0].examples[0] == "document 1: expected 4, received 5"
     assert found.checks[1].not_run == "nothing to check"
-    assert found.facts == (("seed", "3"),)
+    assert found.facts == (("seed", "3"), ("duration", "1.5 s"))
 
 
 def test_reads_serving_mismatches_in_words(tmp_path):
