@@ -23,10 +23,10 @@ from tokenizer.hard_texts import FIXED_HARD_TEXTS
 
 # Answers to two documents, to no text and to a short one.
 GOLDEN = [
-    MeteredSummary("k\0", 24, 2, 26, 43, "stop"),
-    MeteredSummary("\t\x10\x17\x1e%", 24, 5, 29, 43, "stop"),
+    MeteredSummary("\ufffd" * 9, 24, 9, 33, 42, "length"),
+    MeteredSummary("\ufffd" * 4, 24, 4, 28, 42, "stop"),
     MeteredSummary("", 0, 0, 0, 0, "stop"),
-    MeteredSummary("Z", 4, 1, 5, 0, "stop"),
+    MeteredSummary("7>ELSZaho", 4, 9, 13, 0, "length"),
 ]
 PROPERTIES = {"model_name": "summarizer", "warmup_documents": 2, "spans": "[]"}
 
@@ -254,4 +254,3 @@ def test_the_fixture_keeps_the_base_contract(base_model, tokenizer) -> None:
     assert json.loads(
         (directory_of(base_model) / "assets.extra" / "base.json").read_text()
     ) == {name: getattr(base_spec(tokenizer), name) for name in base_spec(tokenizer).__slots__}
-

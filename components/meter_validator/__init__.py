@@ -1,0 +1,1 @@
+"""MeterValidator: proves that a metered model's counts are right."""

@@ -1,0 +1,150 @@
+"""Checks of whole answers: rows hold to the contract, alone and in any company."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import tensorflow as tf
+
+from components.meter_validator.check import AnswerError, Check
+from components.meter_validator.count_checks import expected_counts, input_counts
+from components.meter_validator.metered_subject import MeteredSubject, Row, batches
+from components.meter_validator.texts import NamedText
+from tokenizer import contract
+from tokenizer.contract import ContractError, MeteredSummary, MeteringRecord
+
+BATCH_SIZES: Final = (2, 7, 32)
+_LIMIT_ROWS: Final = 8
+
+
+def answers_alone(
+    subject: MeteredSubject,
+    texts: Sequence[NamedText],
+    totals: Mapping[str, int],
+    record: MeteringRecord,
+    check: Check,
+) -> dict[str, Row]:
+    """Ask for each text alone, and hold the row to the contract.
+
+    Args:
+      subject: the model.
+      texts: to be asked for.
+      totals: the library's number of ids, by name of the text.
+      record: the model's limits.
+      check: takes the findings.
+
+    Returns:
+      rows by text's name: what the other checks compare with. Texts that got no answer are
+      left out.
+    """
+    rows: dict[str, Row] = {}
+    for item in texts:
+        with check.answered(item.name):
+            (row,) = subject.answer([item.text])
+            rows[item.name] = row
+            expected = expected_counts(totals[item.name], record.max_input_tokens)
+            check.equal(f"{item.name}: input counts", expected, input_counts(row))
+            check_row(item.name, row, record.max_output_tokens, check)
+    return rows
+
+
+def check_row(name: str, row: Row, limit: int, check: Check) -> None:
+    """Hold a row's outputs to each other.
+
+    Args:
+      name: of the case.
+      row: an answer's row.
+      limit: of decoder steps, the row's own or the model's.
+      check: takes the findings.
+    """
+    try:
+        summary = MeteredSummary.from_row(
+            {key: _text(key, value) for key, value in row.items()}
+        )
+    except (ContractError, AnswerError) as error:
+        check.that(name, False, "a row that holds to the contract", str(error))
+        return
+    # EOS is a step of its own: a row that stopped has written one id less than it might.
+    if summary.finish_reason == contract.FINISH_STOP:
+        plausible, expected = summary.output_tokens < limit, f"fewer than {limit} ids"
+    else:
+        plausible, expected = summary.output_tokens == limit, f"exactly {limit} ids"
+    check.that(
+        f"{name}: output_tokens where finish_reason is '{summary.finish_reason}'",
+        plausible,
+        expected,
+        summary.output_tokens,
+    )
+
+
+def _text(name: str, value: Any) -> Any:
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise AnswerError(f"{name} is not valid UTF-8: {error}") from None
+
+
+def check_batches(
+    subject: MeteredSubject, texts: Sequence[NamedText], alone: dict[str, Row], check: Check
+) -> None:
+    """Compare each row's answer in batches with the one that it gets alone."""
+    known = [item for item in texts if item.name in alone]
+    for size in BATCH_SIZES:
+        # The last batch is filled up with the first texts: every batch has its full size.
+        filled = [*known, *known[: -len(known) % size]]
+        for batch in batches(filled, size):
+            with check.answered(f"a batch of {len(batch)}: {', '.join(t.name for t in batch)}"):
+                rows = subject.answer([item.text for item in batch])
+                for item, row in zip(batch, rows, strict=True):
+                    check.equal(f"{item.name}, in a batch of {size}", alone[item.name], row)
+    with check.answered("a batch of no rows"):
+        check.equal("a batch of no rows", [], subject.answer([]))
+
+
+def check_limits(
+    subject: MeteredSubject,
+    texts: Sequence[NamedText],
+    alone: dict[str, Row],
+    record: MeteringRecord,
+    check: Check,
+) -> None:
+    """Ask under limits of the callers' own, alike and mixed within a batch."""
+    items = [item for item in texts if item.name in alone][:_LIMIT_ROWS]
+    data = [item.text for item in items]
+    most = record.max_output_tokens
+    uniform: dict[tuple[int, str], Row] = {}
+    for limit in sorted({0, 1, 2, most // 2, most - 1, most, most + 1, 2**31 - 1}):
+        with check.answered(f"a limit of {limit}"):
+            rows = subject.answer_within(data, [limit] * len(data))
+            for item, row in zip(items, rows, strict=True):
+                case = f"{item.name}, limit {limit}"
+                uniform[limit, item.name] = row
+                effective = min(limit, most) if limit else most
+                check_row(case, row, effective, check)
+                if effective == most:
+                    check.equal(f"{case}: as without a limit", alone[item.name], row)
+                else:
+                    counts = input_counts(alone[item.name])
+                    check.equal(f"{case}: input counts", counts, input_counts(row))
+    mixed = [(0, 1, 2, most)[place % 4] for place in range(len(items))]
+    with check.answered(f"the limits {mixed} in one batch"):
+        rows = subject.answer_within(data, mixed)
+        for item, limit, row in zip(items, mixed, rows, strict=True):
+            case = f"{item.name}, limit {limit} among others"
+            check.equal(case, uniform.get((limit, item.name)), row)
+    _check_refused(subject, data, check)
+
+
+def _check_refused(subject: MeteredSubject, texts: Sequence[bytes], check: Check) -> None:
+    for limits in ([-1] * len(texts), [1] * (len(texts) + 1)):
+        try:
+            received: object = subject.answer_within(texts, limits)
+        except tf.errors.InvalidArgumentError:
+            received = None
+        except (tf.errors.OpError, AnswerError) as error:
+            received = error
+        what = "negative limits" if limits[0] < 0 else "more limits than texts"
+        check.that(what, received is None, "refused with INVALID_ARGUMENT", received)

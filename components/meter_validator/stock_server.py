@@ -1,0 +1,109 @@
+"""What a graph may contain so that a stock `tensorflow_model_server` runs it.
+
+Such a server links TensorFlow's core, TensorFlow Text and the inference ops of TensorFlow
+Decision Forests, and nothing else (`tensorflow_serving/model_servers/BUILD`). Python
+registers more, so that a model answers there and not on the server: whatever other
+libraries of this process bring along, ops that call back into Python, and XLA, which a
+server compiles only if it was started for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import tensorflow as tf
+
+from serving.model_server.stock_ops import refused_nodes
+
+# The ops of tensorflow_text:ops_lib, 2.20 and 2.21.
+TF_TEXT_OPS: Final = frozenset(
+    {
+        "CaseFoldUTF8",
+        "ConstrainedSequence",
+        "FastBertNormalize",
+        "FastWordpieceTokenizeWithOffsets",
+        "FindSourceOffsets",
+        "MaxSpanningTree",
+        "NormalizeUTF8",
+        "NormalizeUTF8WithOffsetsMap",
+        "PhraseTokenize",
+        "RegexSplitWithOffsets",
+        "RougeL",
+        "SentenceFragments",
+        "SentenceFragmentsV2",
+        "SentencepieceDetokenizeOp",
+        "SentencepieceIdToStringOp",
+        "SentencepieceOp",
+        "SentencepieceStringToIdOp",
+        "SentencepieceTokenizeOp",
+        "SentencepieceTokenizeWithOffsetsOp",
+        "SentencepieceVocabSizeOp",
+        "SplitMergeTokenizeWithOffsets",
+        "TFText>BoiseTagsToOffsets",
+        "TFText>ByteSplitByOffsets",
+        "TFText>ByteSplitWithOffsets",
+        "TFText>FastSentencepieceDetokenize",
+        "TFText>FastSentencepieceTokenize",
+        "TFText>FastWordpieceDetokenize",
+        "TFText>NgramsStringJoin",
+        "TFText>OffsetsToBoiseTags",
+        "TFText>PhraseDetokenize",
+        "TFText>RoundRobinGenerateMasks",
+        "TFText>RoundRobinTrim",
+        "TFText>Utf8Binarize",
+        "TFText>WhitespaceTokenizeWithOffsetsV2",
+        "TokenizerFromLogits",
+        "UnicodeScriptTokenizeWithOffsets",
+        "WhitespaceTokenizeWithOffsets",
+        "WordpieceTokenizeWithOffsets",
+    }
+)
+
+# Core ops whose kernels exist in Python only.
+_PYTHON_OPS: Final = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
+
+
+def refused_by_stock_server(graph: Any) -> list[tuple[str, str]]:
+    """Nodes that a stock server does not run, in the graph and in every function.
+
+    Functions that no signature reaches are looked at too: there is no use for one, and a
+    later signature may reach it.
+
+    Args:
+      graph: a GraphDef with its function library.
+
+    Returns:
+      (node, why it is refused), sorted by node.
+    """
+    refused = [
+        (node, "needs XLA, which a stock server does not compile")
+        for node in refused_nodes(_all_functions_called(graph), ())
+    ]
+    functions = {function.signature.name for function in graph.library.function}
+    for where, node in _nodes(graph):
+        if node.op in functions or node.op.startswith("Xla"):
+            continue
+        label = f"{where}{node.name} ({node.op})"
+        if node.op in _PYTHON_OPS:
+            refused.append((label, "calls Python, which a server does not have"))
+        elif node.op not in TF_TEXT_OPS and not hasattr(tf.raw_ops, node.op):
+            refused.append((label, "no op of TensorFlow or TensorFlow Text"))
+    return sorted(refused)
+
+
+def _nodes(graph: Any) -> list[tuple[str, Any]]:
+    in_functions = (
+        (f"{function.signature.name}/", node)
+        for function in graph.library.function
+        for node in function.node_def
+    )
+    return [*(("", node) for node in graph.node), *in_functions]
+
+
+def _all_functions_called(graph: Any) -> tf.compat.v1.GraphDef:
+    """The same graph with a call of every function, so that none is out of reach."""
+    called = tf.compat.v1.GraphDef()
+    called.CopyFrom(graph)
+    for function in graph.library.function:
+        called.node.add(name=function.signature.name, op=function.signature.name)
+    return called

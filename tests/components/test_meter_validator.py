@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from fixture_artifacts import model_artifact_in, tokenizer_artifact_of
+from fixture_examples import ROWS, make_examples
+from fixture_faulty_models import (
+    CrowdedBase,
+    EosIsBilled,
+    FailsOnEmpty,
+    InvalidSummary,
+    JitBase,
+    LimitsIgnored,
+    NegativeLimits,
+    OffByOne,
+    PaddingIsBilled,
+    PythonBase,
+    XlaBase,
+    metered,
+    save_faulty_model,
+)
+
+from components.artifacts import MeterBlessing
+from components.example_texts import ExampleError
+from components.meter.graph import MeteredModel
+from components.meter_validator.executor import Executor
+from components.meter_validator.static_checks import UnreadableModelError
+from tokenizer.base import TokenizerError
+from tokenizer.training import train_sentencepiece
+
+ALL_CHECKS = [
+    "record",
+    "signatures",
+    "graph",
+    "documents",
+    "hard texts",
+    "generated strings",
+    "answers",
+    "batches",
+    "limits",
+]
+
+
+@pytest.fixture
+def validate(metered_model, tokenizer_artifact, examples, tmp_path):
+    """Run the executor; any input can be replaced. Returns the blessing and its report."""
+
+    def run(model=metered_model, tokenizer=tokenizer_artifact, examples=examples, strings=300):
+        blessing = MeterBlessing()
+        blessing.uri = str(tmp_path / "blessing")
+        Executor().Do(
+            {"model": [model], "tokenizer": [tokenizer], "examples": [examples]},
+            {"blessing": [blessing]},
+            {"documents": 5, "generated_strings": strings, "seed": 1},
+        )
+        return blessing, json.loads((Path(blessing.uri) / "report.json").read_text())
+
+    return run
+
+
+def failed(report) -> dict[str, str]:
+    """Names of the checks that did not pass, with all that they say."""
+    return {
+        check["name"]: check["not_run"] + json.dumps(check["mismatches"], ensure_ascii=False)
+        for check in report["checks"]
+        if not check["passed"]
+    }
+
+
+def test_a_right_model_is_blessed(validate, metered_model, tokenizer) -> None:
+    blessing, report = validate(strings=10_000)
+    assert failed(report) == {}
+    assert blessing.blessed == 1
+    assert sorted(path.name for path in Path(blessing.uri).iterdir()) == [
+        "BLESSED",
+        "report.json",
+        "report.md",
+    ]
+    assert [check["name"] for check in report["checks"]] == ALL_CHECKS
+    cases = {check["name"]: check["cases"] for check in report["checks"]}
+    assert cases["documents"] == 5
+    assert cases["hard texts"] == 31 + 3
+    assert cases["generated strings"] == 10_000
+    # 39 texts in batches of 2, of 7 and of 32, the last filled up, and a batch of none.
+    assert cases["batches"] == 40 + 42 + 64 + 1
+    assert report["tokenizer_fingerprint"] == tokenizer.fingerprint
+    assert report["model"] == metered_model.uri
+
+
+def test_the_report_is_readable(validate) -> None:
+    blessing, _ = validate()
+    text = (Path(blessing.uri) / "report.md").read_text()
+    assert text.startswith("# Meter validation: blessed\n")
+    assert "| generated strings | input counts are the library's: generated strings |" in text
+    assert text.count("| passed |") == len(ALL_CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "checks", "reason"),
+    [
+        (metered(OffByOne), {"hard texts", "answers"}, "combining marks"),
+        (metered(PaddingIsBilled), {"hard texts", "batches"}, "in a batch of 7"),
+        (metered(MeteredModel, CrowdedBase), {"batches"}, "in a batch of 32"),
+        (metered(EosIsBilled), {"answers"}, "fewer than 9 ids"),
+        (metered(LimitsIgnored), {"limits"}, "limit 1: output_tokens"),
+        (metered(NegativeLimits), {"limits"}, "negative limits"),
+        (metered(InvalidSummary), {"answers"}, "summary is not valid UTF-8"),
+        (metered(FailsOnEmpty), {"hard texts", "answers"}, "no text"),
+        (metered(MeteredModel, XlaBase), {"graph"}, "DynamicUpdateSlice"),
+        (metered(MeteredModel, JitBase), {"graph"}, "jit_compile"),
+        (metered(MeteredModel, PythonBase), {"graph"}, "calls Python"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_faulty_model_is_refused_for_its_fault(
+    validate, metered_model, tokenizer, tmp_path, fault, checks, reason
+) -> None:
+    model = save_faulty_model(fault(tokenizer), metered_model, tmp_path / "faulty")
+    blessing, report = validate(model=model)
+    assert blessing.blessed == 0
+    assert (Path(blessing.uri) / "NOT_BLESSED").exists()
+    assert not (Path(blessing.uri) / "BLESSED").exists()
+    found = failed(report)
+    assert checks <= set(found)
+    assert reason in "".join(found.values())
+    if checks in ({"graph"}, {"limits"}):
+        assert set(found) == checks
+    text = (Path(blessing.uri) / "report.md").read_text()
+    assert text.startswith("# Meter validation: not blessed\n")
+
+
+def test_another_tokenizer_is_refused(validate, tmp_path) -> None:
+    other = train_sentencepiece(["Quite another corpus than that of the examples."], 330)
+    artifact = tokenizer_artifact_of(other, tmp_path / "other")
+    blessing, report = validate(tokenizer=artifact)
+    found = failed(report)
+    assert blessing.blessed == 0
+    assert {"record", "documents", "hard texts", "generated strings", "answers"} <= set(found)
+    assert "tokenizer_fingerprint of metering.json" in found["record"]
+    assert other.fingerprint in found["record"]
+
+
+def test_a_record_that_is_not_true_is_refused(
+    validate, metered_model, tokenizer, tmp_path
+) -> None:
+    good = metered(MeteredModel)(tokenizer)
+    model = save_faulty_model(
+        good, metered_model, tmp_path / "faulty", max_input_tokens=25, task_prefix="sum: "
+    )
+    found = failed(validate(model=model)[1])
+    assert "max_input_tokens of metering.json" in found["record"]
+    assert "task_prefix of metering.json" in found["record"]
+    assert "text of 25 ids" in found["hard texts"]
+
+
+def test_another_tokenizer_carried_along_is_refused(validate, metered_model, tmp_path) -> None:
+    shutil.copytree(metered_model.uri, tmp_path / "copy")
+    other = train_sentencepiece(["Quite another corpus."], 330)
+    tokenizer_artifact_of(
+        other, tmp_path / "copy" / "Format-Serving" / "assets.extra" / "tokenizer"
+    )
+    found = failed(validate(model=model_artifact_in(tmp_path / "copy"))[1])
+    assert set(found) == {"record"}
+    assert "fingerprint of assets.extra/tokenizer" in found["record"]
+
+
+def test_a_model_without_a_record_is_refused(validate, metered_model, tmp_path) -> None:
+    shutil.copytree(metered_model.uri, tmp_path / "copy")
+    (tmp_path / "copy" / "Format-Serving" / "assets.extra" / "metering.json").unlink()
+    _, report = validate(model=model_artifact_in(tmp_path / "copy"))
+    found = failed(report)
+    assert "metering.json does not exist" in found["record"]
+    assert found["answers"].startswith("the model does not say what its limits are")
+
+
+def test_a_base_model_is_refused_for_its_signatures(
+    validate, base_model, metered_model
+) -> None:
+    found = failed(validate(model=base_model)[1])
+    assert "metering.json does not exist" in found["record"]
+    assert "input_length" in found["signatures"]
+
+
+def test_an_op_of_another_library_is_refused(validate, metered_model, tmp_path) -> None:
+    shutil.copytree(metered_model.uri, tmp_path / "copy")
+    path = tmp_path / "copy" / "Format-Serving" / "saved_model.pb"
+    content = path.read_bytes()
+    # Of the same length, so that the file stays well-formed.
+    assert b"UnicodeTranscode" in content
+    path.write_bytes(content.replace(b"UnicodeTranscode", b"FrobnicateString"))
+    _, report = validate(model=model_artifact_in(tmp_path / "copy"))
+    found = failed(report)
+    assert "no op of TensorFlow or TensorFlow Text" in found["graph"]
+    assert found["answers"].startswith("the model cannot be loaded: see 'graph'")
+
+
+def test_mismatches_are_bounded_and_counted(
+    validate, metered_model, tokenizer, tmp_path
+) -> None:
+    model = save_faulty_model(
+        metered(InvalidSummary)(tokenizer), metered_model, tmp_path / "faulty"
+    )
+    blessing, report = validate(model=model)
+    (answers,) = [check for check in report["checks"] if check["name"] == "answers"]
+    assert len(answers["mismatches"]) == 20
+    assert answers["mismatch_count"] == 39
+    text = (Path(blessing.uri) / "report.md").read_text()
+    assert "The first 20 of 39 mismatches:" in text
+
+
+def test_no_generated_strings_leave_that_check_out(validate) -> None:
+    blessing, report = validate(strings=0)
+    assert blessing.blessed == 1
+    names = [check["name"] for check in report["checks"]]
+    assert names == [name for name in ALL_CHECKS if name != "generated strings"]
+
+
+def test_without_documents_nothing_is_proved(validate, tmp_path) -> None:
+    examples = make_examples(tmp_path / "examples", {"eval": []})
+    blessing, report = validate(examples=examples)
+    assert blessing.blessed == 0
+    assert failed(report)["documents"].startswith("there was nothing to check")
+
+
+def test_what_cannot_be_read_is_an_error(validate, tokenizer_artifact, tmp_path) -> None:
+    with pytest.raises(UnreadableModelError, match=r"saved_model\.pb cannot be read"):
+        validate(model=model_artifact_in(tmp_path / "nothing"))
+    (tmp_path / "no" / "Format-Serving").mkdir(parents=True)
+    (tmp_path / "no" / "Format-Serving" / "saved_model.pb").write_bytes(b"\xff\xff\xff")
+    with pytest.raises(UnreadableModelError, match="is no SavedModel"):
+        validate(model=model_artifact_in(tmp_path / "no"))
+    with pytest.raises(ExampleError, match="no split 'eval'"):
+        validate(examples=make_examples(tmp_path / "examples", {"train": ROWS}))
+    shutil.copytree(tokenizer_artifact.uri, tmp_path / "tokenizer")
+    (tmp_path / "tokenizer" / "tokenizer.model").open("ab").write(b"\0")
+    changed = type(tokenizer_artifact)()
+    changed.uri = str(tmp_path / "tokenizer")
+    with pytest.raises(TokenizerError, match="have been changed"):
+        validate(tokenizer=changed)
