@@ -31,11 +31,18 @@ class NodeResult:
 
 
 class NodeFailedError(RuntimeError):
-    """A node of the pipeline failed. What was complete before stays; run again to go on."""
+    """A node of the pipeline failed. What was complete before stays; run again to go on.
+
+    Attributes:
+      node_id: the node.
+      root: the error nearest to the fault.
+    """
 
     def __init__(self, node_id: str, cause: BaseException):
         self.node_id = node_id
-        super().__init__(f"{node_id} failed: {_first_cause(cause)}")
+        self.root = _root_cause(cause)
+        what = str(self.root).strip() or "no message"
+        super().__init__(f"{node_id}: {type(self.root).__name__}: {what}")
 
 
 class RunListener(Protocol):
@@ -116,8 +123,8 @@ def _execution_state(
     return int(recorded.last_known_state)
 
 
-def _first_cause(error: BaseException) -> str:
-    """The message nearest to the fault: Beam and TFX wrap errors in others."""
+def _root_cause(error: BaseException) -> BaseException:
+    """The error nearest to the fault: Beam and TFX wrap errors in others."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+    return error

@@ -1,0 +1,33 @@
+"""The command line: `tallygraph`.
+
+Commands import what they need when they run: `tallygraph --help`, `config`, `summarize` and
+`count` answer without loading TensorFlow or TFX.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from pipelines.cli import ask, configuration, corpus, run, serve
+
+app = typer.Typer(
+    name="tallygraph",
+    help="Train, meter, validate, push and serve a summariser that counts its own tokens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.command("run")(run.run)
+app.command("serve")(serve.serve)
+app.command("summarize")(ask.summarize)
+app.command("count")(ask.count)
+app.command("config")(configuration.config)
+app.add_typer(corpus.app, name="corpus")
+
+
+def main() -> None:
+    """Entry point of the `tallygraph` script."""
+    app()
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,131 @@
+"""`tallygraph summarize` and `tallygraph count`: ask a model server, see the counts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
+from serving.client import (
+    ClientError,
+    GrpcClient,
+    ModelClient,
+    RestClient,
+    UnreachableError,
+)
+
+_Text = Annotated[str, typer.Argument(help="The text; '-' reads it from standard input.")]
+_Url = Annotated[str, typer.Option(help="REST address of the model server.")]
+_Grpc = Annotated[str, typer.Option(help="host:port of gRPC; asks over gRPC if given.")]
+_Model = Annotated[str, typer.Option(help="Name of the served model.")]
+_Wait = Annotated[float, typer.Option(help="Seconds to wait for the server to be ready.")]
+_Check = Annotated[
+    Path | None,
+    typer.Option(
+        help="A pushed version's folder: hold the counts against its tokenizer's own library."
+    ),
+]
+_DEFAULT_URL = "http://127.0.0.1:8501"
+
+
+def summarize(
+    text: _Text,
+    max_output_tokens: Annotated[
+        int, typer.Option(min=0, help="Most tokens to write; 0 for the model's own limit.")
+    ] = 0,
+    url: _Url = _DEFAULT_URL,
+    grpc: _Grpc = "",
+    model: _Model = "summarizer",
+    wait: _Wait = 0,
+    check: _Check = None,
+) -> None:
+    """Summarise a text. Prints the answer with its token counts as JSON."""
+    content = _read(text)
+    try:
+        with _client(url, grpc, model) as client:
+            _wait_until_ready(client, wait)
+            (answer,) = client.summarize([content], max_output_tokens)
+    except ClientError as error:
+        fail(str(error))
+    _print_json(asdict(answer))
+    if check:
+        _check_counts(check, content, answer.input_tokens, answer.truncated_tokens)
+
+
+def count(
+    text: _Text,
+    url: _Url = _DEFAULT_URL,
+    grpc: _Grpc = "",
+    model: _Model = "summarizer",
+    wait: _Wait = 0,
+    check: _Check = None,
+) -> None:
+    """Count a text's tokens as a request would be billed, without running the model."""
+    content = _read(text)
+    try:
+        with _client(url, grpc, model) as client:
+            _wait_until_ready(client, wait)
+            (answer,) = client.count_tokens([content])
+    except ClientError as error:
+        fail(str(error))
+    _print_json(asdict(answer))
+    if check:
+        _check_counts(check, content, answer.input_tokens, answer.truncated_tokens)
+
+
+def _read(text: str) -> str | bytes:
+    return sys.stdin.buffer.read() if text == "-" else text
+
+
+def _client(url: str, grpc: str, model: str) -> ModelClient:
+    return GrpcClient(grpc, model=model) if grpc else RestClient(url, model=model)
+
+
+def _wait_until_ready(client: ModelClient, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while seconds:
+        try:
+            if any(version.state == "AVAILABLE" for version in client.model_status()):
+                return
+        except UnreachableError:
+            if time.monotonic() > deadline:
+                raise
+        if time.monotonic() > deadline:
+            fail(f"no version of {client.model!r} was AVAILABLE within {seconds:g} s.")
+        time.sleep(0.2)
+
+
+def _print_json(answer: dict[str, object]) -> None:
+    out.print_json(json.dumps(answer, ensure_ascii=False))
+
+
+def _check_counts(version_dir: Path, text: str | bytes, read: int, cut_off: int) -> None:
+    """Compare with the tokenizer's own library, which knows nothing of this project."""
+    from sentencepiece import SentencePieceProcessor
+
+    from tokenizer.contract import TOKENIZER_DIR
+    from tokenizer.sentencepiece_tokenizer import MODEL_FILE
+
+    model_file = version_dir / TOKENIZER_DIR / MODEL_FILE
+    if not model_file.is_file():
+        fail(
+            f"{model_file} does not exist. Expected the folder of a pushed version.",
+            EXIT_BAD_INPUT,
+        )
+    expected = len(SentencePieceProcessor(model_file=str(model_file)).encode(text))
+    if expected != read + cut_off:
+        fail(
+            f"the counts are wrong: SentencePiece's own library makes {expected} ids of the "
+            f"text, the answer says {read} read and {cut_off} cut off.",
+            EXIT_FAILED,
+        )
+    out.print(
+        f"[green]counts verified[/]: SentencePiece's own library makes {expected} ids of the "
+        f"text = {read} input_tokens + {cut_off} truncated_tokens"
+    )

@@ -1,0 +1,82 @@
+"""What a person sees while commands run: steps, progress, errors without tracebacks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+# Exit codes of every command; 0 is success.
+EXIT_FAILED = 1  # something broke on the way
+EXIT_BAD_INPUT = 2  # settings, corpus or arguments cannot be used
+EXIT_NOT_BLESSED = 3  # the run is complete, but the model may not be pushed
+
+# Long work anywhere in the project reports here; everything else goes to the log file.
+PROGRESS_LOGGER = "tallygraph"
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
+    """Print an error and end the command."""
+    err.print(f"[bold red]error:[/] {escape(message)}")
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def logs_to_file(log_file: Path) -> Iterator[Console]:
+    """Send logs, warnings and what native libraries print to a file; yield a console that
+    still writes to the terminal.
+
+    TFX, Beam and TensorFlow write thousands of lines. They are worth keeping and not worth
+    reading while all goes well.
+    """
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    log = log_file.open("a", encoding="utf-8", buffering=1)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    root, handler = logging.getLogger(), logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before, root.handlers, level = root.handlers, [handler], root.level
+    root.setLevel(logging.INFO)
+    console = Console(file=terminal, highlight=False, soft_wrap=True)
+    progress = _ProgressHandler(console)
+    logging.getLogger(PROGRESS_LOGGER).addHandler(progress)
+    logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
+    try:
+        yield console
+    finally:
+        logging.getLogger(PROGRESS_LOGGER).removeHandler(progress)
+        root.handlers = before
+        root.setLevel(level)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for target, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        terminal.close()
+        log.close()
+
+
+class _ProgressHandler(logging.Handler):
+    """Shows progress messages below the step they belong to."""
+
+    def __init__(self, console: Console):
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(f"        [dim]{escape(record.getMessage())}[/]")

@@ -1,0 +1,112 @@
+"""`tallygraph run`: the whole pipeline on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pipelines.cli.console import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    EXIT_NOT_BLESSED,
+    fail,
+    logs_to_file,
+)
+from pipelines.config import ConfigError, PipelineConfig, load_config
+from pipelines.layout import OutputLayout
+
+if TYPE_CHECKING:
+    from pipelines.local_runner import NodeResult
+
+
+def run(
+    config: Annotated[Path, typer.Option(help="TOML file of settings.")],
+    corpus: Annotated[
+        str | None, typer.Option(help="File, folder or glob; overrides corpus.path.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path(
+        "build"
+    ),
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a setting: section.key=value. Repeatable."),
+    ] = None,
+) -> None:
+    """Train, meter, evaluate, validate and push. Unchanged steps come from the cache."""
+    try:
+        settings = load_config(config, set_ or [])
+    except ConfigError as error:
+        fail(str(error), EXIT_BAD_INPUT)
+    source = corpus or settings.corpus.path
+    if not source:
+        fail(
+            f"no corpus given. Expected --corpus PATH, or corpus.path in {config}.",
+            EXIT_BAD_INPUT,
+        )
+    layout = OutputLayout(output.resolve(), settings.pipeline.name)
+    layout.create()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with logs_to_file(layout.log_file) as terminal:
+        code = _run(settings, source, layout, terminal)
+    raise typer.Exit(code)
+
+
+def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: Console) -> int:
+    terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
+    from components.corpus_example_gen.options import CorpusInputError
+    from pipelines.local_runner import LocalRunner, NodeFailedError
+    from pipelines.pipeline import create_pipeline
+
+    runner = LocalRunner(_NodeLines(terminal))
+    try:
+        runner.run(create_pipeline(settings, corpus, layout))
+    except CorpusInputError as error:
+        terminal.print(f"[bold red]error:[/] {escape(str(error))}")
+        return EXIT_BAD_INPUT
+    except NodeFailedError as error:
+        terminal.print(f"[bold red]failed:[/] {escape(str(error))}")
+        terminal.print(f"What was complete is kept. The log: {layout.log_file}")
+        return EXIT_BAD_INPUT if isinstance(error.root, CorpusInputError) else EXIT_FAILED
+    seconds = sum(result.seconds for result in runner.results)
+    cached = sum(result.cached for result in runner.results)
+    terminal.print(
+        f"{len(runner.results)} nodes in {seconds:.0f} s, {cached} of them from the cache"
+    )
+    return _report(settings, runner.run_id, layout, terminal)
+
+
+def _report(
+    settings: PipelineConfig, run_id: str, layout: OutputLayout, terminal: Console
+) -> int:
+    from pipelines.report.gathering import gather
+    from pipelines.report.writing import write_report
+
+    report = gather(layout.metadata_file, run_id, settings.as_dict())
+    file = write_report(report, layout.report_file)
+    if report.outcome.state == "pushed":
+        terminal.print(f"[bold green]pushed[/] to {report.outcome.destination}")
+    else:
+        terminal.print("[bold red]not pushed[/], because:")
+        for reason in report.outcome.reasons:
+            terminal.print(f"  - {escape(reason)}")
+    terminal.print(f"report: {file}")
+    return 0 if report.outcome.state == "pushed" else EXIT_NOT_BLESSED
+
+
+class _NodeLines:
+    """Two lines a node: one when it starts, one when it is done."""
+
+    def __init__(self, terminal: Console):
+        self._terminal = terminal
+
+    def node_started(self, index: int, count: int, node_id: str) -> None:
+        self._terminal.print(f"\\[{index:2}/{count}] {node_id}")
+
+    def node_finished(self, index: int, count: int, result: NodeResult) -> None:
+        how = "cached" if result.cached else "done"
+        self._terminal.print(f"        [green]{how}[/] {result.seconds:.1f} s")

@@ -1,0 +1,191 @@
+"""The pipeline, once: from a corpus to a metered, validated, pushed model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.pipeline import Pipeline
+
+from components.champion import champion_resolver
+from components.corpus_example_gen.component import CorpusExampleGen
+from components.corpus_example_gen.options import CorpusOptions
+from components.meter.component import Meter
+from components.meter_validator.component import MeterValidator
+from components.pusher.component import Pusher
+from components.serving_validator.component import ServingValidator
+from components.tokenizer_input import Trainer, Transform
+from components.tokenizer_trainer.component import TokenizerTrainer
+from pipelines.code_version import code_version
+from pipelines.config import CorpusConfig, PipelineConfig
+from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
+from pipelines.layout import OutputLayout
+
+# Whose edit makes a node run again. TFX's own nodes change with the lock file only.
+_NODE_CODE: dict[str, Sequence[str]] = {
+    "CorpusExampleGen": ("components.corpus_example_gen",),
+    "TokenizerTrainer": ("components.tokenizer_trainer", "tokenizer"),
+    "Transform": ("pipelines.preprocessing", "tokenizer"),
+    "Trainer": ("pipelines.training", "pipelines.models", "tokenizer"),
+    "Meter": ("components.meter", "tokenizer"),
+    "Evaluator": ("pipelines.evaluation",),
+    "MeterValidator": ("components.meter_validator", "tokenizer"),
+    "ServingValidator": ("components.serving_validator", "serving"),
+    "Pusher": ("components.pusher",),
+}
+
+
+def create_pipeline(
+    config: PipelineConfig,
+    corpus: str,
+    layout: OutputLayout,
+    spans: tuple[int, ...] = (),
+) -> Pipeline:
+    """Build the pipeline for any runner.
+
+    Args:
+      config: all settings.
+      corpus: file, folder or glob of the corpus.
+      layout: where the run's results go.
+      spans: spans of the corpus that are read; empty where it has none.
+
+    Returns:
+      The pipeline. A node is cached for as long as its inputs, its own part of the
+      settings and its code are the same.
+    """
+    example_gen = CorpusExampleGen(
+        corpus, _corpus_options(config.corpus), eval_fraction=config.corpus.eval_fraction
+    )
+    examples = example_gen.outputs["examples"]
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = tfx.components.SchemaGen(
+        statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True
+    )
+    example_validator = tfx.components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    )
+    tokenizer_trainer = TokenizerTrainer(
+        examples=examples,
+        kind=config.tokenizer.kind,
+        vocab_size=config.tokenizer.vocab_size,
+        pinned=config.tokenizer.pinned,
+    )
+    tokenizer = tokenizer_trainer.outputs["tokenizer"]
+    transform = Transform(
+        tokenizer=tokenizer,
+        examples=examples,
+        schema=schema_gen.outputs["schema"],
+        preprocessing_fn="pipelines.preprocessing.preprocessing_fn",
+    )
+    trainer = Trainer(
+        tokenizer=tokenizer,
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        run_fn="pipelines.training.run.run_fn",
+        train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=config.training.steps),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={
+            "model": config.as_dict()["model"],
+            "training": config.as_dict()["training"],
+            "working_dir": str(layout.training_dir),
+            "user_code_hash": code_version(_NODE_CODE["Trainer"]),
+        },
+    )
+    meter = Meter(
+        model=trainer.outputs["model"],
+        examples=examples,
+        model_name=config.serving.model_name,
+        warmup_documents=config.meter.warmup_documents,
+        spans=spans,
+        code_version=code_version(
+            {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
+        ),
+    )
+    model = meter.outputs["metered_model"]
+    champion = champion_resolver(candidate=model)
+    evaluator = tfx.components.Evaluator(
+        examples=examples,
+        example_splits=["eval"],
+        model=model,
+        baseline_model=champion.outputs["model"],
+        eval_config=eval_config(config.evaluation),
+        module_path=EXTRACTORS_MODULE,
+    )
+    meter_validator = MeterValidator(
+        model=model,
+        tokenizer=tokenizer,
+        examples=examples,
+        documents=config.meter.validate_documents,
+        generated_strings=config.meter.validate_strings,
+    )
+    serving_validator = ServingValidator(
+        model=model,
+        model_name=config.serving.model_name,
+        engine=config.serving.validate_engine,
+        timeout_s=config.serving.validate_timeout_s,
+    )
+    pusher = Pusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        meter_blessing=meter_validator.outputs["blessing"],
+        infra_blessing=serving_validator.outputs["blessing"],
+        base_directory=str(layout.served_model_dir(config.serving.model_name)),
+    )
+    nodes = [
+        example_gen,
+        statistics_gen,
+        schema_gen,
+        example_validator,
+        tokenizer_trainer,
+        transform,
+        trainer,
+        meter,
+        champion,
+        evaluator,
+        meter_validator,
+        serving_validator,
+        pusher,
+    ]
+    _put_code_into_cache_keys(nodes)
+    return Pipeline(
+        pipeline_name=config.pipeline.name,
+        pipeline_root=str(layout.pipeline_root),
+        components=nodes,
+        enable_cache=True,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(layout.metadata_file)
+        ),
+        beam_pipeline_args=[*_beam_args(layout), *config.pipeline.beam_args],
+    )
+
+
+def _corpus_options(config: CorpusConfig) -> CorpusOptions:
+    return CorpusOptions(
+        format=config.format,
+        document_field=config.document_field,
+        summary_field=config.summary_field,
+        max_document_bytes=config.max_document_bytes,
+        max_summary_bytes=config.max_summary_bytes,
+    )
+
+
+def _put_code_into_cache_keys(nodes: Sequence[object]) -> None:
+    """An executor's flags are part of its node's cache key; no executor reads this one."""
+    for node in nodes:
+        if isinstance(node, BaseComponent) and node.id in _NODE_CODE:
+            node.executor_spec.add_extra_flags(
+                [f"--tallygraph_code_version={code_version(_NODE_CODE[node.id])}"]
+            )
+
+
+def _beam_args(layout: OutputLayout) -> list[str]:
+    # Without a requirements file of the pipeline's own TFX packs itself again for every
+    # node; without a named runner Beam tries to download one.
+    requirements: Path = layout.empty_requirements_file
+    return [
+        "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+        f"--requirements_file={requirements}",
+        "--direct_num_workers=1",
+    ]

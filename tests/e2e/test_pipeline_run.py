@@ -1,0 +1,282 @@
+"""The whole pipeline through its command line, on a stranger's JSONL: killed and resumed,
+repeated, refused, served.
+
+The tests of this file are one story in order, because a run takes most of a minute: each
+goes on from the output folder that the one before has left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sentencepiece import SentencePieceProcessor
+
+REPO = Path(__file__).parents[2]
+CONFIG = REPO / "configs" / "tiny.toml"
+TALLYGRAPH = Path(sys.executable).parent / "tallygraph"
+
+NODES = [
+    "CorpusExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "TokenizerTrainer",
+    "Transform",
+    "Trainer",
+    "Meter",
+    "ChampionResolver",
+    "Evaluator",
+    "MeterValidator",
+    "ServingValidator",
+    "Pusher",
+]
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("output")
+
+
+def run_command(corpus: Path, output: Path, *arguments: str) -> list[str]:
+    return [
+        str(TALLYGRAPH),
+        "run",
+        f"--config={CONFIG}",
+        f"--corpus={corpus}",
+        f"--output={output}",
+        *arguments,
+    ]
+
+
+def run(corpus: Path, output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        run_command(corpus, output, *arguments), capture_output=True, text=True, timeout=500
+    )
+
+
+def nodes_of(printed: str) -> dict[str, str]:
+    """What the command said of each node: `done` or `cached`."""
+    found: dict[str, str] = {}
+    node = ""
+    for line in printed.splitlines():
+        if match := re.match(r"\[ *\d+/\d+\] (\w+)", line):
+            node = match[1]
+        elif match := re.match(r" +(done|cached) [\d.]+ s", line):
+            found[node] = match[1]
+    return found
+
+
+def versions_in(output: Path) -> list[Path]:
+    return sorted((output / "serving" / "summarizer").glob("[0-9]*"))
+
+
+def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output: Path) -> None:
+    process = subprocess.Popen(
+        run_command(corpus_file, output),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        # The second validation: the first one's checkpoint is on disk by then.
+        if "step 80/120" in line and "validation loss" in line:
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    printed.append(process.stdout.read())
+    assert process.wait() == -signal.SIGKILL, "".join(printed)
+
+    done = nodes_of("".join(printed))
+
+    assert done["Transform"] == "done"
+    assert "Trainer" not in done
+    assert versions_in(output) == []
+
+
+def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
+    corpus_file: Path, output: Path
+) -> None:
+    finished = run(corpus_file, output)
+    printed = finished.stdout + finished.stderr
+
+    assert finished.returncode == 0, printed
+    nodes = nodes_of(printed)
+    assert sorted(nodes) == sorted(NODES)
+    before_trainer = NODES[: NODES.index("Trainer")]
+    assert {name: nodes[name] for name in before_trainer} == dict.fromkeys(
+        before_trainer, "cached"
+    )
+    assert nodes["Trainer"] == "done"
+    assert re.search(r"training goes on after step (40|80) of 120", printed)
+    (version,) = versions_in(output)
+    assert f"pushed to {version}" in printed
+    assert (
+        json.loads((version / "assets.extra" / "metering.json").read_text())["contract_version"]
+        == 1
+    )
+
+
+def test_3_the_same_input_again_is_answered_from_the_cache(
+    corpus_file: Path, output: Path
+) -> None:
+    (version,) = versions_in(output)
+
+    finished = run(corpus_file, output)
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    nodes = nodes_of(finished.stdout)
+    # A resolver only looks up; there is nothing of it to cache.
+    assert {name for name, how in nodes.items() if how != "cached"} == {"ChampionResolver"}
+    assert versions_in(output) == [version]
+
+
+def test_4_a_model_below_a_threshold_is_not_pushed_and_the_reason_is_said(
+    corpus_file: Path, output: Path
+) -> None:
+    (version,) = versions_in(output)
+
+    finished = run(corpus_file, output, "--set=evaluation.min_rouge_l=0.99")
+
+    printed = finished.stdout + finished.stderr
+    assert finished.returncode == 3, printed
+    nodes = nodes_of(printed)
+    assert {name for name, how in nodes.items() if how == "done"} == {
+        "ChampionResolver",
+        "Evaluator",
+        "Pusher",
+    }
+    assert "not pushed" in printed
+    assert "evaluation.min_rouge_l" in printed
+    assert versions_in(output) == [version]
+    assert "evaluation.min_rouge_l" in (output / "reports" / "tiny.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def server(output: Path) -> Iterator[dict[str, str]]:
+    """`tallygraph serve` on what was pushed; its addresses."""
+    process = subprocess.Popen(
+        [
+            str(TALLYGRAPH),
+            "serve",
+            f"--model-dir={output / 'serving' / 'summarizer'}",
+            "--engine=local",
+            "--rest-port=0",
+            "--grpc-port=0",
+            f"--log-file={output / 'logs' / 'server.log'}",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    addresses: dict[str, str] = {}
+    printed = []
+    while "log" not in addresses:
+        line = process.stdout.readline()
+        assert line, f"the server ended: {''.join(printed)}"
+        printed.append(line)
+        if match := re.match(r"  (REST|gRPC|log) +(\S+)", line):
+            addresses[match[1]] = match[2]
+    yield addresses
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("protocol", ["REST", "gRPC"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This call reads the table in the order of arrival.",
+        "",
+        "naïve café \u200d👩‍👩‍👧 שלום " * 20,
+    ],
+)
+def test_5_the_served_answer_carries_the_librarys_own_counts(
+    output: Path, server: dict[str, str], protocol: str, text: str
+) -> None:
+    (version,) = versions_in(output)
+    address = (
+        [f"--grpc={server['gRPC']}"]
+        if protocol == "gRPC"
+        else [f"--url={server['REST'].split('/v1/')[0]}"]
+    )
+    answered = subprocess.run(
+        [str(TALLYGRAPH), "summarize", "-", *address, f"--check={version}"],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answered.returncode == 0, answered.stdout + answered.stderr
+    answer = json.JSONDecoder().raw_decode(answered.stdout)[0]
+    library = SentencePieceProcessor(
+        model_file=str(version / "assets.extra" / "tokenizer" / "tokenizer.model")
+    )
+    assert answer["input_tokens"] + answer["truncated_tokens"] == len(library.encode(text))
+    assert answer["input_tokens"] <= 32
+    assert answer["total_tokens"] == answer["input_tokens"] + answer["output_tokens"]
+    assert answer["finish_reason"] in ("stop", "length")
+    assert "counts verified" in answered.stdout
+
+
+def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
+    started = time.monotonic()
+    answered = subprocess.run(
+        [str(TALLYGRAPH), "summarize", "text", "--url=http://127.0.0.1:9"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answered.returncode == 1
+    assert "error:" in answered.stderr
+    assert "Traceback" not in answered.stderr + answered.stdout
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config=none.toml", "--corpus=x"], "none.toml does not exist"),
+        ([f"--config={CONFIG}"], "no corpus given"),
+        ([f"--config={CONFIG}", "--corpus=x", "--set=training.steps=0"], "training.steps"),
+        ([f"--config={CONFIG}", "--corpus=no/such/file.jsonl"], "no/such/file.jsonl"),
+    ],
+)
+def test_7_bad_input_ends_with_exit_code_2_and_says_what_is_wrong(
+    tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    finished = subprocess.run(
+        [str(TALLYGRAPH), "run", f"--output={tmp_path / 'out'}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    printed = finished.stdout + finished.stderr
+    assert finished.returncode == 2, printed
+    assert expected in printed
+    assert "Traceback" not in printed
+    assert not (tmp_path / "out" / "serving").exists()
+
+
+def test_8_a_corpus_without_a_usable_row_is_refused_with_the_reasons(tmp_path: Path) -> None:
+    corpus = tmp_path / "bad.jsonl"
+    corpus.write_text('{"document": "only a document"}\nno json\n')
+    finished = run(corpus, tmp_path / "out")
+    printed = finished.stdout + finished.stderr
+    assert finished.returncode == 2, printed
+    assert "missing" in printed
+    assert "Traceback" not in printed
