@@ -13,40 +13,35 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipelines.evaluation.config import EvaluationConfig
+from pipelines.setting import STRICT, setting
 from pipelines.training.settings import TrainingSettings
-
-_STRICT = ConfigDict(extra="forbid", validate_default=True)
 
 
 class ConfigError(ValueError):
     """Settings that cannot be used. The message lists every one of them."""
 
 
-def _setting(default: Any, meaning: str, **bounds: Any) -> Any:
-    return Field(default=default, description=meaning, **bounds)
-
-
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class CorpusConfig:
     """Where (document, summary) pairs come from."""
 
-    path: str = _setting("", "File, folder or glob of the corpus; --corpus overrides it.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "tfrecord"] = _setting(
+    path: str = setting("", "File, folder or glob of the corpus; --corpus overrides it.")
+    format: Literal["auto", "jsonl", "csv", "parquet", "tfrecord"] = setting(
         "auto", "Format of the files; 'auto' goes by their names."
     )
-    document_field: str = _setting("document", "Field or column of the text.", min_length=1)
-    summary_field: str = _setting("summary", "Field or column of the summary.", min_length=1)
-    max_document_bytes: int = _setting(
+    document_field: str = setting("document", "Field or column of the text.", min_length=1)
+    summary_field: str = setting("summary", "Field or column of the summary.", min_length=1)
+    max_document_bytes: int = setting(
         100_000, "Longest document taken, in bytes of UTF-8; longer ones are rejected.", gt=0
     )
-    max_summary_bytes: int = _setting(
+    max_summary_bytes: int = setting(
         10_000, "Longest summary taken, in bytes of UTF-8; longer ones are rejected.", gt=0
     )
-    eval_fraction: float = _setting(
+    eval_fraction: float = setting(
         0.05,
         "Share of the documents held out where the corpus names no splits of its own.",
         gt=0,
@@ -54,38 +49,36 @@ class CorpusConfig:
     )
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class TokenizerConfig:
     """The vocabulary that text is counted in."""
 
-    kind: Literal["sentencepiece"] = _setting("sentencepiece", "Kind of tokenizer.")
-    vocab_size: int = _setting(
-        4000, "Most pieces a new vocabulary may have.", ge=64, le=256_000
-    )
-    pinned: str = _setting(
+    kind: Literal["sentencepiece"] = setting("sentencepiece", "Kind of tokenizer.")
+    vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", ge=64, le=256_000)
+    pinned: str = setting(
         "", "Folder of a tokenizer to reuse; empty trains one on the train split."
     )
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ModelConfig:
     """The summariser's architecture and limits."""
 
-    family: Literal["t5", "bart"] = _setting("t5", "Model family.")
-    d_model: int = _setting(128, "Width of the hidden states.", ge=8, le=8192)
-    d_ff: int = _setting(512, "Width of the feed-forward layers.", ge=8, le=65_536)
-    num_layers: int = _setting(2, "Layers of the encoder, and of the decoder.", ge=1, le=64)
-    num_heads: int = _setting(4, "Attention heads; must divide d_model.", ge=1, le=128)
-    dropout: float = _setting(0.0, "Dropout rate in training.", ge=0, lt=1)
-    max_input_tokens: int = _setting(
+    family: Literal["t5", "bart"] = setting("t5", "Model family.")
+    d_model: int = setting(128, "Width of the hidden states.", ge=8, le=8192)
+    d_ff: int = setting(512, "Width of the feed-forward layers.", ge=8, le=65_536)
+    num_layers: int = setting(2, "Layers of the encoder, and of the decoder.", ge=1, le=64)
+    num_heads: int = setting(4, "Attention heads; must divide d_model.", ge=1, le=128)
+    dropout: float = setting(0.0, "Dropout rate in training.", ge=0, lt=1)
+    max_input_tokens: int = setting(
         64,
         "Ids of the caller's text that the encoder reads; the rest is cut off.",
         ge=1,
         le=8192,
     )
-    max_output_tokens: int = _setting(20, "Most decoder steps for one summary.", ge=1, le=4096)
-    task_prefix: str = _setting("", "Text put before every document, never counted.")
-    no_repeat_ngram_size: int = _setting(
+    max_output_tokens: int = setting(20, "Most decoder steps for one summary.", ge=1, le=4096)
+    task_prefix: str = setting("", "Text put before every document, never counted.")
+    no_repeat_ngram_size: int = setting(
         0,
         "A sequence of so many ids is never written twice in one summary; 0 allows it.",
         ge=0,
@@ -102,51 +95,49 @@ class ModelConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class MeterConfig:
     """What the metered model is held to before it may be pushed."""
 
-    warmup_documents: int = _setting(
+    warmup_documents: int = setting(
         4, "Held-out documents written into the warm-up requests.", ge=1, le=100
     )
-    validate_documents: int = _setting(
+    validate_documents: int = setting(
         64, "Held-out documents whose counts and answers are checked.", ge=1
     )
-    validate_strings: int = _setting(
-        10_000, "Generated strings whose counts are checked.", ge=0
-    )
+    validate_strings: int = setting(10_000, "Generated strings whose counts are checked.", ge=0)
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ServingConfig:
     """What is pushed, and how it is tried before."""
 
-    model_name: str = _setting(
+    model_name: str = setting(
         "summarizer", "Name of the served model.", pattern=r"^[A-Za-z0-9_.-]{1,100}$"
     )
-    validate_engine: Literal["auto", "local", "binary"] = _setting(
+    validate_engine: Literal["auto", "local", "binary"] = setting(
         "auto", "Server that ServingValidator starts; 'auto' takes a real one if present."
     )
-    validate_timeout_s: int = _setting(
+    validate_timeout_s: int = setting(
         120, "Longest wait for the server to become AVAILABLE, in seconds.", ge=1, le=3600
     )
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class PipelineSection:
     """The pipeline itself."""
 
-    name: str = _setting(
+    name: str = setting(
         "tallygraph",
         "Name of the pipeline; runs of one name share cached results.",
         pattern=r"^[a-z][a-z0-9-]{0,62}$",
     )
-    beam_args: tuple[str, ...] = _setting(
+    beam_args: tuple[str, ...] = setting(
         (), "Further Beam options, for example a distributed runner's."
     )
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class PipelineConfig:
     """All settings of a run."""
 

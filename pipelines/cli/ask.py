@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +18,10 @@ from serving.client import (
     GrpcClient,
     ModelClient,
     RestClient,
+    TokenCount,
     UnreachableError,
 )
+from tokenizer.contract import TOKENIZER_DIR, MeteredSummary
 
 _Text = Annotated[str, typer.Argument(help="The text; '-' reads it from standard input.")]
 _Url = Annotated[str, typer.Option(help="REST address of the model server.")]
@@ -46,16 +49,13 @@ def summarize(
     check: _Check = None,
 ) -> None:
     """Summarise a text. Prints the answer with its token counts as JSON."""
-    content = _read(text)
-    try:
-        with _client(url, grpc, model) as client:
-            _wait_until_ready(client, wait)
-            (answer,) = client.summarize([content], max_output_tokens)
-    except ClientError as error:
-        fail(str(error))
-    _print_json(asdict(answer))
-    if check:
-        _check_counts(check, content, answer.input_tokens, answer.truncated_tokens)
+    _ask(
+        lambda client, content: client.summarize([content], max_output_tokens)[0],
+        text,
+        lambda: _client(url, grpc, model),
+        wait,
+        check,
+    )
 
 
 def count(
@@ -67,14 +67,30 @@ def count(
     check: _Check = None,
 ) -> None:
     """Count a text's tokens as a request would be billed, without running the model."""
+    _ask(
+        lambda client, content: client.count_tokens([content])[0],
+        text,
+        lambda: _client(url, grpc, model),
+        wait,
+        check,
+    )
+
+
+def _ask(
+    question: Callable[[ModelClient, str | bytes], MeteredSummary | TokenCount],
+    text: str,
+    connect: Callable[[], ModelClient],
+    wait: float,
+    check: Path | None,
+) -> None:
     content = _read(text)
     try:
-        with _client(url, grpc, model) as client:
+        with connect() as client:
             _wait_until_ready(client, wait)
-            (answer,) = client.count_tokens([content])
+            answer = question(client, content)
     except ClientError as error:
         fail(str(error))
-    _print_json(asdict(answer))
+    out.print_json(json.dumps(asdict(answer), ensure_ascii=False))
     if check:
         _check_counts(check, content, answer.input_tokens, answer.truncated_tokens)
 
@@ -101,15 +117,10 @@ def _wait_until_ready(client: ModelClient, seconds: float) -> None:
         time.sleep(0.2)
 
 
-def _print_json(answer: dict[str, object]) -> None:
-    out.print_json(json.dumps(answer, ensure_ascii=False))
-
-
 def _check_counts(version_dir: Path, text: str | bytes, read: int, cut_off: int) -> None:
     """Compare with the tokenizer's own library, which knows nothing of this project."""
     from sentencepiece import SentencePieceProcessor
 
-    from tokenizer.contract import TOKENIZER_DIR
     from tokenizer.sentencepiece_tokenizer import MODEL_FILE
 
     model_file = version_dir / TOKENIZER_DIR / MODEL_FILE

@@ -5,45 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+
+from pipelines.setting import STRICT, setting
 
 
 class TrainingSettingsError(ValueError):
     """Settings that training cannot follow. Never worth a retry."""
 
 
-def _setting(default: Any, meaning: str, **bounds: Any) -> Any:
-    return Field(default=default, description=meaning, **bounds)
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", validate_default=True))
+@dataclass(frozen=True, config=STRICT)
 class TrainingSettings:
     """What determines a training run, apart from model and data."""
 
-    steps: int = _setting(1000, "Optimizer steps of the whole run.", ge=1)
-    batch_size: int = _setting(16, "Examples of one step.", ge=1, le=65_536)
-    optimizer: Literal["adafactor", "adamw"] = _setting(
+    steps: int = setting(1000, "Optimizer steps of the whole run.", ge=1)
+    batch_size: int = setting(16, "Examples of one step.", ge=1, le=65_536)
+    optimizer: Literal["adafactor", "adamw"] = setting(
         "adafactor",
         "Optimizer. T5 starts with embeddings of deviation 1, which AdamW at its usual "
         "rates hardly moves.",
     )
-    learning_rate: float = _setting(0.01, "Peak rate, reached at the end of warm-up.", gt=0)
-    warmup_steps: int = _setting(100, "Steps over which the rate rises in a line from 0.", ge=0)
-    weight_decay: float = _setting(0.01, "Weight decay of AdamW; Adafactor takes none.", ge=0)
-    label_smoothing: float = _setting(
+    learning_rate: float = setting(0.01, "Peak rate, reached at the end of warm-up.", gt=0)
+    warmup_steps: int = setting(100, "Steps over which the rate rises in a line from 0.", ge=0)
+    weight_decay: float = setting(0.01, "Weight decay of AdamW; Adafactor takes none.", ge=0)
+    label_smoothing: float = setting(
         0.0, "Share of the target spread over the vocabulary, in training only.", ge=0, lt=1
     )
-    eval_every_steps: int = _setting(
+    eval_every_steps: int = setting(
         500,
         "Steps between two validations, each with a checkpoint; the best one's weights are "
         "exported.",
         ge=1,
     )
-    validation_examples: int = _setting(
+    validation_examples: int = setting(
         2000, "Held-out pairs that a validation reads at most.", ge=1
     )
-    seed: int = _setting(20, "Seed of weights, order and dropout.", ge=0)
+    seed: int = setting(20, "Seed of weights, order and dropout.", ge=0)
 
     @model_validator(mode="after")
     def _warm_up_ends_before_training_does(self) -> Self:
