@@ -7,7 +7,7 @@ Rows of similar lengths share a batch, so that little is computed for padding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -22,6 +22,7 @@ _SHUFFLED = 100_000  # examples in the shuffle buffer; truncated ids, so tens of
 _MOST_BUCKETS = 12  # of encoder lengths, and of label lengths: each pair may be half full
 
 Batch = dict[str, tf.Tensor]
+Pair = tuple[tf.Tensor, tf.Tensor]
 
 BATCH_SIGNATURE = {
     name: tf.TensorSpec([None, None], tf.int32)
@@ -36,35 +37,63 @@ BATCH_SIGNATURE = {
 
 
 def training_batches(
-    files: Sequence[str], architecture: Architecture, batch_size: int, seed: int
+    files: Sequence[str],
+    architecture: Architecture,
+    batch_size: int,
+    seed: int,
+    lead_steps: int = 0,
+    min_overlap: float = 0.0,
 ) -> tf.data.Dataset:
     """Endless shuffled batches, in an order that the seed determines.
+
+    Args:
+      files: GZIP TFRecords of transformed examples.
+      architecture: limits and special ids.
+      batch_size: rows of a batch.
+      seed: of the order.
+      lead_steps: so many batches come first in which the labels are the document's own
+        first ids instead of the summary's.
+      min_overlap: least share of a summary's ids that must be among the document ids that
+        are read; other pairs are left out. Applies to summaries only.
 
     Returns:
       Batches of ``encoder_token_ids``, ``encoder_padding_mask``, ``decoder_token_ids``,
       ``decoder_padding_mask`` and ``labels``, all int32 ``[batch_size, length]``. Labels
       are 0 in ``decoder_padding_mask`` where there is none.
     """
-    rows = _rows(files, architecture).cache()
+    read = _read(files, architecture)
+    pairs = _closed(read, architecture)
+    if min_overlap > 0:
+        pairs = _closed(read.filter(_overlaps(min_overlap)), architecture)
+    batches = _endless(pairs, architecture, batch_size, seed)
+    if lead_steps:
+        leads = _closed(read.map(_lead(architecture), num_parallel_calls=1), architecture)
+        first = _endless(leads, architecture, batch_size, seed).take(lead_steps)
+        batches = first.concatenate(batches)
+    return batches.prefetch(8)
+
+
+def _endless(
+    rows: tf.data.Dataset, architecture: Architecture, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    rows = rows.cache()
     # A seed for each epoch, so that a training that goes on finds the order it left.
     rows = tf.data.Dataset.counter().flat_map(
         lambda epoch: rows.shuffle(_SHUFFLED, seed + epoch, reshuffle_each_iteration=False)
     )
-    return _bucketed(rows, architecture, batch_size).prefetch(8)
+    return _bucketed(rows, architecture, batch_size)
 
 
 def validation_batches(
     files: Sequence[str], architecture: Architecture, batch_size: int, limit: int
 ) -> tf.data.Dataset:
     """The first ``limit`` examples, once, in an order of their own; same keys as above."""
-    rows = _rows(files, architecture).take(limit).cache()
+    rows = _closed(_read(files, architecture), architecture).take(limit).cache()
     return _bucketed(rows, architecture, batch_size).cache().prefetch(2)
 
 
-def _rows(files: Sequence[str], architecture: Architecture) -> tf.data.Dataset:
-    """Pairs of int32 encoder ids and label ids of one example, cut and closed by EOS."""
-    prefix = tf.constant(architecture.prefix_ids, tf.int32, [len(architecture.prefix_ids)])
-    eos = tf.constant([architecture.eos_id])
+def _read(files: Sequence[str], architecture: Architecture) -> tf.data.Dataset:
+    """Pairs of int32 document ids and summary ids of one example, cut to the limits."""
 
     def parse(serialized: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         parsed = tf.io.parse_example(serialized, _FEATURES)
@@ -72,15 +101,40 @@ def _rows(files: Sequence[str], architecture: Architecture) -> tf.data.Dataset:
         summaries = parsed["summary_ids"][:, : architecture.max_output_tokens]
         return tf.cast(documents, tf.int32), tf.cast(summaries, tf.int32)
 
+    # One reader: several at once would make the order depend on timing.
+    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    parsed = records.batch(_PARSED_TOGETHER).map(parse, num_parallel_calls=1)
+    return parsed.unbatch()
+
+
+def _closed(pairs: tf.data.Dataset, architecture: Architecture) -> tf.data.Dataset:
+    """Encoder rows and label rows: prefix in front, EOS at the end where there is room."""
+    prefix = tf.constant(architecture.prefix_ids, tf.int32, [len(architecture.prefix_ids)])
+    eos = tf.constant([architecture.eos_id])
+
     def close(document: tf.Tensor, summary: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoder = tf.concat([prefix, document, eos], axis=0)
         labels = tf.concat([summary, eos], axis=0)[: architecture.max_output_tokens]
         return encoder, labels
 
-    # One reader: several at once would make the order depend on timing.
-    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
-    parsed = records.batch(_PARSED_TOGETHER).map(parse, num_parallel_calls=1)
-    return parsed.unbatch().map(close, num_parallel_calls=1)
+    return pairs.map(close, num_parallel_calls=1)
+
+
+def _lead(architecture: Architecture) -> Callable[[tf.Tensor, tf.Tensor], Pair]:
+    """The document's first ids in place of the summary's, with room for EOS."""
+    length = max(architecture.max_output_tokens - 1, 1)
+    return lambda document, _: (document, document[:length])
+
+
+def _overlaps(least: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Whether at least that share of a summary's ids are among the document's."""
+
+    def keep(document: tf.Tensor, summary: tf.Tensor) -> tf.Tensor:
+        found = tf.reduce_any(summary[:, tf.newaxis] == document[tf.newaxis, :], axis=1)
+        # A summary without ids has a mean that is no number, and is left out.
+        return tf.reduce_mean(tf.cast(found, tf.float32)) >= least
+
+    return keep
 
 
 def bucket_lengths(longest: int, narrowest: int) -> list[int]:

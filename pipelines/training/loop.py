@@ -64,7 +64,14 @@ def train(
     kept = state_dir / HISTORY_FILE
     progress = Progress(run_dir, settings.steps, done, read_history(kept, done))
 
-    batches = training_batches(train_files, architecture, settings.batch_size, settings.seed)
+    batches = training_batches(
+        train_files,
+        architecture,
+        settings.batch_size,
+        settings.seed,
+        lead_steps=settings.lead_steps,
+        min_overlap=settings.min_overlap,
+    )
     validation = validation_batches(
         eval_files, architecture, settings.batch_size, settings.validation_examples
     )

@@ -28,6 +28,19 @@ class TrainingSettings:
     )
     learning_rate: float = setting(0.01, "Peak rate, reached at the end of warm-up.", gt=0)
     warmup_steps: int = setting(100, "Steps over which the rate rises in a line from 0.", ge=0)
+    lead_steps: int = setting(
+        0,
+        "The first so many of the steps teach a fresh model to read and copy: it writes the "
+        "beginning of the document that it reads. A model from a checkpoint needs none.",
+        ge=0,
+    )
+    min_overlap: float = setting(
+        0.0,
+        "Least share of a summary's ids that must be among the document ids that are read; "
+        "other pairs are not trained on, for they teach to write what is not there.",
+        ge=0,
+        le=1,
+    )
     weight_decay: float = setting(0.01, "Weight decay of AdamW; Adafactor takes none.", ge=0)
     label_smoothing: float = setting(
         0.0, "Share of the target spread over the vocabulary, in training only.", ge=0, lt=1
@@ -44,11 +57,16 @@ class TrainingSettings:
     seed: int = setting(20, "Seed of weights, order and dropout.", ge=0)
 
     @model_validator(mode="after")
-    def _warm_up_ends_before_training_does(self) -> Self:
+    def _early_stages_end_before_training_does(self) -> Self:
         if self.warmup_steps >= self.steps:
             raise ValueError(
                 "warmup_steps must be smaller than steps. Received: warmup_steps = "
                 f"{self.warmup_steps}, steps = {self.steps}"
+            )
+        if self.lead_steps >= self.steps:
+            raise ValueError(
+                "lead_steps must be smaller than steps. Received: lead_steps = "
+                f"{self.lead_steps}, steps = {self.steps}"
             )
         return self
 

@@ -154,3 +154,30 @@ def test_a_row_is_padded_to_its_bucket(tmp_path, length):
     files = write_examples(tmp_path / "a", [([5] * (length - 1), [6])])
     (batch,) = validation_batches(files, small(), 1, 1).as_numpy_iterator()
     assert batch["encoder_token_ids"].shape == (1, 8 if length <= 8 else 11)
+
+
+def test_lead_batches_come_first_and_are_the_documents_own_beginning(tmp_path):
+    rows = [([10 + i, 20, 30, 40, 45, 46, 47], [5, 6]) for i in range(8)]
+    files = write_examples(tmp_path / "rows.gz", rows)
+    batches = training_batches(files, small(), batch_size=4, seed=3, lead_steps=2)
+
+    seen = rows_of(batches.take(4))
+
+    for encoder, _, labels in seen[:8]:
+        assert labels == [*encoder[:5], EOS]
+    for encoder, _, labels in seen[8:]:
+        assert encoder[-1] == EOS
+        assert labels == [5, 6, EOS]
+
+
+def test_pairs_below_the_overlap_are_not_trained_on(tmp_path):
+    half = ([10, 11, 12], [10, 7])
+    none = ([10, 11, 12], [8, 7])
+    cut_off = ([*range(10, 20), 30], [30, 31])  # its only common id is not read
+    empty = ([10, 11], [])
+    files = write_examples(tmp_path / "rows.gz", [half, none, cut_off, empty])
+    batches = training_batches(files, small(), batch_size=2, seed=3, min_overlap=0.5)
+
+    labels = [labels for _, _, labels in rows_of(batches.take(5))]
+
+    assert labels == [[10, 7, EOS]] * 10
