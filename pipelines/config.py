@@ -54,7 +54,9 @@ class TokenizerConfig:
     """The vocabulary that text is counted in."""
 
     kind: Literal["sentencepiece"] = setting("sentencepiece", "Kind of tokenizer.")
-    vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", ge=64, le=256_000)
+    vocab_size: int = setting(
+        4000, "Most pieces a new vocabulary may have.", ge=300, le=256_000
+    )
     pinned: str = setting(
         "", "Folder of a tokenizer to reuse; empty trains one on the train split."
     )

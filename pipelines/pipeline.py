@@ -26,12 +26,21 @@ from pipelines.layout import OutputLayout
 # Whose edit makes a node run again. TFX's own nodes change with the lock file only.
 _NODE_CODE: dict[str, Sequence[str]] = {
     "CorpusExampleGen": ("components.corpus_example_gen",),
-    "TokenizerTrainer": ("components.tokenizer_trainer", "tokenizer"),
+    "TokenizerTrainer": (
+        "components.tokenizer_trainer",
+        "components.example_texts",
+        "tokenizer",
+    ),
     "Transform": ("pipelines.preprocessing", "tokenizer"),
     "Trainer": ("pipelines.training", "pipelines.models", "tokenizer"),
-    "Meter": ("components.meter", "tokenizer"),
+    "Meter": ("components.meter", "components.example_texts", "tokenizer"),
     "Evaluator": ("pipelines.evaluation",),
-    "MeterValidator": ("components.meter_validator", "tokenizer"),
+    "MeterValidator": (
+        "components.meter_validator",
+        "components.example_texts",
+        "serving.model_server.stock_ops",
+        "tokenizer",
+    ),
     "ServingValidator": ("components.serving_validator", "serving"),
     "Pusher": ("components.pusher",),
 }
