@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -100,7 +101,11 @@ def _read(text: str) -> str | bytes:
 
 
 def _client(url: str, grpc: str, model: str) -> ModelClient:
-    return GrpcClient(grpc, model=model) if grpc else RestClient(url, model=model)
+    if not grpc:
+        return RestClient(url, model=model)
+    # The protos bring TensorFlow, which greets with a page of notes on the machine.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return GrpcClient(grpc, model=model)
 
 
 def _wait_until_ready(client: ModelClient, seconds: float) -> None:
