@@ -7,7 +7,7 @@ Rows of similar lengths share a batch, so that little is computed for padding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -42,6 +42,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     lead_steps: int = 0,
+    lead_share: float = 0.0,
     min_overlap: float = 0.0,
 ) -> tf.data.Dataset:
     """Endless shuffled batches, in an order that the seed determines.
@@ -51,37 +52,43 @@ def training_batches(
       architecture: limits and special ids.
       batch_size: rows of a batch.
       seed: of the order.
-      lead_steps: so many batches come first in which the labels are the document's own
-        first ids instead of the summary's.
+      lead_steps: for about so many batches the labels are the document's own first ids
+        instead of the summary's.
+      lead_share: share of the rows after that of which that is true too.
       min_overlap: least share of a summary's ids that must be among the document ids that
-        are read; other pairs are left out. Applies to summaries only.
+        are read; a row whose labels would be another summary is left out.
 
     Returns:
       Batches of ``encoder_token_ids``, ``encoder_padding_mask``, ``decoder_token_ids``,
       ``decoder_padding_mask`` and ``labels``, all int32 ``[batch_size, length]``. Labels
       are 0 in ``decoder_padding_mask`` where there is none.
     """
-    read = _read(files, architecture)
-    pairs = _closed(read, architecture)
-    if min_overlap > 0:
-        pairs = _closed(read.filter(_overlaps(min_overlap)), architecture)
-    batches = _endless(pairs, architecture, batch_size, seed)
-    if lead_steps:
-        leads = _closed(read.map(_lead(architecture), num_parallel_calls=1), architecture)
-        first = _endless(leads, architecture, batch_size, seed).take(lead_steps)
-        batches = first.concatenate(batches)
-    return batches.prefetch(8)
-
-
-def _endless(
-    rows: tf.data.Dataset, architecture: Architecture, batch_size: int, seed: int
-) -> tf.data.Dataset:
-    rows = rows.cache()
+    pairs = _read(files, architecture).cache()
     # A seed for each epoch, so that a training that goes on finds the order it left.
-    rows = tf.data.Dataset.counter().flat_map(
-        lambda epoch: rows.shuffle(_SHUFFLED, seed + epoch, reshuffle_each_iteration=False)
+    pairs = tf.data.Dataset.counter().flat_map(
+        lambda epoch: pairs.shuffle(_SHUFFLED, seed + epoch, reshuffle_each_iteration=False)
     )
-    return _bucketed(rows, architecture, batch_size)
+    lead_length = max(architecture.max_output_tokens - 1, 1)  # room for EOS
+
+    def choose(index: tf.Tensor, pair: Pair) -> tuple[Pair, tf.Tensor]:
+        document, summary = pair
+        draw = tf.random.stateless_uniform([], tf.stack([tf.cast(seed, tf.int64), index]))
+        is_lead = (index < lead_steps * batch_size) | (draw < lead_share)
+        labels = tf.cond(is_lead, lambda: document[:lead_length], lambda: summary)
+        return (document, labels), is_lead | _overlaps(document, summary, min_overlap)
+
+    chosen = pairs.enumerate().map(choose, num_parallel_calls=1, deterministic=True)
+    usable = chosen.filter(lambda _, keep: keep).map(lambda row, _: row)
+    return _bucketed(_closed(usable, architecture), architecture, batch_size).prefetch(8)
+
+
+def _overlaps(document: tf.Tensor, summary: tf.Tensor, least: float) -> tf.Tensor:
+    """Whether at least that share of a summary's ids are among the document's."""
+    if least <= 0:
+        return tf.constant(True)
+    found = tf.reduce_any(summary[:, tf.newaxis] == document[tf.newaxis, :], axis=1)
+    # A summary without ids has a mean that is no number, and is left out.
+    return tf.reduce_mean(tf.cast(found, tf.float32)) >= least
 
 
 def validation_batches(
@@ -118,23 +125,6 @@ def _closed(pairs: tf.data.Dataset, architecture: Architecture) -> tf.data.Datas
         return encoder, labels
 
     return pairs.map(close, num_parallel_calls=1)
-
-
-def _lead(architecture: Architecture) -> Callable[[tf.Tensor, tf.Tensor], Pair]:
-    """The document's first ids in place of the summary's, with room for EOS."""
-    length = max(architecture.max_output_tokens - 1, 1)
-    return lambda document, _: (document, document[:length])
-
-
-def _overlaps(least: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Whether at least that share of a summary's ids are among the document's."""
-
-    def keep(document: tf.Tensor, summary: tf.Tensor) -> tf.Tensor:
-        found = tf.reduce_any(summary[:, tf.newaxis] == document[tf.newaxis, :], axis=1)
-        # A summary without ids has a mean that is no number, and is left out.
-        return tf.reduce_mean(tf.cast(found, tf.float32)) >= least
-
-    return keep
 
 
 def bucket_lengths(longest: int, narrowest: int) -> list[int]:

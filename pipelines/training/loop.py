@@ -70,6 +70,7 @@ def train(
         settings.batch_size,
         settings.seed,
         lead_steps=settings.lead_steps,
+        lead_share=settings.lead_share,
         min_overlap=settings.min_overlap,
     )
     validation = validation_batches(

@@ -34,6 +34,13 @@ class TrainingSettings:
         "beginning of the document that it reads. A model from a checkpoint needs none.",
         ge=0,
     )
+    lead_share: float = setting(
+        0.0,
+        "Share of the rows after that stage whose labels still are the beginning of the "
+        "document: where it is unsure, such a model quotes rather than invents.",
+        ge=0,
+        lt=1,
+    )
     min_overlap: float = setting(
         0.0,
         "Least share of a summary's ids that must be among the document ids that are read; "

@@ -170,6 +170,21 @@ def test_lead_batches_come_first_and_are_the_documents_own_beginning(tmp_path):
         assert labels == [5, 6, EOS]
 
 
+def test_a_share_of_later_rows_has_leads_as_the_seed_decides(tmp_path):
+    files = write_examples(tmp_path / "rows.gz", [([10, 20, 30], [5, 6])] * 8)
+
+    def labels(seed: int) -> list[list[int]]:
+        batches = training_batches(files, small(), batch_size=4, seed=seed, lead_share=0.25)
+        return [labels for _, _, labels in rows_of(batches.take(50))]
+
+    share = labels(3).count([10, 20, 30, EOS]) / 200
+
+    assert 0.15 < share < 0.35
+    assert labels(3).count([5, 6, EOS]) == 200 - round(share * 200)
+    assert labels(3) == labels(3)
+    assert labels(3) != labels(4)
+
+
 def test_pairs_below_the_overlap_are_not_trained_on(tmp_path):
     half = ([10, 11, 12], [10, 7])
     none = ([10, 11, 12], [8, 7])
