@@ -152,6 +152,15 @@ class PipelineConfig:
     meter: MeterConfig = Field(default_factory=MeterConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
 
+    @model_validator(mode="after")
+    def _only_a_t5_starts_copying(self) -> PipelineConfig:
+        if self.training.start_copying and self.model.family != "t5":
+            raise ValueError(
+                'training.start_copying needs model.family = "t5". Received: '
+                f"{self.model.family!r}. BART learns to copy with training.lead_steps"
+            )
+        return self
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import keras
 import keras_hub
 import numpy as np
 import tensorflow as tf
@@ -30,6 +31,10 @@ def build_t5(architecture: Architecture) -> keras_hub.models.T5Seq2SeqLM:
         use_gated_activation=False,
         tie_embedding_weights=True,
     )
+    # keras-hub means a deviation of 1 and passes it as the initializer's mean: all its
+    # embeddings start as nearly the same vector, and the model hardly sees its input.
+    embeddings = backbone.token_embedding.embeddings
+    embeddings.assign(keras.initializers.RandomNormal(stddev=1.0)(embeddings.shape))
     return keras_hub.models.T5Seq2SeqLM(backbone=backbone)
 
 

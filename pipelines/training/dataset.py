@@ -52,9 +52,9 @@ def training_batches(
       architecture: limits and special ids.
       batch_size: rows of a batch.
       seed: of the order.
-      lead_steps: for about so many batches the labels are the document's own first ids
-        instead of the summary's.
-      lead_share: share of the rows after that of which that is true too.
+      lead_steps: over about so many batches the share of rows whose labels are the
+        document's own first ids falls in a line from 1 to
+      lead_share: which is left of it to the end.
       min_overlap: least share of a summary's ids that must be among the document ids that
         are read; a row whose labels would be another summary is left out.
 
@@ -68,12 +68,14 @@ def training_batches(
     pairs = tf.data.Dataset.counter().flat_map(
         lambda epoch: pairs.shuffle(_SHUFFLED, seed + epoch, reshuffle_each_iteration=False)
     )
+    lead_rows = lead_steps * batch_size
     lead_length = max(architecture.max_output_tokens - 1, 1)  # room for EOS
 
     def choose(index: tf.Tensor, pair: Pair) -> tuple[Pair, tf.Tensor]:
         document, summary = pair
         draw = tf.random.stateless_uniform([], tf.stack([tf.cast(seed, tf.int64), index]))
-        is_lead = (index < lead_steps * batch_size) | (draw < lead_share)
+        left = 1.0 - tf.cast(index, tf.float32) / lead_rows if lead_rows else 0.0
+        is_lead = draw < tf.maximum(left, lead_share)
         labels = tf.cond(is_lead, lambda: document[:lead_length], lambda: summary)
         return (document, labels), is_lead | _overlaps(document, summary, min_overlap)
 

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
+from pipelines.models.copying import start_copying
 from pipelines.models.families import build_model
 from pipelines.training.checkpoints import TrainingCheckpoints, read_history, write_history
 from pipelines.training.dataset import (
@@ -56,6 +57,8 @@ def train(
     """
     keras.utils.set_random_seed(settings.seed)
     model = build_model(architecture)
+    if settings.start_copying:
+        start_copying(model, architecture, settings.seed)
     optimizer = build_optimizer(settings)
     optimizer.build(model.trainable_variables)
     checkpoints = TrainingCheckpoints(state_dir, model, optimizer)

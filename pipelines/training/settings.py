@@ -23,21 +23,26 @@ class TrainingSettings:
     batch_size: int = setting(16, "Examples of one step.", ge=1, le=65_536)
     optimizer: Literal["adafactor", "adamw"] = setting(
         "adafactor",
-        "Optimizer. T5 starts with embeddings of deviation 1, which AdamW at its usual "
+        "Optimizer. A fresh T5 has embeddings of deviation 1, which AdamW at its usual "
         "rates hardly moves.",
     )
     learning_rate: float = setting(0.01, "Peak rate, reached at the end of warm-up.", gt=0)
     warmup_steps: int = setting(100, "Steps over which the rate rises in a line from 0.", ge=0)
+    start_copying: bool = setting(
+        False,
+        "Start a fresh T5 from weights that copy from the document; a few pairs alone hardly "
+        "teach it. A model from a checkpoint needs neither this nor lead_steps.",
+    )
     lead_steps: int = setting(
         0,
-        "The first so many of the steps teach a fresh model to read and copy: it writes the "
-        "beginning of the document that it reads. A model from a checkpoint needs none.",
+        "Steps over which the share of rows whose labels are the beginning of their document "
+        "falls in a line from 1 to lead_share. Teaches a fresh model to read and copy.",
         ge=0,
     )
     lead_share: float = setting(
         0.0,
-        "Share of the rows after that stage whose labels still are the beginning of the "
-        "document: where it is unsure, such a model quotes rather than invents.",
+        "What is left of that share to the end: where it is unsure, such a model quotes "
+        "rather than invents.",
         ge=0,
         lt=1,
     )

@@ -156,18 +156,19 @@ def test_a_row_is_padded_to_its_bucket(tmp_path, length):
     assert batch["encoder_token_ids"].shape == (1, 8 if length <= 8 else 11)
 
 
-def test_lead_batches_come_first_and_are_the_documents_own_beginning(tmp_path):
+def test_leads_come_first_and_grow_rare_as_the_steps_go_by(tmp_path):
     rows = [([10 + i, 20, 30, 40, 45, 46, 47], [5, 6]) for i in range(8)]
     files = write_examples(tmp_path / "rows.gz", rows)
-    batches = training_batches(files, small(), batch_size=4, seed=3, lead_steps=2)
+    batches = training_batches(files, small(), batch_size=4, seed=3, lead_steps=100)
 
-    seen = rows_of(batches.take(4))
+    seen = rows_of(batches.take(150))
+    is_lead = [labels == [*encoder[:5], EOS] for encoder, _, labels in seen]
 
-    for encoder, _, labels in seen[:8]:
-        assert labels == [*encoder[:5], EOS]
-    for encoder, _, labels in seen[8:]:
-        assert encoder[-1] == EOS
-        assert labels == [5, 6, EOS]
+    for (_, _, labels), lead in zip(seen, is_lead, strict=True):
+        assert lead or labels == [5, 6, EOS]
+    assert sum(is_lead[:40]) > 30
+    assert 140 < sum(is_lead[:400]) < 260
+    assert not any(is_lead[420:])
 
 
 def test_a_share_of_later_rows_has_leads_as_the_seed_decides(tmp_path):
