@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
+from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out, quiet_stderr
 from serving.client import (
     ClientError,
     GrpcClient,
@@ -104,8 +103,8 @@ def _client(url: str, grpc: str, model: str) -> ModelClient:
     if not grpc:
         return RestClient(url, model=model)
     # The protos bring TensorFlow, which greets with a page of notes on the machine.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    return GrpcClient(grpc, model=model)
+    with quiet_stderr():
+        return GrpcClient(grpc, model=model)
 
 
 def _wait_until_ready(client: ModelClient, seconds: float) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -69,6 +70,30 @@ def logs_to_file(log_file: Path) -> Iterator[Console]:
             os.close(descriptor)
         terminal.close()
         log.close()
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what is written to standard error, native libraries' writing included.
+
+    TensorFlow greets whoever imports it with notes on the machine. If the block fails, what
+    was held back is shown: it may say why.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 class _ProgressHandler(logging.Handler):

@@ -71,31 +71,37 @@ def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: 
     except NodeFailedError as error:
         terminal.print(f"[bold red]failed:[/] {escape(str(error))}")
         terminal.print(f"What was complete is kept. The log: {layout.log_file}")
-        return EXIT_BAD_INPUT if isinstance(error.root, CorpusInputError) else EXIT_FAILED
+        if isinstance(error.root, CorpusInputError):
+            return EXIT_BAD_INPUT
+        _write_report(settings, runner.run_id, layout, terminal)
+        return EXIT_FAILED
     seconds = sum(result.seconds for result in runner.results)
     cached = sum(result.cached for result in runner.results)
     terminal.print(
         f"{len(runner.results)} nodes in {seconds:.0f} s, {cached} of them from the cache"
     )
-    return _report(settings, runner.run_id, layout, terminal)
+    pushed = _write_report(settings, runner.run_id, layout, terminal)
+    return 0 if pushed else EXIT_NOT_BLESSED
 
 
-def _report(
+def _write_report(
     settings: PipelineConfig, run_id: str, layout: OutputLayout, terminal: Console
-) -> int:
+) -> bool:
+    """Report on a run, finished or failed. Returns whether it pushed."""
     from pipelines.report.gathering import gather
     from pipelines.report.writing import write_report
 
     report = gather(layout.metadata_file, run_id, settings.as_dict())
     file = write_report(report, layout.report_file)
-    if report.outcome.state == "pushed":
+    pushed = report.outcome.state == "pushed"
+    if pushed:
         terminal.print(f"[bold green]pushed[/] to {report.outcome.destination}")
     else:
         terminal.print("[bold red]not pushed[/], because:")
         for reason in report.outcome.reasons:
             terminal.print(f"  - {escape(reason)}")
     terminal.print(f"report: {file}")
-    return 0 if report.outcome.state == "pushed" else EXIT_NOT_BLESSED
+    return pushed
 
 
 class _NodeLines:

@@ -231,6 +231,7 @@ def test_5_the_served_answer_carries_the_librarys_own_counts(
     assert answer["total_tokens"] == answer["input_tokens"] + answer["output_tokens"]
     assert answer["finish_reason"] in ("stop", "length")
     assert "counts verified" in answered.stdout
+    assert answered.stderr == ""
 
 
 def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
@@ -280,3 +281,16 @@ def test_8_a_corpus_without_a_usable_row_is_refused_with_the_reasons(tmp_path: P
     assert finished.returncode == 2, printed
     assert "missing" in printed
     assert "Traceback" not in printed
+
+
+def test_9_a_run_whose_node_failed_is_reported_too(corpus_file: Path, output: Path) -> None:
+    (version,) = versions_in(output)
+
+    finished = run(corpus_file, output, "--set=training.learning_rate=1e30")
+
+    printed = finished.stdout + finished.stderr
+    assert finished.returncode == 1, printed
+    assert "training.learning_rate" in printed
+    assert "Traceback" not in printed
+    assert "Trainer failed" in (output / "reports" / "tiny.html").read_text()
+    assert versions_in(output) == [version]

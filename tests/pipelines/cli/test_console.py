@@ -1,0 +1,23 @@
+"""What is held back from a person at the terminal, and what is not."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pipelines.cli.console import quiet_stderr
+
+
+def test_what_a_native_library_writes_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_stderr():
+        os.write(2, b"a greeting\n")
+    os.write(2, b"an error\n")
+    assert capfd.readouterr().err == "an error\n"
+
+
+def test_it_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ImportError), quiet_stderr():
+        os.write(2, b"a library is missing\n")
+        raise ImportError
+    assert capfd.readouterr().err == "a library is missing\n"
