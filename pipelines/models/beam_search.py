@@ -1,0 +1,213 @@
+"""Beam search as plain TensorFlow ops, with the rules of Hugging Face transformers.
+
+At each step the likeliest ``2 * num_beams`` continuations of a row's beams are looked at.
+Those that end (EOS, or the row's limit) are finished if they are among the first
+``num_beams``; of the others the first ``num_beams`` go on. A finished sequence is worth its
+log probability over its length to the power of ``length_penalty``. Source of the rules:
+``GenerationMixin._beam_search`` of transformers, whose answers the tests hold this to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import tensorflow as tf
+
+from pipelines.models.attention import MASKED
+from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+
+# Two scores closer than this share of the larger of 1 and their size are too close to call;
+# see `pipelines.models.decoding`. Scores are sums of log probabilities.
+_DOUBT: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class BeamSettings:
+    """How beams are kept and ended.
+
+    Attributes:
+      num_beams: beams of a row, at least 2.
+      length_penalty: above 0 favours long sequences, below 0 short ones.
+      early_stopping: a row stops as soon as ``num_beams`` sequences are finished. Else it
+        goes on until no beam at its present length could better the worst of them.
+    """
+
+    num_beams: int
+    length_penalty: float = 1.0
+    early_stopping: bool = False
+
+
+class _State(NamedTuple):
+    """Loop variables; ``k`` is the number of beams.
+
+    Attributes:
+      position: int32 scalar, steps done.
+      written: int32 ``[batch, k, position + 1]``, decoder start and the beams' ids.
+      scores: float32 ``[batch, k]``, log probability of each beam, falling.
+      finished: int32 ``[batch, k, limit]``, padded; the best finished sequences.
+      values: float32 ``[batch, k]``, what they are worth; ``MASKED`` where there is none.
+      stopped, doubtful: bool ``[batch]``.
+      cache: self-attention of the ``batch * k`` beams.
+    """
+
+    position: tf.Tensor
+    written: tf.Tensor
+    scores: tf.Tensor
+    finished: tf.Tensor
+    values: tf.Tensor
+    stopped: tf.Tensor
+    doubtful: tf.Tensor
+    cache: Cache
+
+
+class BeamSearch:
+    """Finds a likely sequence for each row; see the module.
+
+    ``rules`` takes log probabilities ``[rows, vocabulary]`` and what the rows have written,
+    and masks what must not come next.
+    """
+
+    def __init__(
+        self,
+        graph: Seq2SeqGraph,
+        rules,
+        settings: BeamSettings,
+        *,
+        pad_id: int,
+        eos_id: int,
+        start_id: int,
+        max_output_tokens: int,
+    ) -> None:
+        self._graph = graph
+        self._rules = rules
+        self._settings = settings
+        self._pad_id, self._eos_id, self._start_id = pad_id, eos_id, start_id
+        self._width = max_output_tokens
+
+    def search(
+        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode rows together; see `GreedySearch.search`."""
+        k = self._settings.num_beams
+        batch = tf.shape(packed)[0]
+        memory = self._graph.encode(packed, length)
+        memory = _for_each_beam(memory, k)
+        # One beam is alive at first; k equal ones would find the same thing k times.
+        first = tf.constant([0.0] + [MASKED] * (k - 1))[tf.newaxis]
+        state = _State(
+            position=tf.constant(0),
+            written=tf.fill([batch, k, 1], self._start_id),
+            scores=tf.tile(first, [batch, 1]),
+            finished=tf.fill([batch, k, self._width], self._pad_id),
+            values=tf.fill([batch, k], MASKED),
+            stopped=tf.fill([batch], False),
+            doubtful=tf.fill([batch], False),
+            cache=self._graph.empty_cache(batch * k),
+        )
+        shapes = _State(
+            position=tf.TensorShape([]),
+            written=tf.TensorShape([None, k, None]),
+            scores=tf.TensorShape([None, k]),
+            finished=tf.TensorShape([None, k, self._width]),
+            values=tf.TensorShape([None, k]),
+            stopped=tf.TensorShape([None]),
+            doubtful=tf.TensorShape([None]),
+            cache=self._graph.cache_shapes(),
+        )
+        final = _State(
+            *tf.while_loop(
+                lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
+                lambda *variables: self._step(_State(*variables), memory, limit),
+                state,
+                shape_invariants=shapes,
+                maximum_iterations=self._width,
+                parallel_iterations=1,
+            )
+        )
+        # The limit ends every sequence, so the best finished one is the best of all.
+        return final.finished[:, 0], final.doubtful | _close(final.values[:, :2])
+
+    def _step(self, state: _State, memory: Memory, limit: tf.Tensor) -> _State:
+        k = self._settings.num_beams
+        batch = tf.shape(state.scores)[0]
+        written = tf.reshape(state.written, [batch * k, state.position + 1])
+        logits, cache = self._graph.step(written[:, -1], state.position, state.cache, memory)
+        likely = self._rules(tf.nn.log_softmax(logits), written)
+        size = likely.shape[-1]
+        total = tf.reshape(likely, [batch, k, size]) + state.scores[:, :, tf.newaxis]
+        # One more than is looked at: whether the last one only just got in must be known.
+        scores, where = tf.math.top_k(tf.reshape(total, [batch, k * size]), 2 * k + 1)
+        doubtful = state.doubtful | (~state.stopped & _close(scores))
+        scores, where = scores[:, : 2 * k], where[:, : 2 * k]
+        beam, token = where // size, where % size
+        sequences = tf.concat(
+            [tf.gather(state.written, beam, axis=1, batch_dims=1), token[:, :, tf.newaxis]],
+            axis=2,
+        )
+        position = state.position + 1
+        ended = (token == self._eos_id) | (position >= limit)[:, tf.newaxis]
+
+        finished, values, doubtful_end = self._finish(state, sequences, scores, ended, position)
+        going, chosen = tf.math.top_k(tf.where(ended, MASKED, scores), k)
+        parent = tf.gather(beam, chosen, axis=1, batch_dims=1)
+        rows = tf.reshape(parent + k * tf.range(batch)[:, tf.newaxis], [-1])
+        return _State(
+            position=position,
+            written=tf.gather(sequences, chosen, axis=1, batch_dims=1),
+            scores=going,
+            finished=finished,
+            values=values,
+            stopped=state.stopped | self._is_over(going, values, position),
+            doubtful=doubtful | (~state.stopped & doubtful_end),
+            cache=Cache(
+                keys=tuple(tf.gather(each, rows) for each in cache.keys),
+                values=tuple(tf.gather(each, rows) for each in cache.values),
+            ),
+        )
+
+    def _finish(
+        self,
+        state: _State,
+        sequences: tf.Tensor,
+        scores: tf.Tensor,
+        ended: tf.Tensor,
+        position: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The best finished sequences with this step's among them."""
+        k = self._settings.num_beams
+        worth = scores / tf.cast(position, tf.float32) ** self._settings.length_penalty
+        counts = ended & (tf.range(2 * k) < k)[tf.newaxis] & ~state.stopped[:, tf.newaxis]
+        # What has been ruled out is masked and may be among the first all the same.
+        counts &= scores > MASKED / 2
+        all_values = tf.concat([state.values, tf.where(counts, worth, MASKED)], axis=1)
+        padding = tf.fill([tf.shape(scores)[0], 2 * k, self._width - position], self._pad_id)
+        new = tf.concat([sequences[:, :, 1:], padding], axis=2)
+        values, best = tf.math.top_k(all_values, k + 1)
+        chosen = tf.gather(
+            tf.concat([state.finished, new], axis=1), best[:, :k], axis=1, batch_dims=1
+        )
+        return chosen, values[:, :k], _close(values)
+
+    def _is_over(self, going: tf.Tensor, values: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+        full = values[:, -1] > MASKED / 2
+        none_left = going[:, 0] < MASKED / 2
+        if self._settings.early_stopping:
+            return full | none_left
+        hoped = going[:, 0] / tf.cast(position, tf.float32) ** self._settings.length_penalty
+        return none_left | (full & (hoped <= values[:, -1]))
+
+
+def _for_each_beam(memory: Memory, k: int) -> Memory:
+    return Memory(
+        keys=tuple(tf.repeat(each, k, axis=0) for each in memory.keys),
+        values=tuple(tf.repeat(each, k, axis=0) for each in memory.values),
+        bias=tf.repeat(memory.bias, k, axis=0),
+    )
+
+
+def _close(scores: tf.Tensor) -> tf.Tensor:
+    """Whether any two neighbours of falling scores ``[batch, n]`` are too close to call."""
+    upper, lower = scores[:, :-1], scores[:, 1:]
+    near = (upper - lower) < _DOUBT * tf.maximum(tf.abs(lower), 1.0)
+    return tf.reduce_any(near & (lower > MASKED / 2), axis=1)
