@@ -286,11 +286,11 @@ def test_8_a_corpus_without_a_usable_row_is_refused_with_the_reasons(tmp_path: P
 def test_9_a_run_whose_node_failed_is_reported_too(corpus_file: Path, output: Path) -> None:
     (version,) = versions_in(output)
 
-    finished = run(corpus_file, output, "--set=training.learning_rate=1e30")
+    finished = run(corpus_file, output, "--set=tokenizer.pinned=no/such/folder")
 
     printed = finished.stdout + finished.stderr
     assert finished.returncode == 1, printed
-    assert "training.learning_rate" in printed
+    assert "no/such/folder" in printed
     assert "Traceback" not in printed
-    assert "Trainer failed" in (output / "reports" / "tiny.html").read_text()
+    assert "TokenizerTrainer failed" in (output / "reports" / "tiny.html").read_text()
     assert versions_in(output) == [version]

@@ -105,6 +105,16 @@ class Load:
                 except grpc.RpcError as error:
                     self.failures.append(repr(error))
 
+    def wait_until_all_see(self, tag: str) -> None:
+        """Each client's latest answer is a version's: a change shows in the next one only."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            latest = [tags[-1] for tags in list(self.answers) if tags]
+            if latest == [tag] * len(self._threads):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"expected every client to see {tag}. Received: {latest}")
+
     def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
@@ -121,8 +131,10 @@ def test_versions_come_and_go_without_a_failed_request(
 ) -> None:
     ready = base.parent / "ready"
     with Load(server) as load:
+        load.wait_until_all_see("v1")
         (ready / "2").rename(base / "2")
         wait_for(server, {1: "END", 2: "AVAILABLE"})
+        load.wait_until_all_see("v2")
         # A broken version: tried twice, reported, and the old one goes on serving.
         (base / "3").mkdir()
         (base / "3" / "saved_model.pb").write_bytes(b"this is no graph")
@@ -133,9 +145,11 @@ def test_versions_come_and_go_without_a_failed_request(
         (base / "3").rename(base.parent / "broken")
         (ready / "3").rename(base / "3")
         wait_for(server, {1: "END", 2: "END", 3: "AVAILABLE"})
+        load.wait_until_all_see("v3")
         # Rolled back by removing it.
         (base / "3").rename(ready / "3")
         wait_for(server, {1: "END", 2: "AVAILABLE", 3: "END"})
+        load.wait_until_all_see("v2")
     assert load.failures == []
     for tags in load.answers:
         # Each client saw the versions in this order, and each of them, once.
