@@ -86,6 +86,18 @@ class ModelConfig:
         ge=0,
         le=64,
     )
+    num_beams: int = setting(
+        1, "Sequences that decoding follows at a time; 1 is greedy.", ge=1, le=32
+    )
+    length_penalty: float = setting(
+        1.0,
+        "Of beam search: above 0 favours long summaries, below 0 short ones.",
+        ge=-10,
+        le=10,
+    )
+    early_stopping: bool = setting(
+        False, "Of beam search: stop as soon as num_beams summaries are finished."
+    )
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> ModelConfig:

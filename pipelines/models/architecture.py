@@ -32,7 +32,11 @@ class Architecture:
       prefix_ids: ids put before the caller's ids (the task prefix), without EOS.
       pad_id, eos_id: special ids. The decoder starts from ``pad_id``.
       no_repeat_ngram_size: a sequence of so many ids is never written twice in one
-        answer; 0 allows it. A setting of decoding, not of training.
+        answer; 0 allows it. A setting of decoding, not of training, as are the next.
+      num_beams: sequences that are followed at a time; 1 is greedy decoding.
+      length_penalty: of beam search: a sequence is worth its log probability over its
+        length to this power. Above 0 favours long sequences, below 0 short ones.
+      early_stopping: of beam search: stop as soon as ``num_beams`` sequences are finished.
     """
 
     family: str
@@ -48,6 +52,9 @@ class Architecture:
     pad_id: int = 0
     eos_id: int = 1
     no_repeat_ngram_size: int = 0
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool = False
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -68,6 +75,7 @@ class Architecture:
             "d_ff",
             "max_input_tokens",
             "max_output_tokens",
+            "num_beams",
         )
         bad = [name for name in positive if getattr(self, name) < 1]
         problems += [

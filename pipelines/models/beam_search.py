@@ -9,33 +9,18 @@ log probability over its length to the power of ``length_penalty``. Source of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import tensorflow as tf
 
+from pipelines.models.architecture import Architecture
 from pipelines.models.attention import MASKED
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.next_id_rules import next_id_rules
 
 # Two scores closer than this share of the larger of 1 and their size are too close to call;
 # see `pipelines.models.decoding`. Scores are sums of log probabilities.
 _DOUBT: Final = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class BeamSettings:
-    """How beams are kept and ended.
-
-    Attributes:
-      num_beams: beams of a row, at least 2.
-      length_penalty: above 0 favours long sequences, below 0 short ones.
-      early_stopping: a row stops as soon as ``num_beams`` sequences are finished. Else it
-        goes on until no beam at its present length could better the worst of them.
-    """
-
-    num_beams: int
-    length_penalty: float = 1.0
-    early_stopping: bool = False
 
 
 class _State(NamedTuple):
@@ -62,34 +47,24 @@ class _State(NamedTuple):
 
 
 class BeamSearch:
-    """Finds a likely sequence for each row; see the module.
+    """Finds a likely sequence for each row; see the module and `Search`.
 
-    ``rules`` takes log probabilities ``[rows, vocabulary]`` and what the rows have written,
-    and masks what must not come next.
+    A row stops as soon as ``num_beams`` sequences are finished if the architecture says
+    ``early_stopping``. Else it goes on until no beam, at its present length, could better
+    the worst of them.
     """
 
-    def __init__(
-        self,
-        graph: Seq2SeqGraph,
-        rules,
-        settings: BeamSettings,
-        *,
-        pad_id: int,
-        eos_id: int,
-        start_id: int,
-        max_output_tokens: int,
-    ) -> None:
+    def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
         self._graph = graph
-        self._rules = rules
-        self._settings = settings
-        self._pad_id, self._eos_id, self._start_id = pad_id, eos_id, start_id
-        self._width = max_output_tokens
+        self._architecture = architecture
+        self._rules = next_id_rules(architecture)
 
     def search(
         self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together; see `GreedySearch.search`."""
-        k = self._settings.num_beams
+        """Decode rows together; see `Search`."""
+        model = self._architecture
+        k = model.num_beams
         batch = tf.shape(packed)[0]
         memory = self._graph.encode(packed, length)
         memory = _for_each_beam(memory, k)
@@ -97,9 +72,9 @@ class BeamSearch:
         first = tf.constant([0.0] + [MASKED] * (k - 1))[tf.newaxis]
         state = _State(
             position=tf.constant(0),
-            written=tf.fill([batch, k, 1], self._start_id),
+            written=tf.fill([batch, k, 1], model.pad_id),
             scores=tf.tile(first, [batch, 1]),
-            finished=tf.fill([batch, k, self._width], self._pad_id),
+            finished=tf.fill([batch, k, model.max_output_tokens], model.pad_id),
             values=tf.fill([batch, k], MASKED),
             stopped=tf.fill([batch], False),
             doubtful=tf.fill([batch], False),
@@ -109,7 +84,7 @@ class BeamSearch:
             position=tf.TensorShape([]),
             written=tf.TensorShape([None, k, None]),
             scores=tf.TensorShape([None, k]),
-            finished=tf.TensorShape([None, k, self._width]),
+            finished=tf.TensorShape([None, k, model.max_output_tokens]),
             values=tf.TensorShape([None, k]),
             stopped=tf.TensorShape([None]),
             doubtful=tf.TensorShape([None]),
@@ -121,7 +96,7 @@ class BeamSearch:
                 lambda *variables: self._step(_State(*variables), memory, limit),
                 state,
                 shape_invariants=shapes,
-                maximum_iterations=self._width,
+                maximum_iterations=model.max_output_tokens,
                 parallel_iterations=1,
             )
         )
@@ -129,7 +104,7 @@ class BeamSearch:
         return final.finished[:, 0], final.doubtful | _close(final.values[:, :2])
 
     def _step(self, state: _State, memory: Memory, limit: tf.Tensor) -> _State:
-        k = self._settings.num_beams
+        k = self._architecture.num_beams
         batch = tf.shape(state.scores)[0]
         written = tf.reshape(state.written, [batch * k, state.position + 1])
         logits, cache = self._graph.step(written[:, -1], state.position, state.cache, memory)
@@ -146,7 +121,7 @@ class BeamSearch:
             axis=2,
         )
         position = state.position + 1
-        ended = (token == self._eos_id) | (position >= limit)[:, tf.newaxis]
+        ended = (token == self._architecture.eos_id) | (position >= limit)[:, tf.newaxis]
 
         finished, values, doubtful_end = self._finish(state, sequences, scores, ended, position)
         going, chosen = tf.math.top_k(tf.where(ended, MASKED, scores), k)
@@ -175,13 +150,16 @@ class BeamSearch:
         position: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The best finished sequences with this step's among them."""
-        k = self._settings.num_beams
-        worth = scores / tf.cast(position, tf.float32) ** self._settings.length_penalty
+        k = self._architecture.num_beams
+        worth = scores / tf.cast(position, tf.float32) ** self._architecture.length_penalty
         counts = ended & (tf.range(2 * k) < k)[tf.newaxis] & ~state.stopped[:, tf.newaxis]
         # What has been ruled out is masked and may be among the first all the same.
         counts &= scores > MASKED / 2
         all_values = tf.concat([state.values, tf.where(counts, worth, MASKED)], axis=1)
-        padding = tf.fill([tf.shape(scores)[0], 2 * k, self._width - position], self._pad_id)
+        padding = tf.fill(
+            [tf.shape(scores)[0], 2 * k, self._architecture.max_output_tokens - position],
+            self._architecture.pad_id,
+        )
         new = tf.concat([sequences[:, :, 1:], padding], axis=2)
         values, best = tf.math.top_k(all_values, k + 1)
         chosen = tf.gather(
@@ -192,9 +170,9 @@ class BeamSearch:
     def _is_over(self, going: tf.Tensor, values: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
         full = values[:, -1] > MASKED / 2
         none_left = going[:, 0] < MASKED / 2
-        if self._settings.early_stopping:
+        if self._architecture.early_stopping:
             return full | none_left
-        hoped = going[:, 0] / tf.cast(position, tf.float32) ** self._settings.length_penalty
+        hoped = going[:, 0] / tf.cast(position, tf.float32) ** self._architecture.length_penalty
         return none_left | (full & (hoped <= values[:, -1]))
 
 

@@ -1,53 +1,58 @@
-"""The exported generation: greedy decoding as plain TensorFlow ops.
+"""The exported generation: rows of ids in, rows of ids out, as plain TensorFlow ops.
 
 A row's answer must be the same alone and in any batch, for it is billed. Matrix products
 round differently for different shapes, by a few units of the last place; that is enough to
-swap two ids whose logits are all but equal. Hence the rule: a batch is decoded together,
-and a row for which any decision was closer than ``_DOUBT`` is decoded again by itself. A
-row that comes alone is decoded by itself, too, in the same piece of graph. So each answer
+swap two ids whose scores are all but equal. Hence the rule: a batch is decoded together,
+and a row for which any decision was too close to call is decoded again by itself. A row
+that comes alone is decoded by itself, too, in the same piece of graph. So each answer
 either is the row's own or was decided by a margin far above what rounding can do.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Protocol
 
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.attention import MASKED
-from pipelines.models.decoder import Cache, Seq2SeqGraph
-
-# A decision is in doubt when the best logit leads the second by less than this share of
-# the larger of 1 and its own size. Rounding was measured at under a hundredth of it (see
-# docs/decisions/0002-model-family-and-recipe.md); one row in some hundreds is in doubt.
-_DOUBT = 1e-3
+from pipelines.models.beam_search import BeamSearch
+from pipelines.models.decoder import Seq2SeqGraph
+from pipelines.models.greedy_search import GreedySearch
 
 
-class _State(NamedTuple):
-    """Loop variables of greedy decoding.
+class Search(Protocol):
+    """A way to find a row's output."""
 
-    Attributes:
-      position: int32 scalar, steps done.
-      written: int32 ``[batch, position + 1]``: decoder start, then one id a step.
-      stopped: bool ``[batch]``: EOS was written, or the row's limit is reached.
-      doubtful: bool ``[batch]``: some decision of the row was too close to call.
-      cache: self-attention keys and values.
-    """
+    def search(
+        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode rows together.
 
-    position: tf.Tensor
-    written: tf.Tensor
-    stopped: tf.Tensor
-    doubtful: tf.Tensor
-    cache: Cache
+        Args:
+          packed: int32 ``[batch, width]``: prefix, ids and EOS of each row, padded.
+          length: int32 ``[batch]``, ids of each row of ``packed``.
+          limit: int32 ``[batch]``, decoder steps at most, from 1 to ``max_output_tokens``.
+
+        Returns:
+          int32 ``[batch, max_output_tokens]``: ids up to and including EOS, padded; and
+          bool ``[batch]``: which rows had a decision too close to call.
+        """
 
 
-class GreedyDecoder(tf.Module):
-    """Decodes a model's graph greedily; see ``BaseModelSpec`` for ``generate``'s promise."""
+def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
+    """Beam search where the model has more than one beam, else greedy."""
+    if architecture.num_beams > 1:
+        return BeamSearch(graph, architecture)
+    return GreedySearch(graph, architecture)
+
+
+class Decoder(tf.Module):
+    """Decodes a model's graph; see ``BaseModelSpec`` for ``generate``'s promise."""
 
     def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
-        super().__init__(name="greedy_decoder")
+        super().__init__(name="decoder")
         self.graph = graph
+        self._search = search_of(graph, architecture)
         self._architecture = architecture
 
     @tf.function(
@@ -82,7 +87,7 @@ class GreedyDecoder(tf.Module):
         batch = tf.shape(packed)[0]
         output, doubtful = tf.cond(
             batch > 1,
-            lambda: self._greedy(packed, length, limit),
+            lambda: self._search.search(packed, length, limit),
             lambda: (
                 tf.fill([batch, model_limit], self._architecture.pad_id),
                 tf.fill([batch], True),
@@ -123,7 +128,7 @@ class GreedyDecoder(tf.Module):
         def redo(i: tf.Tensor, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             row = rows[i]
             own = length[row]
-            alone, _ = self._greedy(
+            alone, _ = self._search.search(
                 packed[row, :own][tf.newaxis, :], own[tf.newaxis], limit[row][tf.newaxis]
             )
             return i + 1, tf.tensor_scatter_nd_update(output, [[row]], alone)
@@ -139,92 +144,6 @@ class GreedyDecoder(tf.Module):
             parallel_iterations=1,
         )
         return output
-
-    def _greedy(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together.
-
-        Returns:
-          int32 ``[batch, max_output_tokens]`` padded output, and bool ``[batch]``: which
-          rows had a decision too close to call.
-        """
-        model = self._architecture
-        batch = tf.shape(packed)[0]
-        memory = self.graph.encode(packed, length)
-
-        def step(*variables: tf.Tensor) -> _State:
-            state = _State(*variables)
-            logits, cache = self.graph.step(
-                state.written[:, -1], state.position, state.cache, memory
-            )
-            best, lead = self._choose(logits, state.written)
-            doubtful = state.doubtful | (~state.stopped & (lead < _DOUBT))
-            best = tf.where(state.stopped, model.pad_id, best)
-            position = state.position + 1
-            return _State(
-                position=position,
-                written=tf.concat([state.written, best[:, tf.newaxis]], axis=1),
-                stopped=state.stopped | (best == model.eos_id) | (position >= limit),
-                doubtful=doubtful,
-                cache=cache,
-            )
-
-        final = tf.while_loop(
-            lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
-            step,
-            _State(
-                position=tf.constant(0),
-                written=tf.fill([batch, 1], model.pad_id),
-                stopped=tf.fill([batch], False),
-                doubtful=tf.fill([batch], False),
-                cache=self.graph.empty_cache(batch),
-            ),
-            shape_invariants=_State(
-                position=tf.TensorShape([]),
-                written=tf.TensorShape([None, None]),
-                stopped=tf.TensorShape([None]),
-                doubtful=tf.TensorShape([None]),
-                cache=self.graph.cache_shapes(),
-            ),
-            maximum_iterations=model.max_output_tokens,
-            parallel_iterations=1,
-        )
-        final = _State(*final)
-        missing = model.max_output_tokens - final.position
-        padding = tf.fill([batch, missing], model.pad_id)
-        output = tf.concat([final.written[:, 1:], padding], axis=1)
-        return tf.ensure_shape(output, [None, model.max_output_tokens]), final.doubtful
-
-    def _choose(self, logits: tf.Tensor, written: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best id of each row, and its lead over the second in proportion to its size."""
-        forbidden = tf.one_hot(
-            self._architecture.pad_id, logits.shape[-1], on_value=MASKED, off_value=0.0
-        )
-        logits += forbidden
-        size = self._architecture.no_repeat_ngram_size
-        if size:
-            logits = _forbid_repeats(logits, written, size)
-        values, ids = tf.math.top_k(logits, k=2)
-        scale = tf.maximum(tf.abs(values[:, 0]), 1.0)
-        return ids[:, 0], (values[:, 0] - values[:, 1]) / scale
-
-
-def _forbid_repeats(logits: tf.Tensor, written: tf.Tensor, size: int) -> tf.Tensor:
-    """Mask the ids that would complete a sequence of ``size`` ids written before.
-
-    The decoder start takes part in ``written`` without effect: it is never written again.
-    """
-    width = tf.shape(written)[1]
-    count = tf.maximum(width - size + 1, 0)  # sequences written so far
-    repeats = tf.ones([tf.shape(written)[0], count], tf.bool)
-    for offset in range(size - 1):
-        latest = tf.gather(written, tf.maximum(width - size + 1 + offset, 0), axis=1)
-        repeats &= written[:, offset : offset + count] == latest[:, tf.newaxis]
-    last = written[:, size - 1 : size - 1 + count]
-    rows = tf.broadcast_to(tf.range(tf.shape(written)[0])[:, tf.newaxis], tf.shape(last))
-    updates = tf.where(repeats, MASKED, logits.dtype.max)
-    return tf.tensor_scatter_nd_min(logits, tf.stack([rows, last], axis=-1), updates)
 
 
 def _longest(lengths: tf.Tensor) -> tf.Tensor:

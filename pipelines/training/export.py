@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the ops of the transform graph)
 
-from pipelines.models.decoding import GreedyDecoder
+from pipelines.models.decoding import Decoder
 from tokenizer.contract import INPUT_TEXT, SIGNATURE_DEFAULT, SUMMARY, BaseModelSpec
 
 DOCUMENT_FEATURE = "document"
@@ -20,7 +20,7 @@ class BaseModel(tf.Module):
     def __init__(
         self,
         transform_graph: tf.Module,
-        decoder: GreedyDecoder,
+        decoder: Decoder,
         detokenizer: tf.Module,
         spec: BaseModelSpec,
     ) -> None:
@@ -84,7 +84,7 @@ def export_base_model(
     directory: str | Path,
     *,
     transform_graph_dir: str,
-    decoder: GreedyDecoder,
+    decoder: Decoder,
     detokenizer: tf.Module,
     spec: BaseModelSpec,
 ) -> None:

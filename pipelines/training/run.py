@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.decoding import GreedyDecoder
+from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
 from pipelines.training.checkpoints import training_key
 from pipelines.training.export import export_base_model
@@ -73,7 +73,7 @@ def run_fn(fn_args: TrainerArguments) -> None:
     export_base_model(
         fn_args.serving_model_dir,
         transform_graph_dir=str(Path(fn_args.transform_output) / "transform_fn"),
-        decoder=GreedyDecoder(serving_graph(model, architecture), architecture),
+        decoder=Decoder(serving_graph(model, architecture), architecture),
         detokenizer=tokenizer.graph_tokenizer(),
         spec=BaseModelSpec(
             model_family=architecture.family,

@@ -9,33 +9,32 @@ import pytest
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.beam_search import BeamSearch, BeamSettings
+from pipelines.models.beam_search import BeamSearch
 from pipelines.models.families import build_model, serving_graph
 
 PAD, EOS, SIZE, LIMIT = 0, 1, 6, 4
 
 
+def architecture(family: str, **changes: object) -> Architecture:
+    values = {
+        "family": family,
+        "vocabulary_size": SIZE,
+        "d_model": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "d_ff": 32,
+        "max_input_tokens": 9,
+        "max_output_tokens": LIMIT,
+    }
+    return Architecture(**(values | changes))
+
+
 def graph_of(family: str):
-    architecture = Architecture(
-        family=family,
-        vocabulary_size=SIZE,
-        d_model=16,
-        num_layers=1,
-        num_heads=2,
-        d_ff=32,
-        max_input_tokens=9,
-        max_output_tokens=LIMIT,
-    )
-    model = build_model(architecture)
+    model = build_model(architecture(family))
     random = np.random.default_rng(3)
     for variable in model.backbone.weights:
         variable.assign(random.normal(0, 0.7, variable.shape))
-    return serving_graph(model, architecture)
-
-
-def no_rules(likely: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
-    del written
-    return likely
+    return serving_graph(model, architecture(family))
 
 
 def worth(graph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: float):
@@ -57,7 +56,7 @@ def worth(graph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: f
 
 def all_sequences(limit: int):
     """Every sequence that ends with its first EOS, or at the limit."""
-    others = [token for token in range(SIZE) if token != EOS]
+    others = [token for token in range(SIZE) if token not in (PAD, EOS)]
     for length in range(limit):
         for start in itertools.product(others, repeat=length):
             yield (*start, EOS)
@@ -68,10 +67,8 @@ def all_sequences(limit: int):
 @pytest.mark.parametrize("family", ["t5", "bart"])
 def test_wide_beams_find_the_best_of_all_sequences(family: str, penalty: float) -> None:
     graph = graph_of(family)
-    beams = BeamSettings(num_beams=SIZE**LIMIT // 2, length_penalty=penalty)
-    search = BeamSearch(
-        graph, no_rules, beams, pad_id=PAD, eos_id=EOS, start_id=PAD, max_output_tokens=LIMIT
-    )
+    wide = architecture(family, num_beams=SIZE**LIMIT // 2, length_penalty=penalty)
+    search = BeamSearch(graph, wide)
     packed = tf.constant([[2, 3, 4, EOS, PAD], [5, 2, 2, 3, EOS]])
     length, limit = tf.constant([4, 5]), tf.constant([LIMIT, LIMIT - 1])
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.decoding import GreedyDecoder
+from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 
 PAD, EOS = 0, 1
@@ -97,19 +97,28 @@ def keras_hub_answers(model, architecture: Architecture, ids, length) -> list[li
     return [row[: row.index(EOS) + 1] if EOS in row else row for row in answers]
 
 
-def answers(decoder: GreedyDecoder, ids, length, limit=None) -> list[list[int]]:
+def answers(decoder: Decoder, ids, length, limit=None) -> list[list[int]]:
     limit = np.zeros(len(ids), "int32") if limit is None else np.array(limit, "int32")
     written = decoder.generate(ids, length, limit).numpy().tolist()
     return [[each for each in row if each != PAD] for row in written]
 
 
+def decoded(architecture: Architecture):
+    model = random_model(architecture)
+    return architecture, model, Decoder(serving_graph(model, architecture), architecture)
+
+
 @pytest.fixture(scope="module", params=FAMILIES)
 def subject(request):
-    """A random model of each family and its decoder."""
-    architecture = small(request.param)
-    model = random_model(architecture)
-    decoder = GreedyDecoder(serving_graph(model, architecture), architecture)
-    return architecture, model, decoder
+    """A random model of each family and its greedy decoder."""
+    return decoded(small(request.param))
+
+
+@pytest.fixture(scope="module", params=[(f, b) for f in FAMILIES for b in (1, 3)], ids=str)
+def any_search(request):
+    """The same, greedy and with beams."""
+    family, num_beams = request.param
+    return decoded(small(family, num_beams=num_beams))
 
 
 def test_equals_keras_hub_token_for_token(subject):
@@ -146,8 +155,8 @@ def test_logits_equal_the_training_model(subject):
         np.testing.assert_allclose(logits, expected[:, position], rtol=1e-3, atol=1e-3)
 
 
-def test_a_row_answers_the_same_alone_and_in_any_batch(subject):
-    architecture, _, decoder = subject
+def test_a_row_answers_the_same_alone_and_in_any_batch(any_search):
+    architecture, _, decoder = any_search
     ids, length = random_rows(architecture, 96, seed=3)
     alone = [answers(decoder, ids[i : i + 1], length[i : i + 1])[0] for i in range(len(ids))]
     for size in (2, 7, 32):
@@ -157,8 +166,8 @@ def test_a_row_answers_the_same_alone_and_in_any_batch(subject):
         assert batched == alone, f"batches of {size}"
 
 
-def test_padding_and_what_lies_in_it_change_nothing(subject):
-    architecture, _, decoder = subject
+def test_padding_and_what_lies_in_it_change_nothing(any_search):
+    architecture, _, decoder = any_search
     ids, length = random_rows(architecture, 16, seed=4)
     expected = answers(decoder, ids, length)
     wider = np.pad(ids, [[0, 0], [0, 30]], constant_values=9)
@@ -176,10 +185,10 @@ def test_a_near_tie_at_every_step_is_decided_as_for_the_row_alone(family):
     twins = embeddings[:half] * (1 + random.normal(0, 3e-8, embeddings[:half].shape))
     embeddings[half:] = twins.astype("float32")
     model.backbone.token_embedding.embeddings.assign(embeddings)
-    decoder = GreedyDecoder(serving_graph(model, architecture), architecture)
+    decoder = Decoder(serving_graph(model, architecture), architecture)
     ids, length = random_rows(architecture, 64, seed=5)
     alone = [answers(decoder, ids[i : i + 1], length[i : i + 1])[0] for i in range(len(ids))]
-    together, doubtful = decoder._greedy(
+    together, doubtful = decoder._search.search(
         *decoder._pack(tf.constant(ids), tf.constant(length)), tf.fill([64], 12)
     )
     undecided = [[each for each in row if each] for row in together.numpy().tolist()]
@@ -206,6 +215,18 @@ def test_each_row_keeps_its_own_limit(subject):
     assert answers(decoder, ids, length, limits) == expected
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_beams_end_at_each_rows_own_limit(family):
+    architecture, _, decoder = decoded(small(family, num_beams=3))
+    ids, length = random_rows(architecture, 8, seed=6)
+    limits = [1, 1, 3, 5, 12, 100, 2, 4]
+    together = answers(decoder, ids, length, limits)
+    for row, (written, limit) in enumerate(zip(together, limits, strict=True)):
+        assert 1 <= len(written) <= limit
+        alone = answers(decoder, ids[row : row + 1], length[row : row + 1], [limit])
+        assert alone == [written]
+
+
 def test_eos_within_the_limit_ends_a_row(subject):
     architecture, _, decoder = subject
     ids, length = random_rows(architecture, 64, seed=8)
@@ -226,23 +247,23 @@ def test_the_output_is_as_wide_as_its_longest_row(subject):
     assert written.shape[1] <= 3
 
 
-def test_no_rows_are_answered_with_no_rows(subject):
-    _, _, decoder = subject
+def test_no_rows_are_answered_with_no_rows(any_search):
+    _, _, decoder = any_search
     none = np.zeros([0], "int32")
     assert decoder.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
     assert decoder.generate(np.zeros([0, 0], "int32"), none, none).shape == (0, 0)
 
 
-def test_rows_without_ids_are_answered(subject):
-    _, _, decoder = subject
+def test_rows_without_ids_are_answered(any_search):
+    _, _, decoder = any_search
     zeros = np.zeros([3], "int32")
     written = answers(decoder, np.zeros([3, 0], "int32"), zeros)
     assert written[0]
     assert written == [written[0]] * 3
 
 
-def test_what_exceeds_the_input_limit_is_not_read(subject):
-    architecture, _, decoder = subject
+def test_what_exceeds_the_input_limit_is_not_read(any_search):
+    architecture, _, decoder = any_search
     ids, _ = random_rows(architecture, 8, seed=10)
     limit = architecture.max_input_tokens
     cut = answers(decoder, ids[:, :limit], np.full([8], limit, "int32"))
@@ -258,15 +279,15 @@ def test_no_sequence_is_written_twice(family, size):
     embeddings = model.backbone.token_embedding.embeddings.numpy()
     embeddings[EOS] = 0
     model.backbone.token_embedding.embeddings.assign(embeddings)
-    decoder = GreedyDecoder(serving_graph(model, architecture), architecture)
+    decoder = Decoder(serving_graph(model, architecture), architecture)
     ids, length = random_rows(architecture, 32, seed=1)
     for row in answers(decoder, ids, length):
         parts = [tuple(row[i : i + size]) for i in range(len(row) - size + 1)]
         assert len(parts) == len(set(parts))
 
 
-def test_a_stock_server_takes_the_graph(subject, tmp_path):
-    _, _, decoder = subject
+def test_a_stock_server_takes_the_graph(any_search, tmp_path):
+    _, _, decoder = any_search
     tf.saved_model.save(decoder, str(tmp_path))
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((tmp_path / "saved_model.pb").read_bytes())
