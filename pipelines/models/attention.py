@@ -1,4 +1,8 @@
-"""Attention of the decode graph: plain TensorFlow ops over ``[batch, heads, length, dim]``."""
+"""Attention as plain TensorFlow ops: of whole sequences, and of one position of each row.
+
+A step of decoding is so short that the number of its ops counts. For one position heads
+need no transposing: ``[rows, heads * dim]`` is ``[rows * heads, 1, dim]``, read otherwise.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +50,47 @@ def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor) 
     return tf.matmul(weights, value)
 
 
+def one_position(x: tf.Tensor, num_heads: int, beams: int = 1) -> tf.Tensor:
+    """States of one position as queries.
+
+    Args:
+      x: ``[rows, heads * dim]``; each ``beams`` neighbouring rows read the same keys.
+
+    Returns:
+      ``[rows / beams * heads, beams, dim]``.
+    """
+    dim = x.shape[-1] // num_heads
+    if beams > 1:
+        x = tf.transpose(tf.reshape(x, [-1, beams, num_heads, dim]), [0, 2, 1, 3])
+    return tf.reshape(x, [-1, beams, dim])
+
+
+def attend_once(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor, num_heads: int
+) -> tf.Tensor:
+    """Softmax attention of one position of each row; the query is not scaled here.
+
+    Args:
+      query: ``[sources * heads, beams, dim]``, from `one_position`.
+      key, value: ``[sources * heads, length, dim]``.
+      bias: added to the scores, ``[sources * heads, 1, length]``.
+
+    Returns:
+      ``[sources * beams, heads * dim]``.
+    """
+    beams, dim = query.shape[1], query.shape[2]
+    weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias)
+    x = tf.matmul(weights, value)
+    if beams > 1:
+        x = tf.transpose(tf.reshape(x, [-1, num_heads, beams, dim]), [0, 2, 1, 3])
+    return tf.reshape(x, [-1, num_heads * dim])
+
+
 def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
     """``x [..., in] @ kernel [in, out]`` as one flat matrix product."""
+    if x.shape.rank == 2:
+        flat = tf.matmul(x, kernel)
+        return flat if bias is None else tf.nn.bias_add(flat, bias)
     shape = tf.shape(x)
-    flat = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), kernel)
-    if bias is not None:
-        flat = tf.nn.bias_add(flat, bias)
+    flat = dense(tf.reshape(x, [-1, x.shape[-1]]), kernel, bias)
     return tf.reshape(flat, tf.concat([shape[:-1], [kernel.shape[-1]]], axis=0))

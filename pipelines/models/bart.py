@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.attention import attend, dense, merge_heads, padding_bias, split_heads
+from pipelines.models.attention import MASKED, attend, dense, merge_heads, padding_bias, split_heads
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
@@ -42,6 +42,10 @@ class BartGraph(Seq2SeqGraph):
         self.embeddings = _frozen(weights["token_embedding/embeddings"])
         self.encoder_positions = _frozen(weights["encoder_position_embedding/embeddings"])
         self.decoder_positions = _frozen(weights["decoder_position_embedding/embeddings"])
+        longest = architecture.max_output_tokens
+        self._decoder_bias = np.array(
+            [[0.0] * longest + [MASKED] * (longest - 1)], np.float32
+        )
         self.encoder_norm = _Norm(weights, "encoder_embeddings_layer_norm")
         self.decoder_norm = _Norm(weights, "decoder_embeddings_layer_norm")
         self.encoder_layers = [
@@ -64,34 +68,35 @@ class BartGraph(Seq2SeqGraph):
             attended = merge_heads(attend(q, k, v, mask))
             x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
             x = block.feed_forward(x)
-        keys, values = [], []
-        for block in self.decoder_layers:
-            k, v = tf.split(dense(x, block.cross_kv, block.cross_kv_bias), 2, axis=-1)
-            keys.append(split_heads(k, self.num_heads))
-            values.append(split_heads(v, self.num_heads))
-        return Memory(tuple(keys), tuple(values), mask)
+        projected = [
+            dense(x, block.cross_kv, block.cross_kv_bias) for block in self.decoder_layers
+        ]
+        return self._memory(projected, input_length, width)
 
     def step(
-        self, token_ids: tf.Tensor, position: tf.Tensor, cache: Cache, memory: Memory
+        self,
+        token_ids: tf.Tensor,
+        position: tf.Tensor,
+        cache: Cache,
+        memory: Memory,
+        beams: int = 1,
     ) -> tuple[tf.Tensor, Cache]:
+        place = self._position(position, cache, tf.constant(self._decoder_bias))
         x = tf.gather(self.embeddings, token_ids) + self.decoder_positions[position]
-        x = self.decoder_norm(x[:, tf.newaxis, :])
+        x = self.decoder_norm(x)
         keys, values = [], []
         for i, block in enumerate(self.decoder_layers):
-            q, k, v = tf.split(dense(x, block.qkv, block.qkv_bias), 3, axis=-1)
-            q, k, v = (split_heads(each, self.num_heads) for each in (q, k, v))
-            k = tf.concat([cache.keys[i], k], axis=2)
-            v = tf.concat([cache.values[i], v], axis=2)
+            attended, k, v = self._attend_to_itself(
+                dense(x, block.qkv, block.qkv_bias), place, cache.keys[i], cache.values[i]
+            )
             keys.append(k)
             values.append(v)
-            attended = merge_heads(attend(q, k, v, tf.constant(0.0)))
             x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
-            q = split_heads(dense(x, block.cross_q, block.cross_q_bias), self.num_heads)
-            attended = attend(q, memory.keys[i], memory.values[i], memory.bias)
-            attended = merge_heads(attended)
+            q = dense(x, block.cross_q, block.cross_q_bias)
+            attended = self._attend_to_memory(q, memory, i, beams)
             x = block.cross_norm(dense(attended, block.cross_out, block.cross_out_bias) + x)
             x = block.feed_forward(x)
-        logits = tf.matmul(x[:, 0, :], self.embeddings, transpose_b=True)
+        logits = tf.matmul(x, self.embeddings, transpose_b=True)
         return logits, Cache(tuple(keys), tuple(values))
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.attention import MASKED
-from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph, longest
 from pipelines.models.next_id_rules import next_id_rules
 
 # Two scores closer than this share of the larger of 1 and their size are too close to call;
@@ -67,7 +67,6 @@ class BeamSearch:
         k = model.num_beams
         batch = tf.shape(packed)[0]
         memory = self._graph.encode(packed, length)
-        memory = _for_each_beam(memory, k)
         # One beam is alive at first; k equal ones would find the same thing k times.
         first = tf.constant([0.0] + [MASKED] * (k - 1))[tf.newaxis]
         state = _State(
@@ -78,7 +77,7 @@ class BeamSearch:
             values=tf.fill([batch, k], MASKED),
             stopped=tf.fill([batch], False),
             doubtful=tf.fill([batch], False),
-            cache=self._graph.empty_cache(batch * k),
+            cache=self._graph.empty_cache(batch * k, longest(limit)),
         )
         shapes = _State(
             position=tf.TensorShape([]),
@@ -107,7 +106,9 @@ class BeamSearch:
         k = self._architecture.num_beams
         batch = tf.shape(state.scores)[0]
         written = tf.reshape(state.written, [batch * k, state.position + 1])
-        logits, cache = self._graph.step(written[:, -1], state.position, state.cache, memory)
+        logits, cache = self._graph.step(
+            written[:, -1], state.position, state.cache, memory, beams=k
+        )
         likely = self._rules(tf.nn.log_softmax(logits), written)
         size = likely.shape[-1]
         total = tf.reshape(likely, [batch, k, size]) + state.scores[:, :, tf.newaxis]
@@ -126,7 +127,9 @@ class BeamSearch:
         finished, values, doubtful_end = self._finish(state, sequences, scores, ended, position)
         going, chosen = tf.math.top_k(tf.where(ended, MASKED, scores), k)
         parent = tf.gather(beam, chosen, axis=1, batch_dims=1)
-        rows = tf.reshape(parent + k * tf.range(batch)[:, tf.newaxis], [-1])
+        heads = self._graph.heads_of_rows(
+            tf.reshape(parent + k * tf.range(batch)[:, tf.newaxis], [-1])
+        )
         return _State(
             position=position,
             written=tf.gather(sequences, chosen, axis=1, batch_dims=1),
@@ -136,8 +139,8 @@ class BeamSearch:
             stopped=state.stopped | self._is_over(going, values, position),
             doubtful=doubtful | (~state.stopped & doubtful_end),
             cache=Cache(
-                keys=tuple(tf.gather(each, rows) for each in cache.keys),
-                values=tuple(tf.gather(each, rows) for each in cache.values),
+                keys=tuple(tf.gather(each, heads) for each in cache.keys),
+                values=tuple(tf.gather(each, heads) for each in cache.values),
             ),
         )
 
@@ -174,14 +177,6 @@ class BeamSearch:
             return full | none_left
         hoped = going[:, 0] / tf.cast(position, tf.float32) ** self._architecture.length_penalty
         return none_left | (full & (hoped <= values[:, -1]))
-
-
-def _for_each_beam(memory: Memory, k: int) -> Memory:
-    return Memory(
-        keys=tuple(tf.repeat(each, k, axis=0) for each in memory.keys),
-        values=tuple(tf.repeat(each, k, axis=0) for each in memory.values),
-        bias=tf.repeat(memory.bias, k, axis=0),
-    )
 
 
 def _close(scores: tf.Tensor) -> tf.Tensor:

@@ -7,13 +7,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from pipelines.models.attention import attend_once, one_position, padding_bias, split_heads
+
+# Self-attention of a step looks at a multiple of so many positions: all of a short cache,
+# and of a long one the part that has been written, rounded up.
+_VISIBLE_BLOCK = 64
+
 
 class Memory(NamedTuple):
     """What the decoder reads of the encoder; computed once for a batch.
 
     Attributes:
-      keys, values: for each decoder layer ``[batch, heads, length, head_dim]``.
-      bias: float32 ``[batch, 1, 1, length]``, masks padding.
+      keys, values: for each decoder layer ``[batch * heads, length, head_dim]``.
+      bias: float32 ``[batch * heads, 1, length]``, masks padding.
     """
 
     keys: tuple[tf.Tensor, ...]
@@ -22,14 +28,28 @@ class Memory(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Self-attention keys and values of the steps so far.
+    """Self-attention keys and values of the steps so far, and room for the rest.
 
-    For each decoder layer ``[batch, heads, steps, head_dim]``; grown by one step at a
-    time with ``tf.concat``.
+    For each decoder layer ``[rows * heads, steps, head_dim]``, zeros where nothing has been
+    written. A step writes its position with a scatter, which TensorFlow does in place.
     """
 
     keys: tuple[tf.Tensor, ...]
     values: tuple[tf.Tensor, ...]
+
+
+class Position(NamedTuple):
+    """What all layers of a step share.
+
+    Attributes:
+      where: int32 ``[rows * heads, 2]``, index of the step's place in a cache's tensors.
+      visible: int32 scalar, positions of the cache that are looked at.
+      bias: float32 ``[rows * heads, 1, visible]``, masks what is not written yet.
+    """
+
+    where: tf.Tensor
+    visible: tf.Tensor
+    bias: tf.Tensor
 
 
 class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
@@ -55,28 +75,112 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
     @abc.abstractmethod
     def step(
-        self, token_ids: tf.Tensor, position: tf.Tensor, cache: Cache, memory: Memory
+        self,
+        token_ids: tf.Tensor,
+        position: tf.Tensor,
+        cache: Cache,
+        memory: Memory,
+        beams: int = 1,
     ) -> tuple[tf.Tensor, Cache]:
         """Decode one position of every row.
 
         Args:
-          token_ids: int32 ``[batch]``, what was written at the position before.
+          token_ids: int32 ``[rows]``, what was written at the position before.
           position: int32 scalar, 0 for the first step.
           cache: of the positions before ``position``.
-          memory: what ``encode`` returned.
+          memory: what ``encode`` returned for ``rows / beams`` inputs.
+          beams: how many neighbouring rows belong to one input.
 
         Returns:
-          Logits float32 ``[batch, vocabulary_size]`` and the cache with this position.
+          Logits float32 ``[rows, vocabulary_size]`` and the cache with this position.
         """
 
-    def empty_cache(self, batch: tf.Tensor) -> Cache:
-        """The cache before the first step."""
-        empty = tf.zeros([batch, self.num_heads, 0, self.head_dim])
+    def empty_cache(self, rows: tf.Tensor, steps: tf.Tensor) -> Cache:
+        """The cache before the first of so many steps."""
+        empty = tf.zeros([rows * self.num_heads, steps, self.head_dim])
         layers = (empty,) * self.num_layers
         return Cache(keys=layers, values=layers)
 
     def cache_shapes(self) -> Cache:
-        """Static shapes of a cache while it grows, for ``tf.while_loop``."""
-        shape = tf.TensorShape([None, self.num_heads, None, self.head_dim])
+        """Static shapes of a cache, for ``tf.while_loop``."""
+        shape = tf.TensorShape([None, None, self.head_dim])
         layers = (shape,) * self.num_layers
         return Cache(keys=layers, values=layers)
+
+    def heads_of_rows(self, rows: tf.Tensor) -> tf.Tensor:
+        """Where rows of a cache stand in its tensors: int32 ``[n]`` → ``[n * heads]``."""
+        first = rows[:, tf.newaxis] * self.num_heads
+        return tf.reshape(first + tf.range(self.num_heads), [-1])
+
+    def _position(self, position: tf.Tensor, cache: Cache, bias: tf.Tensor) -> Position:
+        """What the layers of a step share.
+
+        Args:
+          position: int32 scalar.
+          cache: of the positions before.
+          bias: float32 ``[heads or 1, 2 * n - 1]``, of the distance to a position that is
+            looked at, n steps being the most: distances n - 1 to 0, then ``MASKED``.
+        """
+        shape = tf.shape(cache.keys[0])
+        steps = shape[1]
+        blocks = position // _VISIBLE_BLOCK + 1
+        visible = tf.minimum(blocks * _VISIBLE_BLOCK, steps)
+        start = bias.shape[1] // 2 - position
+        own = bias[:, start : start + visible]
+        own = tf.tile(own, [shape[0] // bias.shape[0], 1])[:, tf.newaxis, :]
+        places = tf.fill([shape[0]], position)
+        return Position(tf.stack([tf.range(shape[0]), places], axis=1), visible, own)
+
+    def _attend_to_itself(
+        self, qkv: tf.Tensor, place: Position, keys: tf.Tensor, values: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Self-attention of a step.
+
+        Args:
+          qkv: ``[rows, 3 * heads * head_dim]``, this position's query, key and value.
+          place: from `_position`.
+          keys, values: a layer's part of the cache.
+
+        Returns:
+          ``[rows, heads * head_dim]``, and the layer's cache with this position.
+        """
+        q, k, v = tf.split(qkv, 3, axis=-1)
+        keys = tf.tensor_scatter_nd_update(keys, place.where, self._head_rows(k))
+        values = tf.tensor_scatter_nd_update(values, place.where, self._head_rows(v))
+        attended = attend_once(
+            one_position(q, self.num_heads),
+            keys[:, : place.visible],
+            values[:, : place.visible],
+            place.bias,
+            self.num_heads,
+        )
+        return attended, keys, values
+
+    def _attend_to_memory(
+        self, q: tf.Tensor, memory: Memory, layer: int, beams: int
+    ) -> tf.Tensor:
+        """Cross-attention of a step, ``[rows, heads * head_dim]`` to the same shape."""
+        query = one_position(q, self.num_heads, beams)
+        return attend_once(
+            query, memory.keys[layer], memory.values[layer], memory.bias, self.num_heads
+        )
+
+    def _memory(
+        self, projected: list[tf.Tensor], length: tf.Tensor, width: tf.Tensor
+    ) -> Memory:
+        """Keys and values side by side, ``[batch, width, 2 * heads * head_dim]`` a layer."""
+        keys, values = [], []
+        for both in projected:
+            for part, found in zip(tf.split(both, 2, axis=-1), (keys, values), strict=True):
+                heads = split_heads(part, self.num_heads)
+                found.append(tf.reshape(heads, [-1, width, self.head_dim]))
+        bias = padding_bias(length, width)[:, 0]
+        return Memory(tuple(keys), tuple(values), tf.repeat(bias, self.num_heads, axis=0))
+
+    def _head_rows(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(x, [-1, self.head_dim])
+
+
+def longest(lengths: tf.Tensor) -> tf.Tensor:
+    """The largest of non-negative int32 lengths; 0 for an empty batch."""
+    return tf.reduce_max(tf.concat([lengths, [0]], axis=0))

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
-from pipelines.models.decoder import Seq2SeqGraph
+from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.greedy_search import GreedySearch
 
 
@@ -95,7 +95,7 @@ class Decoder(tf.Module):
         )
         output = self._redo_alone(output, doubtful, packed, length, limit)
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
-        return output[:, : _longest(steps)]
+        return output[:, : longest(steps)]
 
     def _pack(
         self, input_ids: tf.Tensor, input_length: tf.Tensor
@@ -103,7 +103,7 @@ class Decoder(tf.Module):
         """Prefix, ids and EOS, trimmed to the batch's longest row."""
         model = self._architecture
         length = tf.clip_by_value(input_length, 0, model.max_input_tokens)
-        width = _longest(length)
+        width = longest(length)
         # One column more, for the EOS of the longest row.
         ids = tf.pad(input_ids[:, :width], [[0, 0], [0, 1]])
         position = tf.range(width + 1)[tf.newaxis, :]
@@ -144,8 +144,3 @@ class Decoder(tf.Module):
             parallel_iterations=1,
         )
         return output
-
-
-def _longest(lengths: tf.Tensor) -> tf.Tensor:
-    """The largest of non-negative int32 lengths; 0 for an empty batch."""
-    return tf.reduce_max(tf.concat([lengths, [0]], axis=0))

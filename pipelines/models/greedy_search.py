@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.decoder import Cache, Seq2SeqGraph
+from pipelines.models.decoder import Cache, Seq2SeqGraph, longest
 from pipelines.models.next_id_rules import next_id_rules
 
 # A decision is in doubt when the best logit leads the second by less than this share of
@@ -80,7 +80,7 @@ class GreedySearch:
                 written=tf.fill([batch, 1], model.pad_id),
                 stopped=tf.fill([batch], False),
                 doubtful=tf.fill([batch], False),
-                cache=self._graph.empty_cache(batch),
+                cache=self._graph.empty_cache(batch, longest(limit)),
             ),
             shape_invariants=_State(
                 position=tf.TensorShape([]),

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.attention import attend, dense, merge_heads, padding_bias, split_heads
+from pipelines.models.attention import MASKED, attend, dense, merge_heads, padding_bias, split_heads
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 
 # keras-hub names an argument of its own `mask`, which Keras takes for masking metadata. No
@@ -54,18 +54,23 @@ class T5Graph(Seq2SeqGraph):
         self._activation = backbone.activation
         embedding = backbone.token_embedding
         self.embeddings = _frozen(embedding.embeddings)
+        tied = backbone.tie_embedding_weights
         # [vocabulary, d_model]; tied heads are scaled as T5 does it.
-        self._tied = backbone.tie_embedding_weights
         self.head = (
             self.embeddings
-            if self._tied
-            else _frozen(tf.transpose(embedding.reverse_embeddings))
+            if tied
+            else _frozen(np.asarray(embedding.reverse_embeddings).transpose())
         )
-        self._head_scale = backbone.hidden_dim**-0.5 if self._tied else 1.0
-        self.encoder_layers = [_Block(layer) for layer in backbone.encoder_transformer_layers]
-        self.decoder_layers = [_Block(layer) for layer in backbone.decoder_transformer_layers]
-        self.encoder_norm = _frozen(backbone.encoder_layer_norm.weight)
-        self.decoder_norm = _frozen(backbone.decoder_layer_norm.weight)
+        scale = np.float32(backbone.hidden_dim**-0.5 if tied else 1.0)
+        self.decoder_norm = _frozen(scale * np.asarray(backbone.decoder_layer_norm.weight))
+        encoder_norm = np.asarray(backbone.encoder_layer_norm.weight)
+        self.encoder_layers, self.decoder_layers = (
+            [_Block(layer, encoder_norm) for layer in layers]
+            for layers in (
+                backbone.encoder_transformer_layers,
+                backbone.decoder_transformer_layers,
+            )
+        )
         self.encoder_bias = _frozen(_encoder_bias(backbone, architecture.encoder_length))
         self.decoder_bias = _frozen(_decoder_bias(backbone, architecture.max_output_tokens))
 
@@ -75,41 +80,36 @@ class T5Graph(Seq2SeqGraph):
         bias = self._encoder_position_bias(width) + mask
         x = tf.gather(self.embeddings, input_ids)
         for block in self.encoder_layers:
-            q, k, v = tf.split(dense(self._norm(x, block.self_norm), block.qkv), 3, axis=-1)
+            q, k, v = tf.split(dense(self._norm(x), block.qkv), 3, axis=-1)
             q, k, v = (split_heads(each, self.num_heads) for each in (q, k, v))
             x += dense(merge_heads(attend(q, k, v, bias)), block.self_out)
             x += self._feed_forward(x, block)
-        x = self._norm(x, self.encoder_norm)
-        keys, values = [], []
-        for block in self.decoder_layers:
-            k, v = tf.split(dense(x, block.cross_kv), 2, axis=-1)
-            keys.append(split_heads(k, self.num_heads))
-            values.append(split_heads(v, self.num_heads))
-        return Memory(tuple(keys), tuple(values), mask)
+        x = self._norm(x)
+        projected = [dense(x, block.cross_kv) for block in self.decoder_layers]
+        return self._memory(projected, input_length, width)
 
     def step(
-        self, token_ids: tf.Tensor, position: tf.Tensor, cache: Cache, memory: Memory
+        self,
+        token_ids: tf.Tensor,
+        position: tf.Tensor,
+        cache: Cache,
+        memory: Memory,
+        beams: int = 1,
     ) -> tuple[tf.Tensor, Cache]:
-        # The table's last row of distances ends with 0; this step needs position..0.
-        bias = self.decoder_bias[:, :, :, -1 - position :]
-        x = tf.gather(self.embeddings, token_ids)[:, tf.newaxis, :]
+        place = self._position(position, cache, self.decoder_bias)
+        x = tf.gather(self.embeddings, token_ids)
         keys, values = [], []
         for i, block in enumerate(self.decoder_layers):
-            q, k, v = tf.split(dense(self._norm(x, block.self_norm), block.qkv), 3, axis=-1)
-            q, k, v = (split_heads(each, self.num_heads) for each in (q, k, v))
-            k = tf.concat([cache.keys[i], k], axis=2)
-            v = tf.concat([cache.values[i], v], axis=2)
+            attended, k, v = self._attend_to_itself(
+                dense(self._norm(x), block.qkv), place, cache.keys[i], cache.values[i]
+            )
             keys.append(k)
             values.append(v)
-            x += dense(merge_heads(attend(q, k, v, bias)), block.self_out)
-            q = split_heads(
-                dense(self._norm(x, block.cross_norm), block.cross_q), self.num_heads
-            )
-            attended = attend(q, memory.keys[i], memory.values[i], memory.bias)
-            x += dense(merge_heads(attended), block.cross_out)
+            x += dense(attended, block.self_out)
+            q = dense(self._norm(x), block.cross_q)
+            x += dense(self._attend_to_memory(q, memory, i, beams), block.cross_out)
             x += self._feed_forward(x, block)
-        x = self._norm(x, self.decoder_norm)[:, 0, :] * self._head_scale
-        logits = tf.matmul(x, self.head, transpose_b=True)
+        logits = tf.matmul(self._norm(x) * self.decoder_norm, self.head, transpose_b=True)
         return logits, Cache(tuple(keys), tuple(values))
 
     def _encoder_position_bias(self, width: tf.Tensor) -> tf.Tensor:
@@ -118,12 +118,13 @@ class T5Graph(Seq2SeqGraph):
         centre = self.encoder_bias.shape[-1] // 2
         return tf.gather(self.encoder_bias, distance + centre, axis=1)[tf.newaxis]
 
-    def _norm(self, x: tf.Tensor, weight: tf.Variable) -> tf.Tensor:
+    def _norm(self, x: tf.Tensor) -> tf.Tensor:
+        """RMS norm without its weight, which is part of what reads the result."""
         variance = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
-        return x * tf.math.rsqrt(variance + self._epsilon) * weight
+        return x * tf.math.rsqrt(variance + self._epsilon)
 
     def _feed_forward(self, x: tf.Tensor, block: _Block) -> tf.Tensor:
-        x = dense(self._norm(x, block.ff_norm), block.ff_in)
+        x = dense(self._norm(x), block.ff_in)
         if block.gated:
             x, linear = tf.split(x, 2, axis=-1)
             x = self._activation(x) * linear
@@ -133,39 +134,43 @@ class T5Graph(Seq2SeqGraph):
 
 
 class _Block(tf.Module):
-    """One T5 layer's weights; projections that read the same input are one matrix."""
+    """One T5 layer's weights; projections that read the same input are one matrix.
 
-    def __init__(self, layer: tf.Module) -> None:
+    The weight of the norm before a projection is part of that projection.
+    """
+
+    def __init__(self, layer: tf.Module, encoder_norm: np.ndarray) -> None:
+        """Copy a layer; ``encoder_norm`` is the norm's weight behind the last encoder layer."""
         super().__init__()
         attention = layer.self_attention
-        self.self_norm = _frozen(layer.self_attention_layer_norm.weight)
         self.qkv = _joined(
-            attention.query_projector, attention.key_projector, attention.value_projector
+            layer.self_attention_layer_norm.weight,
+            attention.query_projector,
+            attention.key_projector,
+            attention.value_projector,
         )
         self.self_out = _frozen(attention.output_projector.kernel)
         if layer.is_decoder:
             cross = layer.cross_attention
-            self.cross_norm = _frozen(layer.cross_attention_layer_norm.weight)
-            self.cross_q = _frozen(cross.query_projector.kernel)
-            self.cross_kv = _joined(cross.key_projector, cross.value_projector)
+            self.cross_q = _joined(
+                layer.cross_attention_layer_norm.weight, cross.query_projector
+            )
+            self.cross_kv = _joined(encoder_norm, cross.key_projector, cross.value_projector)
             self.cross_out = _frozen(cross.output_projector.kernel)
-        self.ff_norm = _frozen(layer.layer_norm.weight)
         self.gated = layer.use_gated_activation
-        self.ff_in = (
-            _joined(layer.input_projector, layer.gate_projector)
-            if self.gated
-            else _frozen(layer.input_projector.kernel)
-        )
+        gate = [layer.gate_projector] if self.gated else []
+        self.ff_in = _joined(layer.layer_norm.weight, layer.input_projector, *gate)
         self.ff_out = _frozen(layer.output_projector.kernel)
 
 
-def _frozen(value: tf.Tensor) -> tf.Variable:
-    return tf.Variable(tf.convert_to_tensor(value), trainable=False)
+def _frozen(value: object) -> tf.Variable:
+    return tf.Variable(np.asarray(value), trainable=False)
 
 
-def _joined(*projectors: tf.Module) -> tf.Variable:
-    kernels = [tf.convert_to_tensor(projector.kernel) for projector in projectors]
-    return _frozen(tf.concat(kernels, axis=1))
+def _joined(norm: object, *projectors: tf.Module) -> tf.Variable:
+    """Kernels side by side, ``[d_model, out]``, for an input that the norm has not scaled."""
+    kernels = np.concatenate([np.asarray(each.kernel) for each in projectors], axis=1)
+    return _frozen(np.asarray(norm)[:, np.newaxis] * kernels)
 
 
 def _encoder_bias(backbone: keras_hub.models.T5Backbone, length: int) -> np.ndarray:
@@ -177,6 +182,7 @@ def _encoder_bias(backbone: keras_hub.models.T5Backbone, length: int) -> np.ndar
 
 
 def _decoder_bias(backbone: keras_hub.models.T5Backbone, length: int) -> np.ndarray:
-    """Bias of the last query over the keys up to it, ``[1, heads, 1, length]``."""
+    """Bias by distance back, ``[heads, 2 * length - 1]``: length - 1 to 0, then masked."""
     table = backbone.decoder_transformer_layers[0].self_attention.compute_bias(length, length)
-    return np.asarray(table)[:, :, -1:, :]
+    table = np.asarray(table)[0, :, -1, :]
+    return np.pad(table, [[0, 0], [0, length - 1]], constant_values=MASKED)

@@ -147,7 +147,7 @@ def test_logits_equal_the_training_model(subject):
     ).numpy()
     graph = decoder.graph
     memory = graph.encode(tf.constant(encoder), tf.fill([8], 20))
-    cache = graph.empty_cache(8)
+    cache = graph.empty_cache(tf.constant(8), tf.constant(4))
     for position in range(4):
         logits, cache = graph.step(
             tf.constant(labels[:, position]), tf.constant(position), cache, memory
