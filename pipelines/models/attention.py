@@ -1,7 +1,11 @@
 """Attention as plain TensorFlow ops: of whole sequences, and of one position of each row.
 
-A step of decoding is so short that the number of its ops counts. For one position heads
-need no transposing: ``[rows, heads * dim]`` is ``[rows * heads, 1, dim]``, read otherwise.
+A step of decoding is so short that what an op costs besides its arithmetic decides. On x86
+TensorFlow replaces ``MatMul``, ``BatchMatMulV2`` and ``Softmax`` by oneDNN's, which share
+their work out to all threads however little it is: 40 to 60 µs a call, where a step has
+dozens. ``BatchMatMulV3`` is not replaced, and Eigen's small products and elementwise ops run
+where they are. For one position heads need no transposing either: ``[rows, heads * dim]`` is
+``[rows * heads, 1, dim]``, read otherwise.
 """
 
 from __future__ import annotations
@@ -79,17 +83,25 @@ def attend_once(
       ``[sources * beams, heads * dim]``.
     """
     beams, dim = query.shape[1], query.shape[2]
-    weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias)
-    x = tf.matmul(weights, value)
+    scores = small_product(query, key, transpose_b=True) + bias
+    weights = tf.exp(scores - tf.reduce_max(scores, axis=-1, keepdims=True))
+    weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
+    x = small_product(weights, value)
     if beams > 1:
         x = tf.transpose(tf.reshape(x, [-1, num_heads, beams, dim]), [0, 2, 1, 3])
     return tf.reshape(x, [-1, num_heads * dim])
 
 
+def small_product(x: tf.Tensor, y: tf.Tensor, transpose_b: bool = False) -> tf.Tensor:
+    """``x @ y`` of matrices, or of batches of them, that are too small to be shared out."""
+    return tf.raw_ops.BatchMatMulV3(x=x, y=y, Tout=x.dtype, adj_y=transpose_b)
+
+
 def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
     """``x [..., in] @ kernel [in, out]`` as one flat matrix product."""
     if x.shape.rank == 2:
-        flat = tf.matmul(x, kernel)
+        # One row is bound by reading the kernel, which one thread does as fast as several.
+        flat = small_product(x, kernel) if x.shape[0] == 1 else tf.matmul(x, kernel)
         return flat if bias is None else tf.nn.bias_add(flat, bias)
     shape = tf.shape(x)
     flat = dense(tf.reshape(x, [-1, x.shape[-1]]), kernel, bias)

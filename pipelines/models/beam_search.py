@@ -127,9 +127,7 @@ class BeamSearch:
         finished, values, doubtful_end = self._finish(state, sequences, scores, ended, position)
         going, chosen = tf.math.top_k(tf.where(ended, MASKED, scores), k)
         parent = tf.gather(beam, chosen, axis=1, batch_dims=1)
-        heads = self._graph.heads_of_rows(
-            tf.reshape(parent + k * tf.range(batch)[:, tf.newaxis], [-1])
-        )
+        rows = tf.reshape(parent + k * tf.range(batch)[:, tf.newaxis], [-1])
         return _State(
             position=position,
             written=tf.gather(sequences, chosen, axis=1, batch_dims=1),
@@ -138,10 +136,7 @@ class BeamSearch:
             values=values,
             stopped=state.stopped | self._is_over(going, values, position),
             doubtful=doubtful | (~state.stopped & doubtful_end),
-            cache=Cache(
-                keys=tuple(tf.gather(each, heads) for each in cache.keys),
-                values=tuple(tf.gather(each, heads) for each in cache.values),
-            ),
+            cache=self._graph.rows_of_cache(cache, rows, batch * k),
         )
 
     def _finish(

@@ -30,8 +30,9 @@ class Memory(NamedTuple):
 class Cache(NamedTuple):
     """Self-attention keys and values of the steps so far, and room for the rest.
 
-    For each decoder layer ``[rows * heads, steps, head_dim]``, zeros where nothing has been
-    written. A step writes its position with a scatter, which TensorFlow does in place.
+    For each decoder layer ``[rows * heads * steps, head_dim]``, zeros where nothing has been
+    written. A step writes its position in place, so no tensor of a cache may be used for
+    anything else once the step has been built: see `Seq2SeqGraph.empty_cache`.
     """
 
     keys: tuple[tf.Tensor, ...]
@@ -42,12 +43,14 @@ class Position(NamedTuple):
     """What all layers of a step share.
 
     Attributes:
-      where: int32 ``[rows * heads, 2]``, index of the step's place in a cache's tensors.
+      where: int32 ``[rows * heads]``, index of the step's place in a cache's tensors.
+      steps: int32 scalar, positions that the cache has room for.
       visible: int32 scalar, positions of the cache that are looked at.
       bias: float32 ``[rows * heads, 1, visible]``, masks what is not written yet.
     """
 
     where: tf.Tensor
+    steps: tf.Tensor
     visible: tf.Tensor
     bias: tf.Tensor
 
@@ -96,40 +99,60 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         """
 
     def empty_cache(self, rows: tf.Tensor, steps: tf.Tensor) -> Cache:
-        """The cache before the first of so many steps."""
-        empty = tf.zeros([rows * self.num_heads, steps, self.head_dim])
-        layers = (empty,) * self.num_layers
-        return Cache(keys=layers, values=layers)
+        """The cache before the first of so many steps.
+
+        Every tensor has memory of its own: ``Empty`` is stateful, so that TensorFlow never
+        makes one of several, as it does of equal ``tf.zeros``.
+        """
+        shape = tf.stack([rows * self.num_heads * steps, self.head_dim])
+        keys, values = (
+            tuple(
+                tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
+                for _ in range(self.num_layers)
+            )
+            for _ in range(2)
+        )
+        return Cache(keys, values)
 
     def cache_shapes(self) -> Cache:
         """Static shapes of a cache, for ``tf.while_loop``."""
-        shape = tf.TensorShape([None, None, self.head_dim])
-        layers = (shape,) * self.num_layers
+        layers = (tf.TensorShape([None, self.head_dim]),) * self.num_layers
         return Cache(keys=layers, values=layers)
 
-    def heads_of_rows(self, rows: tf.Tensor) -> tf.Tensor:
-        """Where rows of a cache stand in its tensors: int32 ``[n]`` → ``[n * heads]``."""
-        first = rows[:, tf.newaxis] * self.num_heads
-        return tf.reshape(first + tf.range(self.num_heads), [-1])
+    def rows_of_cache(self, cache: Cache, rows: tf.Tensor, total: tf.Tensor) -> Cache:
+        """A cache with other rows, for beams.
 
-    def _position(self, position: tf.Tensor, cache: Cache, bias: tf.Tensor) -> Position:
+        Args:
+          cache: of ``total`` rows.
+          rows: int32 ``[n]``, which row stands at each place from now on.
+        """
+
+        def chosen(part: tf.Tensor) -> tf.Tensor:
+            by_row = tf.reshape(part, tf.stack([total, -1]))
+            return self._head_rows(tf.gather(by_row, rows))
+
+        return Cache(*(tuple(chosen(part) for part in parts) for parts in cache))
+
+    def _position(
+        self, position: tf.Tensor, rows: tf.Tensor, cache: Cache, bias: tf.Tensor
+    ) -> Position:
         """What the layers of a step share.
 
         Args:
           position: int32 scalar.
+          rows: int32 scalar.
           cache: of the positions before.
           bias: float32 ``[heads or 1, 2 * n - 1]``, of the distance to a position that is
             looked at, n steps being the most: distances n - 1 to 0, then ``MASKED``.
         """
-        shape = tf.shape(cache.keys[0])
-        steps = shape[1]
+        heads = rows * self.num_heads
+        steps = tf.shape(cache.keys[0])[0] // tf.maximum(heads, 1)
         blocks = position // _VISIBLE_BLOCK + 1
         visible = tf.minimum(blocks * _VISIBLE_BLOCK, steps)
         start = bias.shape[1] // 2 - position
         own = bias[:, start : start + visible]
-        own = tf.tile(own, [shape[0] // bias.shape[0], 1])[:, tf.newaxis, :]
-        places = tf.fill([shape[0]], position)
-        return Position(tf.stack([tf.range(shape[0]), places], axis=1), visible, own)
+        own = tf.tile(own, [heads // bias.shape[0], 1])[:, tf.newaxis, :]
+        return Position(tf.range(heads) * steps + position, steps, visible, own)
 
     def _attend_to_itself(
         self, qkv: tf.Tensor, place: Position, keys: tf.Tensor, values: tf.Tensor
@@ -145,12 +168,13 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           ``[rows, heads * head_dim]``, and the layer's cache with this position.
         """
         q, k, v = tf.split(qkv, 3, axis=-1)
-        keys = tf.tensor_scatter_nd_update(keys, place.where, self._head_rows(k))
-        values = tf.tensor_scatter_nd_update(values, place.where, self._head_rows(v))
+        keys = tf.raw_ops.InplaceUpdate(x=keys, i=place.where, v=self._head_rows(k))
+        values = tf.raw_ops.InplaceUpdate(x=values, i=place.where, v=self._head_rows(v))
+        shape = tf.stack([-1, place.steps, self.head_dim])
         attended = attend_once(
             one_position(q, self.num_heads),
-            keys[:, : place.visible],
-            values[:, : place.visible],
+            tf.reshape(keys, shape)[:, : place.visible],
+            tf.reshape(values, shape)[:, : place.visible],
             place.bias,
             self.num_heads,
         )

@@ -54,6 +54,7 @@ class GreedySearch:
         model = self._architecture
         batch = tf.shape(packed)[0]
         memory = self._graph.encode(packed, length)
+        none = tf.ensure_shape(tf.fill([batch], False), [packed.shape[0]])
 
         def step(*variables: tf.Tensor) -> _State:
             state = _State(*variables)
@@ -77,16 +78,18 @@ class GreedySearch:
             step,
             _State(
                 position=tf.constant(0),
-                written=tf.fill([batch, 1], model.pad_id),
-                stopped=tf.fill([batch], False),
-                doubtful=tf.fill([batch], False),
+                written=tf.ensure_shape(
+                    tf.fill([batch, 1], model.pad_id), [packed.shape[0], 1]
+                ),
+                stopped=none,
+                doubtful=none,
                 cache=self._graph.empty_cache(batch, longest(limit)),
             ),
             shape_invariants=_State(
                 position=tf.TensorShape([]),
-                written=tf.TensorShape([None, None]),
-                stopped=tf.TensorShape([None]),
-                doubtful=tf.TensorShape([None]),
+                written=tf.TensorShape([packed.shape[0], None]),
+                stopped=tf.TensorShape([packed.shape[0]]),
+                doubtful=tf.TensorShape([packed.shape[0]]),
                 cache=self._graph.cache_shapes(),
             ),
             maximum_iterations=model.max_output_tokens,

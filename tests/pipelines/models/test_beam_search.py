@@ -45,7 +45,11 @@ def worth(graph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: f
         ids[row, : len(sequence)] = sequence
     lengths = np.array([len(sequence) for sequence in sequences])
     memory = graph.encode(tf.repeat(packed, rows, axis=0), tf.fill([rows], packed.shape[1]))
-    cache, token, total = graph.empty_cache(tf.constant(rows), tf.constant(LIMIT)), np.full(rows, PAD), 0.0
+    cache, token, total = (
+        graph.empty_cache(tf.constant(rows), tf.constant(LIMIT)),
+        np.full(rows, PAD),
+        0.0,
+    )
     for position in range(LIMIT):
         logits, cache = graph.step(tf.constant(token), tf.constant(position), cache, memory)
         likely = tf.nn.log_softmax(logits).numpy()
