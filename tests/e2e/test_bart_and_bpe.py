@@ -36,10 +36,6 @@ def test_a_bart_with_byte_level_bpe_is_pushed_and_its_counts_are_the_librarys(
     )
     assert record["vocabulary_size"] == library.get_vocab_size()
     with serving(tmp_path) as server:
-        for text in TEXTS:
-            ids = library.encode(text).ids
-            answers = [
-                checked_answer(server, protocol, version, text) for protocol in ("REST", "gRPC")
-            ]
-            assert answers[0] == answers[1]
-            assert_counts(answers[0], ids, max_input_tokens=32)
+        for text, protocol in zip(TEXTS, ("REST", "REST", "gRPC"), strict=True):
+            answer = checked_answer(server, protocol, version, text)
+            assert_counts(answer, library.encode(text).ids, max_input_tokens=32)
