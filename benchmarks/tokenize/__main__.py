@@ -84,7 +84,8 @@ def _page(rows: list[tuple[object, ...]], vocab_size: int, turns: int) -> str:
         "both engines encode all texts. The graph is a SavedModel that was saved and loaded; "
         "the library is given whole batches too and takes the threads that it takes by "
         f"itself. Batches: {points}. Every ratio is of the same turns on the same machine.\n\n"
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores with a load of "
+        f"{os.getloadavg()[0]:.1f}, Python "
         f"{platform.python_version()}, TensorFlow {tf.__version__}.\n\n"
         + markdown_table(HEADER, rows)
     )
