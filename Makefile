@@ -3,10 +3,10 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test lint format bench-tokenize clean
 
 help:  ## Show the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Make .venv from uv.lock (done by every other target too)
 	@scripts/setup.sh
@@ -25,6 +25,10 @@ format: setup  ## Bring the sources into shape
 
 test: setup  ## All tests
 	.venv/bin/python -m pytest
+
+bench-tokenize: setup  ## Tokenizing in the graph against the libraries: docs/benchmarks/tokenize.md
+	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
+	.venv/bin/python -m benchmarks.tokenize
 
 clean:  ## Remove what runs have made (.venv stays)
 	rm -rf build

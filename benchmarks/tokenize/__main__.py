@@ -1,0 +1,95 @@
+"""Measures both kinds of tokenizer and writes the table to docs/benchmarks/tokenize.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf
+
+from benchmarks.tokenize.engines import TRAINERS, engines_of
+from benchmarks.tokenize.measuring import markdown_table, measure, spread
+
+# Batch size: what it stands for, and how many texts are enough to time.
+POINTS = {
+    1: ("serving, one text", 300),
+    8: ("serving", 1_200),
+    64: ("serving", 1_200),
+    1000: ("Transform, Beam's largest batch", 4_000),
+}
+HEADER = (
+    "tokenizer",
+    "batch",
+    "in graph, 1,000 ids/s",
+    "library, 1,000 ids/s",
+    "graph / library",
+    "library",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tokenize", description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    parser.add_argument("--vocab-size", type=int, default=8000)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks/tokenize.md"))
+    arguments = parser.parse_args()
+    train = list(_documents(arguments.corpus / "train.jsonl"))
+    rows = []
+    for kind, train_tokenizer in TRAINERS.items():
+        tokenizer = train_tokenizer(train, arguments.vocab_size)
+        with tempfile.TemporaryDirectory() as directory:
+            engines = engines_of(tokenizer, Path(directory))
+            for batch, (_, count) in POINTS.items():
+                rates = measure(engines, train[:count], batch, arguments.turns)
+                row = (
+                    kind,
+                    batch,
+                    spread(rates.graph),
+                    spread(rates.library),
+                    f"{rates.ratio:.2f}",
+                    engines.library,
+                )
+                rows.append(row)
+                print(*row, sep="  ", flush=True)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(_page(rows, arguments.vocab_size, arguments.turns), "utf-8")
+    print(f"written to {arguments.output}")
+
+
+def _documents(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        raise SystemExit(
+            f"{path} does not exist. Make the corpus first: tallygraph corpus docstrings "
+            f"--output {path.parent}"
+        )
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)["document"]
+
+
+def _page(rows: list[tuple[object, ...]], vocab_size: int, turns: int) -> str:
+    points = "; ".join(f"{batch}: {meaning}" for batch, (meaning, _) in POINTS.items())
+    return (
+        "# Tokenizing in the graph against the libraries\n\n"
+        "Made by `make bench-tokenize`. Documents of the docstring corpus, vocabularies of "
+        f"{vocab_size:,} trained on it; median (least-most) of {turns} turns, in each of which "
+        "both engines encode all texts. The graph is a SavedModel that was saved and loaded; "
+        "the library is given whole batches too and takes the threads that it takes by "
+        f"itself. Batches: {points}. Every ratio is of the same turns on the same machine.\n\n"
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores with a load of "
+        f"{os.getloadavg()[0]:.1f}, Python "
+        f"{platform.python_version()}, TensorFlow {tf.__version__}.\n\n"
+        + markdown_table(HEADER, rows)
+    )
+
+
+if __name__ == "__main__":
+    main()
