@@ -10,6 +10,9 @@ FAMILIES = ("t5", "bart")
 # Of T5's feed-forward, by Hugging Face's names; gelu_new is gelu by its tanh approximation.
 ACTIVATIONS: Final = ("relu", "gelu", "gelu_new", "silu")
 
+# Name of a BART's bias on its logits: Hugging Face's tensor, and our layer.
+LOGITS_BIAS: Final = "final_logits_bias"
+
 
 class ArchitectureError(ValueError):
     """A model that cannot be built as asked. Never worth a retry."""

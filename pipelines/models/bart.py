@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import keras
 import keras_hub
 import numpy as np
 import tensorflow as tf
 
-from pipelines.models.architecture import Architecture
+from pipelines.models.architecture import LOGITS_BIAS, Architecture
 from pipelines.models.attention import attend, dense, merge_heads, padding_bias, split_heads
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
-LOGITS_BIAS: Final = "final_logits_bias"
 
 
 class LogitsBias(keras.layers.Layer):

@@ -1,0 +1,107 @@
+"""What a checkpoint says of its model, in one form for every kind of checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from pipelines.models.architecture import Architecture
+from tokenizer.base import Tokenizer
+
+# Settings of [model] that a checkpoint decides.
+SIZES: Final = ("family", "d_model", "d_ff", "num_layers", "num_heads")
+# Settings of [model] that stay the config's.
+_OWN: Final = (
+    "dropout",
+    "max_input_tokens",
+    "max_output_tokens",
+    "no_repeat_ngram_size",
+    "num_beams",
+    "length_penalty",
+    "early_stopping",
+)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is not what it says, or cannot be used here. No retry helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """All of an `Architecture` that weights determine; see there for the meaning.
+
+    Attributes:
+      encoder_start_ids: ids before the task prefix in every encoder row (BART's BOS).
+    """
+
+    family: str
+    vocabulary_size: int
+    d_model: int
+    num_layers: int
+    num_heads: int
+    d_ff: int
+    pad_id: int
+    eos_id: int
+    decoder_start_id: int
+    forced_bos_id: int | None = None
+    encoder_start_ids: tuple[int, ...] = ()
+    d_kv: int = 0
+    activation: str = "relu"
+    gated: bool = False
+    tied: bool = True
+    layer_norm_epsilon: float = 1e-6
+    max_positions: int = 0
+    logits_scale: float = 1.0
+    logits_bias: bool = False
+
+    @property
+    def head_dim(self) -> int:
+        return self.d_kv or self.d_model // self.num_heads
+
+    def architecture(self, model: Mapping[str, Any], tokenizer: Tokenizer) -> Architecture:
+        """The model with a config's limits and ways of decoding.
+
+        Args:
+          model: the config's ``[model]`` section. Sizes in it must be the checkpoint's.
+          tokenizer: the checkpoint's.
+
+        Raises:
+          CheckpointError: a size contradicts the checkpoint, or the tokenizer's ids do not
+            fit the model.
+          ArchitectureError: the model cannot be built with these limits.
+        """
+        problems = [*self._contradicted(model), *self._misfits(tokenizer)]
+        if problems:
+            raise CheckpointError("; ".join(problems))
+        own = asdict(self)
+        start = own.pop("encoder_start_ids")
+        return Architecture(
+            **own,
+            **{name: model[name] for name in _OWN if name in model},
+            prefix_ids=(*start, *tokenizer.encode(model.get("task_prefix", ""))),
+        )
+
+    def _contradicted(self, model: Mapping[str, Any]) -> list[str]:
+        return [
+            f"{name} is {getattr(self, name)!r} in the checkpoint. Expected: the same, or no "
+            f"{name} in the settings. Received: {model[name]!r}"
+            for name in SIZES
+            if name in model and model[name] != getattr(self, name)
+        ]
+
+    def _misfits(self, tokenizer: Tokenizer) -> list[str]:
+        problems = []
+        if tokenizer.vocabulary_size > self.vocabulary_size:
+            problems.append(
+                f"the embedding has fewer rows than the tokenizer has ids. Expected: at least "
+                f"{tokenizer.vocabulary_size}. Received: {self.vocabulary_size}"
+            )
+        for name in ("pad_id", "eos_id"):
+            ours, theirs = getattr(tokenizer, name), getattr(self, name)
+            if ours != theirs:
+                problems.append(
+                    f"{name} differs between model and tokenizer. Expected: {ours}, as in the "
+                    f"tokenizer. Received: {theirs}"
+                )
+        return problems
