@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -49,19 +49,35 @@ class CorpusConfig:
     )
 
 
+# A SentencePiece vocabulary also needs the corpus's own characters, at least so many; how
+# many more, training says.
+_SMALLEST_VOCABULARY: Final = {"sentencepiece": 300, "byte_level_bpe": 260}
+
+
 @dataclass(frozen=True, config=STRICT)
 class TokenizerConfig:
     """The vocabulary that text is counted in."""
 
-    kind: Literal["sentencepiece"] = setting("sentencepiece", "Kind of tokenizer.")
-    vocab_size: int = setting(
-        4000, "Most pieces a new vocabulary may have.", ge=300, le=256_000
+    kind: Literal["sentencepiece", "byte_level_bpe"] = setting(
+        "sentencepiece", "Kind of tokenizer: T5's, or that of GPT-2, RoBERTa and BART."
     )
+    vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", le=256_000)
     pinned: str = setting(
         "",
         "Folder of a tokenizer to reuse, or of a model that has one; empty trains one on the "
         "train split.",
     )
+
+    @model_validator(mode="after")
+    def _the_vocabulary_has_room(self) -> TokenizerConfig:
+        least = _SMALLEST_VOCABULARY[self.kind]
+        if self.vocab_size < least:
+            raise ValueError(
+                f"vocab_size has no room for the 256 bytes and the special ids of a "
+                f"{self.kind} vocabulary. Expected: {least} or more. Received: "
+                f"{self.vocab_size}"
+            )
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)

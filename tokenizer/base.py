@@ -42,7 +42,8 @@ class GraphTokenizer(Protocol):
           string [batch].
 
         Raises:
-          tf.errors.InvalidArgumentError: an id is outside the vocabulary, in any row.
+          tf.errors.OpError: an id is outside the vocabulary, in any row. Which one depends on
+            the kind.
         """
 
 

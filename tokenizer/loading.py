@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tokenizer.base import Tokenizer, TokenizerError
+from tokenizer.bpe_tokenizer import MERGES_FILE, VOCABULARY_FILE, BytePairTokenizer
 from tokenizer.fingerprint import fingerprint_of
 from tokenizer.sentencepiece_tokenizer import MODEL_FILE, SentencePieceTokenizer
 
@@ -74,6 +75,10 @@ class _Kind:
 _KINDS: Final[Mapping[str, _Kind]] = {
     SentencePieceTokenizer.kind: _Kind(
         (MODEL_FILE,), lambda files: SentencePieceTokenizer(files[MODEL_FILE])
+    ),
+    BytePairTokenizer.kind: _Kind(
+        (VOCABULARY_FILE, MERGES_FILE),
+        lambda files: BytePairTokenizer(files[VOCABULARY_FILE], files[MERGES_FILE]),
     ),
 }
 

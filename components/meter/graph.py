@@ -1,6 +1,6 @@
 """The metering module: a base model's functions put together so that they count.
 
-Nothing here knows of SentencePiece, T5 or BART: a base model offers the three functions of
+Nothing here knows of SentencePiece, BPE, T5 or BART: a base model offers the three functions of
 `tokenizer.contract.BaseModelSpec`, and this module adds the counting contract to them.
 """
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import sentencepiece
+import tokenizers
 
 # Texts, any bytes → how many ids the library gives to each.
 ReferenceCounts = Callable[[Sequence[bytes]], list[int]]
@@ -23,8 +25,28 @@ def _sentencepiece(directory: Path) -> ReferenceCounts:
     return lambda texts: [len(library.encode(text)) for text in texts]
 
 
-_LIBRARIES: Final[Mapping[str, Callable[[Path], ReferenceCounts]]] = {
-    "sentencepiece": _sentencepiece
+def _byte_level_bpe(directory: Path) -> ReferenceCounts:
+    library = tokenizers.ByteLevelBPETokenizer.from_file(
+        str(directory / "vocab.json"), str(directory / "merges.txt")
+    )
+    # The library takes Unicode only. What is not UTF-8 is read as Python and Unicode 3.9
+    # have it: one U+FFFD for each maximal part that is ill-formed.
+    return lambda texts: [
+        len(library.encode(text.decode("utf-8", "replace")).ids) for text in texts
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """A library by its name on PyPI, and how a tokenizer's folder is read with it."""
+
+    name: str
+    load: Callable[[Path], ReferenceCounts]
+
+
+_LIBRARIES: Final[Mapping[str, _Library]] = {
+    "sentencepiece": _Library("sentencepiece", _sentencepiece),
+    "byte_level_bpe": _Library("tokenizers", _byte_level_bpe),
 }
 
 
@@ -38,10 +60,23 @@ def reference_counts(kind: str, directory: str | Path) -> ReferenceCounts:
     Raises:
       UnknownTokenizerError: the kind has no library here.
     """
+    return _library(kind).load(Path(directory))
+
+
+def library_name(kind: str) -> str:
+    """The name on PyPI of the library that a kind's counts are held to.
+
+    Raises:
+      UnknownTokenizerError: the kind has no library here.
+    """
+    return _library(kind).name
+
+
+def _library(kind: str) -> _Library:
     library = _LIBRARIES.get(kind)
     if library is None:
         raise UnknownTokenizerError(
             f"no library is known for this kind of tokenizer. Expected: one of "
             f"{', '.join(_LIBRARIES)}. Received: {kind!r}"
         )
-    return library(Path(directory))
+    return library

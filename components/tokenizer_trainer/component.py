@@ -71,7 +71,7 @@ class TokenizerTrainer(BaseComponent):
         Args:
           examples: Examples with the bytes features `document` and `summary`; the split
             `train` is read.
-          kind: kind of tokenizer; a pinned one must be of it.
+          kind: `sentencepiece` or `byte_level_bpe`; a pinned one must be of it.
           vocab_size: most ids that a trained vocabulary may have.
           pinned: folder of a tokenizer to take over, or of a pretrained model that has one
             (see `tokenizer.pretrained`); empty trains one.

@@ -14,6 +14,7 @@ from tfx.types import artifact_utils
 from components.example_texts import example_texts
 from tokenizer.agreement import check_agreement
 from tokenizer.base import Tokenizer, TokenizerError
+from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.hard_texts import FIXED_HARD_TEXTS, generated_hard_texts
 from tokenizer.loading import save_tokenizer
 from tokenizer.pretrained import load_pretrained_tokenizer
@@ -31,7 +32,8 @@ TEXT_FEATURES: Final = ("document", "summary")
 
 # How each kind is trained: (texts, vocab_size) → tokenizer.
 _TRAINERS: Final[Mapping[str, Callable[[Iterable[str], int], Tokenizer]]] = {
-    "sentencepiece": train_sentencepiece
+    "sentencepiece": train_sentencepiece,
+    "byte_level_bpe": train_byte_level_bpe,
 }
 
 # Enough to find a library that breaks ties differently, cheap enough to try every time.

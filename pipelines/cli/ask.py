@@ -123,24 +123,28 @@ def _wait_until_ready(client: ModelClient, seconds: float) -> None:
 
 def _check_counts(version_dir: Path, text: str | bytes, read: int, cut_off: int) -> None:
     """Compare with the tokenizer's own library, which knows nothing of this project."""
-    from sentencepiece import SentencePieceProcessor
+    from components.meter_validator.reference import (
+        UnknownTokenizerError,
+        library_name,
+        reference_counts,
+    )
+    from tokenizer.base import TokenizerError, utf8_bytes
+    from tokenizer.loading import TokenizerDescriptor
 
-    from tokenizer.sentencepiece_tokenizer import MODEL_FILE
-
-    model_file = version_dir / TOKENIZER_DIR / MODEL_FILE
-    if not model_file.is_file():
-        fail(
-            f"{model_file} does not exist. Expected the folder of a pushed version.",
-            EXIT_BAD_INPUT,
-        )
-    expected = len(SentencePieceProcessor(model_file=str(model_file)).encode(text))
+    directory = version_dir / TOKENIZER_DIR
+    try:
+        kind = TokenizerDescriptor.load(directory).kind
+        library, count = f"the library {library_name(kind)}", reference_counts(kind, directory)
+    except (TokenizerError, UnknownTokenizerError) as error:
+        fail(f"{error}. Expected with --check: the folder of a pushed version", EXIT_BAD_INPUT)
+    (expected,) = count([utf8_bytes(text)])
     if expected != read + cut_off:
         fail(
-            f"the counts are wrong: SentencePiece's own library makes {expected} ids of the "
-            f"text, the answer says {read} read and {cut_off} cut off.",
+            f"the counts are wrong: {library} makes {expected} ids of the text, the "
+            f"answer says {read} read and {cut_off} cut off.",
             EXIT_FAILED,
         )
     out.print(
-        f"[green]counts verified[/]: SentencePiece's own library makes {expected} ids of the "
-        f"text = {read} input_tokens + {cut_off} truncated_tokens"
+        f"[green]counts verified[/]: {library} makes {expected} ids of the text = "
+        f"{read} input_tokens + {cut_off} truncated_tokens"
     )

@@ -6,23 +6,63 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 import tensorflow_text
+import tokenizers
+from fixture_examples import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.python.framework import op_def_registry
 
 from components.meter_validator import reference as reference_module
 from components.meter_validator.check import AnswerError, Check
-from components.meter_validator.reference import UnknownTokenizerError, reference_counts
+from components.meter_validator.reference import (
+    UnknownTokenizerError,
+    library_name,
+    reference_counts,
+)
 from components.meter_validator.report import is_blessed, write_reports
 from components.meter_validator.stock_server import TF_TEXT_OPS, refused_by_stock_server
 from components.meter_validator.texts import held_out_documents, text_of_tokens
+from tokenizer.bpe_training import train_byte_level_bpe
+from tokenizer.loading import TokenizerDescriptor, save_tokenizer
+from tokenizer.training import train_sentencepiece
 
 WORDS = ["This", "call", "opens", "naïvely", "socket.", "x"]
 
 
+def _sentencepiece_count(directory: str):
+    library = sentencepiece.SentencePieceProcessor(model_file=f"{directory}/tokenizer.model")
+    return lambda text: len(library.encode(text))
+
+
+def _byte_level_bpe_count(directory: str):
+    files = f"{directory}/vocab.json", f"{directory}/merges.txt"
+    library = tokenizers.ByteLevelBPETokenizer.from_file(*files)
+    return lambda text: len(library.encode(text.decode("utf-8", "replace")).ids)
+
+
+# How each kind is trained for the tests, and how its own library counts.
+KINDS = {
+    "sentencepiece": (train_sentencepiece, _sentencepiece_count),
+    "byte_level_bpe": (train_byte_level_bpe, _byte_level_bpe_count),
+}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def tokenizer_dir(request, tmp_path_factory) -> str:
+    train, _ = KINDS[request.param]
+    directory = tmp_path_factory.mktemp(request.param)
+    save_tokenizer(train([text for row in ROWS for text in row], 400), directory)
+    return str(directory)
+
+
 @pytest.fixture(scope="module")
-def counts(tokenizer_artifact):
-    return reference_counts("sentencepiece", tokenizer_artifact.uri)
+def kind(tokenizer_dir) -> str:
+    return TokenizerDescriptor.load(tokenizer_dir).kind
+
+
+@pytest.fixture(scope="module")
+def counts(kind, tokenizer_dir):
+    return reference_counts(kind, tokenizer_dir)
 
 
 @settings(max_examples=50, deadline=None)
@@ -33,16 +73,18 @@ def test_a_text_of_any_number_of_ids_is_found(counts, tokens, words) -> None:
     assert counts([text]) == [tokens]
 
 
-def test_the_reference_is_the_library_alone(counts, tokenizer_artifact) -> None:
-    path = f"{tokenizer_artifact.uri}/tokenizer.model"
-    library = sentencepiece.SentencePieceProcessor(model_file=path)
+def test_the_reference_is_the_library_alone(counts, kind, tokenizer_dir) -> None:
+    count = KINDS[kind][1](tokenizer_dir)
     texts = [b"This call", b"\xff\0", b""]
-    assert counts(texts) == [len(library.encode(text)) for text in texts]
+    assert counts(texts) == [count(text) for text in texts]
+    assert library_name(kind) == {"byte_level_bpe": "tokenizers"}.get(kind, kind)
     assert "from tokenizer" not in inspect.getsource(reference_module)
 
 
 def test_a_kind_without_a_library_is_refused(tmp_path) -> None:
-    with pytest.raises(UnknownTokenizerError, match=r"one of sentencepiece\. Received"):
+    with pytest.raises(
+        UnknownTokenizerError, match=r"one of sentencepiece, byte_level_bpe\. R"
+    ):
         reference_counts("bpe", tmp_path)
 
 

@@ -15,6 +15,7 @@ from components.example_texts import ExampleError
 from components.tokenizer_trainer.component import TokenizerTrainer
 from components.tokenizer_trainer.executor import Executor
 from tokenizer.base import TokenizerError
+from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.loading import load_tokenizer, save_tokenizer
 from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from tokenizer.training import train_sentencepiece
@@ -32,18 +33,24 @@ def train(examples: Examples, output: TokenizerArtifact, **properties: object) -
     Executor().Do({"examples": [examples]}, {"tokenizer": [output]}, settings)
 
 
-def test_it_trains_on_the_documents_and_summaries_of_the_train_split(examples, output) -> None:
-    train(examples, output)
+@pytest.mark.parametrize(
+    ("kind", "train_kind"),
+    [("sentencepiece", train_sentencepiece), ("byte_level_bpe", train_byte_level_bpe)],
+)
+def test_it_trains_on_the_documents_and_summaries_of_the_train_split(
+    examples, output, kind, train_kind
+) -> None:
+    train(examples, output, kind=kind, vocab_size=350)
     texts = [text for row in SPLITS["train"] for text in row]
-    expected = train_sentencepiece(texts, 400)
+    expected = train_kind(texts, 350)
     assert load_tokenizer(output.uri).files() == expected.files()
-    assert expected.files() != train_sentencepiece([t for r in ROWS for t in r], 400).files()
+    assert expected.files() != train_kind([t for r in ROWS for t in r], 350).files()
     assert (output.kind, output.vocabulary_size, output.fingerprint) == (
-        "sentencepiece",
+        kind,
         expected.vocabulary_size,
         expected.fingerprint,
     )
-    assert 300 < output.vocabulary_size < 400
+    assert 300 < output.vocabulary_size <= 350
 
 
 def test_a_pinned_tokenizer_is_taken_over_unchanged(examples, output, tmp_path) -> None:
@@ -101,7 +108,9 @@ def test_a_pinned_tokenizer_that_the_graph_reads_otherwise_is_refused(
 
 
 def test_a_kind_that_nobody_can_train_is_refused(examples, output) -> None:
-    with pytest.raises(TokenizerError, match=r"one of sentencepiece. Received: 'wordpiece'"):
+    with pytest.raises(
+        TokenizerError, match=r"one of sentencepiece, byte_level_bpe. Received: 'word"
+    ):
         train(examples, output, kind="wordpiece")
 
 

@@ -12,17 +12,25 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pipeline_commands import (
+    CONFIGS,
+    TALLYGRAPH,
+    assert_counts,
+    checked_answer,
+    nodes_of,
+    run,
+    run_command,
+    serving,
+    versions_in,
+)
 from sentencepiece import SentencePieceProcessor
 
-REPO = Path(__file__).parents[2]
-CONFIG = REPO / "configs" / "tiny.toml"
-TALLYGRAPH = Path(sys.executable).parent / "tallygraph"
+CONFIG = CONFIGS / "tiny.toml"
 
 NODES = [
     "CorpusExampleGen",
@@ -48,42 +56,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("output")
 
 
-def run_command(corpus: Path, output: Path, *arguments: str) -> list[str]:
-    return [
-        str(TALLYGRAPH),
-        "run",
-        f"--config={CONFIG}",
-        f"--corpus={corpus}",
-        f"--output={output}",
-        *arguments,
-    ]
-
-
-def run(corpus: Path, output: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        run_command(corpus, output, *arguments), capture_output=True, text=True, timeout=500
-    )
-
-
-def nodes_of(printed: str) -> dict[str, str]:
-    """What the command said of each node: `done` or `cached`."""
-    found: dict[str, str] = {}
-    node = ""
-    for line in printed.splitlines():
-        if match := re.match(r"\[ *\d+/\d+\] (\w+)", line):
-            node = match[1]
-        elif match := re.match(r" +(done|cached) [\d.]+ s", line):
-            found[node] = match[1]
-    return found
-
-
-def versions_in(output: Path) -> list[Path]:
-    return sorted((output / "serving" / "summarizer").glob("[0-9]*"))
-
-
 def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output: Path) -> None:
     process = subprocess.Popen(
-        run_command(corpus_file, output),
+        run_command(CONFIG, corpus_file, output),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -110,7 +85,7 @@ def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output:
 def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
     corpus_file: Path, output: Path
 ) -> None:
-    finished = run(corpus_file, output)
+    finished = run(CONFIG, corpus_file, output)
     printed = finished.stdout + finished.stderr
 
     assert finished.returncode == 0, printed
@@ -135,7 +110,7 @@ def test_3_the_same_input_again_is_answered_from_the_cache(
 ) -> None:
     (version,) = versions_in(output)
 
-    finished = run(corpus_file, output)
+    finished = run(CONFIG, corpus_file, output)
 
     assert finished.returncode == 0, finished.stdout + finished.stderr
     nodes = nodes_of(finished.stdout)
@@ -149,7 +124,7 @@ def test_4_a_model_below_a_threshold_is_not_pushed_and_the_reason_is_said(
 ) -> None:
     (version,) = versions_in(output)
 
-    finished = run(corpus_file, output, "--set=evaluation.min_rouge_l=0.99")
+    finished = run(CONFIG, corpus_file, output, "--set=evaluation.min_rouge_l=0.99")
 
     printed = finished.stdout + finished.stderr
     assert finished.returncode == 3, printed
@@ -167,33 +142,8 @@ def test_4_a_model_below_a_threshold_is_not_pushed_and_the_reason_is_said(
 
 @pytest.fixture(scope="module")
 def server(output: Path) -> Iterator[dict[str, str]]:
-    """`tallygraph serve` on what was pushed; its addresses."""
-    process = subprocess.Popen(
-        [
-            str(TALLYGRAPH),
-            "serve",
-            f"--model-dir={output / 'serving' / 'summarizer'}",
-            "--engine=local",
-            "--rest-port=0",
-            "--grpc-port=0",
-            f"--log-file={output / 'logs' / 'server.log'}",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    addresses: dict[str, str] = {}
-    printed = []
-    while "log" not in addresses:
-        line = process.stdout.readline()
-        assert line, f"the server ended: {''.join(printed)}"
-        printed.append(line)
-        if match := re.match(r"  (REST|gRPC|log) +(\S+)", line):
-            addresses[match[1]] = match[2]
-    yield addresses
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    with serving(output) as addresses:
+        yield addresses
 
 
 @pytest.mark.parametrize("protocol", ["REST", "gRPC"])
@@ -209,29 +159,12 @@ def test_5_the_served_answer_carries_the_librarys_own_counts(
     output: Path, server: dict[str, str], protocol: str, text: str
 ) -> None:
     (version,) = versions_in(output)
-    address = (
-        [f"--grpc={server['gRPC']}"]
-        if protocol == "gRPC"
-        else [f"--url={server['REST'].split('/v1/')[0]}"]
-    )
-    answered = subprocess.run(
-        [str(TALLYGRAPH), "summarize", "-", *address, f"--check={version}"],
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert answered.returncode == 0, answered.stdout + answered.stderr
-    answer = json.JSONDecoder().raw_decode(answered.stdout)[0]
+    answer = checked_answer(server, protocol, version, text)
+
     library = SentencePieceProcessor(
         model_file=str(version / "assets.extra" / "tokenizer" / "tokenizer.model")
     )
-    assert answer["input_tokens"] + answer["truncated_tokens"] == len(library.encode(text))
-    assert answer["input_tokens"] <= 32
-    assert answer["total_tokens"] == answer["input_tokens"] + answer["output_tokens"]
-    assert answer["finish_reason"] in ("stop", "length")
-    assert "counts verified" in answered.stdout
-    assert answered.stderr == ""
+    assert_counts(answer, library.encode(text), max_input_tokens=32)
 
 
 def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
@@ -276,7 +209,7 @@ def test_7_bad_input_ends_with_exit_code_2_and_says_what_is_wrong(
 def test_8_a_corpus_without_a_usable_row_is_refused_with_the_reasons(tmp_path: Path) -> None:
     corpus = tmp_path / "bad.jsonl"
     corpus.write_text('{"document": "only a document"}\nno json\n')
-    finished = run(corpus, tmp_path / "out")
+    finished = run(CONFIG, corpus, tmp_path / "out")
     printed = finished.stdout + finished.stderr
     assert finished.returncode == 2, printed
     assert "missing" in printed
@@ -286,7 +219,7 @@ def test_8_a_corpus_without_a_usable_row_is_refused_with_the_reasons(tmp_path: P
 def test_9_a_run_whose_node_failed_is_reported_too(corpus_file: Path, output: Path) -> None:
     (version,) = versions_in(output)
 
-    finished = run(corpus_file, output, "--set=tokenizer.pinned=no/such/folder")
+    finished = run(CONFIG, corpus_file, output, "--set=tokenizer.pinned=no/such/folder")
 
     printed = finished.stdout + finished.stderr
     assert finished.returncode == 1, printed

@@ -60,6 +60,20 @@ def test_all_errors_are_reported_at_once_by_name() -> None:
             {"training": {"steps": 10, "warmup_steps": 10}},
             "warmup_steps must be smaller than steps. Received: warmup_steps = 10, steps = 10",
         ),
+        (
+            {"tokenizer": {"vocab_size": 299}},
+            "tokenizer: vocab_size has no room for the 256 bytes and the special ids of a "
+            "sentencepiece vocabulary. Expected: 300 or more. Received: 299",
+        ),
+        (
+            {"tokenizer": {"kind": "byte_level_bpe", "vocab_size": 259}},
+            "byte_level_bpe vocabulary. Expected: 260 or more. Received: 259",
+        ),
+        (
+            {"tokenizer": {"kind": "wordpiece"}},
+            "tokenizer.kind: Input should be 'sentencepiece' or 'byte_level_bpe'. Received: "
+            "'wordpiece'",
+        ),
         ({"serving": {"model_name": "a/b"}}, "serving.model_name: String should match pattern"),
     ],
 )

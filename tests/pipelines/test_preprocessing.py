@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import apache_beam as beam
@@ -14,8 +15,10 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from sentencepiece import SentencePieceProcessor
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tokenizers import ByteLevelBPETokenizer
 
 from pipelines.preprocessing import preprocessing_fn
+from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.loading import save_tokenizer
 from tokenizer.training import train_sentencepiece
 
@@ -42,18 +45,39 @@ print(json.dumps(tf.RaggedTensor.from_sparse(ids).to_list()))
 """
 
 
-@pytest.fixture(scope="module")
-def tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("tokenizer")
-    corpus = [f"Reads the table number {n} when the last reader has gone." for n in range(50)]
-    save_tokenizer(train_sentencepiece(corpus, vocab_size=320), directory)
-    return directory
+CORPUS = [f"Reads the table number {n} when the last reader has gone." for n in range(50)]
 
 
-@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def sentencepiece_and_library(directory: Path) -> Callable[[str], list[int]]:
+    """Write a tokenizer; return how its own library encodes."""
+    save_tokenizer(train_sentencepiece(CORPUS, vocab_size=320), directory)
+    library = SentencePieceProcessor(model_file=str(directory / "tokenizer.model"))
+    return lambda text: library.encode(text)
+
+
+def byte_level_bpe_and_library(directory: Path) -> Callable[[str], list[int]]:
+    """Write a tokenizer; return how its own library encodes."""
+    save_tokenizer(train_byte_level_bpe(CORPUS, vocab_size=320), directory)
+    library = ByteLevelBPETokenizer.from_file(
+        str(directory / "vocab.json"), str(directory / "merges.txt")
+    )
+    return lambda text: library.encode(text).ids
+
+
+@pytest.mark.parametrize(
+    ("make_tokenizer", "sparse"),
+    [
+        (sentencepiece_and_library, False),
+        (sentencepiece_and_library, True),
+        (byte_level_bpe_and_library, False),
+    ],
+    ids=["sentencepiece-dense", "sentencepiece-sparse", "byte_level_bpe-dense"],
+)
 def test_the_transform_graph_alone_gives_the_librarys_own_ids(
-    tmp_path: Path, tokenizer_dir: Path, sparse: bool
+    tmp_path: Path, make_tokenizer: Callable[[Path], Callable[[str], list[int]]], sparse: bool
 ) -> None:
+    tokenizer_dir = tmp_path / "tokenizer"
+    encode = make_tokenizer(tokenizer_dir)
     feature = tf.io.VarLenFeature if sparse else lambda dtype: tf.io.FixedLenFeature([], dtype)
     metadata = dataset_metadata.DatasetMetadata(
         schema_utils.schema_from_feature_spec(
@@ -90,8 +114,6 @@ def test_the_transform_graph_alone_gives_the_librarys_own_ids(
         assert finished.returncode == 0, finished.stderr
         received = json.loads(finished.stdout.splitlines()[-1])
 
-    library = SentencePieceProcessor(model_file=str(tokenizer_dir / "tokenizer.model"))
-
-    assert received == [library.encode(text) for text in TEXTS]
+    assert received == [encode(text) for text in TEXTS]
     assert len(received[0]) > 3
     assert len(received[-1]) > 500

@@ -21,11 +21,8 @@ def edit(directory: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def test_what_was_saved_is_loaded(tokenizer, directory) -> None:
-    loaded = load_tokenizer(directory)
-    assert loaded.files() == tokenizer.files()
-    assert loaded.encode("café") == tokenizer.encode("café")
-    assert json.loads((directory / "tokenizer.json").read_text()) == {
+DESCRIPTORS = {
+    "sentencepiece": {
         "kind": "sentencepiece",
         "vocabulary_size": 324,
         "fingerprint": "489530d6baee242d0e77c7703f0059ae1ca02721979b8b259aaf6dbfe72e0177",
@@ -33,46 +30,75 @@ def test_what_was_saved_is_loaded(tokenizer, directory) -> None:
         "eos_id": 1,
         "unk_id": 2,
         "bos_id": None,
-    }
+    },
+    "byte_level_bpe": {
+        "kind": "byte_level_bpe",
+        "vocabulary_size": 369,
+        "fingerprint": "1c390f11c3352ed6b102f3d3898672b762f900ad04808ffb523c96a92d154da3",
+        "pad_id": 1,
+        "eos_id": 2,
+        "unk_id": None,
+        "bos_id": 0,
+    },
+}
+FILES = {"sentencepiece": ["tokenizer.model"], "byte_level_bpe": ["merges.txt", "vocab.json"]}
+
+
+def test_what_was_saved_is_loaded(tokenizer, directory) -> None:
+    loaded = load_tokenizer(directory)
+    assert loaded.files() == tokenizer.files()
+    assert loaded.encode("café") == tokenizer.encode("café")
+    descriptor = json.loads((directory / "tokenizer.json").read_text())
+    assert descriptor == DESCRIPTORS[tokenizer.kind]
 
 
 def test_anybody_can_check_the_fingerprint(tokenizer, directory) -> None:
-    shell = "sha256sum tokenizer.model | sha256sum | cut -d' ' -f1"
+    names = " ".join(FILES[tokenizer.kind])
+    shell = f"sha256sum {names} | sha256sum | cut -d' ' -f1"
     checked = subprocess.run(shell, shell=True, cwd=directory, capture_output=True, text=True)
     assert checked.stdout.strip() == tokenizer.fingerprint
 
 
 def test_saving_twice_gives_the_same_folder(tokenizer, directory, tmp_path) -> None:
     save_tokenizer(load_tokenizer(directory), tmp_path / "again")
-    for name in ("tokenizer.json", "tokenizer.model"):
+    for name in ("tokenizer.json", *FILES[tokenizer.kind]):
         assert (tmp_path / "again" / name).read_bytes() == (directory / name).read_bytes()
 
 
-def test_a_changed_model_is_refused(directory) -> None:
-    model = directory / "tokenizer.model"
-    content = bytearray(model.read_bytes())
-    content[len(content) // 2] ^= 1
-    model.write_bytes(content)
-    with pytest.raises(TokenizerError, match=r"have been changed.*Expected fingerprint: 4895"):
-        load_tokenizer(directory)
+def test_a_changed_file_is_refused(tokenizer, directory) -> None:
+    for name in FILES[tokenizer.kind]:
+        original = (directory / name).read_bytes()
+        content = bytearray(original)
+        content[len(content) // 2] ^= 1
+        (directory / name).write_bytes(content)
+        expected = rf"have been changed.*Expected fingerprint: {tokenizer.fingerprint}"
+        with pytest.raises(TokenizerError, match=expected):
+            load_tokenizer(directory)
+        (directory / name).write_bytes(original)
 
 
-def test_another_model_with_its_own_fingerprint_but_other_claims_is_refused(directory) -> None:
+def test_another_model_with_its_own_fingerprint_but_other_claims_is_refused(
+    tokenizer, directory
+) -> None:
     edit(directory, vocabulary_size=4000)
-    with pytest.raises(TokenizerError, match=r"does not describe.*324.*Received.*4000"):
+    size = tokenizer.vocabulary_size
+    with pytest.raises(TokenizerError, match=rf"does not describe.*{size}.*Received.*4000"):
         load_tokenizer(directory)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model"])
-def test_a_missing_file_is_named(directory, name) -> None:
-    (directory / name).unlink()
-    with pytest.raises(TokenizerError, match=rf"{name} cannot be read: No such file"):
-        load_tokenizer(directory)
+def test_a_missing_file_is_named(tokenizer, directory) -> None:
+    for name in ("tokenizer.json", *FILES[tokenizer.kind]):
+        content = (directory / name).read_bytes()
+        (directory / name).unlink()
+        with pytest.raises(TokenizerError, match=rf"{name} cannot be read: No such file"):
+            load_tokenizer(directory)
+        (directory / name).write_bytes(content)
 
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known(directory) -> None:
     edit(directory, kind="wordpiece")
-    with pytest.raises(TokenizerError, match=r"one of sentencepiece\. Received: 'wordpiece'"):
+    kinds = r"one of sentencepiece, byte_level_bpe\. Received: 'wordpiece'"
+    with pytest.raises(TokenizerError, match=kinds):
         load_tokenizer(directory)
 
 
@@ -87,5 +113,6 @@ def test_a_broken_descriptor_is_refused(directory, content, message) -> None:
 
 
 def test_a_descriptor_is_read_without_the_model(directory, tokenizer) -> None:
-    (directory / "tokenizer.model").unlink()
+    for name in FILES[tokenizer.kind]:
+        (directory / name).unlink()
     assert TokenizerDescriptor.load(directory) == TokenizerDescriptor.of(tokenizer)

@@ -1,0 +1,76 @@
+"""Trains a byte-level BPE on texts: the same texts give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+import tokenizers
+from tokenizers import models, pre_tokenizers, trainers
+
+from tokenizer.base import TokenizerError
+from tokenizer.bpe_tokenizer import BOS, EOS, PAD, UNK, BytePairTokenizer
+
+# As BART's vocabularies have them: ids 0 to 3.
+_SPECIAL_PIECES = (BOS, PAD, EOS, UNK)
+SMALLEST_VOCABULARY = len(_SPECIAL_PIECES) + 256
+
+
+def train_byte_level_bpe(texts: Iterable[str], vocab_size: int) -> BytePairTokenizer:
+    """Train a byte-level BPE.
+
+    Ids: ``<s>`` 0, ``<pad>`` 1, ``</s>`` 2, ``<unk>`` 3, then one for each byte, then
+    pieces in the order of their merges.
+
+    Args:
+      texts: the corpus.
+      vocab_size: most ids that the vocabulary may have. A corpus with little variety gives
+        fewer: read `vocabulary_size` of the result.
+
+    Raises:
+      TokenizerError: the corpus has no text, or `vocab_size` has no room for the bytes.
+    """
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise TokenizerError(
+            "the vocabulary has no room for the 256 bytes and the special ids. Expected: "
+            f"vocab_size of {SMALLEST_VOCABULARY} or more. Received: {vocab_size}"
+        )
+    seen = _Seen(texts)
+    library = tokenizers.Tokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    library.train_from_iterator(
+        seen,
+        trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            min_frequency=2,
+            special_tokens=list(_SPECIAL_PIECES),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    if not seen.any_text:
+        raise TokenizerError(
+            "the corpus has no text to train a vocabulary on. Expected: texts with visible "
+            "characters. Received: none"
+        )
+    model = json.loads(library.to_str())["model"]
+    merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
+    return BytePairTokenizer(
+        json.dumps(model["vocab"], ensure_ascii=False).encode(),
+        f"#version: 0.2\n{merges}".encode(),
+    )
+
+
+class _Seen:
+    """Texts on their way to the library, with note taken whether there was any."""
+
+    def __init__(self, texts: Iterable[str]):
+        self._texts = texts
+        self.any_text = False
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self._texts:
+            # What cannot be UTF-8 is read as it is when it is encoded.
+            readable = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            self.any_text = self.any_text or bool(readable.strip())
+            yield readable
