@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pipelines.models.architecture import Architecture
 from tokenizer.base import Tokenizer
+from tokenizer.bpe_tokenizer import BytePairTokenizer
 
 # Settings of [model] that a checkpoint decides.
 SIZES: Final = ("family", "d_model", "d_ff", "num_layers", "num_heads")
@@ -92,10 +93,11 @@ class ModelDescription:
 
     def _misfits(self, tokenizer: Tokenizer) -> list[str]:
         problems = []
-        if tokenizer.vocabulary_size > self.vocabulary_size:
+        needed = _rows_needed(tokenizer)
+        if needed > self.vocabulary_size:
             problems.append(
                 f"the embedding has fewer rows than the tokenizer has ids. Expected: at least "
-                f"{tokenizer.vocabulary_size}. Received: {self.vocabulary_size}"
+                f"{needed}. Received: {self.vocabulary_size}"
             )
         for name in ("pad_id", "eos_id"):
             ours, theirs = getattr(tokenizer, name), getattr(self, name)
@@ -105,3 +107,19 @@ class ModelDescription:
                     f"tokenizer. Received: {theirs}"
                 )
         return problems
+
+
+def _rows_needed(tokenizer: Tokenizer) -> int:
+    """Rows for every id that a text can have, and the special ids in use.
+
+    BART's ``<mask>`` is neither, and some of its published checkpoints have no row for it.
+    """
+    if not isinstance(tokenizer, BytePairTokenizer):
+        return tokenizer.vocabulary_size
+    used = {tokenizer.pad_id, tokenizer.eos_id, *_if_any(tokenizer.bos_id)}
+    unused = tokenizer.bpe.special_ids - used
+    return 1 + max(each for each in tokenizer.bpe.ids.values() if each not in unused)
+
+
+def _if_any(value: int | None) -> tuple[int, ...]:
+    return () if value is None else (value,)

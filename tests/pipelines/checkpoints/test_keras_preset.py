@@ -61,6 +61,30 @@ def test_a_preset_opens_as_what_it_is(preset):
     np.testing.assert_allclose(model(inputs), theirs(inputs), rtol=0, atol=1e-6)
 
 
+def test_a_bart_preset_starts_as_keras_hubs_preprocessor_does(tmp_path):
+    bart = FIXTURES / "bart"
+    backbone = keras_hub.models.BartBackbone(
+        vocabulary_size=300,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=24,
+        max_sequence_length=30,
+    )
+    backbone.save_to_preset(str(tmp_path))
+    keras_hub.models.BartTokenizer(
+        vocabulary=str(bart / "vocab.json"), merges=str(bart / "merges.txt")
+    ).save_to_preset(str(tmp_path))
+    checkpoint = open_checkpoint(tmp_path)
+    ours = checkpoint.description
+    assert (ours.decoder_start_id, ours.forced_bos_id, ours.encoder_start_ids) == (2, 0, (0,))
+    assert ours.max_positions == 30
+    model = build_model(ours.architecture(LIMITS, checkpoint.tokenizer))
+    checkpoint.load_into(model)
+    for mine, theirs in zip(model.backbone.weights, backbone.weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.path)
+
+
 def test_a_preset_without_weights_or_tokenizer(preset):
     weights = preset / "model.weights.h5"
     content = weights.read_bytes()

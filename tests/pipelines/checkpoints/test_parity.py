@@ -9,11 +9,10 @@ import tensorflow as tf
 from fixture_checkpoints import FIXTURES, STEPS, Answers, architecture_of, read_answers
 
 from pipelines.checkpoints.checkpoint import Checkpoint
-from pipelines.checkpoints.hugging_face import HuggingFaceCheckpoint
+from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
-from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 
 TOLERANCE = 1e-4
 NAMES = ("t5", "t5_v1_1", "bart", "bart_scaled")
@@ -23,9 +22,7 @@ class Subject:
     """A fixture's checkpoint in our training model."""
 
     def __init__(self, name: str) -> None:
-        # The ids are given, so any tokenizer will do.
-        tokenizer = SentencePieceTokenizer((FIXTURES / "t5" / "spiece.model").read_bytes())
-        self.checkpoint: Checkpoint = HuggingFaceCheckpoint(FIXTURES / name, tokenizer)
+        self.checkpoint: Checkpoint = open_checkpoint(FIXTURES / name)
         self.answers: Answers = read_answers(name)
         self.architecture: Architecture = architecture_of(self.checkpoint)
         self.model: keras.Model = build_model(self.architecture)

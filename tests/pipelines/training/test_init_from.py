@@ -20,9 +20,10 @@ from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 from pipelines.training.dataset import validation_batches
+from pipelines.training.export import export_base_model
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.run import run_fn
-from tokenizer.contract import TOKENIZER_DIR
+from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 from tokenizer.loading import load_tokenizer
 
 LIMITS = {"max_input_tokens": 40, "max_output_tokens": 24, "task_prefix": "Return "}
@@ -154,6 +155,41 @@ def test_the_checkpoint_holds_the_very_weights_that_are_served(fine_tuned):
     no_limit = np.zeros(24, "int32")
     expected = served.generate(ids, length, no_limit).numpy().tolist()
     assert again.generate(ids, length, no_limit).numpy().tolist() == expected
+
+
+def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
+    corpus, hugging_face_folder, tmp_path
+):
+    checkpoint = open_checkpoint(hugging_face_folder)
+    architecture = checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
+    model = build_model(architecture)
+    checkpoint.load_into(model)
+    head = model.backbone.token_embedding.reverse_embeddings
+    values = np.zeros(head.shape, "float32")
+    values[:, -1], values[:, -2] = 1.0, -1.0  # whatever the state, one of them is above 0
+    head.assign(values)
+    tokenizer = checkpoint.tokenizer
+    export_base_model(
+        tmp_path,
+        transform_graph_dir=str(corpus.transform_output / "transform_fn"),
+        decoder=Decoder(serving_graph(model, architecture), architecture),
+        detokenizer=tokenizer.graph_tokenizer(),
+        spec=BaseModelSpec(
+            model_family="t5",
+            tokenizer_kind=tokenizer.kind,
+            tokenizer_fingerprint=tokenizer.fingerprint,
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=0,
+            eos_id=1,
+            max_input_tokens=40,
+            max_output_tokens=24,
+            task_prefix="Return ",
+        ),
+    )
+    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    answer = serve(text=tf.constant(["Then the size."]))
+    assert set(answer["output_ids"].numpy()[0].tolist()) <= {398, 399}
+    assert answer["summary"].numpy().tolist() == [b""]
 
 
 def test_a_pushed_model_trains_on(fine_tuned, corpus, tmp_path):
