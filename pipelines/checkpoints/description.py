@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from pipelines.models.architecture import Architecture
@@ -12,16 +12,6 @@ from tokenizer.bpe_tokenizer import BytePairTokenizer
 
 # Settings of [model] that a checkpoint decides.
 SIZES: Final = ("family", "d_model", "d_ff", "num_layers", "num_heads")
-# Settings of [model] that stay the config's.
-_OWN: Final = (
-    "dropout",
-    "max_input_tokens",
-    "max_output_tokens",
-    "no_repeat_ngram_size",
-    "num_beams",
-    "length_penalty",
-    "early_stopping",
-)
 
 
 class CheckpointError(ValueError):
@@ -77,9 +67,11 @@ class ModelDescription:
             raise CheckpointError("; ".join(problems))
         own = asdict(self)
         start = own.pop("encoder_start_ids")
+        # Limits and ways of decoding: what else an architecture is made of.
+        others = {field.name for field in fields(Architecture)} - own.keys() - {"prefix_ids"}
         return Architecture(
             **own,
-            **{name: model[name] for name in _OWN if name in model},
+            **{name: value for name, value in model.items() if name in others},
             prefix_ids=(*start, *tokenizer.encode(model.get("task_prefix", ""))),
         )
 
