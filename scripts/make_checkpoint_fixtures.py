@@ -9,8 +9,8 @@ transformers writes it, with the tokenizer's original files beside it, and ``ans
 - ``ids`` [rows, longest], ``length`` [rows]: the caller's ids, without special ones;
 - ``decoder`` [few, steps], ``logits`` [few, steps, vocabulary]: what the decoder was given for
   the first rows, and its logits, float32;
-- ``greedy``, ``beams_<i>`` [rows, steps]: ids written up to EOS, -1 behind it, without the
-  decoder start and without a forced BOS. The settings of each are in ``beams.json``.
+- ``greedy`` [rows, steps], ``beams_<i>`` [some rows, steps]: ids written up to EOS, -1 behind
+  it, without the decoder start and without a forced BOS. ``beams.json`` has the settings.
 
 The counting contract never lets a model write padding, so transformers is told the same
 (``suppress_tokens``); nor is EOS forced at the limit (``forced_eos_token_id``).
@@ -39,7 +39,9 @@ from transformers import (
 )
 
 FIXTURES = Path(__file__).parent.parent / "tests" / "pipelines" / "checkpoints" / "fixtures"
-ROWS, FEW, STEPS = 64, 4, 40
+ROWS, BEAM_ROWS, FEW = 64, 32, 4
+STEPS = 24  # of generation
+LOGIT_STEPS = 40  # past 32, where T5's buckets of the decoder's distances grow
 LONGEST = {"t5": 150, "bart": 60}  # past 128, where T5's last bucket of distances begins
 BEAMS = [
     {"num_beams": 3, "length_penalty": 1.0, "early_stopping": False, "no_repeat_ngram_size": 0},
@@ -196,7 +198,7 @@ def answer(
     encoder = torch.tensor([row + [config.pad_token_id] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
 
-    decoder = random.integers(5, config.vocab_size, (FEW, STEPS))
+    decoder = random.integers(5, config.vocab_size, (FEW, LOGIT_STEPS))
     decoder[:, 0] = config.decoder_start_token_id
     with torch.no_grad():
         logits = model(
@@ -221,12 +223,12 @@ def answer(
     if rounding > MOST_ROUNDING:
         raise UnsuitableError
 
-    def generate(**settings: Any) -> np.ndarray:
+    def generate(rows: int, **settings: Any) -> np.ndarray:
         forced = forced_bos_id is not None
         with torch.no_grad():
             written = model.generate(
-                encoder,
-                attention_mask=mask,
+                encoder[:rows],
+                attention_mask=mask[:rows],
                 max_new_tokens=STEPS + forced,
                 do_sample=False,
                 suppress_tokens=[config.pad_token_id],
@@ -236,13 +238,13 @@ def answer(
         after = np.cumsum(written == config.eos_token_id, axis=1) - (
             written == config.eos_token_id
         )
-        padded = np.full((ROWS, STEPS), -1, np.int16)
+        padded = np.full((rows, STEPS), -1, np.int16)
         padded[:, : written.shape[1]] = np.where(
             (after > 0) | (written == config.pad_token_id), -1, written
         )
         return padded
 
-    answers = {"greedy": generate(num_beams=1)}
+    answers = {"greedy": generate(ROWS, num_beams=1)}
     written = answers["greedy"]
     ended = (written == config.eos_token_id).any(axis=1).sum()
     if len({tuple(row) for row in written.tolist()}) < 32 or not 12 <= ended <= 56:
@@ -253,14 +255,15 @@ def answer(
             for name, value in settings.items()
             if value or name != "no_repeat_ngram_size"
         }
-        answers[f"beams_{i}"] = generate(**used)
+        answers[f"beams_{i}"] = generate(BEAM_ROWS, **used)
     for name, written in answers.items():
         steps = (written >= 0).sum(axis=1)
         ended = (written == config.eos_token_id).any(axis=1)
         different = len({tuple(row) for row in written.tolist()})
+        quartiles = np.percentile(steps, [0, 25, 50, 75, 100]).tolist()
         print(
-            f"{directory.name} {name}: {different} different answers, {ended.sum()} of {ROWS} "
-            f"with EOS, steps {np.percentile(steps, [0, 25, 50, 75, 100]).tolist()}"
+            f"{directory.name} {name}: {different} different answers, {ended.sum()} of "
+            f"{len(written)} with EOS, steps {quartiles}"
         )
     np.savez_compressed(
         directory / "answers.npz",

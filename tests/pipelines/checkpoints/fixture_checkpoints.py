@@ -16,7 +16,7 @@ from pipelines.checkpoints.checkpoint import Checkpoint
 from pipelines.models.architecture import Architecture
 
 FIXTURES = Path(__file__).parent / "fixtures"
-STEPS = 40
+STEPS = 24  # of generation
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,5 @@ def architecture_of(checkpoint: Checkpoint, **settings: Any) -> Architecture:
     values = asdict(checkpoint.description)
     prefix_ids = values.pop("encoder_start_ids")
     limits = {"max_input_tokens": 150 if values["family"] == "t5" else 60}
-    return Architecture(
-        **values, **limits, max_output_tokens=STEPS, prefix_ids=prefix_ids, **settings
-    )
+    limits["max_output_tokens"] = STEPS
+    return Architecture(**values, **(limits | settings), prefix_ids=prefix_ids)
