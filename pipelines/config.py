@@ -63,7 +63,9 @@ class TokenizerConfig:
     )
     vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", le=256_000)
     pinned: str = setting(
-        "", "Folder of a tokenizer to reuse; empty trains one on the train split."
+        "",
+        "Folder of a tokenizer to reuse, or of a model that has one; empty trains one on the "
+        "train split.",
     )
 
     @model_validator(mode="after")
@@ -82,6 +84,12 @@ class TokenizerConfig:
 class ModelConfig:
     """The summariser's architecture and limits."""
 
+    init_from: str = setting(
+        "",
+        "Folder of a pretrained model: Hugging Face (T5 or BART), keras-hub preset, or a "
+        "version that was pushed. Family, sizes and tokenizer are then the checkpoint's and "
+        "need not be set. Empty starts from random weights.",
+    )
     family: Literal["t5", "bart"] = setting("t5", "Model family.")
     d_model: int = setting(128, "Width of the hidden states.", ge=8, le=8192)
     d_ff: int = setting(512, "Width of the feed-forward layers.", ge=8, le=65_536)
@@ -117,7 +125,8 @@ class ModelConfig:
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> ModelConfig:
-        if self.d_model % self.num_heads:
+        # A checkpoint's heads may be of any width.
+        if not self.init_from and self.d_model % self.num_heads:
             raise ValueError(
                 f"num_heads must divide d_model. Received: num_heads = {self.num_heads}, "
                 f"d_model = {self.d_model}"
@@ -189,6 +198,15 @@ class PipelineConfig:
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_checkpoint_is_not_overwritten(self) -> PipelineConfig:
+        if self.training.start_copying and self.model.init_from:
+            raise ValueError(
+                "training.start_copying is for a fresh model. Expected: it, or "
+                f"model.init_from. Received: both, init_from = {self.model.init_from!r}"
+            )
+        return self
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -224,14 +242,31 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
 def parse_config(
     values: Mapping[str, Any], origin: str = "the configuration"
 ) -> PipelineConfig:
-    """Check settings given as nested mappings; see `load_config` for the errors."""
+    """Check settings given as nested mappings; see `load_config` for the errors.
+
+    Where they name a checkpoint, it is opened, and its sizes are in the result.
+    """
     try:
-        return _ADAPTER.validate_python(dict(values))
+        config = _ADAPTER.validate_python(dict(values))
     except ValidationError as error:
         lines = [f"  {_describe(problem)}" for problem in error.errors()]
         raise ConfigError(
             f"{origin}: {len(lines)} setting(s) cannot be used:\n" + "\n".join(lines)
         ) from None
+    return _with_checkpoint(config, values, origin) if config.model.init_from else config
+
+
+def _with_checkpoint(
+    config: PipelineConfig, values: Mapping[str, Any], origin: str
+) -> PipelineConfig:
+    from pipelines.checkpoints.description import CheckpointError
+    from pipelines.checkpoints.settings import with_checkpoint
+    from pipelines.models.architecture import ArchitectureError
+
+    try:
+        return with_checkpoint(config, values)
+    except (CheckpointError, ArchitectureError) as error:
+        raise ConfigError(f"{origin}: model.init_from cannot be used: {error}") from None
 
 
 def _describe(problem: Any) -> str:

@@ -18,6 +18,7 @@ from components.pusher.component import Pusher
 from components.serving_validator.component import ServingValidator
 from components.tokenizer_input import Trainer, Transform
 from components.tokenizer_trainer.component import TokenizerTrainer
+from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.code_version import code_version
 from pipelines.config import CorpusConfig, PipelineConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
@@ -32,7 +33,7 @@ _NODE_CODE: dict[str, Sequence[str]] = {
         "tokenizer",
     ),
     "Transform": ("pipelines.preprocessing", "tokenizer"),
-    "Trainer": ("pipelines.training", "pipelines.models", "tokenizer"),
+    "Trainer": ("pipelines.training", "pipelines.models", "pipelines.checkpoints", "tokenizer"),
     "Meter": ("components.meter", "components.example_texts", "tokenizer"),
     "Evaluator": ("pipelines.evaluation",),
     "MeterValidator": (
@@ -79,7 +80,7 @@ def create_pipeline(
         examples=examples,
         kind=config.tokenizer.kind,
         vocab_size=config.tokenizer.vocab_size,
-        pinned=config.tokenizer.pinned,
+        pinned=config.tokenizer.pinned or config.model.init_from,
     )
     tokenizer = tokenizer_trainer.outputs["tokenizer"]
     transform = Transform(
@@ -98,6 +99,7 @@ def create_pipeline(
         custom_config={
             "model": config.as_dict()["model"],
             "training": config.as_dict()["training"],
+            "checkpoint_identity": _checkpoint_identity(config.model.init_from),
             "working_dir": str(layout.training_dir),
             "user_code_hash": code_version(_NODE_CODE["Trainer"]),
         },
@@ -168,6 +170,11 @@ def create_pipeline(
         ),
         beam_pipeline_args=[*_beam_args(layout), *config.pipeline.beam_args],
     )
+
+
+def _checkpoint_identity(init_from: str) -> str:
+    """Other weights in the same folder must train anew: part of Trainer's cache key."""
+    return open_checkpoint(init_from).identity() if init_from else ""
 
 
 def _corpus_options(config: CorpusConfig) -> CorpusOptions:

@@ -130,6 +130,20 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     return tokenizer
 
 
+def make_tokenizer(kind: str, files: Mapping[str, bytes]) -> Tokenizer:
+    """A tokenizer of a kind from its canonical files, by their names.
+
+    Raises:
+      TokenizerError: the kind is unknown, or the files are not of it.
+    """
+    if kind not in _KINDS:
+        raise TokenizerError(
+            f"this kind of tokenizer is unknown. Expected: one of {', '.join(_KINDS)}. "
+            f"Received: {kind!r}"
+        )
+    return _KINDS[kind].make(files)
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -12,7 +12,7 @@ from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Tokenizer
 from components.tokenizer_trainer import executor
-from tokenizer.loading import DESCRIPTOR_FILE, TokenizerDescriptor
+from tokenizer.pretrained import load_pretrained_tokenizer
 
 
 class TokenizerTrainerSpec(ComponentSpec):
@@ -48,6 +48,7 @@ class TokenizerTrainer(BaseComponent):
             kind="sentencepiece",
             vocab_size=8000,
             pinned="tokenizers/2026-01",  # trains nothing; vocab_size is not used
+            # or a model's folder: pinned="checkpoints/flan-t5-small"
         )
 
     Output `tokenizer` (Tokenizer): a folder for `tokenizer.loading.load_tokenizer`;
@@ -72,7 +73,8 @@ class TokenizerTrainer(BaseComponent):
             `train` is read.
           kind: `sentencepiece` or `byte_level_bpe`; a pinned one must be of it.
           vocab_size: most ids that a trained vocabulary may have.
-          pinned: folder of a tokenizer to take over; empty trains one.
+          pinned: folder of a tokenizer to take over, or of a pretrained model that has one
+            (see `tokenizer.pretrained`); empty trains one.
         """
         super().__init__(
             TokenizerTrainerSpec(
@@ -91,6 +93,6 @@ def _fingerprint(pinned: str) -> str:
 
     Empty where the pipeline is defined on a machine that does not have the folder.
     """
-    if not pinned or not (Path(pinned) / DESCRIPTOR_FILE).is_file():
+    if not pinned or not Path(pinned).is_dir():
         return ""
-    return TokenizerDescriptor.load(pinned).fingerprint
+    return load_pretrained_tokenizer(pinned).fingerprint

@@ -16,7 +16,8 @@ from tokenizer.agreement import check_agreement
 from tokenizer.base import Tokenizer, TokenizerError
 from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.hard_texts import FIXED_HARD_TEXTS, generated_hard_texts
-from tokenizer.loading import load_tokenizer, save_tokenizer
+from tokenizer.loading import save_tokenizer
+from tokenizer.pretrained import load_pretrained_tokenizer
 from tokenizer.training import train_sentencepiece
 
 EXAMPLES_KEY: Final = "examples"
@@ -96,7 +97,7 @@ def _trained(examples: list[types.Artifact], kind: str, vocab_size: int) -> Toke
 
 
 def _pinned(directory: str, kind: str, fingerprint: str | None) -> Tokenizer:
-    tokenizer = load_tokenizer(directory)
+    tokenizer = load_pretrained_tokenizer(directory)
     if tokenizer.kind != kind:
         raise TokenizerError(
             f"the pinned tokenizer in {directory} is of another kind. Expected: {kind!r}. "

@@ -59,19 +59,21 @@ def run(
 def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: Console) -> int:
     terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
     from components.corpus_example_gen.options import CorpusInputError
+    from pipelines.checkpoints.description import CheckpointError
     from pipelines.local_runner import LocalRunner, NodeFailedError
     from pipelines.pipeline import create_pipeline
+    from tokenizer.base import TokenizerError
 
     runner = LocalRunner(_NodeLines(terminal))
     try:
         runner.run(create_pipeline(settings, corpus, layout))
-    except CorpusInputError as error:
+    except (CorpusInputError, CheckpointError, TokenizerError) as error:
         terminal.print(f"[bold red]error:[/] {escape(str(error))}")
         return EXIT_BAD_INPUT
     except NodeFailedError as error:
         terminal.print(f"[bold red]failed:[/] {escape(str(error))}")
         terminal.print(f"What was complete is kept. The log: {layout.log_file}")
-        if isinstance(error.root, CorpusInputError):
+        if isinstance(error.root, (CorpusInputError, CheckpointError)):
             return EXIT_BAD_INPUT
         _write_report(settings, runner.run_id, layout, terminal)
         return EXIT_FAILED

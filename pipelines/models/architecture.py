@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Final, Self
 
 FAMILIES = ("t5", "bart")
+# Of T5's feed-forward, by Hugging Face's names; gelu_new is gelu by its tanh approximation.
+ACTIVATIONS: Final = ("relu", "gelu", "gelu_new", "silu")
+
+# Name of a BART's bias on its logits: Hugging Face's tensor, and our layer.
+LOGITS_BIAS: Final = "final_logits_bias"
 
 
 class ArchitectureError(ValueError):
@@ -20,8 +25,9 @@ class Architecture:
     Attributes:
       family: ``t5`` (relative positions, RMS norm before each block) or ``bart`` (learned
         positions, layer norm after each block).
-      vocabulary_size: rows of the embedding; the tokenizer's real size.
-      d_model: width of a token's state; a multiple of ``num_heads``.
+      vocabulary_size: rows of the embedding: the tokenizer's real size, or more, as in
+        T5's own checkpoints.
+      d_model: width of a token's state; a multiple of ``num_heads`` where ``d_kv`` is 0.
       num_layers: blocks in the encoder, and as many in the decoder.
       num_heads: attention heads of a block.
       d_ff: width of the feed-forward block.
@@ -30,7 +36,20 @@ class Architecture:
         EOS are not counted.
       max_output_tokens: decoder steps at most, the one that writes EOS included.
       prefix_ids: ids put before the caller's ids (the task prefix), without EOS.
-      pad_id, eos_id: special ids. The decoder starts from ``pad_id``.
+      pad_id, eos_id: special ids.
+      decoder_start_id: what the decoder reads before it has written anything.
+      forced_bos_id: what the decoder then writes in any case, or None. It belongs to the
+        start: neither limits nor counts know it, and ``generate`` does not return it.
+      d_kv: width of a T5's attention head; 0 for ``d_model / num_heads``.
+      activation: of a T5's feed-forward, one of `ACTIVATIONS`; BART's is always gelu.
+      gated: whether a T5's feed-forward is gated, as in T5 v1.1 and FLAN.
+      tied: whether a T5's output layer is its embedding; the states before it are then
+        scaled by ``d_model ** -0.5``. BART's always is, and scaled by ``logits_scale``.
+      layer_norm_epsilon: of a T5's norms; BART's is always 1e-5.
+      max_positions: rows of a BART's tables of positions; 0 for as many as the limits need.
+      logits_scale: of a BART: factor of the states before the output layer. A checkpoint
+        with ``scale_embedding`` has its scaled embeddings in the table, and the inverse here.
+      logits_bias: whether a BART adds a bias to its logits (``final_logits_bias``).
       no_repeat_ngram_size: a sequence of so many ids is never written twice in one
         answer; 0 allows it. A setting of decoding, not of training, as are the next.
       num_beams: sequences that are followed at a time; 1 is greedy decoding.
@@ -51,6 +70,16 @@ class Architecture:
     prefix_ids: tuple[int, ...] = ()
     pad_id: int = 0
     eos_id: int = 1
+    decoder_start_id: int = 0
+    forced_bos_id: int | None = None
+    d_kv: int = 0
+    activation: str = "relu"
+    gated: bool = False
+    tied: bool = True
+    layer_norm_epsilon: float = 1e-6
+    max_positions: int = 0
+    logits_scale: float = 1.0
+    logits_bias: bool = False
     no_repeat_ngram_size: int = 0
     num_beams: int = 1
     length_penalty: float = 1.0
@@ -81,10 +110,23 @@ class Architecture:
         problems += [
             f"{name} must be at least 1. Received: {getattr(self, name)}" for name in bad
         ]
-        if not bad and self.d_model % self.num_heads:
+        if not bad and not self.d_kv and self.d_model % self.num_heads:
             problems.append(
                 "d_model must be a multiple of num_heads. Received: "
                 f"d_model {self.d_model}, num_heads {self.num_heads}"
+            )
+        if self.activation not in ACTIVATIONS:
+            problems.append(
+                f"activation must be one of {', '.join(ACTIVATIONS)}. Received: "
+                f"{self.activation!r}"
+            )
+        if self.max_positions and self.positions > self.max_positions:
+            problems.append(
+                f"the model has {self.max_positions} positions. Expected: max_input_tokens + "
+                f"{len(self.prefix_ids) + 1} (prefix and EOS) and max_output_tokens + "
+                f"{self.decoder_length - self.max_output_tokens} within them. Received: "
+                f"max_input_tokens {self.max_input_tokens}, max_output_tokens "
+                f"{self.max_output_tokens}"
             )
         if not 0 <= self.dropout < 1:
             problems.append(f"dropout must be in [0, 1). Received: {self.dropout}")
@@ -93,7 +135,13 @@ class Architecture:
                 "no_repeat_ngram_size must be 0 (off) or at least 2. Received: "
                 f"{self.no_repeat_ngram_size}"
             )
-        specials = {"pad_id": self.pad_id, "eos_id": self.eos_id}
+        specials = {
+            "pad_id": self.pad_id,
+            "eos_id": self.eos_id,
+            "decoder_start_id": self.decoder_start_id,
+        }
+        if self.forced_bos_id is not None:
+            specials["forced_bos_id"] = self.forced_bos_id
         specials |= {f"prefix_ids[{i}]": v for i, v in enumerate(self.prefix_ids)}
         problems += [
             f"{name} must be an id of the vocabulary, 0 to {self.vocabulary_size - 1}. "
@@ -113,7 +161,9 @@ class Architecture:
         eos_id: int,
         prefix_ids: tuple[int, ...],
     ) -> Self:
-        """The architecture that a config's ``[model]`` section and a tokenizer describe.
+        """A fresh model's architecture, from a config's ``[model]`` section and a tokenizer.
+
+        Its decoder starts from ``pad_id``.
 
         Keys of ``model`` that are not fields here (``task_prefix``, for one) are left
         alone: they are somebody else's.
@@ -128,6 +178,7 @@ class Architecture:
                 vocabulary_size=vocabulary_size,
                 pad_id=pad_id,
                 eos_id=eos_id,
+                decoder_start_id=pad_id,
                 prefix_ids=prefix_ids,
             )
         except TypeError as error:
@@ -141,5 +192,16 @@ class Architecture:
         return len(self.prefix_ids) + self.max_input_tokens + 1
 
     @property
+    def decoder_length(self) -> int:
+        """Decoder steps at most, a forced BOS included."""
+        return self.max_output_tokens + (self.forced_bos_id is not None)
+
+    @property
+    def positions(self) -> int:
+        """Positions that the longest rows take."""
+        return max(self.encoder_length, self.decoder_length)
+
+    @property
     def head_dim(self) -> int:
-        return self.d_model // self.num_heads
+        """Width of an attention head."""
+        return self.d_kv or self.d_model // self.num_heads

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
 import keras_hub
 import numpy as np
 import tensorflow as tf
 
-from pipelines.models.architecture import Architecture
+from pipelines.models.architecture import LOGITS_BIAS, Architecture
 from pipelines.models.attention import (
     MASKED,
     attend,
@@ -20,8 +23,26 @@ from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
 
 
-def build_bart(architecture: Architecture) -> keras_hub.models.BartSeq2SeqLM:
-    """A BART with random weights; embeddings are tied, positions are learned."""
+class LogitsBias(keras.layers.Layer):
+    """Adds a bias, float32 ``[vocabulary_size]``; as in Hugging Face it is not trained."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(name=LOGITS_BIAS, trainable=False, **kwargs)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.bias = self.add_weight(name="bias", shape=input_shape[-1:], initializer="zeros")
+        self.built = True
+
+    def call(self, logits: Any) -> Any:
+        return logits + self.bias
+
+
+def build_bart(architecture: Architecture) -> keras.Model:
+    """A BART with random weights; embeddings are tied, positions are learned.
+
+    With scaled logits or a bias on them, which keras-hub's BART has no place for, it is a
+    plain model around keras-hub's backbone.
+    """
     backbone = keras_hub.models.BartBackbone(
         vocabulary_size=architecture.vocabulary_size,
         num_layers=architecture.num_layers,
@@ -29,17 +50,24 @@ def build_bart(architecture: Architecture) -> keras_hub.models.BartSeq2SeqLM:
         hidden_dim=architecture.d_model,
         intermediate_dim=architecture.d_ff,
         dropout=architecture.dropout,
-        max_sequence_length=max(architecture.encoder_length, architecture.max_output_tokens),
+        max_sequence_length=architecture.max_positions or architecture.positions,
     )
-    return keras_hub.models.BartSeq2SeqLM(backbone=backbone)
+    if architecture.logits_scale == 1.0 and not architecture.logits_bias:
+        return keras_hub.models.BartSeq2SeqLM(backbone=backbone)
+    states = backbone(backbone.input)["decoder_sequence_output"]
+    states = keras.ops.multiply(states, architecture.logits_scale)
+    logits = backbone.token_embedding(states, reverse=True)
+    if architecture.logits_bias:
+        logits = LogitsBias()(logits)
+    model = keras.Model(backbone.input, logits)
+    model.backbone = backbone
+    return model
 
 
 class BartGraph(Seq2SeqGraph):
     """A BART's weights, fused for decoding, with the ops that use them."""
 
-    def __init__(
-        self, model: keras_hub.models.BartSeq2SeqLM, architecture: Architecture
-    ) -> None:
+    def __init__(self, model: keras.Model, architecture: Architecture) -> None:
         super().__init__(name="bart")
         backbone = model.backbone
         self.num_layers = backbone.num_layers
@@ -47,11 +75,18 @@ class BartGraph(Seq2SeqGraph):
         self.head_dim = backbone.hidden_dim // backbone.num_heads
         weights = {variable.path: variable.numpy() for variable in backbone.weights}
         self.embeddings = _frozen(weights["token_embedding/embeddings"])
-        # Apart: a product with [d_model, vocabulary] takes half the time of one with its transpose.
-        self.head = _frozen(weights["token_embedding/embeddings"].T)
+        # Apart: a product with [d_model, vocabulary] takes half the time of one with its
+        # transpose.
+        scale = np.float32(architecture.logits_scale)
+        self.head = _frozen(scale * weights["token_embedding/embeddings"].T)
+        self.logits_bias = (
+            _frozen(model.get_layer(LOGITS_BIAS).bias.numpy())
+            if architecture.logits_bias
+            else None
+        )
         self.encoder_positions = _frozen(weights["encoder_position_embedding/embeddings"])
         self.decoder_positions = _frozen(weights["decoder_position_embedding/embeddings"])
-        longest = architecture.max_output_tokens
+        longest = architecture.decoder_length
         self._decoder_bias = np.array([[0.0] * longest + [MASKED] * (longest - 1)], np.float32)
         self.encoder_norm = _Norm(weights, "encoder_embeddings_layer_norm")
         self.decoder_norm = _Norm(weights, "decoder_embeddings_layer_norm")
@@ -108,7 +143,7 @@ class BartGraph(Seq2SeqGraph):
             attended = self._attend_to_memory(q, memory, i, beams)
             x = block.cross_norm(dense(attended, block.cross_out, block.cross_out_bias) + x)
             x = block.feed_forward(x)
-        logits = dense(x, self.head)
+        logits = dense(x, self.head, self.logits_bias)
         return logits, Cache(tuple(keys), tuple(values))
 
 

@@ -71,9 +71,9 @@ class BeamSearch:
         first = tf.constant([0.0] + [MASKED] * (k - 1))[tf.newaxis]
         state = _State(
             position=tf.constant(0),
-            written=tf.fill([batch, k, 1], model.pad_id),
+            written=tf.fill([batch, k, 1], model.decoder_start_id),
             scores=tf.tile(first, [batch, 1]),
-            finished=tf.fill([batch, k, model.max_output_tokens], model.pad_id),
+            finished=tf.fill([batch, k, model.decoder_length], model.pad_id),
             values=tf.fill([batch, k], MASKED),
             stopped=tf.fill([batch], False),
             doubtful=tf.fill([batch], False),
@@ -83,7 +83,7 @@ class BeamSearch:
             position=tf.TensorShape([]),
             written=tf.TensorShape([None, k, None]),
             scores=tf.TensorShape([None, k]),
-            finished=tf.TensorShape([None, k, model.max_output_tokens]),
+            finished=tf.TensorShape([None, k, model.decoder_length]),
             values=tf.TensorShape([None, k]),
             stopped=tf.TensorShape([None]),
             doubtful=tf.TensorShape([None]),
@@ -95,7 +95,7 @@ class BeamSearch:
                 lambda *variables: self._step(_State(*variables), memory, limit),
                 state,
                 shape_invariants=shapes,
-                maximum_iterations=model.max_output_tokens,
+                maximum_iterations=model.decoder_length,
                 parallel_iterations=1,
             )
         )
@@ -155,7 +155,7 @@ class BeamSearch:
         counts &= scores > MASKED / 2
         all_values = tf.concat([state.values, tf.where(counts, worth, MASKED)], axis=1)
         padding = tf.fill(
-            [tf.shape(scores)[0], 2 * k, self._architecture.max_output_tokens - position],
+            [tf.shape(scores)[0], 2 * k, self._architecture.decoder_length - position],
             self._architecture.pad_id,
         )
         new = tf.concat([sequences[:, :, 1:], padding], axis=2)

@@ -31,10 +31,10 @@ class Search(Protocol):
         Args:
           packed: int32 ``[batch, width]``: prefix, ids and EOS of each row, padded.
           length: int32 ``[batch]``, ids of each row of ``packed``.
-          limit: int32 ``[batch]``, decoder steps at most, from 1 to ``max_output_tokens``.
+          limit: int32 ``[batch]``, decoder steps at most, from 1 to ``decoder_length``.
 
         Returns:
-          int32 ``[batch, max_output_tokens]``: ids up to and including EOS, padded; and
+          int32 ``[batch, decoder_length]``: ids up to and including EOS, padded; and
           bool ``[batch]``: which rows had a decision too close to call.
         """
 
@@ -77,25 +77,28 @@ class Decoder(tf.Module):
 
         Returns:
           int32 ``[batch, steps]``: the ids written up to and including the first EOS, then
-          ``pad_id``; ``steps`` is the longest row's. ``pad_id`` itself is never written.
+          ``pad_id``; ``steps`` is the longest row's. ``pad_id`` itself is never written. A
+          forced BOS is no step and not among them.
         """
         packed, length = self._pack(input_ids, input_length)
         model_limit = self._architecture.max_output_tokens
         limit = tf.where(
             max_output_tokens > 0, tf.minimum(max_output_tokens, model_limit), model_limit
         )
+        start = self._architecture.decoder_length - model_limit  # a forced BOS
+        limit += start
         batch = tf.shape(packed)[0]
         output, doubtful = tf.cond(
             batch > 1,
             lambda: self._search.search(packed, length, limit),
             lambda: (
-                tf.fill([batch, model_limit], self._architecture.pad_id),
+                tf.fill([batch, model_limit + start], self._architecture.pad_id),
                 tf.fill([batch], True),
             ),
         )
         output = self._redo_alone(output, doubtful, packed, length, limit)
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
-        return output[:, : longest(steps)]
+        return output[:, start : longest(steps)]
 
     def _pack(
         self, input_ids: tf.Tensor, input_length: tf.Tensor
@@ -139,7 +142,7 @@ class Decoder(tf.Module):
             (tf.constant(0), output),
             shape_invariants=(
                 tf.TensorShape([]),
-                tf.TensorShape([None, self._architecture.max_output_tokens]),
+                tf.TensorShape([None, self._architecture.decoder_length]),
             ),
             parallel_iterations=1,
         )

@@ -48,7 +48,7 @@ class GreedySearch:
         """Decode rows together; see `Search`.
 
         Returns:
-          int32 ``[batch, max_output_tokens]`` padded output, and bool ``[batch]``: which
+          int32 ``[batch, decoder_length]`` padded output, and bool ``[batch]``: which
           rows had a decision too close to call.
         """
         model = self._architecture
@@ -79,7 +79,7 @@ class GreedySearch:
             _State(
                 position=tf.constant(0),
                 written=tf.ensure_shape(
-                    tf.fill([batch, 1], model.pad_id), [packed.shape[0], 1]
+                    tf.fill([batch, 1], model.decoder_start_id), [packed.shape[0], 1]
                 ),
                 stopped=none,
                 doubtful=none,
@@ -92,14 +92,14 @@ class GreedySearch:
                 doubtful=tf.TensorShape([packed.shape[0]]),
                 cache=self._graph.cache_shapes(),
             ),
-            maximum_iterations=model.max_output_tokens,
+            maximum_iterations=model.decoder_length,
             parallel_iterations=1,
         )
         final = _State(*final)
-        missing = model.max_output_tokens - final.position
+        missing = model.decoder_length - final.position
         padding = tf.fill([batch, missing], model.pad_id)
         output = tf.concat([final.written[:, 1:], padding], axis=1)
-        return tf.ensure_shape(output, [None, model.max_output_tokens]), final.doubtful
+        return tf.ensure_shape(output, [None, model.decoder_length]), final.doubtful
 
     def _choose(self, logits: tf.Tensor, written: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The best id of each row, and its lead over the second in proportion to its size."""

@@ -15,14 +15,22 @@ NextIdRules = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def next_id_rules(architecture: Architecture) -> NextIdRules:
-    """The rules of a model: ``pad_id`` is never written, nor a sequence of ids twice."""
+    """The rules of a model: ``pad_id`` is never written, nor a sequence of ids twice.
+
+    Where the model has a forced BOS, it is the first id in any case.
+    """
     size = architecture.no_repeat_ngram_size
+    forced = architecture.forced_bos_id
 
     def apply(scores: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
         scores += tf.one_hot(
             architecture.pad_id, scores.shape[-1], on_value=MASKED, off_value=0.0
         )
-        return _forbid_repeats(scores, written, size) if size else scores
+        scores = _forbid_repeats(scores, written, size) if size else scores
+        if forced is None:
+            return scores
+        alone = tf.one_hot(forced, scores.shape[-1], on_value=0.0, off_value=MASKED)
+        return tf.where(tf.shape(written)[1] == 1, alone[tf.newaxis], scores)
 
     return apply
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Final
 
 import keras
 import keras_hub
@@ -24,19 +25,29 @@ from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 # layer here uses that.
 warnings.filterwarnings("ignore", message=".*T5MultiHeadAttention.*input with a mask attached")
 
+_ACTIVATIONS: Final = {
+    "relu": "relu",
+    "gelu": "gelu",
+    # A function that keras-hub has registered, so that a saved backbone can be loaded again.
+    "gelu_new": keras.saving.get_registered_object("keras_hub>gelu_approximate"),
+    "silu": "silu",
+}
+
 
 def build_t5(architecture: Architecture) -> keras_hub.models.T5Seq2SeqLM:
-    """A T5 with random weights: embeddings tied, plain ReLU feed-forward (as T5 1.0)."""
+    """A T5 with random weights; by default as T5 1.0 is: tied, a plain ReLU feed-forward."""
     backbone = keras_hub.models.T5Backbone(
         vocabulary_size=architecture.vocabulary_size,
         num_layers=architecture.num_layers,
         num_heads=architecture.num_heads,
         hidden_dim=architecture.d_model,
         intermediate_dim=architecture.d_ff,
+        key_value_dim=architecture.d_kv or None,
         dropout=architecture.dropout,
-        activation="relu",
-        use_gated_activation=False,
-        tie_embedding_weights=True,
+        activation=_ACTIVATIONS[architecture.activation],
+        use_gated_activation=architecture.gated,
+        layer_norm_epsilon=architecture.layer_norm_epsilon,
+        tie_embedding_weights=architecture.tied,
     )
     # keras-hub means a deviation of 1 and passes it as the initializer's mean: all its
     # embeddings start as nearly the same vector, and the model hardly sees its input.
@@ -78,7 +89,7 @@ class T5Graph(Seq2SeqGraph):
             )
         )
         self.encoder_bias = _frozen(_encoder_bias(backbone, architecture.encoder_length))
-        self.decoder_bias = _frozen(_decoder_bias(backbone, architecture.max_output_tokens))
+        self.decoder_bias = _frozen(_decoder_bias(backbone, architecture.decoder_length))
 
     def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
         width = tf.shape(input_ids)[1]

@@ -1,8 +1,9 @@
 """Transformed examples to batches for a seq2seq model.
 
-An encoder row is prefix, document ids, EOS; a label row is summary ids, EOS; the decoder
-reads the labels moved right behind ``pad_id``. What does not fit is cut off at the end.
-Rows of similar lengths share a batch, so that little is computed for padding.
+An encoder row is prefix, document ids, EOS; a label row is summary ids, EOS, behind the
+forced BOS where the model has one; the decoder reads the labels moved right behind its start
+id. What does not fit is cut off at the end. Rows of similar lengths share a batch, so that
+little is computed for padding.
 """
 
 from __future__ import annotations
@@ -120,10 +121,12 @@ def _closed(pairs: tf.data.Dataset, architecture: Architecture) -> tf.data.Datas
     """Encoder rows and label rows: prefix in front, EOS at the end where there is room."""
     prefix = tf.constant(architecture.prefix_ids, tf.int32, [len(architecture.prefix_ids)])
     eos = tf.constant([architecture.eos_id])
+    forced = [] if architecture.forced_bos_id is None else [architecture.forced_bos_id]
+    bos = tf.constant(forced, tf.int32, [len(forced)])
 
     def close(document: tf.Tensor, summary: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoder = tf.concat([prefix, document, eos], axis=0)
-        labels = tf.concat([summary, eos], axis=0)[: architecture.max_output_tokens]
+        labels = tf.concat([bos, summary, eos], axis=0)[: architecture.decoder_length]
         return encoder, labels
 
     return pairs.map(close, num_parallel_calls=1)
@@ -144,7 +147,7 @@ def _bucketed(
     rows: tf.data.Dataset, architecture: Architecture, batch_size: int
 ) -> tf.data.Dataset:
     encoder_lengths = tf.constant(bucket_lengths(architecture.encoder_length, 8), tf.int64)
-    label_lengths = tf.constant(bucket_lengths(architecture.max_output_tokens, 4), tf.int64)
+    label_lengths = tf.constant(bucket_lengths(architecture.decoder_length, 4), tf.int64)
 
     def key(encoder: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         i = tf.searchsorted(encoder_lengths, [tf.size(encoder, tf.int64)])[0]
@@ -162,7 +165,7 @@ def _bucketed(
     def features(encoder: tf.Tensor, labels: tf.Tensor) -> Batch:
         pad = architecture.pad_id
         own_labels = tf.maximum(labels, 0)
-        start = tf.fill([tf.shape(labels)[0], 1], pad)
+        start = tf.fill([tf.shape(labels)[0], 1], architecture.decoder_start_id)
         return {
             "encoder_token_ids": tf.where(encoder < 0, pad, encoder),
             "encoder_padding_mask": tf.cast(encoder >= 0, tf.int32),

@@ -74,10 +74,16 @@ class BaseModel(tf.Module):
         }
 
     def _before_eos(self, written: tf.Tensor) -> tf.RaggedTensor:
+        """The ids before EOS that have a text.
+
+        An embedding may have rows beyond the vocabulary, as T5's own have. For one such id
+        the detokeniser would fail the whole batch.
+        """
         ended = tf.cast(
             (written == self._spec.eos_id) | (written == self._spec.pad_id), tf.int32
         )
-        return tf.ragged.boolean_mask(written, tf.cumsum(ended, axis=1) == 0)
+        known = written < self._spec.vocabulary_size
+        return tf.ragged.boolean_mask(written, (tf.cumsum(ended, axis=1) == 0) & known)
 
 
 def export_base_model(

@@ -37,6 +37,7 @@ def train(
     eval_files: Sequence[str],
     state_dir: Path,
     run_dir: Path,
+    load_weights: Callable[[keras.Model], None] | None = None,
 ) -> tuple[keras.Model, TrainingCheckpoints]:
     """Train a model, or go on with one that was interrupted.
 
@@ -46,6 +47,7 @@ def train(
       train_files, eval_files: GZIP TFRecords of transformed examples.
       state_dir: where this very run keeps its checkpoints; see ``training_key``.
       run_dir: where ``history.jsonl`` and TensorBoard events go.
+      load_weights: sets the weights that training starts from; random ones without it.
 
     Returns:
       The model with the weights of its best validation, and the checkpoints, which the
@@ -57,6 +59,8 @@ def train(
     """
     keras.utils.set_random_seed(settings.seed)
     model = build_model(architecture)
+    if load_weights:
+        load_weights(model)
     if settings.start_copying:
         start_copying(model, architecture, settings.seed)
     optimizer = build_optimizer(settings)

@@ -4,6 +4,8 @@
 
 - ``model``, ``training``: the config's sections, as dicts;
 - ``tokenizer_dir``: folder of the Tokenizer artifact;
+- ``checkpoint_identity``: of the checkpoint in ``model.init_from``, as the pipeline was defined
+  with it; empty where there is none;
 - ``working_dir``: where an interrupted training keeps its checkpoints. It outlives the
   attempt: TFX gives each attempt a new output folder;
 - ``user_code_hash``: a version of this code, so that an edit trains anew.
@@ -17,6 +19,10 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from pipelines.checkpoints.checkpoint import Checkpoint
+from pipelines.checkpoints.description import CheckpointError
+from pipelines.checkpoints.keras_preset import save_preset
+from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
@@ -45,12 +51,14 @@ def run_fn(fn_args: TrainerArguments) -> None:
 
     Raises:
       ValueError: a setting cannot be followed, or files are missing.
+      CheckpointError: the checkpoint to start from cannot be used.
       TrainingDivergedError: the loss became no number.
     """
     config = fn_args.custom_config
     tokenizer = load_tokenizer(config["tokenizer_dir"])
     settings = TrainingSettings.from_config(config["training"])
-    architecture = _architecture(config["model"], tokenizer)
+    checkpoint = _checkpoint(config, tokenizer)
+    architecture = _architecture(config["model"], tokenizer, checkpoint)
     train_files = _matching(fn_args.train_files, "train")
     eval_files = _matching(fn_args.eval_files, "eval")
     key = training_key(
@@ -58,6 +66,7 @@ def run_fn(fn_args: TrainerArguments) -> None:
             "model": config["model"],
             "training": config["training"],
             "tokenizer": tokenizer.fingerprint,
+            "checkpoint": checkpoint.identity() if checkpoint else "",
             "code": config["user_code_hash"],
         },
         [*train_files, *eval_files],
@@ -69,6 +78,7 @@ def run_fn(fn_args: TrainerArguments) -> None:
         eval_files,
         state_dir=Path(config["working_dir"]) / key,
         run_dir=Path(fn_args.model_run_dir),
+        load_weights=checkpoint.load_into if checkpoint else None,
     )
     export_base_model(
         fn_args.serving_model_dir,
@@ -88,11 +98,41 @@ def run_fn(fn_args: TrainerArguments) -> None:
         ),
     )
     # With the model from here on: whoever serves it can count, or train on, with the same.
-    save_tokenizer(tokenizer, Path(fn_args.serving_model_dir) / TOKENIZER_DIR)
+    model_dir = Path(fn_args.serving_model_dir)
+    save_tokenizer(tokenizer, model_dir / TOKENIZER_DIR)
+    task_prefix = tokenizer.encode(config["model"].get("task_prefix", ""))
+    start = len(architecture.prefix_ids) - len(task_prefix)
+    save_preset(
+        model, architecture, architecture.prefix_ids[:start], model_dir / CHECKPOINT_DIR
+    )
     checkpoints.remove()
 
 
-def _architecture(model: dict[str, Any], tokenizer: Tokenizer) -> Architecture:
+def _checkpoint(config: dict[str, Any], tokenizer: Tokenizer) -> Checkpoint | None:
+    """The checkpoint to start from, if there is one, and it is the one that was meant."""
+    directory = config["model"].get("init_from")
+    if not directory:
+        return None
+    checkpoint = open_checkpoint(directory)
+    if checkpoint.tokenizer.fingerprint != tokenizer.fingerprint:
+        raise CheckpointError(
+            f"{directory} was trained with another tokenizer. Expected: "
+            f"{checkpoint.tokenizer.fingerprint}. Received: {tokenizer.fingerprint}"
+        )
+    expected = config.get("checkpoint_identity")
+    if expected and checkpoint.identity() != expected:
+        raise CheckpointError(
+            f"{directory} has changed since the pipeline was defined. Expected: {expected}. "
+            f"Received: {checkpoint.identity()}. Run again"
+        )
+    return checkpoint
+
+
+def _architecture(
+    model: dict[str, Any], tokenizer: Tokenizer, checkpoint: Checkpoint | None
+) -> Architecture:
+    if checkpoint:
+        return checkpoint.description.architecture(model, tokenizer)
     return Architecture.from_config(
         model,
         vocabulary_size=tokenizer.vocabulary_size,

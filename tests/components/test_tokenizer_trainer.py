@@ -66,6 +66,18 @@ def test_a_pinned_tokenizer_is_taken_over_unchanged(examples, output, tmp_path) 
     assert load_tokenizer(output.uri).files() == pinned.files()
 
 
+def test_the_tokenizer_of_a_pretrained_model_is_taken_over(examples, output, tmp_path) -> None:
+    own = train_sentencepiece(["Quite another corpus than that of the examples."], 300)
+    folder = tmp_path / "hugging_face"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "t5"}')
+    (folder / "spiece.model").write_bytes(own.files()["tokenizer.model"])
+    defined = TokenizerTrainer(types.Channel(type=Examples), pinned=str(folder))
+    assert defined.exec_properties["pinned_fingerprint"] == own.fingerprint
+    train(examples, output, pinned=str(folder), pinned_fingerprint=own.fingerprint)
+    assert load_tokenizer(output.uri).files() == own.files()
+
+
 def test_a_pinned_tokenizer_that_was_changed_is_refused(examples, output, tmp_path) -> None:
     save_tokenizer(train_sentencepiece(["Some corpus."], 300), tmp_path / "pinned")
     (tmp_path / "pinned" / "tokenizer.model").open("ab").write(b"\0")

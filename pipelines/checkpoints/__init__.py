@@ -1,0 +1,1 @@
+"""Pretrained models: Hugging Face folders, keras-hub presets, versions of our own."""

@@ -1,0 +1,97 @@
+"""What every kind of checkpoint offers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.checkpoints.description import CheckpointError, ModelDescription
+from tokenizer.base import Tokenizer
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Checkpoint(ABC):
+    """A pretrained model in a folder. Making one reads no weights but checks their names.
+
+    Attributes:
+      directory: the folder.
+      description: of the model.
+      tokenizer: the checkpoint's own.
+    """
+
+    directory: Path
+    description: ModelDescription
+    tokenizer: Tokenizer
+
+    @abstractmethod
+    def load_into(self, model: keras.Model) -> None:
+        """Set every weight of a model from `pipelines.models.families.build_model`.
+
+        Raises:
+          CheckpointError: a weight is missing, has another shape, or is no number.
+        """
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The files that decide what the model computes, apart from the tokenizer's."""
+
+    def identity(self) -> str:
+        """A hash of `files`, 64 hexadecimal digits: another model has another one."""
+        digest = hashlib.sha256()
+        for path in sorted(self.files()):
+            with path.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest.update(f"{content}  {path.name}\n".encode())
+        return digest.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file.
+
+    Raises:
+      CheckpointError: the file is missing, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} must hold a JSON object. Received: {str(value)[:80]}")
+    return value
+
+
+def forget(model: keras.Model) -> None:
+    """Make every weight no number, so that `check_all_set` sees which were not loaded."""
+    for variable in model.weights:
+        variable.assign(variable.numpy() * float("nan"))
+
+
+def check_all_set(model: keras.Model, directory: Path) -> None:
+    """Refuse a model with a weight that was not loaded, or is no number.
+
+    Raises:
+      CheckpointError: with the weights' names.
+    """
+    import numpy as np
+
+    unset = [each.path for each in model.weights if not np.isfinite(each.numpy()).all()]
+    if unset:
+        raise CheckpointError(
+            f"{directory} leaves weights without a number: {listing(unset)}. Expected: a "
+            "finite value for each"
+        )
+
+
+def listing(names: Iterable[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = sorted(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,115 @@
+"""Tensors of a Hugging Face model by one name each, with a note of which were used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.checkpoints.description import CheckpointError
+from pipelines.checkpoints.safetensors_folder import Array, SafetensorsFolder
+
+if TYPE_CHECKING:
+    import keras
+
+
+class NamedTensors:
+    """The tensors that a model is made of.
+
+    Also what keras-hub's converters take for a loader: they call `port_weight`.
+    """
+
+    def __init__(
+        self,
+        folder: SafetensorsFolder,
+        shapes: Mapping[str, tuple[int, ...]],
+        aliases: Mapping[str, str],
+        factors: Mapping[str, float],
+    ) -> None:
+        """Name the tensors.
+
+        Args:
+          folder: where they are.
+          shapes: shapes of the tensors, by the names that the model knows them by.
+          aliases: names in the folder, where they are others.
+          factors: of tensors that the model has in another scale than the folder.
+        """
+        self._folder = folder
+        self._shapes = shapes
+        self._aliases = aliases
+        self._factors = factors
+        self._used: set[str] = set()
+
+    def start(self) -> None:
+        """Forget which tensors were used."""
+        self._used = set()
+
+    def unused(self) -> set[str]:
+        """Names of tensors that were not read since `start`."""
+        return self._shapes.keys() - self._used
+
+    def read(self, name: str) -> Array:
+        """One tensor's values, in the model's scale.
+
+        Raises:
+          CheckpointError: the model has no tensor of this name.
+        """
+        if name not in self._shapes:
+            raise CheckpointError(
+                f"{self._folder.directory} has no tensor {name}. Expected: the tensors of its "
+                "config"
+            )
+        self._used.add(name)
+        values = self._folder.read(self._aliases.get(name, name))
+        return values * np.float32(self._factors.get(name, 1.0))
+
+    def port_weight(
+        self,
+        keras_variable: keras.Variable,
+        hf_weight_key: str,
+        hook_fn: Callable[[Array, Sequence[int]], Any] | None = None,
+    ) -> None:
+        """Set a variable from a tensor; called by keras-hub's converters."""
+        values = self.read(hf_weight_key)
+        if hook_fn:
+            values = hook_fn(values, list(keras_variable.shape))
+        keras_variable.assign(values)
+
+
+def one_of(folder: SafetensorsFolder, names: Sequence[str]) -> str:
+    """The first of several names for one tensor that a folder has; the others must be alike.
+
+    Raises:
+      CheckpointError: it has none of them, or two that differ.
+    """
+    there = [name for name in names if name in folder.shapes]
+    if not there:
+        raise CheckpointError(
+            f"{folder.directory} lacks the tensor {names[0]}. Expected: this or one of "
+            f"{', '.join(names[1:])}"
+        )
+    first = there[0]
+    for other in there[1:]:
+        same_shape = folder.shapes[first] == folder.shapes[other]
+        if not (same_shape and np.array_equal(folder.read(first), folder.read(other))):
+            raise CheckpointError(
+                f"{first} and {other} differ in {folder.directory}. Expected: one embedding "
+                "that encoder and decoder share"
+            )
+    return first
+
+
+def require(settings: Mapping[str, Any], **expected: Any) -> None:
+    """Refuse settings that are given and are not the expected ones.
+
+    Raises:
+      CheckpointError: with all of them.
+    """
+    others = [
+        f"{name} must be {value!r}. Received: {settings[name]!r}"
+        for name, value in expected.items()
+        if settings.get(name) is not None and settings[name] != value
+    ]
+    if others:
+        raise CheckpointError("this model cannot be built here: " + "; ".join(others))

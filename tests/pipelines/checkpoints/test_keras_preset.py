@@ -1,0 +1,128 @@
+"""keras-hub's presets: what `save_to_preset` writes is a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import keras_hub
+import numpy as np
+import pytest
+from fixture_checkpoints import FIXTURES
+
+from pipelines.checkpoints.description import CheckpointError
+from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.models.families import build_model
+
+LIMITS = {"max_input_tokens": 20, "max_output_tokens": 5}
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    """A T5 v1.1 of keras-hub's own making, with its tokenizer."""
+    spiece = (FIXTURES / "t5" / "spiece.model").read_bytes()
+    backbone = keras_hub.models.T5Backbone(
+        vocabulary_size=112,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=24,
+        key_value_dim=6,
+        activation="gelu",
+        use_gated_activation=True,
+        tie_embedding_weights=False,
+    )
+    random = np.random.default_rng(5)
+    for weight in backbone.weights:
+        weight.assign(random.normal(0, 0.4, weight.shape))
+    backbone.save_to_preset(str(tmp_path))
+    keras_hub.models.T5Tokenizer(proto=spiece).save_to_preset(str(tmp_path))
+    return tmp_path
+
+
+def test_a_preset_opens_as_what_it_is(preset):
+    checkpoint = open_checkpoint(preset)
+    ours = checkpoint.description
+    assert (ours.family, ours.d_model, ours.d_kv, ours.d_ff) == ("t5", 16, 6, 24)
+    assert (ours.activation, ours.gated, ours.tied) == ("gelu", True, False)
+    assert (ours.pad_id, ours.eos_id, ours.decoder_start_id) == (0, 1, 0)
+    model = build_model(ours.architecture(LIMITS, checkpoint.tokenizer))
+    checkpoint.load_into(model)
+    theirs = keras_hub.models.T5Seq2SeqLM(
+        backbone=keras_hub.models.T5Backbone.from_preset(str(preset))
+    )
+    inputs = {
+        "encoder_token_ids": np.array([[5, 6, 7, 1]]),
+        "encoder_padding_mask": np.ones((1, 4), "int32"),
+        "decoder_token_ids": np.array([[0, 9, 8]]),
+        "decoder_padding_mask": np.ones((1, 3), "int32"),
+    }
+    np.testing.assert_allclose(model(inputs), theirs(inputs), rtol=0, atol=1e-6)
+
+
+def test_a_bart_preset_starts_as_keras_hubs_preprocessor_does(tmp_path):
+    bart = FIXTURES / "bart"
+    backbone = keras_hub.models.BartBackbone(
+        vocabulary_size=300,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=24,
+        max_sequence_length=30,
+    )
+    backbone.save_to_preset(str(tmp_path))
+    keras_hub.models.BartTokenizer(
+        vocabulary=str(bart / "vocab.json"), merges=str(bart / "merges.txt")
+    ).save_to_preset(str(tmp_path))
+    checkpoint = open_checkpoint(tmp_path)
+    ours = checkpoint.description
+    assert (ours.decoder_start_id, ours.forced_bos_id, ours.encoder_start_ids) == (2, 0, (0,))
+    assert ours.max_positions == 30
+    model = build_model(ours.architecture(LIMITS, checkpoint.tokenizer))
+    checkpoint.load_into(model)
+    for mine, theirs in zip(model.backbone.weights, backbone.weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.path)
+
+
+def test_a_preset_without_weights_or_tokenizer(preset):
+    weights = preset / "model.weights.h5"
+    content = weights.read_bytes()
+    weights.unlink()
+    with pytest.raises(CheckpointError, match=r"has no weights. Expected: model.weights.h5"):
+        open_checkpoint(preset)
+    weights.write_bytes(content)
+    (preset / "assets" / "tokenizer" / "vocabulary.spm").unlink()
+    with pytest.raises(CheckpointError, match=r"without a tokenizer that can be read"):
+        open_checkpoint(preset)
+
+
+def test_a_preset_of_another_model(preset):
+    config = json.loads((preset / "config.json").read_text())
+    (preset / "config.json").write_text(json.dumps(config | {"class_name": "BertBackbone"}))
+    with pytest.raises(
+        CheckpointError, match=r"Expected: one of T5Backbone, BartBackbone. Rec"
+    ):
+        open_checkpoint(preset)
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "wrong shape", "not a number", "truncated"])
+def test_weights_that_are_not_the_configs(preset, spoilt):
+    checkpoint = open_checkpoint(preset)
+    model = build_model(checkpoint.description.architecture(LIMITS, checkpoint.tokenizer))
+    weights = preset / "model.weights.h5"
+    if spoilt == "truncated":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    else:
+        with h5py.File(weights, "r+") as file:
+            found: list[str] = []
+            file.visit(lambda name: found.append(name) if "query" in name else None)
+            name = next(each for each in found if isinstance(file[each], h5py.Dataset))
+            values = file[name][()]
+            del file[name]
+            if spoilt == "wrong shape":
+                file[name] = values[:, 1:]
+            elif spoilt == "not a number":
+                file[name] = np.full_like(values, np.nan)
+    with pytest.raises(CheckpointError, match=r"query_projector|truncated file"):
+        checkpoint.load_into(model)

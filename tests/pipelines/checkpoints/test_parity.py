@@ -1,0 +1,112 @@
+"""The answers of transformers, on PyTorch, to the same weights and inputs."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from fixture_checkpoints import FIXTURES, STEPS, Answers, architecture_of, read_answers
+
+from pipelines.checkpoints.checkpoint import Checkpoint
+from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.models.architecture import Architecture
+from pipelines.models.decoding import Decoder
+from pipelines.models.families import build_model, serving_graph
+
+TOLERANCE = 1e-4
+NAMES = ("t5", "t5_v1_1", "bart", "bart_scaled")
+
+
+class Subject:
+    """A fixture's checkpoint in our training model."""
+
+    def __init__(self, name: str) -> None:
+        self.checkpoint: Checkpoint = open_checkpoint(FIXTURES / name)
+        self.answers: Answers = read_answers(name)
+        self.architecture: Architecture = architecture_of(self.checkpoint)
+        self.model: keras.Model = build_model(self.architecture)
+        self.checkpoint.load_into(self.model)
+        self.encoder, self.mask = self._packed()
+
+    def _packed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Encoder rows of those whose logits are known, as `Decoder` packs them."""
+        ours, few = self.architecture, len(self.answers.decoder)
+        rows = [
+            [*ours.prefix_ids, *row[:length], ours.eos_id]
+            for row, length in zip(
+                self.answers.ids[:few].tolist(), self.answers.length, strict=False
+            )
+        ]
+        width = max(map(len, rows))
+        encoder = [row + [ours.pad_id] * (width - len(row)) for row in rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        return np.array(encoder, "int32"), np.array(mask, "int32")
+
+    def generated(self, rows: int, **settings) -> list[list[int]]:
+        architecture = architecture_of(self.checkpoint, **settings)
+        decoder = Decoder(serving_graph(self.model, architecture), architecture)
+        ids, length = self.answers.ids[:rows], self.answers.length[:rows]
+        written = decoder.generate(ids, length, np.zeros_like(length)).numpy()
+        return [[each for each in row if each != architecture.pad_id] for row in written]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def subject(request) -> Subject:
+    return Subject(request.param)
+
+
+def test_the_training_models_logits(subject):
+    decoder = subject.answers.decoder
+    logits = subject.model(
+        {
+            "encoder_token_ids": subject.encoder,
+            "encoder_padding_mask": subject.mask,
+            "decoder_token_ids": decoder,
+            "decoder_padding_mask": np.ones_like(decoder),
+        }
+    ).numpy()
+    assert np.abs(subject.answers.logits).max() > 3
+    np.testing.assert_allclose(logits, subject.answers.logits, rtol=0, atol=TOLERANCE)
+
+
+def test_the_decode_graphs_logits(subject):
+    decoder = subject.answers.decoder
+    rows, steps = decoder.shape
+    longer = architecture_of(subject.checkpoint, max_output_tokens=steps)
+    graph = serving_graph(subject.model, longer)
+    memory = graph.encode(tf.constant(subject.encoder), tf.constant(subject.mask.sum(axis=1)))
+    cache = graph.empty_cache(tf.constant(rows), tf.constant(steps))
+    for step in range(steps):
+        logits, cache = graph.step(
+            tf.constant(decoder[:, step]), tf.constant(step), cache, memory
+        )
+        expected = subject.answers.logits[:, step]
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_greedy_ids(subject):
+    expected = subject.answers.generated["greedy"]
+    assert len({tuple(row) for row in expected}) > 30
+    assert 10 < sum(len(row) < STEPS for row in expected) < len(expected)
+    assert subject.generated(len(expected)) == expected
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_beam_search_ids(subject, index):
+    settings = subject.answers.beams[index]
+    expected = subject.answers.generated[f"beams_{index}"]
+    assert len(expected) == 32
+    assert subject.generated(len(expected), **settings) == expected
+
+
+@pytest.mark.parametrize("name", ["bart"])
+def test_a_forced_bos_is_no_step(name):
+    """One id may be written: it is the one after the forced BOS."""
+    subject = Subject(name)
+    assert subject.architecture.forced_bos_id == 0
+    decoder = Decoder(serving_graph(subject.model, subject.architecture), subject.architecture)
+    ids, length = subject.answers.ids, subject.answers.length
+    written = decoder.generate(ids, length, np.ones_like(length)).numpy()
+    expected = [row[:1] for row in subject.answers.generated["greedy"]]
+    assert written.tolist() == expected
