@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.attention import MASKED
-from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph, longest
+from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.next_id_rules import next_id_rules
+from pipelines.models.written import append, nothing_written
 
 # Two scores closer than this share of the larger of 1 and their size are too close to call;
 # see `pipelines.models.decoding`. Scores are sums of log probabilities.
@@ -28,7 +29,7 @@ class _State(NamedTuple):
 
     Attributes:
       position: int32 scalar, steps done.
-      written: int32 ``[batch, k, position + 1]``, decoder start and the beams' ids.
+      written: int32 ``[batch, k, limit + 1]``, decoder start, the beams' ids, padding.
       scores: float32 ``[batch, k]``, log probability of each beam, falling.
       finished: int32 ``[batch, k, limit]``, padded; the best finished sequences.
       values: float32 ``[batch, k]``, what they are worth; ``MASKED`` where there is none.
@@ -71,30 +72,21 @@ class BeamSearch:
         first = tf.constant([0.0] + [MASKED] * (k - 1))[tf.newaxis]
         state = _State(
             position=tf.constant(0),
-            written=tf.fill([batch, k, 1], model.decoder_start_id),
+            written=tf.reshape(
+                nothing_written(model, batch * k), [-1, k, model.decoder_length + 1]
+            ),
             scores=tf.tile(first, [batch, 1]),
             finished=tf.fill([batch, k, model.decoder_length], model.pad_id),
             values=tf.fill([batch, k], MASKED),
             stopped=tf.fill([batch], False),
             doubtful=tf.fill([batch], False),
-            cache=self._graph.empty_cache(batch * k, longest(limit)),
-        )
-        shapes = _State(
-            position=tf.TensorShape([]),
-            written=tf.TensorShape([None, k, None]),
-            scores=tf.TensorShape([None, k]),
-            finished=tf.TensorShape([None, k, model.decoder_length]),
-            values=tf.TensorShape([None, k]),
-            stopped=tf.TensorShape([None]),
-            doubtful=tf.TensorShape([None]),
-            cache=self._graph.cache_shapes(),
+            cache=self._graph.empty_cache(batch * k, limit, model.decoder_length),
         )
         final = _State(
             *tf.while_loop(
                 lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
                 lambda *variables: self._step(_State(*variables), memory, limit),
                 state,
-                shape_invariants=shapes,
                 maximum_iterations=model.decoder_length,
                 parallel_iterations=1,
             )
@@ -105,11 +97,15 @@ class BeamSearch:
     def _step(self, state: _State, memory: Memory, limit: tf.Tensor) -> _State:
         k = self._architecture.num_beams
         batch = tf.shape(state.scores)[0]
-        written = tf.reshape(state.written, [batch * k, state.position + 1])
+        written = tf.reshape(state.written, [batch * k, state.written.shape[2]])
         logits, cache = self._graph.step(
-            written[:, -1], state.position, state.cache, memory, beams=k
+            tf.gather(written, state.position, axis=1),
+            state.position,
+            state.cache,
+            memory,
+            beams=k,
         )
-        likely = self._rules(tf.nn.log_softmax(logits), written)
+        likely = self._rules(tf.nn.log_softmax(logits), written, state.position)
         size = likely.shape[-1]
         total = tf.reshape(likely, [batch, k, size]) + state.scores[:, :, tf.newaxis]
         # One more than is looked at: whether the last one only just got in must be known.
@@ -117,10 +113,8 @@ class BeamSearch:
         doubtful = state.doubtful | (~state.stopped & _close(scores))
         scores, where = scores[:, : 2 * k], where[:, : 2 * k]
         beam, token = where // size, where % size
-        sequences = tf.concat(
-            [tf.gather(state.written, beam, axis=1, batch_dims=1), token[:, :, tf.newaxis]],
-            axis=2,
-        )
+        sequences = tf.gather(state.written, beam, axis=1, batch_dims=1)
+        sequences = append(sequences, token, state.position)
         position = state.position + 1
         ended = (token == self._architecture.eos_id) | (position >= limit)[:, tf.newaxis]
 
@@ -154,14 +148,12 @@ class BeamSearch:
         # What has been ruled out is masked and may be among the first all the same.
         counts &= scores > MASKED / 2
         all_values = tf.concat([state.values, tf.where(counts, worth, MASKED)], axis=1)
-        padding = tf.fill(
-            [tf.shape(scores)[0], 2 * k, self._architecture.decoder_length - position],
-            self._architecture.pad_id,
-        )
-        new = tf.concat([sequences[:, :, 1:], padding], axis=2)
         values, best = tf.math.top_k(all_values, k + 1)
         chosen = tf.gather(
-            tf.concat([state.finished, new], axis=1), best[:, :k], axis=1, batch_dims=1
+            tf.concat([state.finished, sequences[:, :, 1:]], axis=1),
+            best[:, :k],
+            axis=1,
+            batch_dims=1,
         )
         return chosen, values[:, :k], _close(values)
 

@@ -66,6 +66,8 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     num_layers: int
     num_heads: int
     head_dim: int
+    for_xla = False
+    """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
 
     @abc.abstractmethod
     def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
@@ -98,12 +100,18 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           Logits float32 ``[rows, vocabulary_size]`` and the cache with this position.
         """
 
-    def empty_cache(self, rows: tf.Tensor, steps: tf.Tensor) -> Cache:
-        """The cache before the first of so many steps.
+    def empty_cache(self, rows: tf.Tensor, limit: tf.Tensor, most: int) -> Cache:
+        """The cache before the first step.
+
+        Args:
+          rows: int32 scalar.
+          limit: int32 ``[any]``, steps of each row: there is room for the largest,
+          most: which is never above this.
 
         Every tensor has memory of its own: ``Empty`` is stateful, so that TensorFlow never
         makes one of several, as it does of equal ``tf.zeros``.
         """
+        steps = most if self.for_xla else longest(limit)
         shape = tf.stack([rows * self.num_heads * steps, self.head_dim])
         keys, values = (
             tuple(
@@ -113,11 +121,6 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
             for _ in range(2)
         )
         return Cache(keys, values)
-
-    def cache_shapes(self) -> Cache:
-        """Static shapes of a cache, for ``tf.while_loop``."""
-        layers = (tf.TensorShape([None, self.head_dim]),) * self.num_layers
-        return Cache(keys=layers, values=layers)
 
     def rows_of_cache(self, cache: Cache, rows: tf.Tensor, total: tf.Tensor) -> Cache:
         """A cache with other rows, for beams.
@@ -148,9 +151,9 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         heads = rows * self.num_heads
         steps = tf.shape(cache.keys[0])[0] // tf.maximum(heads, 1)
         blocks = position // _VISIBLE_BLOCK + 1
-        visible = tf.minimum(blocks * _VISIBLE_BLOCK, steps)
+        visible = steps if self.for_xla else tf.minimum(blocks * _VISIBLE_BLOCK, steps)
         start = bias.shape[1] // 2 - position
-        own = bias[:, start : start + visible]
+        own = tf.slice(bias, tf.stack([0, start]), tf.stack([bias.shape[0], visible]))
         own = tf.tile(own, [heads // bias.shape[0], 1])[:, tf.newaxis, :]
         return Position(tf.range(heads) * steps + position, steps, visible, own)
 
@@ -168,8 +171,8 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           ``[rows, heads * head_dim]``, and the layer's cache with this position.
         """
         q, k, v = tf.split(qkv, 3, axis=-1)
-        keys = tf.raw_ops.InplaceUpdate(x=keys, i=place.where, v=self._head_rows(k))
-        values = tf.raw_ops.InplaceUpdate(x=values, i=place.where, v=self._head_rows(v))
+        keys = self._written(keys, place, k)
+        values = self._written(values, place, v)
         shape = tf.stack([-1, place.steps, self.head_dim])
         attended = attend_once(
             one_position(q, self.num_heads),
@@ -179,6 +182,12 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
             self.num_heads,
         )
         return attended, keys, values
+
+    def _written(self, part: tf.Tensor, place: Position, new: tf.Tensor) -> tf.Tensor:
+        new = self._head_rows(new)
+        if self.for_xla:
+            return tf.tensor_scatter_nd_update(part, place.where[:, tf.newaxis], new)
+        return tf.raw_ops.InplaceUpdate(x=part, i=place.where, v=new)
 
     def _attend_to_memory(
         self, q: tf.Tensor, memory: Memory, layer: int, beams: int

@@ -10,7 +10,7 @@ either is the row's own or was decided by a margin far above what rounding can d
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import tensorflow as tf
 
@@ -18,6 +18,9 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.greedy_search import GreedySearch
+
+
+_WIDTH_BLOCK: Final = 64  # widths that XLA compiles for are multiples of it
 
 
 class Search(Protocol):
@@ -46,13 +49,47 @@ def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
     return GreedySearch(graph, architecture)
 
 
+class CompiledSearch:
+    """A search that XLA compiles, for servers that are started for it.
+
+    XLA compiles anew for each number of rows and each width, so rows are padded to a
+    multiple of 64 ids or to the longest row there can be; padding changes no answer.
+    """
+
+    def __init__(self, search: Search, architecture: Architecture) -> None:
+        self._compiled = tf.function(search.search, jit_compile=True, autograph=False)
+        self._pad_id = architecture.pad_id
+        self._longest_row = architecture.encoder_length
+
+    def search(
+        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode rows together; see `Search`."""
+        width = tf.shape(packed)[1]
+        missing = tf.minimum(-width % _WIDTH_BLOCK, self._longest_row - width)
+        padded = tf.pad(packed, [[0, 0], [0, missing]], constant_values=self._pad_id)
+        return self._compiled(padded, length, limit)
+
+
 class Decoder(tf.Module):
     """Decodes a model's graph; see ``BaseModelSpec`` for ``generate``'s promise."""
 
-    def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
+    def __init__(
+        self, graph: Seq2SeqGraph, architecture: Architecture, xla: bool = False
+    ) -> None:
+        """Make the decoder of a graph.
+
+        Args:
+          graph: the model's, for this decoder alone.
+          architecture: limits, special ids and the way to search.
+          xla: compile the search with XLA. A stock server refuses the result; one that was
+            started with ``--xla_cpu_compilation_enabled=true`` runs it.
+        """
         super().__init__(name="decoder")
         self.graph = graph
-        self._search = search_of(graph, architecture)
+        graph.for_xla = xla
+        search = search_of(graph, architecture)
+        self._search = CompiledSearch(search, architecture) if xla else search
         self._architecture = architecture
 
     @tf.function(

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.decoder import Cache, Seq2SeqGraph, longest
+from pipelines.models.decoder import Cache, Seq2SeqGraph
 from pipelines.models.next_id_rules import next_id_rules
+from pipelines.models.written import append, nothing_written
 
 # A decision is in doubt when the best logit leads the second by less than this share of
 # the larger of 1 and its own size. Rounding was measured at under a hundredth of it; one
@@ -21,7 +22,7 @@ class _State(NamedTuple):
 
     Attributes:
       position: int32 scalar, steps done.
-      written: int32 ``[batch, position + 1]``: decoder start, then one id a step.
+      written: int32 ``[batch, decoder_length + 1]``: decoder start, one id a step, padding.
       stopped: bool ``[batch]``: EOS was written, or the row's limit is reached.
       doubtful: bool ``[batch]``: some decision of the row was too close to call.
       cache: self-attention keys and values.
@@ -59,50 +60,44 @@ class GreedySearch:
         def step(*variables: tf.Tensor) -> _State:
             state = _State(*variables)
             logits, cache = self._graph.step(
-                state.written[:, -1], state.position, state.cache, memory
+                tf.gather(state.written, state.position, axis=1),
+                state.position,
+                state.cache,
+                memory,
             )
-            best, lead = self._choose(logits, state.written)
+            best, lead = self._choose(logits, state)
             doubtful = state.doubtful | (~state.stopped & (lead < _DOUBT))
             best = tf.where(state.stopped, model.pad_id, best)
             position = state.position + 1
             return _State(
                 position=position,
-                written=tf.concat([state.written, best[:, tf.newaxis]], axis=1),
+                written=append(state.written, best, state.position),
                 stopped=state.stopped | (best == model.eos_id) | (position >= limit),
                 doubtful=doubtful,
                 cache=cache,
             )
 
-        final = tf.while_loop(
-            lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
-            step,
-            _State(
-                position=tf.constant(0),
-                written=tf.ensure_shape(
-                    tf.fill([batch, 1], model.decoder_start_id), [packed.shape[0], 1]
+        final = _State(
+            *tf.while_loop(
+                lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
+                step,
+                _State(
+                    position=tf.constant(0),
+                    written=tf.ensure_shape(
+                        nothing_written(model, batch), [packed.shape[0], None]
+                    ),
+                    stopped=none,
+                    doubtful=none,
+                    cache=self._graph.empty_cache(batch, limit, model.decoder_length),
                 ),
-                stopped=none,
-                doubtful=none,
-                cache=self._graph.empty_cache(batch, longest(limit)),
-            ),
-            shape_invariants=_State(
-                position=tf.TensorShape([]),
-                written=tf.TensorShape([packed.shape[0], None]),
-                stopped=tf.TensorShape([packed.shape[0]]),
-                doubtful=tf.TensorShape([packed.shape[0]]),
-                cache=self._graph.cache_shapes(),
-            ),
-            maximum_iterations=model.decoder_length,
-            parallel_iterations=1,
+                maximum_iterations=model.decoder_length,
+                parallel_iterations=1,
+            )
         )
-        final = _State(*final)
-        missing = model.decoder_length - final.position
-        padding = tf.fill([batch, missing], model.pad_id)
-        output = tf.concat([final.written[:, 1:], padding], axis=1)
-        return tf.ensure_shape(output, [None, model.decoder_length]), final.doubtful
+        return final.written[:, 1:], final.doubtful
 
-    def _choose(self, logits: tf.Tensor, written: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _choose(self, logits: tf.Tensor, state: _State) -> tuple[tf.Tensor, tf.Tensor]:
         """The best id of each row, and its lead over the second in proportion to its size."""
-        values, ids = tf.math.top_k(self._rules(logits, written), k=2)
+        values, ids = tf.math.top_k(self._rules(logits, state.written, state.position), k=2)
         scale = tf.maximum(tf.abs(values[:, 0]), 1.0)
         return ids[:, 0], (values[:, 0] - values[:, 1]) / scale

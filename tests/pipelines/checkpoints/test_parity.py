@@ -76,7 +76,7 @@ def test_the_decode_graphs_logits(subject):
     longer = architecture_of(subject.checkpoint, max_output_tokens=steps)
     graph = serving_graph(subject.model, longer)
     memory = graph.encode(tf.constant(subject.encoder), tf.constant(subject.mask.sum(axis=1)))
-    cache = graph.empty_cache(tf.constant(rows), tf.constant(steps))
+    cache = graph.empty_cache(tf.constant(rows), tf.constant([steps]), steps)
     for step in range(steps):
         logits, cache = graph.step(
             tf.constant(decoder[:, step]), tf.constant(step), cache, memory

@@ -46,7 +46,7 @@ def worth(graph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: f
     lengths = np.array([len(sequence) for sequence in sequences])
     memory = graph.encode(tf.repeat(packed, rows, axis=0), tf.fill([rows], packed.shape[1]))
     cache, token, total = (
-        graph.empty_cache(tf.constant(rows), tf.constant(LIMIT)),
+        graph.empty_cache(tf.constant(rows), tf.constant([LIMIT]), LIMIT),
         np.full(rows, PAD),
         0.0,
     )

@@ -147,7 +147,7 @@ def test_logits_equal_the_training_model(subject):
     ).numpy()
     graph = decoder.graph
     memory = graph.encode(tf.constant(encoder), tf.fill([8], 20))
-    cache = graph.empty_cache(tf.constant(8), tf.constant(4))
+    cache = graph.empty_cache(tf.constant(8), tf.constant([4]), 4)
     for position in range(4):
         logits, cache = graph.step(
             tf.constant(labels[:, position]), tf.constant(position), cache, memory
@@ -301,3 +301,22 @@ def test_a_stock_server_takes_the_graph(any_search, tmp_path):
         if function.attr["_XlaMustCompile"].b
     ]
     assert not [node.name for node in nodes if node.attr["_XlaMustCompile"].b]
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_compiled_by_xla_it_gives_the_same_answers(family, num_beams, tmp_path):
+    architecture = small(family, num_beams=num_beams, no_repeat_ngram_size=2)
+    model = random_model(architecture)
+    plain = Decoder(serving_graph(model, architecture), architecture)
+    compiled = Decoder(serving_graph(model, architecture), architecture, xla=True)
+    ids, length = random_rows(architecture, 12, seed=11)
+    limits = [0, 3, 12, 1, 0, 5] * 2
+    expected = answers(plain, ids, length, limits)
+    tf.saved_model.save(compiled, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert answers(loaded, ids, length, limits) == expected
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((tmp_path / "saved_model.pb").read_bytes())
+    functions = saved.meta_graphs[0].graph_def.library.function
+    assert any(function.attr["_XlaMustCompile"].b for function in functions)
