@@ -68,7 +68,7 @@ def training_job(
 ) -> TrainingJob:
     """The demo's training of a shape, without its early stage of long labels."""
     sizes = {key: value for key, value in asdict(shape).items() if key != "name"}
-    settings = {"min_overlap": 0.3, "average_decay": 0.998, "steps": 1_000_000} | changes
+    settings = {"min_overlap": 0.3, "steps": 1_000_000} | changes
     return TrainingJob(
         Architecture(
             **sizes,

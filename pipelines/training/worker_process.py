@@ -9,13 +9,17 @@ import json
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import Final
 
 import tensorflow as tf
 
 from pipelines.training.cluster import Cluster
 from pipelines.training.loop import TrainingJob, train_here
 from pipelines.training.workers import PROGRESS, WorkerLostError, Workers
+
+_ABORTED: Final = "Collective ops is aborted"
 
 
 def main(file: str) -> None:
@@ -24,6 +28,7 @@ def main(file: str) -> None:
     Raises:
       WorkerLostError: another worker cannot be reached any more.
     """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(stream=sys.stdout, format=f"{PROGRESS}%(message)s")
     logging.getLogger("tallygraph.training").setLevel(logging.INFO)
     job = TrainingJob.from_json(json.loads(Path(file).read_text(encoding="utf-8")))
@@ -34,13 +39,23 @@ def main(file: str) -> None:
         train_here(job, workers)
     except tf.errors.OpError as error:
         # Its class is the first symptom's: a closed connection, a missed heartbeat, ...
-        if "Collective ops is aborted" not in error.message:
+        said = [line for line in error.message.splitlines() if _ABORTED in line]
+        if not said:
             raise
         raise WorkerLostError(
             f"another worker of {', '.join(cluster.addresses)} cannot be reached any more. "
             "Expected all of them until training ends. Start all again: training goes on "
-            f"from its last checkpoint. TensorFlow says: {error.message}"
+            f"from its last checkpoint. TensorFlow says: {said[0]}"
         ) from None
+
+
+def _end_with_parent() -> None:
+    """However the process that started this one ends, its end of the pipe is closed then.
+
+    A worker that outlived it would go on writing checkpoints beside the next attempt's.
+    """
+    sys.stdin.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,7 @@ class _Process:
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(file)],
+            stdin=subprocess.PIPE,  # never written to: its end tells of this process's
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

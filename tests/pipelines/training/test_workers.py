@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -48,7 +47,6 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(corpus, tmp_path)
             env={**os.environ, TF_CONFIG: cluster.config},
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
         )
         for cluster in Cluster.on_this_machine(2)
     )
@@ -59,14 +57,14 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(corpus, tmp_path)
             assert time.monotonic() < deadline, "no validation within 120 s"
             assert chief.poll() is None and other.poll() is None
             time.sleep(0.05)
-        os.killpg(other.pid, signal.SIGKILL)
+        other.kill()  # and with it ends the worker that it has started
         _, errors = chief.communicate(timeout=60)
     finally:
         for each in (chief, other):
-            if each.poll() is None:
-                os.killpg(each.pid, signal.SIGKILL)
-    assert chief.returncode == 1
-    assert "another worker of 127.0.0.1:" in errors
+            each.kill()
+            each.wait()
+    assert chief.returncode == 1, errors
+    assert "another worker of 127.0.0.1:" in errors, errors
     assert "training goes on from its last checkpoint" in errors
     assert not Path(args.serving_model_dir).exists()
 
