@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.training.dataset import training_batches
-from pipelines.training.loop import TrainingJob
+from pipelines.training.job import TrainingJob
 from pipelines.training.settings import TrainingSettings
 from tokenizer.training import train_sentencepiece
 

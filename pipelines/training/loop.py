@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Final, Self
+from dataclasses import replace
+from typing import Final
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from pipelines.models.architecture import Architecture
 from pipelines.models.copying import start_copying
 from pipelines.models.families import build_model
 from pipelines.training.averaging import WeightAverage
@@ -27,6 +27,7 @@ from pipelines.training.dataset import (
     validation_batches,
 )
 from pipelines.training.dropout import use_byte_dropout
+from pipelines.training.job import TrainingJob
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.optimization import build_optimizer
 from pipelines.training.precision import bfloat16_products
@@ -41,45 +42,14 @@ class TrainingDivergedError(RuntimeError):
     """The loss is no number any more. A lower learning rate may help; a retry will not."""
 
 
-@dataclass(frozen=True)
-class TrainingJob:
-    """All that a training process is told.
-
-    Attributes:
-      architecture: what to build.
-      settings: how to train it.
-      train_files, eval_files: GZIP TFRecords of transformed examples.
-      state_dir: where this very run keeps its checkpoints; see ``training_key``.
-      run_dir: where ``history.jsonl`` and TensorBoard events go.
-    """
-
-    architecture: Architecture
-    settings: TrainingSettings
-    train_files: tuple[str, ...]
-    eval_files: tuple[str, ...]
-    state_dir: Path
-    run_dir: Path
-
-    def to_json(self) -> dict[str, Any]:
-        paths = {"state_dir": str(self.state_dir), "run_dir": str(self.run_dir)}
-        return asdict(self) | paths
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The job that ``to_json`` described."""
-        architecture = values["architecture"]
-        return cls(
-            Architecture(**architecture | {"prefix_ids": tuple(architecture["prefix_ids"])}),
-            TrainingSettings.from_config(values["settings"]),
-            tuple(values["train_files"]),
-            tuple(values["eval_files"]),
-            Path(values["state_dir"]),
-            Path(values["run_dir"]),
-        )
-
-
-def train(job: TrainingJob) -> tuple[keras.Model, TrainingCheckpoints] | None:
+def train(
+    job: TrainingJob, load_weights: Callable[[keras.Model], None] | None = None
+) -> tuple[keras.Model, TrainingCheckpoints] | None:
     """Train a model, or go on with one that was interrupted.
+
+    Args:
+      job: what to train.
+      load_weights: sets the weights that training starts from; random ones without it.
 
     Returns:
       The model with the weights of its best validation, and the checkpoints, which the
@@ -94,20 +64,32 @@ def train(job: TrainingJob) -> tuple[keras.Model, TrainingCheckpoints] | None:
     workers = job.settings.workers
     cluster = Cluster.from_environment(os.environ, workers)
     if workers > 1:
-        run_workers(_WORKER_MODULE, job.to_json(), cluster, workers)
+        with tempfile.TemporaryDirectory() as directory:
+            if load_weights:
+                job = replace(job, initial_weights=f"{directory}/initial.npz")
+                keras.utils.set_random_seed(job.settings.seed)  # of what it does not set
+                model = build_model(job.architecture)
+                load_weights(model)
+                np.savez(job.initial_weights, *model.get_weights())
+            run_workers(_WORKER_MODULE, job.to_json(), cluster, workers)
+            job = replace(job, initial_weights="")
         if cluster and not cluster.is_chief:
             return None
     else:
-        train_here(job)
+        train_here(job, load_weights=load_weights)
     training = Training(job)
     training.checkpoints.restore_best()
     return training.model, training.checkpoints
 
 
-def train_here(job: TrainingJob, workers: Workers | None = None) -> None:
+def train_here(
+    job: TrainingJob,
+    workers: Workers | None = None,
+    load_weights: Callable[[keras.Model], None] | None = None,
+) -> None:
     """Train in this process, alone or as one of several; the weights are in the checkpoints."""
     settings = job.settings
-    training = Training(job, workers)
+    training = Training(job, workers, load_weights)
     done = training.checkpoints.resume()
     if workers:
         workers.agree_on(done)
@@ -150,13 +132,23 @@ def _with_validations(training: Training, job: TrainingJob, done: int) -> None:
 class Training:
     """Model, optimizer and what else changes with the steps; the same in every worker."""
 
-    def __init__(self, job: TrainingJob, workers: Workers | None = None) -> None:
+    def __init__(
+        self,
+        job: TrainingJob,
+        workers: Workers | None = None,
+        load_weights: Callable[[keras.Model], None] | None = None,
+    ) -> None:
         """Start from the beginning; ``checkpoints.resume`` goes on from where it was."""
         settings = job.settings
         self._job = job
         self._workers = workers
         keras.utils.set_random_seed(settings.seed)
         self.model = build_model(job.architecture)
+        if load_weights:
+            load_weights(self.model)
+        if job.initial_weights:
+            with np.load(job.initial_weights) as arrays:
+                self.model.set_weights([arrays[name] for name in arrays.files])
         use_byte_dropout(self.model, stream=workers.cluster.index if workers else 0)
         if settings.start_copying:
             start_copying(self.model, job.architecture, settings.seed)

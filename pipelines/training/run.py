@@ -22,7 +22,8 @@ from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
 from pipelines.training.checkpoints import training_key
 from pipelines.training.export import export_base_model
-from pipelines.training.loop import TrainingJob, train
+from pipelines.training.job import TrainingJob
+from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings
 from tokenizer.base import Tokenizer
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec

@@ -16,7 +16,8 @@ from typing import Final
 import tensorflow as tf
 
 from pipelines.training.cluster import Cluster
-from pipelines.training.loop import TrainingJob, train_here
+from pipelines.training.job import TrainingJob
+from pipelines.training.loop import train_here
 from pipelines.training.workers import PROGRESS, WorkerLostError, Workers
 
 _ABORTED: Final = "Collective ops is aborted"

@@ -11,30 +11,58 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import RUN, arguments, history, weights
+from training_runs import MODEL, RUN, TRAINING, arguments
 
+from pipelines.models.architecture import Architecture
+from pipelines.training.checkpoints import read_history
 from pipelines.training.cluster import TF_CONFIG, Cluster
-from pipelines.training.run import run_fn
+from pipelines.training.job import TrainingJob
+from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings, TrainingSettingsError
 from pipelines.training.workers import WorkerLostError, run_workers
+from tokenizer.loading import load_tokenizer
 
 
 def test_two_workers_train_as_one_does(corpus, tmp_path):
     """Each computes a half of every batch; losses and weights are those of whole batches."""
-    training = {"steps": 16, "eval_every_steps": 4, "average_decay": 0.9}
-    one = arguments(corpus, tmp_path / "one", "1", training=training)
-    run_fn(one)
-    two = arguments(corpus, tmp_path / "two", "1", training=training | {"workers": 2})
-    run_fn(two)
 
-    for row, same in zip(history(two), history(one), strict=True):
-        print(row["train_loss"], same["train_loss"], row["val_loss"], same["val_loss"])
-    for row, same in zip(history(two), history(one), strict=True):
+    def halve(model) -> None:
+        model.set_weights([weight / 2 for weight in model.get_weights()])
+
+    def trained(workers: int) -> tuple[list[dict], list[np.ndarray]]:
+        job = training_job(corpus, tmp_path / str(workers), workers)
+        model, _ = train(job, load_weights=halve)
+        return read_history(job.run_dir / "history.jsonl", 16), model.get_weights()
+
+    (expected, expected_weights), (found, found_weights) = trained(1), trained(2)
+
+    assert [row["step"] for row in found] == [4, 8, 12, 16]
+    for row, same in zip(found, expected, strict=True):
         for name in ("step", "examples", "train_loss", "val_loss"):
             assert row[name] == pytest.approx(same[name], rel=1e-4), name
-    expected = weights(one)
-    for name, value in weights(two).items():
-        np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
+    for weight, same in zip(found_weights, expected_weights, strict=True):
+        np.testing.assert_allclose(weight, same, rtol=1e-3, atol=1e-3)
+
+
+def training_job(corpus, root: Path, workers: int) -> TrainingJob:
+    tokenizer = load_tokenizer(corpus.tokenizer_dir)
+    return TrainingJob(
+        Architecture.from_config(
+            MODEL,
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=tokenizer.pad_id,
+            eos_id=tokenizer.eos_id,
+            prefix_ids=(),
+        ),
+        TrainingSettings.from_config(
+            TRAINING
+            | {"steps": 16, "eval_every_steps": 4, "average_decay": 0.9, "workers": workers}
+        ),
+        tuple(corpus.train_files),
+        tuple(corpus.eval_files),
+        root / "state",
+        root / "run",
+    )
 
 
 def test_a_worker_that_dies_ends_the_others_with_a_clear_error(corpus, tmp_path):
