@@ -19,7 +19,6 @@ from pipelines.models.beam_search import BeamSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.greedy_search import GreedySearch
 
-
 _WIDTH_BLOCK: Final = 64  # widths that XLA compiles for are multiples of it
 
 

@@ -40,6 +40,7 @@ class TrainingCheckpoints:
         directory: Path,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
+        averages: Sequence[tf.Variable] = (),
     ) -> None:
         self.directory = directory
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -48,6 +49,7 @@ class TrainingCheckpoints:
         state = tf.train.Checkpoint(
             weights=weights,
             optimizer=[variable.value for variable in optimizer.variables],
+            averages=list(averages),
             step=self.step,
             best_loss=self.best_loss,
         )
@@ -66,11 +68,13 @@ class TrainingCheckpoints:
         """Whether a validation loss is lower than all that were saved."""
         return validation_loss < float(self.best_loss.numpy())
 
-    def save(self, step: int, validation_loss: float) -> None:
-        """Keep the state after ``step`` steps, and the weights if they are the best."""
-        if self.is_best(validation_loss):
-            self.best_loss.assign(validation_loss)
-            self._best.save(checkpoint_number=step)
+    def save_best(self, step: int, validation_loss: float) -> None:
+        """Keep the weights as they are now, as the best ones."""
+        self.best_loss.assign(validation_loss)
+        self._best.save(checkpoint_number=step)
+
+    def save_latest(self, step: int) -> None:
+        """Keep the state after ``step`` steps."""
         self.step.assign(step)
         self._latest.save(checkpoint_number=step)
 

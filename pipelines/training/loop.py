@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Final
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from pipelines.models.architecture import Architecture
 from pipelines.models.copying import start_copying
 from pipelines.models.families import build_model
+from pipelines.training.averaging import WeightAverage
 from pipelines.training.checkpoints import TrainingCheckpoints, read_history, write_history
+from pipelines.training.cluster import Cluster
 from pipelines.training.dataset import (
     BATCH_SIGNATURE,
     Batch,
     training_batches,
     validation_batches,
 )
+from pipelines.training.dropout import use_byte_dropout
+from pipelines.training.job import TrainingJob
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.optimization import build_optimizer
+from pipelines.training.precision import bfloat16_products
 from pipelines.training.progress import HISTORY_FILE, Progress
 from pipelines.training.settings import TrainingSettings
+from pipelines.training.workers import Workers, run_workers
+
+_WORKER_MODULE: Final = "pipelines.training.worker_process"
 
 
 class TrainingDivergedError(RuntimeError):
@@ -31,103 +43,192 @@ class TrainingDivergedError(RuntimeError):
 
 
 def train(
-    architecture: Architecture,
-    settings: TrainingSettings,
-    train_files: Sequence[str],
-    eval_files: Sequence[str],
-    state_dir: Path,
-    run_dir: Path,
-    load_weights: Callable[[keras.Model], None] | None = None,
-) -> tuple[keras.Model, TrainingCheckpoints]:
+    job: TrainingJob, load_weights: Callable[[keras.Model], None] | None = None
+) -> tuple[keras.Model, TrainingCheckpoints] | None:
     """Train a model, or go on with one that was interrupted.
 
     Args:
-      architecture: what to build.
-      settings: how to train it.
-      train_files, eval_files: GZIP TFRecords of transformed examples.
-      state_dir: where this very run keeps its checkpoints; see ``training_key``.
-      run_dir: where ``history.jsonl`` and TensorBoard events go.
+      job: what to train.
       load_weights: sets the weights that training starts from; random ones without it.
 
     Returns:
       The model with the weights of its best validation, and the checkpoints, which the
-      caller removes once the model is exported.
+      caller removes once the model is exported. None in a worker of a cluster that is not
+      its chief: it has nothing to export.
 
     Raises:
       TrainingDivergedError: the loss became infinite or no number.
-      ValueError: there are no validation examples.
+      WorkerLostError: one of several workers ended before training did.
+      ValueError: there are no validation examples, or ``TF_CONFIG`` names another cluster.
     """
-    keras.utils.set_random_seed(settings.seed)
-    model = build_model(architecture)
-    if load_weights:
-        load_weights(model)
-    if settings.start_copying:
-        start_copying(model, architecture, settings.seed)
-    optimizer = build_optimizer(settings)
-    optimizer.build(model.trainable_variables)
-    checkpoints = TrainingCheckpoints(state_dir, model, optimizer)
-    done = checkpoints.resume()
-    # Kept beside the checkpoints, for another attempt may have another run_dir.
-    kept = state_dir / HISTORY_FILE
-    progress = Progress(run_dir, settings.steps, done, read_history(kept, done))
+    workers = job.settings.workers
+    cluster = Cluster.from_environment(os.environ, workers)
+    if workers > 1:
+        with tempfile.TemporaryDirectory() as directory:
+            if load_weights:
+                job = replace(job, initial_weights=f"{directory}/initial.npz")
+                keras.utils.set_random_seed(job.settings.seed)  # of what it does not set
+                model = build_model(job.architecture)
+                load_weights(model)
+                np.savez(job.initial_weights, *model.get_weights())
+            run_workers(_WORKER_MODULE, job.to_json(), cluster, workers)
+            job = replace(job, initial_weights="")
+        if cluster and not cluster.is_chief:
+            return None
+    else:
+        train_here(job, load_weights=load_weights)
+    training = Training(job)
+    training.checkpoints.restore_best()
+    return training.model, training.checkpoints
 
-    batches = training_batches(
-        train_files,
-        architecture,
-        settings.batch_size,
-        settings.seed,
-        lead_steps=settings.lead_steps,
-        lead_share=settings.lead_share,
-        min_overlap=settings.min_overlap,
-    )
+
+def train_here(
+    job: TrainingJob,
+    workers: Workers | None = None,
+    load_weights: Callable[[keras.Model], None] | None = None,
+) -> None:
+    """Train in this process, alone or as one of several; the weights are in the checkpoints."""
+    settings = job.settings
+    training = Training(job, workers, load_weights)
+    done = training.checkpoints.resume()
+    if workers:
+        workers.agree_on(done)
+    with bfloat16_products(settings.precision == "bfloat16"):
+        if workers is None or workers.cluster.is_chief:
+            _with_validations(training, job, done)
+        else:
+            for _ in training.steps(done):
+                pass
+
+
+def _with_validations(training: Training, job: TrainingJob, done: int) -> None:
+    """Make the steps, and all that is done once for all workers."""
+    settings, checkpoints = job.settings, training.checkpoints
+    # Kept beside the checkpoints, for another attempt may have another run_dir.
+    kept = job.state_dir / HISTORY_FILE
+    progress = Progress(job.run_dir, settings.steps, done, read_history(kept, done))
+    validate = _validation(training.model)
     validation = validation_batches(
-        eval_files, architecture, settings.batch_size, settings.validation_examples
+        job.eval_files, job.architecture, settings.batch_size, settings.validation_examples
     )
-    train_step = _train_step(model, optimizer, settings)
-    validate = _validation(model)
-    for step, batch in enumerate(batches.skip(done).take(settings.steps - done), done + 1):
-        nats, labels = train_step(batch)
-        examples = batch["labels"].shape[0]
-        progress.stepped(step, float(nats), float(labels), examples)
-        if step % settings.eval_every_steps == 0 or step == settings.steps:
-            since = time.monotonic()
-            loss = validate(validation)
-            if not math.isfinite(loss):
-                raise TrainingDivergedError(
-                    f"the validation loss is {loss} after step {step}. Expected a number. "
-                    f"Lower training.learning_rate ({settings.learning_rate}) or raise "
-                    f"training.warmup_steps ({settings.warmup_steps})."
-                )
-            rate = float(optimizer.learning_rate)
-            progress.validated(step, loss, checkpoints.is_best(loss), rate, since)
-            # Before the checkpoint: rows past it are dropped on resuming, missing ones
-            # would stay missing.
-            write_history(kept, progress.history)
-            checkpoints.save(step, loss)
+    for step, nats, labels in training.steps(done):
+        progress.stepped(step, float(nats), float(labels), settings.batch_size)
+        if step % settings.eval_every_steps and step != settings.steps:
+            continue
+        since = time.monotonic()
+        with training.averaged_weights():
+            loss = _finite(validate(validation), step, settings)
+            best = checkpoints.is_best(loss)
+            if best:
+                checkpoints.save_best(step, loss)
+        progress.validated(step, loss, best, float(training.optimizer.learning_rate), since)
+        # Before the checkpoint: rows past it are dropped on resuming, missing ones
+        # would stay missing.
+        write_history(kept, progress.history)
+        checkpoints.save_latest(step)
     progress.close()
-    checkpoints.restore_best()
-    return model, checkpoints
+
+
+class Training:
+    """Model, optimizer and what else changes with the steps; the same in every worker."""
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        workers: Workers | None = None,
+        load_weights: Callable[[keras.Model], None] | None = None,
+    ) -> None:
+        """Start from the beginning; ``checkpoints.resume`` goes on from where it was."""
+        settings = job.settings
+        self._job = job
+        self._workers = workers
+        keras.utils.set_random_seed(settings.seed)
+        self.model = build_model(job.architecture)
+        if load_weights:
+            load_weights(self.model)
+        if job.initial_weights:
+            with np.load(job.initial_weights) as arrays:
+                self.model.set_weights([arrays[name] for name in arrays.files])
+        use_byte_dropout(self.model, stream=workers.cluster.index if workers else 0)
+        if settings.start_copying:
+            start_copying(self.model, job.architecture, settings.seed)
+        self.optimizer = build_optimizer(settings)
+        self.optimizer.build(self.model.trainable_variables)
+        self._average = None
+        if settings.average_decay:
+            weights = [variable.value for variable in self.model.trainable_variables]
+            self._average = WeightAverage(weights, settings.average_decay)
+        averages = self._average.variables if self._average else ()
+        self.checkpoints = TrainingCheckpoints(
+            job.state_dir, self.model, self.optimizer, averages
+        )
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that are validated and exported."""
+        return self._average.in_place() if self._average else nullcontext()
+
+    def steps(self, done: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
+        """Make the steps after ``done`` up to the last, one whenever it is asked for.
+
+        Yields:
+          The step's number, its batch's cross-entropy in nats, and its labels.
+        """
+        settings = self._job.settings
+        batches = training_batches(
+            self._job.train_files,
+            self._job.architecture,
+            settings.batch_size,
+            settings.seed,
+            lead_steps=settings.lead_steps,
+            lead_share=settings.lead_share,
+            min_overlap=settings.min_overlap,
+        )
+        train_step = _train_step(self.model, self.optimizer, settings, self._workers)
+        batches = batches.skip(done).take(settings.steps - done)
+        for step, batch in enumerate(batches, done + 1):
+            nats, labels = train_step(batch)
+            if self._average:
+                self._average.stepped(step)
+            yield step, nats, labels
+
+
+def _finite(loss: float, step: int, settings: TrainingSettings) -> float:
+    if not math.isfinite(loss):
+        raise TrainingDivergedError(
+            f"the validation loss is {loss} after step {step}. Expected a number. "
+            f"Lower training.learning_rate ({settings.learning_rate}) or raise "
+            f"training.warmup_steps ({settings.warmup_steps})."
+        )
+    return loss
 
 
 def _train_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, settings: TrainingSettings
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    settings: TrainingSettings,
+    workers: Workers | None = None,
 ) -> tf.types.experimental.PolymorphicFunction:
+    """A function of a whole batch that makes a step; the batch's nats and labels."""
     variables = model.trainable_variables
+    values = [variable.value for variable in variables]
 
     # One trace for all lengths: tracing a Keras model costs seconds. Compiling with XLA
     # costs ten and more for each shape, and was not faster after that.
     @tf.function(input_signature=[BATCH_SIGNATURE], autograph=False)
     def train_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        labels = tf.reduce_sum(tf.cast(batch["decoder_padding_mask"], tf.float32))
+        rows = workers.share(batch) if workers else batch
         with tf.GradientTape() as tape:
-            logits = model(_inputs(batch), training=True)
-            nats, labels = masked_cross_entropy(
-                batch["labels"],
-                batch["decoder_padding_mask"],
-                logits,
-                settings.label_smoothing,
+            logits = model(_inputs(rows), training=True)
+            nats, _ = masked_cross_entropy(
+                rows["labels"], rows["decoder_padding_mask"], logits, settings.label_smoothing
             )
             loss = nats / labels
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        # Dense, all of them: Keras's Adafactor takes another step for sparse ones, by the
+        # size of those of their rows alone that are not 0.
+        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, values)]
+        if workers:
+            *gradients, nats = workers.sum([*gradients, nats])
         optimizer.apply(gradients, variables)
         return nats, labels
 

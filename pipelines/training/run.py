@@ -28,6 +28,7 @@ from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
 from pipelines.training.checkpoints import training_key
 from pipelines.training.export import export_base_model
+from pipelines.training.job import TrainingJob
 from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings
 from tokenizer.base import Tokenizer
@@ -71,15 +72,20 @@ def run_fn(fn_args: TrainerArguments) -> None:
         },
         [*train_files, *eval_files],
     )
-    model, checkpoints = train(
-        architecture,
-        settings,
-        train_files,
-        eval_files,
-        state_dir=Path(config["working_dir"]) / key,
-        run_dir=Path(fn_args.model_run_dir),
+    trained = train(
+        TrainingJob(
+            architecture,
+            settings,
+            tuple(train_files),
+            tuple(eval_files),
+            state_dir=Path(config["working_dir"]) / key,
+            run_dir=Path(fn_args.model_run_dir),
+        ),
         load_weights=checkpoint.load_into if checkpoint else None,
     )
+    if trained is None:  # another process of the cluster exports
+        return
+    model, checkpoints = trained
     export_base_model(
         fn_args.serving_model_dir,
         transform_graph_dir=str(Path(fn_args.transform_output) / "transform_fn"),

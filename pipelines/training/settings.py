@@ -21,6 +21,13 @@ class TrainingSettings:
 
     steps: int = setting(1000, "Optimizer steps of the whole run.", ge=1)
     batch_size: int = setting(16, "Examples of one step.", ge=1, le=65_536)
+    workers: int = setting(
+        1,
+        "Processes that train together, each with a part of every batch. Where TF_CONFIG is "
+        "set, this process is one of that cluster; else all are started on this machine.",
+        ge=1,
+        le=1024,
+    )
     optimizer: Literal["adafactor", "adamw"] = setting(
         "adafactor",
         "Optimizer. A fresh T5 has embeddings of deviation 1, which AdamW at its usual "
@@ -57,6 +64,18 @@ class TrainingSettings:
     label_smoothing: float = setting(
         0.0, "Share of the target spread over the vocabulary, in training only.", ge=0, lt=1
     )
+    average_decay: float = setting(
+        0.0,
+        "Decay for a step of the moving average of the weights, which is what is validated and "
+        "exported: 0.998 averages about 500 steps, 0 is no average.",
+        ge=0,
+        lt=1,
+    )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32",
+        "Of matrix products in training. bfloat16 is faster on processors that have it "
+        "(avx512_bf16, AMX) and does nothing on others.",
+    )
     eval_every_steps: int = setting(
         500,
         "Steps between two validations, each with a checkpoint; the best one's weights are "
@@ -69,7 +88,7 @@ class TrainingSettings:
     seed: int = setting(20, "Seed of weights, order and dropout.", ge=0)
 
     @model_validator(mode="after")
-    def _early_stages_end_before_training_does(self) -> Self:
+    def _settings_fit_together(self) -> Self:
         if self.warmup_steps >= self.steps:
             raise ValueError(
                 "warmup_steps must be smaller than steps. Received: warmup_steps = "
@@ -79,6 +98,11 @@ class TrainingSettings:
             raise ValueError(
                 "lead_steps must be smaller than steps. Received: lead_steps = "
                 f"{self.lead_steps}, steps = {self.steps}"
+            )
+        if self.batch_size % self.workers:
+            raise ValueError(
+                "batch_size must be a multiple of workers, each of which takes an equal part. "
+                f"Received: batch_size = {self.batch_size}, workers = {self.workers}"
             )
         return self
 

@@ -8,60 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the ops of the SavedModel)
+from training_runs import MODEL, RUN, TRAINING, arguments, history, weights
 
 from pipelines.training.checkpoints import training_key
 from pipelines.training.run import run_fn
 from tokenizer.contract import BaseModelSpec
 from tokenizer.loading import load_tokenizer
-
-MODEL = {
-    "family": "t5",
-    "d_model": 32,
-    "num_layers": 1,
-    "num_heads": 2,
-    "d_ff": 64,
-    "dropout": 0.0,
-    "max_input_tokens": 40,
-    "max_output_tokens": 24,
-    "task_prefix": "Return ",
-}
-TRAINING = {
-    "steps": 40,
-    "batch_size": 8,
-    "optimizer": "adafactor",
-    "learning_rate": 0.02,
-    "warmup_steps": 10,
-    "eval_every_steps": 20,
-}
-
-
-def arguments(corpus, root: Path, run: str, model=None, training=None) -> SimpleNamespace:
-    """What TFX's Trainer gives to run_fn; another ``run`` is another attempt."""
-    return SimpleNamespace(
-        train_files=corpus.train_files,
-        eval_files=corpus.eval_files,
-        transform_output=str(corpus.transform_output),
-        serving_model_dir=str(root / run / "Format-Serving"),
-        model_run_dir=str(root / run / "model_run"),
-        custom_config={
-            "model": MODEL | (model or {}),
-            "training": TRAINING | (training or {}),
-            "tokenizer_dir": str(corpus.tokenizer_dir),
-            "working_dir": str(root / "working"),
-            "user_code_hash": "0",
-        },
-    )
-
-
-def history(args: SimpleNamespace) -> list[dict]:
-    text = (Path(args.model_run_dir) / "history.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
 
 
 @pytest.fixture(scope="module", params=["t5", "bart"])
@@ -137,13 +94,14 @@ def test_the_signature_answers_text(exported):
 
 def test_a_killed_training_goes_on_where_it_was(corpus, tmp_path):
     """Killed after its first checkpoint, it ends with the weights of an unbroken run."""
-    training = {"steps": 60, "eval_every_steps": 15}
-    whole = arguments(corpus, tmp_path / "whole", "1", training=training)
+    training = {"steps": 60, "eval_every_steps": 15, "average_decay": 0.9}
+    model = {"dropout": 0.1}
+    whole = arguments(corpus, tmp_path / "whole", "1", model, training)
     run_fn(whole)
 
-    killed = arguments(corpus, tmp_path / "killed", "1", training=training)
+    killed = arguments(corpus, tmp_path / "killed", "1", model, training)
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN, json.dumps(vars(killed))], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", RUN, json.dumps(vars(killed))], stdout=subprocess.DEVNULL
     )
     first = Path(killed.model_run_dir) / "history.jsonl"
     deadline = time.monotonic() + 200
@@ -155,7 +113,7 @@ def test_a_killed_training_goes_on_where_it_was(corpus, tmp_path):
     process.wait()
     assert not Path(killed.serving_model_dir).exists()
 
-    resumed = arguments(corpus, tmp_path / "killed", "2", training=training)
+    resumed = arguments(corpus, tmp_path / "killed", "2", model, training)
     run_fn(resumed)
     keys = ("step", "examples", "train_loss", "val_loss")
     assert [[row[k] for k in keys] for row in history(resumed)] == [
@@ -165,20 +123,6 @@ def test_a_killed_training_goes_on_where_it_was(corpus, tmp_path):
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-3, atol=1e-3, err_msg=name)
-
-
-def weights(args: SimpleNamespace) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(f"{args.serving_model_dir}/variables/variables")
-    dtypes = reader.get_variable_to_dtype_map()
-    return {name: reader.get_tensor(name) for name in dtypes if dtypes[name] == tf.float32}
-
-
-_RUN = """
-import json, sys
-from types import SimpleNamespace
-from pipelines.training.run import run_fn
-run_fn(SimpleNamespace(**json.loads(sys.argv[1])))
-"""
 
 
 def test_other_settings_do_not_go_on_with_it(corpus, tmp_path):

@@ -1,0 +1,1 @@
+"""Examples per second of the training loop, against a plain PyTorch loop."""

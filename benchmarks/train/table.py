@@ -1,0 +1,54 @@
+"""The results as a page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from benchmarks.train.measure import Result
+
+REFERENCE = "PyTorch, float32, the same batches"
+
+_PAGE = """# Training speed
+
+Examples per second of the training loop that the pipeline runs, input pipeline included,
+against a plain PyTorch loop: transformers' model of the same sizes, `torch.optim.Adafactor`,
+dropout 0.1, batches of {batch_size} rows. The sides take turns in processes of their own, with
+{threads} threads each; median of {rounds} rounds of {steps} steps, lowest and highest in
+brackets. "The same batches" are the ids that our input pipeline makes, handed over as arrays;
+"padded to the longest row" are the same rows in a random order, as a loop batches them that
+knows nothing of lengths. The ratio is to {reference}.
+
+{tables}
+Measured on {environment}.
+Again: `{command}` (PyTorch and transformers are taken from `--peers`).
+"""
+
+
+def render(
+    results: Sequence[Result], *, environment: str, command: str, **settings: int
+) -> str:
+    """The page, in Markdown; see `benchmarks.train.__main__` for the settings."""
+    tables = []
+    for shape in dict.fromkeys(result.shape for result in results):
+        own = [result for result in results if result.shape == shape]
+        reference = median(
+            speed for each in own if each.engine == REFERENCE for speed in each.examples_per_s
+        )
+        tables.append(f"## {shape}\n")
+        tables.append("| | parameters | examples/s | ratio | loss, last round |")
+        tables.append("| --- | --- | --- | --- | --- |")
+        tables += [
+            f"| {each.engine} | {each.parameters:,} | {each.median:.0f} "
+            f"({min(each.examples_per_s):.0f}-{max(each.examples_per_s):.0f}) | "
+            f"{each.median / reference:.2f} | {each.loss:.2f} |"
+            for each in own
+        ]
+        tables.append("")
+    return _PAGE.format(
+        tables="\n".join(tables),
+        environment=environment,
+        command=command,
+        reference=REFERENCE,
+        **settings,
+    )

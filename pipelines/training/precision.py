@@ -1,0 +1,31 @@
+"""Matrix products in bfloat16 where the processor has instructions for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import tensorflow as tf
+
+_REWRITE: Final = "auto_mixed_precision_onednn_bfloat16"
+
+
+@contextmanager
+def bfloat16_products(wanted: bool) -> Iterator[None]:
+    """Inside, TensorFlow functions that are called multiply matrices in bfloat16.
+
+    Weights, sums, norms, softmax and loss stay float32. It is TensorFlow's own rewriting of
+    graphs for oneDNN; where the processor has no bfloat16 products (x86 without
+    ``avx512_bf16`` or AMX, ARM), it does nothing. The setting is the process's, hence the
+    end: what is evaluated and served later must not be rewritten.
+    """
+    if not wanted:
+        yield
+        return
+    before = tf.config.optimizer.get_experimental_options().get(_REWRITE, False)
+    tf.config.optimizer.set_experimental_options({_REWRITE: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({_REWRITE: before})

@@ -1,0 +1,63 @@
+"""One of several workers that train together: ``python -m`` this, with a job's file.
+
+``TF_CONFIG`` says which one. The chief's progress goes to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import tensorflow as tf
+
+from pipelines.training.cluster import Cluster
+from pipelines.training.job import TrainingJob
+from pipelines.training.loop import train_here
+from pipelines.training.workers import PROGRESS, WorkerLostError, Workers
+
+_ABORTED: Final = "Collective ops is aborted"
+
+
+def main(file: str) -> None:
+    """Train as the job says.
+
+    Raises:
+      WorkerLostError: another worker cannot be reached any more.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(stream=sys.stdout, format=f"{PROGRESS}%(message)s")
+    logging.getLogger("tallygraph.training").setLevel(logging.INFO)
+    job = TrainingJob.from_json(json.loads(Path(file).read_text(encoding="utf-8")))
+    cluster = Cluster.from_environment(os.environ, job.settings.workers)
+    assert cluster is not None
+    workers = Workers(cluster)
+    try:
+        train_here(job, workers)
+    except tf.errors.OpError as error:
+        # Its class is the first symptom's: a closed connection, a missed heartbeat, ...
+        said = [line for line in error.message.splitlines() if _ABORTED in line]
+        if not said:
+            raise
+        raise WorkerLostError(
+            f"another worker of {', '.join(cluster.addresses)} cannot be reached any more. "
+            "Expected all of them until training ends. Start all again: training goes on "
+            f"from its last checkpoint. TensorFlow says: {said[0]}"
+        ) from None
+
+
+def _end_with_parent() -> None:
+    """However the process that started this one ends, its end of the pipe is closed then.
+
+    A worker that outlived it would go on writing checkpoints beside the next attempt's.
+    """
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,185 @@
+"""Several processes that train one model: each computes a part of every batch's gradient.
+
+All workers build the same model from the same seed or checkpoint and read the same batches.
+Worker ``i`` of ``n`` computes the gradient of rows ``i, i + n, ...``; the sums over the
+workers are the gradient of the whole batch, which each of them applies. So the weights stay
+the same everywhere, and a training is the same on one worker as on several, but for rounding
+and the draws of dropout.
+
+The sum is ``tf.distribute.MultiWorkerMirroredStrategy``'s. Its collective operations must be
+set up before a process runs anything else, which neither a pipeline runner nor a test can
+promise; so training on several workers happens in processes of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+import tensorflow as tf
+
+from pipelines.training.cluster import TF_CONFIG, Cluster
+
+_LOG = logging.getLogger("tallygraph.training")
+_LAST_LINES: Final = 12
+_POLL_S: Final = 0.1
+_GRACE_S: Final = 15.0  # for the others to say by themselves that they have lost one
+_ROOT: Final = Path(__file__).parents[2]
+
+
+class WorkerLostError(RuntimeError):
+    """A worker ended before training did. Started again, it goes on from its checkpoint."""
+
+
+class Workers:
+    """This process's part in the sum; to be made before TensorFlow does anything else."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        os.environ[TF_CONFIG] = cluster.config
+        self.cluster = cluster
+        self._strategy = tf.distribute.MultiWorkerMirroredStrategy(
+            communication_options=tf.distribute.experimental.CommunicationOptions(
+                implementation=tf.distribute.experimental.CommunicationImplementation.RING
+            )
+        )
+
+    def share(self, rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """This worker's rows of a batch."""
+        count = len(self.cluster.addresses)
+        return {name: value[self.cluster.index :: count] for name, value in rows.items()}
+
+    def sum(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The sums over all workers; inside a ``tf.function``, all workers at a time."""
+
+        def all_reduce() -> list[tf.Tensor]:
+            replica = tf.distribute.get_replica_context()
+            # Copies are on the replica's device, by which the strategy finds its peers.
+            own = [tf.identity(tensor) for tensor in tensors]
+            return replica.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+        return list(self._strategy.run(all_reduce))
+
+    def agree_on(self, step: int) -> None:
+        """Check that all workers go on from the same step.
+
+        Raises:
+          ValueError: they do not, for they do not see the same checkpoints.
+        """
+        count = len(self.cluster.addresses)
+
+        @tf.function(autograph=False)
+        def steps() -> tf.Tensor:
+            return self.sum([tf.one_hot(self.cluster.index, count) * float(step)])[0]
+
+        found = [int(each) for each in steps().numpy()]
+        if len(set(found)) > 1:
+            raise ValueError(
+                f"the workers would go on from different steps: {found}. Expected one: all "
+                "workers must see the same files under the pipeline's output folder, such as "
+                "a volume that they share."
+            )
+
+
+def run_workers(module: str, job: Mapping[str, Any], own: Cluster | None, count: int) -> None:
+    """Train in processes of their own, and wait for them.
+
+    Args:
+      module: what each runs: ``python -m module FILE`` with the job in the file.
+      job: JSON-able.
+      own: this process's place in a cluster: one process is started, with that place. None:
+        a whole cluster is started here.
+      count: workers of that cluster.
+
+    Raises:
+      WorkerLostError: one ended with an error; the message has its last words.
+    """
+    places = (own,) if own else Cluster.on_this_machine(count)
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "job.json"
+        file.write_text(json.dumps(job), encoding="utf-8")
+        processes = [_Process(module, file, place) for place in places]
+        try:
+            _wait(processes)
+        finally:
+            for each in processes:
+                each.stop()
+
+
+class _Process:
+    """A worker process; the chief's lines are passed on as they come."""
+
+    def __init__(self, module: str, file: Path, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, str(file)],
+            stdin=subprocess.PIPE,  # never written to: its end tells of this process's
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=_ROOT,
+            env={**os.environ, TF_CONFIG: cluster.config},
+        )
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), daemon=True
+        )
+        self._reader.start()
+
+    def _read(self, lines: IO[str]) -> None:
+        for line in lines:
+            # Progress has a mark; the rest is TensorFlow's, of interest only after a failure.
+            if line.startswith(PROGRESS):
+                if self.cluster.is_chief:
+                    _LOG.info("%s", line.removeprefix(PROGRESS).rstrip())
+            else:
+                self.last_lines.append(line.rstrip())
+
+    def status(self) -> int | None:
+        return self._process.poll()
+
+    def words(self) -> str:
+        self._reader.join(timeout=5)
+        return "\n".join(self.last_lines)
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+PROGRESS: Final = "progress: "  # begins a line of a worker that is for people
+
+
+def _wait(processes: list[_Process]) -> None:
+    failed: _Process | None = None
+    give_up_at = float("inf")
+    while any(each.status() is None for each in processes):
+        if failed is None:
+            failed = next((each for each in processes if each.status()), None)
+            if failed:
+                give_up_at = time.monotonic() + _GRACE_S
+        if time.monotonic() > give_up_at:
+            break
+        time.sleep(_POLL_S)
+    failed = failed or next((each for each in processes if each.status()), None)
+    if failed is None:
+        return
+    cluster = failed.cluster
+    raise WorkerLostError(
+        f"worker {cluster.index} of {len(cluster.addresses)} "
+        f"({cluster.addresses[cluster.index]}) ended with status {failed.status()} before "
+        "training did. Expected 0. Run again: training goes on from its last checkpoint. Its "
+        f"last lines:\n{failed.words()}"
+    )

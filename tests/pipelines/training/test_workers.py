@@ -1,0 +1,107 @@
+"""Two worker processes on one machine: the same training as one, and one that dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_runs import MODEL, RUN, TRAINING, arguments
+
+from pipelines.models.architecture import Architecture
+from pipelines.training.checkpoints import read_history
+from pipelines.training.cluster import TF_CONFIG, Cluster
+from pipelines.training.job import TrainingJob
+from pipelines.training.loop import train
+from pipelines.training.settings import TrainingSettings, TrainingSettingsError
+from pipelines.training.workers import WorkerLostError, run_workers
+from tokenizer.loading import load_tokenizer
+
+
+def test_two_workers_train_as_one_does(corpus, tmp_path):
+    """Each computes a half of every batch; losses and weights are those of whole batches."""
+
+    def halve(model) -> None:
+        model.set_weights([weight / 2 for weight in model.get_weights()])
+
+    def trained(workers: int) -> tuple[list[dict], list[np.ndarray]]:
+        job = training_job(corpus, tmp_path / str(workers), workers)
+        model, _ = train(job, load_weights=halve)
+        return read_history(job.run_dir / "history.jsonl", 16), model.get_weights()
+
+    (expected, expected_weights), (found, found_weights) = trained(1), trained(2)
+
+    assert [row["step"] for row in found] == [4, 8, 12, 16]
+    for row, same in zip(found, expected, strict=True):
+        for name in ("step", "examples", "train_loss", "val_loss"):
+            assert row[name] == pytest.approx(same[name], rel=1e-4), name
+    for weight, same in zip(found_weights, expected_weights, strict=True):
+        np.testing.assert_allclose(weight, same, rtol=1e-3, atol=1e-3)
+
+
+def training_job(corpus, root: Path, workers: int) -> TrainingJob:
+    tokenizer = load_tokenizer(corpus.tokenizer_dir)
+    return TrainingJob(
+        Architecture.from_config(
+            MODEL,
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=tokenizer.pad_id,
+            eos_id=tokenizer.eos_id,
+            prefix_ids=(),
+        ),
+        TrainingSettings.from_config(
+            TRAINING
+            | {"steps": 16, "eval_every_steps": 4, "average_decay": 0.9, "workers": workers}
+        ),
+        tuple(corpus.train_files),
+        tuple(corpus.eval_files),
+        root / "state",
+        root / "run",
+    )
+
+
+def test_a_worker_that_dies_ends_the_others_with_a_clear_error(corpus, tmp_path):
+    """As on a platform: each worker is a process with its own TF_CONFIG, and one is killed."""
+    training = {"steps": 1_000_000, "workers": 2}
+    args = arguments(corpus, tmp_path, "1", training=training)
+    chief, other = (
+        subprocess.Popen(
+            [sys.executable, "-c", RUN, json.dumps(vars(args))],
+            env={**os.environ, TF_CONFIG: cluster.config},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for cluster in Cluster.on_this_machine(2)
+    )
+    try:
+        first = Path(args.model_run_dir) / "history.jsonl"
+        deadline = time.monotonic() + 120
+        while not (first.exists() and first.read_text()):
+            assert time.monotonic() < deadline, "no validation within 120 s"
+            assert chief.poll() is None and other.poll() is None
+            time.sleep(0.05)
+        other.kill()  # and with it ends the worker that it has started
+        _, errors = chief.communicate(timeout=60)
+    finally:
+        for each in (chief, other):
+            each.kill()
+            each.wait()
+    assert chief.returncode == 1, errors
+    assert "another worker of 127.0.0.1:" in errors, errors
+    assert "training goes on from its last checkpoint" in errors
+    assert not Path(args.serving_model_dir).exists()
+
+
+def test_a_worker_that_cannot_start_is_named_with_its_last_words():
+    with pytest.raises(WorkerLostError, match=r"(?s)worker \d of 2 .* status 1 .*KeyError"):
+        run_workers("pipelines.training.worker_process", {}, None, 2)
+
+
+def test_a_batch_must_be_shared_evenly():
+    with pytest.raises(TrainingSettingsError, match="batch_size = 16, workers = 3"):
+        TrainingSettings.from_config({"workers": 3, "batch_size": 16})

@@ -1,0 +1,67 @@
+"""Small trainings for the tests: their arguments, and what they leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import tensorflow as tf
+
+MODEL = {
+    "family": "t5",
+    "d_model": 32,
+    "num_layers": 1,
+    "num_heads": 2,
+    "d_ff": 64,
+    "dropout": 0.0,
+    "max_input_tokens": 40,
+    "max_output_tokens": 24,
+    "task_prefix": "Return ",
+}
+TRAINING = {
+    "steps": 40,
+    "batch_size": 8,
+    "optimizer": "adafactor",
+    "learning_rate": 0.02,
+    "warmup_steps": 10,
+    "eval_every_steps": 20,
+}
+
+
+def arguments(corpus, root: Path, run: str, model=None, training=None) -> SimpleNamespace:
+    """What TFX's Trainer gives to run_fn; another ``run`` is another attempt."""
+    return SimpleNamespace(
+        train_files=corpus.train_files,
+        eval_files=corpus.eval_files,
+        transform_output=str(corpus.transform_output),
+        serving_model_dir=str(root / run / "Format-Serving"),
+        model_run_dir=str(root / run / "model_run"),
+        custom_config={
+            "model": MODEL | (model or {}),
+            "training": TRAINING | (training or {}),
+            "tokenizer_dir": str(corpus.tokenizer_dir),
+            "working_dir": str(root / "working"),
+            "user_code_hash": "0",
+        },
+    )
+
+
+def history(args: SimpleNamespace) -> list[dict]:
+    text = (Path(args.model_run_dir) / "history.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def weights(args: SimpleNamespace) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(f"{args.serving_model_dir}/variables/variables")
+    dtypes = reader.get_variable_to_dtype_map()
+    return {name: reader.get_tensor(name) for name in dtypes if dtypes[name] == tf.float32}
+
+
+RUN = """
+import json, sys
+from types import SimpleNamespace
+from pipelines.training.run import run_fn
+run_fn(SimpleNamespace(**json.loads(sys.argv[1])))
+"""
