@@ -1,7 +1,7 @@
 """The pipeline's settings: one TOML file read into frozen dataclasses.
 
-Every section of the file is a class here and every setting a field with its meaning, so
-`tallygraph config` can print the reference from this module. A setting that is unknown,
+Every section of the file is a class and every setting a field with its meaning, so
+`tallygraph config` can print the reference from them. A setting that is unknown,
 of the wrong type or out of bounds is refused by name; all errors are reported at once.
 """
 
@@ -11,169 +11,27 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from pipelines.config_sections import (
+    CorpusConfig,
+    ExportConfig,
+    MeterConfig,
+    ModelConfig,
+    PipelineSection,
+    ServingConfig,
+    TokenizerConfig,
+)
 from pipelines.evaluation.config import EvaluationConfig
-from pipelines.setting import STRICT, setting
+from pipelines.setting import STRICT
 from pipelines.training.settings import TrainingSettings
 
 
 class ConfigError(ValueError):
     """Settings that cannot be used. The message lists every one of them."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class CorpusConfig:
-    """Where (document, summary) pairs come from."""
-
-    path: str = setting("", "File, folder or glob of the corpus; --corpus overrides it.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "tfrecord"] = setting(
-        "auto", "Format of the files; 'auto' goes by their names."
-    )
-    document_field: str = setting("document", "Field or column of the text.", min_length=1)
-    summary_field: str = setting("summary", "Field or column of the summary.", min_length=1)
-    max_document_bytes: int = setting(
-        100_000, "Longest document taken, in bytes of UTF-8; longer ones are rejected.", gt=0
-    )
-    max_summary_bytes: int = setting(
-        10_000, "Longest summary taken, in bytes of UTF-8; longer ones are rejected.", gt=0
-    )
-    eval_fraction: float = setting(
-        0.05,
-        "Share of the documents held out where the corpus names no splits of its own.",
-        gt=0,
-        lt=1,
-    )
-
-
-# A SentencePiece vocabulary also needs the corpus's own characters, at least so many; how
-# many more, training says.
-_SMALLEST_VOCABULARY: Final = {"sentencepiece": 300, "byte_level_bpe": 260}
-
-
-@dataclass(frozen=True, config=STRICT)
-class TokenizerConfig:
-    """The vocabulary that text is counted in."""
-
-    kind: Literal["sentencepiece", "byte_level_bpe"] = setting(
-        "sentencepiece", "Kind of tokenizer: T5's, or that of GPT-2, RoBERTa and BART."
-    )
-    vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", le=256_000)
-    pinned: str = setting(
-        "",
-        "Folder of a tokenizer to reuse, or of a model that has one; empty trains one on the "
-        "train split.",
-    )
-
-    @model_validator(mode="after")
-    def _the_vocabulary_has_room(self) -> TokenizerConfig:
-        least = _SMALLEST_VOCABULARY[self.kind]
-        if self.vocab_size < least:
-            raise ValueError(
-                f"vocab_size has no room for the 256 bytes and the special ids of a "
-                f"{self.kind} vocabulary. Expected: {least} or more. Received: "
-                f"{self.vocab_size}"
-            )
-        return self
-
-
-@dataclass(frozen=True, config=STRICT)
-class ModelConfig:
-    """The summariser's architecture and limits."""
-
-    init_from: str = setting(
-        "",
-        "Folder of a pretrained model: Hugging Face (T5 or BART), keras-hub preset, or a "
-        "version that was pushed. Family, sizes and tokenizer are then the checkpoint's and "
-        "need not be set. Empty starts from random weights.",
-    )
-    family: Literal["t5", "bart"] = setting("t5", "Model family.")
-    d_model: int = setting(128, "Width of the hidden states.", ge=8, le=8192)
-    d_ff: int = setting(512, "Width of the feed-forward layers.", ge=8, le=65_536)
-    num_layers: int = setting(2, "Layers of the encoder, and of the decoder.", ge=1, le=64)
-    num_heads: int = setting(4, "Attention heads; must divide d_model.", ge=1, le=128)
-    dropout: float = setting(0.0, "Dropout rate in training.", ge=0, lt=1)
-    max_input_tokens: int = setting(
-        64,
-        "Ids of the caller's text that the encoder reads; the rest is cut off.",
-        ge=1,
-        le=8192,
-    )
-    max_output_tokens: int = setting(20, "Most decoder steps for one summary.", ge=1, le=4096)
-    task_prefix: str = setting("", "Text put before every document, never counted.")
-    no_repeat_ngram_size: int = setting(
-        0,
-        "A sequence of so many ids is never written twice in one summary; 0 allows it.",
-        ge=0,
-        le=64,
-    )
-    num_beams: int = setting(
-        1, "Sequences that decoding follows at a time; 1 is greedy.", ge=1, le=32
-    )
-    length_penalty: float = setting(
-        1.0,
-        "Of beam search: above 0 favours long summaries, below 0 short ones.",
-        ge=-10,
-        le=10,
-    )
-    early_stopping: bool = setting(
-        False, "Of beam search: stop as soon as num_beams summaries are finished."
-    )
-
-    @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> ModelConfig:
-        # A checkpoint's heads may be of any width.
-        if not self.init_from and self.d_model % self.num_heads:
-            raise ValueError(
-                f"num_heads must divide d_model. Received: num_heads = {self.num_heads}, "
-                f"d_model = {self.d_model}"
-            )
-        return self
-
-
-@dataclass(frozen=True, config=STRICT)
-class MeterConfig:
-    """What the metered model is held to before it may be pushed."""
-
-    warmup_documents: int = setting(
-        4, "Held-out documents written into the warm-up requests.", ge=1, le=100
-    )
-    validate_documents: int = setting(
-        64, "Held-out documents whose counts and answers are checked.", ge=1
-    )
-    validate_strings: int = setting(10_000, "Generated strings whose counts are checked.", ge=0)
-
-
-@dataclass(frozen=True, config=STRICT)
-class ServingConfig:
-    """What is pushed, and how it is tried before."""
-
-    model_name: str = setting(
-        "summarizer", "Name of the served model.", pattern=r"^[A-Za-z0-9_.-]{1,100}$"
-    )
-    validate_engine: Literal["auto", "local", "binary"] = setting(
-        "auto", "Server that ServingValidator starts; 'auto' takes a real one if present."
-    )
-    validate_timeout_s: int = setting(
-        120, "Longest wait for the server to become AVAILABLE, in seconds.", ge=1, le=3600
-    )
-
-
-@dataclass(frozen=True, config=STRICT)
-class PipelineSection:
-    """The pipeline itself."""
-
-    name: str = setting(
-        "tallygraph",
-        "Name of the pipeline; runs of one name share cached results.",
-        pattern=r"^[a-z][a-z0-9-]{0,62}$",
-    )
-    beam_args: tuple[str, ...] = setting(
-        (), "Further Beam options, for example a distributed runner's."
-    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -185,6 +43,7 @@ class PipelineConfig:
     tokenizer: TokenizerConfig = Field(default_factory=TokenizerConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    export: ExportConfig = Field(default_factory=ExportConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     meter: MeterConfig = Field(default_factory=MeterConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)

@@ -20,7 +20,8 @@ from components.tokenizer_input import Trainer, Transform
 from components.tokenizer_trainer.component import TokenizerTrainer
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.code_version import code_version
-from pipelines.config import CorpusConfig, PipelineConfig
+from pipelines.config import PipelineConfig
+from pipelines.config_sections import CorpusConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 from pipelines.layout import OutputLayout
 
@@ -99,6 +100,7 @@ def create_pipeline(
         custom_config={
             "model": config.as_dict()["model"],
             "training": config.as_dict()["training"],
+            "export": config.as_dict()["export"],
             "checkpoint_identity": _checkpoint_identity(config.model.init_from),
             "working_dir": str(layout.training_dir),
             "user_code_hash": code_version(_NODE_CODE["Trainer"]),
@@ -130,12 +132,14 @@ def create_pipeline(
         examples=examples,
         documents=config.meter.validate_documents,
         generated_strings=config.meter.validate_strings,
+        xla=config.export.xla,
     )
     serving_validator = ServingValidator(
         model=model,
         model_name=config.serving.model_name,
         engine=config.serving.validate_engine,
         timeout_s=config.serving.validate_timeout_s,
+        xla=config.export.xla,
     )
     pusher = Pusher(
         model=model,

@@ -27,6 +27,7 @@ class MeterValidatorSpec(ComponentSpec):
         executor.DOCUMENTS_KEY: ExecutionParameter(type=int),
         executor.GENERATED_STRINGS_KEY: ExecutionParameter(type=int),
         executor.SEED_KEY: ExecutionParameter(type=int),
+        executor.XLA_KEY: ExecutionParameter(type=int),
     }
 
 
@@ -63,6 +64,7 @@ class MeterValidator(BaseComponent):
         documents: int = 64,
         generated_strings: int = 10_000,
         seed: int = _SEED,
+        xla: bool = False,
     ):
         """Wire the component.
 
@@ -73,6 +75,8 @@ class MeterValidator(BaseComponent):
           documents: how many of these are counted and summarised.
           generated_strings: how many strings are generated and counted; 0 leaves that out.
           seed: of the generator.
+          xla: whether the server will be started with --xla_cpu_compilation_enabled=true.
+            Without it a model that needs XLA is refused.
         """
         super().__init__(
             MeterValidatorSpec(
@@ -83,5 +87,6 @@ class MeterValidator(BaseComponent):
                 documents=documents,
                 generated_strings=generated_strings,
                 seed=seed,
+                xla=int(xla),
             )
         )

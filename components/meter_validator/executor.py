@@ -25,6 +25,7 @@ BLESSING_KEY: Final = "blessing"
 DOCUMENTS_KEY: Final = "documents"
 GENERATED_STRINGS_KEY: Final = "generated_strings"
 SEED_KEY: Final = "seed"
+XLA_KEY: Final = "xla"
 
 # As TFX's Evaluator leaves them.
 BLESSED_FILE: Final = "BLESSED"
@@ -47,7 +48,7 @@ class Executor(BaseExecutor):
             with; `examples`: Examples with the feature `document` and the split `eval`.
           output_dict: `blessing`: an empty MeterBlessing. Its property `blessed` becomes 1
             or 0; its folder gets the file `BLESSED` or `NOT_BLESSED` and both reports.
-          exec_properties: `documents`, `generated_strings`, `seed`.
+          exec_properties: `documents`, `generated_strings`, `seed`, `xla` (0 or 1).
 
         Raises:
           UnreadableModelError: there is no SavedModel.
@@ -68,6 +69,7 @@ class Executor(BaseExecutor):
             ),
             generated_strings=exec_properties[GENERATED_STRINGS_KEY],
             seed=exec_properties[SEED_KEY],
+            xla=bool(exec_properties.get(XLA_KEY)),
         )
         started = time.monotonic()
         checks = validate(Path(path_utils.serving_model_path(model.uri)), material)

@@ -125,10 +125,13 @@ def _tensors(infos: Any) -> dict[str, tuple[str, list[int] | str]]:
     }
 
 
-def check_graph(meta_graph: Any, check: Check) -> None:
-    """Find whatever a stock model server would refuse, in the graph and all its functions."""
+def check_graph(meta_graph: Any, check: Check, xla: bool = False) -> None:
+    """Find whatever a stock model server would refuse, in the graph and all its functions.
+
+    With ``xla`` the server is one that was started to compile XLA.
+    """
     graph = meta_graph.graph_def
-    refused = refused_by_stock_server(graph)
+    refused = refused_by_stock_server(graph, xla)
     nodes = len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
     check.cases += max(0, nodes - len(refused))
     for node, reason in refused:

@@ -63,7 +63,7 @@ TF_TEXT_OPS: Final = frozenset(
 _PYTHON_OPS: Final = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 
 
-def refused_by_stock_server(graph: Any) -> list[tuple[str, str]]:
+def refused_by_stock_server(graph: Any, xla: bool = False) -> list[tuple[str, str]]:
     """Nodes that a stock server does not run, in the graph and in every function.
 
     Functions that no signature reaches are looked at too: there is no use for one, and a
@@ -71,14 +71,13 @@ def refused_by_stock_server(graph: Any) -> list[tuple[str, str]]:
 
     Args:
       graph: a GraphDef with its function library.
+      xla: whether the server was started with ``--xla_cpu_compilation_enabled=true``.
 
     Returns:
       (node, why it is refused), sorted by node.
     """
-    refused = [
-        (node, "needs XLA, which a stock server does not compile")
-        for node in refused_nodes(_all_functions_called(graph), ())
-    ]
+    needs_xla = () if xla else refused_nodes(_all_functions_called(graph), ())
+    refused = [(node, "needs XLA, which a stock server does not compile") for node in needs_xla]
     functions = {function.signature.name for function in graph.library.function}
     for where, node in _nodes(graph):
         if node.op in functions or node.op.startswith("Xla"):

@@ -39,6 +39,7 @@ class Material:
       documents: held-out documents.
       generated_strings: how many generated strings are counted; 0 leaves the check out.
       seed: of their generator.
+      xla: whether the server that the model is for compiles XLA.
     """
 
     tokenizer: TokenizerDescriptor
@@ -46,6 +47,7 @@ class Material:
     documents: Sequence[NamedText]
     generated_strings: int
     seed: int
+    xla: bool = False
 
 
 class _Checks:
@@ -90,7 +92,7 @@ def validate(directory: Path, material: Material) -> list[Check]:
     meta_graph = read_meta_graph(directory)
     record = check_record(directory, material.tokenizer, checks.record)
     check_signatures(meta_graph, checks.signatures)
-    check_graph(meta_graph, checks.graph)
+    check_graph(meta_graph, checks.graph, material.xla)
     if record is None:
         return checks.finished(material, "the model does not say what its limits are")
     if not checks.signatures.passed:

@@ -18,6 +18,7 @@ class ServingValidatorSpec(types.ComponentSpec):
         executor.ENGINE_KEY: ExecutionParameter(type=str),
         executor.BINARY_KEY: ExecutionParameter(type=str),
         executor.TIMEOUT_KEY: ExecutionParameter(type=int),
+        executor.XLA_KEY: ExecutionParameter(type=int),
     }
     INPUTS = {  # noqa: RUF012
         executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
@@ -65,6 +66,7 @@ class ServingValidator(base_component.BaseComponent):
         engine: str = "auto",
         binary: str = "",
         timeout_s: int = 120,
+        xla: bool = False,
     ):
         """Wire the component.
 
@@ -75,6 +77,7 @@ class ServingValidator(base_component.BaseComponent):
             that the machine has.
           binary: path of tensorflow_model_server; empty looks for it on PATH.
           timeout_s: longest wait for AVAILABLE, and for each answer.
+          xla: start the server with --xla_cpu_compilation_enabled=true.
         """
         super().__init__(
             ServingValidatorSpec(
@@ -83,6 +86,7 @@ class ServingValidator(base_component.BaseComponent):
                 engine=engine,
                 binary=binary,
                 timeout_s=timeout_s,
+                xla=int(xla),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

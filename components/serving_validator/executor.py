@@ -20,6 +20,7 @@ MODEL_NAME_KEY = "model_name"
 ENGINE_KEY = "engine"
 BINARY_KEY = "binary"
 TIMEOUT_KEY = "timeout_s"
+XLA_KEY = "xla"
 
 # As TFX's InfraValidator leaves them for Pusher.
 BLESSED_FILE = "INFRA_BLESSED"
@@ -45,7 +46,7 @@ class Executor(base_executor.BaseExecutor):
           output_dict: `blessing`, one InfraBlessing; gets its file, its properties `blessed`
             and `engine`, and `report.json`.
           exec_properties: `model_name`, `engine`, `binary` (empty for the one on PATH),
-            `timeout_s`.
+            `timeout_s`, `xla` (0 or 1).
 
         Raises:
           EngineError: the engine that was asked for does not exist on this machine. A model
@@ -61,6 +62,7 @@ class Executor(base_executor.BaseExecutor):
             exec_properties[MODEL_NAME_KEY],
             engine,
             float(exec_properties[TIMEOUT_KEY]),
+            xla=bool(exec_properties.get(XLA_KEY)),
         )
         folder = Path(blessing.uri)
         folder.mkdir(parents=True, exist_ok=True)

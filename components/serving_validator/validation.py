@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
@@ -22,7 +23,7 @@ from components.serving_validator.replay import (
 )
 from components.serving_validator.report import Mismatch, Report
 from serving.client import ClientError, GrpcClient, Signature
-from serving.engines import Engine, EngineError, RunningServer, ServerSpec
+from serving.engines import XLA_FLAGS, Engine, EngineError, RunningServer, ServerSpec
 from serving.model_server.errors import ServingError
 from serving.model_server.warmup import read_warmup_requests
 from tokenizer import contract
@@ -45,7 +46,7 @@ class _NotBlessedError(Exception):
 
 
 def validate_model(
-    model_path: Path, model_name: str, engine: Engine, timeout_s: float
+    model_path: Path, model_name: str, engine: Engine, timeout_s: float, xla: bool = False
 ) -> Report:
     """Try a SavedModel on a model server.
 
@@ -53,6 +54,7 @@ def validate_model(
       model_path: the SavedModel's folder.
       model_name: the name to serve it under.
       timeout_s: longest wait for AVAILABLE, and for each answer.
+      xla: start the server with ``--xla_cpu_compilation_enabled=true``.
 
     Returns:
       The verdict. Whatever is wrong with the model is a reason, not an exception.
@@ -62,7 +64,7 @@ def validate_model(
         base_path = Path(folder) / model_name
         try:
             _lay_out(model_path, base_path / "1")
-            _validate(base_path, engine, timeout_s, report)
+            _validate(base_path, engine, timeout_s, XLA_FLAGS if xla else {}, report)
         except _NotBlessedError as problem:
             report.reason = str(problem)
         else:
@@ -88,11 +90,18 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _validate(base_path: Path, engine: Engine, timeout_s: float, report: Report) -> None:
+def _validate(
+    base_path: Path,
+    engine: Engine,
+    timeout_s: float,
+    server_flags: Mapping[str, str],
+    report: Report,
+) -> None:
     # A model that cannot be loaded now cannot be loaded in a minute either.
     flags = {
         "max_num_load_retries": "0",
         "rest_api_timeout_in_ms": str(int(timeout_s * 1000)),
+        **server_flags,
     }
     spec = ServerSpec.single(report.model_name, base_path, flags)
     started = time.monotonic()

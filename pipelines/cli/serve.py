@@ -30,9 +30,12 @@ def serve(
         "build/logs/model-server.log"
     ),
     timeout_s: Annotated[int, typer.Option(help="Longest wait until AVAILABLE.")] = 300,
+    xla: Annotated[
+        bool, typer.Option("--xla", help="For models of export.xla: let the server compile.")
+    ] = False,
 ) -> None:
     """Serve the newest pushed version, and every newer one as it appears, until stopped."""
-    from serving.engines import EngineError, ServerSpec, choose_engine
+    from serving.engines import XLA_FLAGS, EngineError, ServerSpec, choose_engine
 
     if not any(path.name.isdecimal() for path in model_dir.glob("*")):
         fail(
@@ -43,7 +46,12 @@ def serve(
     name = model_name or model_dir.resolve().name
     log_file.parent.mkdir(parents=True, exist_ok=True)
     spec = ServerSpec.single(
-        name, model_dir, grpc_port=grpc_port, rest_port=rest_port, log_file=log_file
+        name,
+        model_dir,
+        XLA_FLAGS if xla else None,
+        grpc_port=grpc_port,
+        rest_port=rest_port,
+        log_file=log_file,
     )
     # A service manager stops a service by SIGTERM; let the server end in order then too.
     signal.signal(signal.SIGTERM, _interrupt)

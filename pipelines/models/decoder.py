@@ -202,7 +202,8 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         self, projected: list[tf.Tensor], length: tf.Tensor, width: tf.Tensor
     ) -> Memory:
         """Keys and values side by side, ``[batch, width, 2 * heads * head_dim]`` a layer."""
-        keys, values = [], []
+        keys: list[tf.Tensor] = []
+        values: list[tf.Tensor] = []
         for both in projected:
             for part, found in zip(tf.split(both, 2, axis=-1), (keys, values), strict=True):
                 heads = split_heads(part, self.num_heads)

@@ -2,7 +2,7 @@
 
 ``custom_config`` is a plain JSON-able dict:
 
-- ``model``, ``training``: the config's sections, as dicts;
+- ``model``, ``training``, ``export``: the config's sections, as dicts;
 - ``tokenizer_dir``: folder of the Tokenizer artifact;
 - ``checkpoint_identity``: of the checkpoint in ``model.init_from``, as the pipeline was defined
   with it; empty where there is none;
@@ -89,7 +89,9 @@ def run_fn(fn_args: TrainerArguments) -> None:
     export_base_model(
         fn_args.serving_model_dir,
         transform_graph_dir=str(Path(fn_args.transform_output) / "transform_fn"),
-        decoder=Decoder(serving_graph(model, architecture), architecture),
+        decoder=Decoder(
+            serving_graph(model, architecture), architecture, xla=config["export"]["xla"]
+        ),
         detokenizer=tokenizer.graph_tokenizer(),
         spec=BaseModelSpec(
             model_family=architecture.family,

@@ -8,11 +8,12 @@ with engine.start(ServerSpec.single("summarizer", path)) as server:
     ...  # server.rest_url, server.grpc_address
 """
 
-from serving.engines.base import Engine, EngineError, RunningServer, ServerSpec
+from serving.engines.base import XLA_FLAGS, Engine, EngineError, RunningServer, ServerSpec
 from serving.engines.choice import ENGINE_NAMES, choose_engine
 
 __all__ = [
     "ENGINE_NAMES",
+    "XLA_FLAGS",
     "Engine",
     "EngineError",
     "RunningServer",

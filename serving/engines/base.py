@@ -7,13 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
 
 import httpx
 
 POLL_INTERVAL_S = 0.1
 LOG_TAIL_LINES = 40
+
+# What a server needs to run a model that was exported for XLA.
+XLA_FLAGS: Final[Mapping[str, str]] = MappingProxyType({"xla_cpu_compilation_enabled": "true"})
 
 
 class EngineError(RuntimeError):

@@ -48,13 +48,15 @@ ALL_CHECKS = [
 def validate(metered_model, tokenizer_artifact, examples, tmp_path):
     """Run the executor; any input can be replaced. Returns the blessing and its report."""
 
-    def run(model=metered_model, tokenizer=tokenizer_artifact, examples=examples, strings=300):
+    def run(
+        model=metered_model, tokenizer=tokenizer_artifact, examples=examples, strings=300, xla=0
+    ):
         blessing = MeterBlessing()
         blessing.uri = str(tmp_path / "blessing")
         Executor().Do(
             {"model": [model], "tokenizer": [tokenizer], "examples": [examples]},
             {"blessing": [blessing]},
-            {"documents": 5, "generated_strings": strings, "seed": 1},
+            {"documents": 5, "generated_strings": strings, "seed": 1, "xla": xla},
         )
         return blessing, json.loads((Path(blessing.uri) / "report.json").read_text())
 
@@ -130,6 +132,16 @@ def test_a_faulty_model_is_refused_for_its_fault(
         assert set(found) == checks
     text = (Path(blessing.uri) / "report.md").read_text()
     assert text.startswith("# Meter validation: not blessed\n")
+
+
+def test_a_model_for_xla_passes_where_the_server_will_compile(
+    validate, metered_model, tokenizer, tmp_path
+) -> None:
+    faulty = metered(MeteredModel, JitBase)
+    model = save_faulty_model(faulty(tokenizer), metered_model, tmp_path / "compiled")
+    blessing, report = validate(model=model, xla=1)
+    assert failed(report) == {}
+    assert blessing.blessed == 1
 
 
 def test_another_tokenizer_is_refused(validate, tmp_path) -> None:

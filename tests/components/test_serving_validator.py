@@ -35,7 +35,11 @@ def model(tmp_path: Path) -> Export:
 
 
 def run_executor(
-    model_uri: Path, blessing_uri: Path, engine: str = "local", binary: str = ""
+    model_uri: Path,
+    blessing_uri: Path,
+    engine: str = "local",
+    binary: str = "",
+    xla: bool = False,
 ) -> tuple[standard_artifacts.InfraBlessing, dict[str, Any]]:
     model = standard_artifacts.Model()
     model.uri = str(model_uri)
@@ -49,6 +53,7 @@ def run_executor(
             "engine": engine,
             "binary": binary,
             "timeout_s": TIMEOUT_S,
+            "xla": int(xla),
         },
     )
     report = json.loads((blessing_uri / "report.json").read_text(encoding="utf-8"))
@@ -64,6 +69,17 @@ def test_a_good_model_is_blessed(model: Export, tmp_path: Path) -> None:
     assert (report["requests"], report["rows"], report["mismatches"]) == (3, 9, [])
     assert report["engine"] == "local"
     assert report["startup_s"] > 0
+
+
+def test_a_model_for_xla_needs_a_server_that_is_started_for_it(
+    model: Export, tmp_path: Path
+) -> None:
+    uri = model(xla=True)
+    blessing, report = run_executor(uri, tmp_path / "stock")
+    assert not is_infra_validated(blessing)
+    assert "XLA compilation disabled" in report["reason"] + report["server_log"]
+    blessing, report = run_executor(uri, tmp_path / "compiling", xla=True)
+    assert is_infra_validated(blessing), report
 
 
 def test_a_missing_signature(model: Export, tmp_path: Path) -> None:
@@ -164,4 +180,5 @@ def test_the_component_is_wired() -> None:
         "engine": "local",
         "binary": "",
         "timeout_s": 7,
+        "xla": 0,
     }

@@ -59,6 +59,7 @@ def arguments(corpus, root: Path, init_from: Path, **training) -> SimpleNamespac
         custom_config={
             "model": LIMITS | {"init_from": str(init_from)},
             "training": TRAINING | training,
+            "export": {"xla": False},
             "tokenizer_dir": str(corpus.tokenizer_dir),
             "checkpoint_identity": open_checkpoint(init_from).identity(),
             "working_dir": str(root / "working"),

@@ -41,6 +41,7 @@ def arguments(corpus, root: Path, run: str, model=None, training=None) -> Simple
         custom_config={
             "model": MODEL | (model or {}),
             "training": TRAINING | (training or {}),
+            "export": {"xla": False},
             "tokenizer_dir": str(corpus.tokenizer_dir),
             "working_dir": str(root / "working"),
             "user_code_hash": "0",
