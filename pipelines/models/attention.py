@@ -31,11 +31,15 @@ def padding_bias(length: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     return ((1.0 - own) * MASKED)[:, tf.newaxis, tf.newaxis, :]
 
 
-def split_heads(x: tf.Tensor, num_heads: int) -> tf.Tensor:
-    """``[batch, length, heads * dim]`` to ``[batch, heads, length, dim]``."""
+def split_heads(x: tf.Tensor, num_heads: int, parts: int) -> list[tf.Tensor]:
+    """``[batch, length, parts * heads * dim]`` to so many ``[batch, heads, length, dim]``.
+
+    One transpose for all parts, of which each is then a piece of memory as it is.
+    """
     shape = tf.shape(x)
-    x = tf.reshape(x, [shape[0], shape[1], num_heads, x.shape[-1] // num_heads])
-    return tf.transpose(x, [0, 2, 1, 3])
+    dim = x.shape[-1] // (parts * num_heads)
+    x = tf.reshape(x, [shape[0], shape[1], parts, num_heads, dim])
+    return tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]), num=parts)
 
 
 def merge_heads(x: tf.Tensor) -> tf.Tensor:

@@ -105,8 +105,7 @@ class BartGraph(Seq2SeqGraph):
         x = tf.gather(tf.identity(self.embeddings), input_ids) + self.encoder_positions[:width]
         x = self.encoder_norm(x)
         for block in self.encoder_layers:
-            q, k, v = tf.split(dense(x, block.qkv, block.qkv_bias), 3, axis=-1)
-            q, k, v = (split_heads(each, self.num_heads) for each in (q, k, v))
+            q, k, v = split_heads(dense(x, block.qkv, block.qkv_bias), self.num_heads, 3)
             attended = merge_heads(attend(q, k, v, mask))
             x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
             x = block.feed_forward(x)

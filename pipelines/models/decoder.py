@@ -202,14 +202,13 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         self, projected: list[tf.Tensor], length: tf.Tensor, width: tf.Tensor
     ) -> Memory:
         """Keys and values side by side, ``[batch, width, 2 * heads * head_dim]`` a layer."""
-        keys: list[tf.Tensor] = []
-        values: list[tf.Tensor] = []
-        for both in projected:
-            for part, found in zip(tf.split(both, 2, axis=-1), (keys, values), strict=True):
-                heads = split_heads(part, self.num_heads)
-                found.append(tf.reshape(heads, [-1, width, self.head_dim]))
+        pairs = [split_heads(both, self.num_heads, 2) for both in projected]
+        keys, values = (
+            tuple(tf.reshape(pair[i], [-1, width, self.head_dim]) for pair in pairs)
+            for i in range(2)
+        )
         bias = padding_bias(length, width)[:, 0]
-        return Memory(tuple(keys), tuple(values), tf.repeat(bias, self.num_heads, axis=0))
+        return Memory(keys, values, tf.repeat(bias, self.num_heads, axis=0))
 
     def _head_rows(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(x, [-1, self.head_dim])

@@ -97,8 +97,7 @@ class T5Graph(Seq2SeqGraph):
         bias = self._encoder_position_bias(width) + mask
         x = tf.gather(tf.identity(self.embeddings), input_ids)
         for block in self.encoder_layers:
-            q, k, v = tf.split(dense(self._norm(x), block.qkv), 3, axis=-1)
-            q, k, v = (split_heads(each, self.num_heads) for each in (q, k, v))
+            q, k, v = split_heads(dense(self._norm(x), block.qkv), self.num_heads, 3)
             x += dense(merge_heads(attend(q, k, v, bias)), block.self_out)
             x += self._feed_forward(x, block)
         x = self._norm(x)
