@@ -136,6 +136,15 @@ class Decoder(tf.Module):
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
 
+    def in_doubt(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
+        """Which rows hold a decision that rounding could turn, bool ``[batch]``.
+
+        Another implementation, which rounds otherwise, may write other ids for these.
+        """
+        packed, length = self._pack(input_ids, input_length)
+        limit = tf.fill(tf.shape(length), self._architecture.decoder_length)
+        return self._search.search(packed, length, limit)[1]
+
     def _pack(
         self, input_ids: tf.Tensor, input_length: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,0 +1,1 @@
+"""Whether the decode graph writes what keras-hub's own generation writes."""
