@@ -110,12 +110,8 @@ class Case:
         return asdict(self)
 
 
-CASES = tuple(
-    Case(*each)
-    for each in itertools.product(
-        (1, LARGEST_BATCH), (128, LONGEST_INPUT), (32, LONGEST_OUTPUT)
-    )
-)
+_INPUTS, _OUTPUTS = (128, LONGEST_INPUT), (32, LONGEST_OUTPUT)
+CASES = tuple(Case(*each) for each in itertools.product((1, LARGEST_BATCH), _INPUTS, _OUTPUTS))
 
 
 def inputs(shape: Shape, case: Case) -> npt.NDArray[np.int64]:

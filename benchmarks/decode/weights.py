@@ -8,8 +8,9 @@ again: a trained model's decisions are clear, but for one row in some hundreds. 
 given a successor, and the last feed-forward of the decoder moves a state towards the successor
 of what it was: embeddings are the orbits of a random rotation, and that feed-forward is the
 rotation (for both activations f, f(x) - f(-x) = x). All else is random. What an answer begins
-with depends on the input, which the decoder's attention is made to hear. Special ids have an embedding of zeros and are never written, so
-every engine writes as many ids as it is asked for.
+with depends on the input, which the decoder's attention is made to hear. Special ids have an
+embedding of zeros and are never written, so every engine writes as many ids as it is asked
+for.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ def unsuitable(model: transformers.PreTrainedModel, shape: Shape) -> str:
         if float(lead) < CLEAR_LEAD:
             return f"a decision leads by {float(lead):.5f} only"
         print(
-            f"{shape.name}, {ids_in} in: {different} different answers, {distinct} different ids "
-            f"or more in each, least lead {float(lead):.4f}"
+            f"{shape.name}, {ids_in} in: {different} different answers of {distinct} different "
+            f"ids or more, least lead {float(lead):.4f}"
         )
     return ""
 
