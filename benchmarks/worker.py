@@ -8,6 +8,7 @@ to tell them not to would slow them down in their own turn.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -59,7 +60,7 @@ class Worker:
             )
         try:
             self.ready = self._answer()
-        except WorkerError:
+        except BaseException:
             self.close()
             raise
 
@@ -83,8 +84,10 @@ class Worker:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            # What it has not read of a request is of no use any more.
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
