@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test lint format bench-tokenize clean
+.PHONY: help setup demo test lint format bench-tokenize bench-decode bench-metering clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,15 @@ test: setup  ## All tests
 bench-tokenize: setup  ## Tokenizing in the graph against the libraries: docs/benchmarks/tokenize.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
 	.venv/bin/python -m benchmarks.tokenize
+
+# TALLYGRAPH_PEERS names the Python of an environment with the peers; else one is made.
+bench-decode: setup  ## Decoding against other engines: docs/benchmarks/decode.md
+	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
+	.venv/bin/python -m benchmarks.decode
+
+bench-metering: setup  ## The metered against the base model: docs/benchmarks/metering.md
+	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
+	.venv/bin/python -m benchmarks.metering
 
 clean:  ## Remove what runs have made (.venv stays)
 	rm -rf build

@@ -14,8 +14,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 
+from benchmarks import markdown
+from benchmarks.environment import Machine, machine
+from benchmarks.timings import median_with_range
 from benchmarks.tokenize.engines import TRAINERS, engines_of
-from benchmarks.tokenize.measuring import markdown_table, measure, spread
+from benchmarks.tokenize.measuring import measure
 
 # Batch size: what it stands for, and how many texts are enough to time.
 POINTS = {
@@ -42,7 +45,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks/tokenize.md"))
     arguments = parser.parse_args()
     train = list(_documents(arguments.corpus / "train.jsonl"))
-    rows = []
+    rows: list[tuple[object, ...]] = []
+    measured_on = machine()
     for kind, train_tokenizer in TRAINERS.items():
         tokenizer = train_tokenizer(train, arguments.vocab_size)
         with tempfile.TemporaryDirectory() as directory:
@@ -52,15 +56,17 @@ def main() -> None:
                 row = (
                     kind,
                     batch,
-                    spread(rates.graph),
-                    spread(rates.library),
+                    median_with_range(rates.graph, 1e-3),
+                    median_with_range(rates.library, 1e-3),
                     f"{rates.ratio:.2f}",
                     engines.library,
                 )
                 rows.append(row)
                 print(*row, sep="  ", flush=True)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(_page(rows, arguments.vocab_size, arguments.turns), "utf-8")
+    arguments.output.write_text(
+        _page(rows, measured_on, arguments.vocab_size, arguments.turns), "utf-8"
+    )
     print(f"written to {arguments.output}")
 
 
@@ -75,7 +81,9 @@ def _documents(path: Path) -> Iterator[str]:
             yield json.loads(line)["document"]
 
 
-def _page(rows: list[tuple[object, ...]], vocab_size: int, turns: int) -> str:
+def _page(
+    rows: list[tuple[object, ...]], measured_on: Machine, vocab_size: int, turns: int
+) -> str:
     points = "; ".join(f"{batch}: {meaning}" for batch, (meaning, _) in POINTS.items())
     return (
         "# Tokenizing in the graph against the libraries\n\n"
@@ -84,10 +92,8 @@ def _page(rows: list[tuple[object, ...]], vocab_size: int, turns: int) -> str:
         "both engines encode all texts. The graph is a SavedModel that was saved and loaded; "
         "the library is given whole batches too and takes the threads that it takes by "
         f"itself. Batches: {points}. Every ratio is of the same turns on the same machine.\n\n"
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores with a load of "
-        f"{os.getloadavg()[0]:.1f}, Python "
-        f"{platform.python_version()}, TensorFlow {tf.__version__}.\n\n"
-        + markdown_table(HEADER, rows)
+        f"{measured_on}; Python {platform.python_version()}, TensorFlow {tf.__version__}.\n\n"
+        + markdown.table(HEADER, rows)
     )
 
 

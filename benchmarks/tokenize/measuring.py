@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.timings import ratio_of_turns
 from benchmarks.tokenize.engines import Encode, Engines
 
 
@@ -25,8 +24,7 @@ class Rates:
     @property
     def ratio(self) -> float:
         """Of graph to library: the median over the turns, each of which ran both."""
-        pairs = zip(self.graph, self.library, strict=True)
-        return statistics.median(graph / library for graph, library in pairs)
+        return ratio_of_turns(self.graph, self.library)
 
 
 def measure(engines: Engines, texts: Sequence[str], batch: int, turns: int) -> Rates:
@@ -48,24 +46,3 @@ def measure(engines: Engines, texts: Sequence[str], batch: int, turns: int) -> R
             ids = sum(map(encode, batches))
             rates[encode].append(ids / (time.perf_counter() - started))
     return Rates(tuple(rates[graph]), tuple(rates[library]))
-
-
-def spread(values: Sequence[float]) -> str:
-    """Median with least and most, in thousands."""
-    least, middle, most = (
-        f"{value / 1000:,.0f}"
-        for value in (min(values), statistics.median(values), max(values))
-    )
-    return f"{middle} ({least}-{most})"
-
-
-def markdown_row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |\n"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    return "".join(
-        itertools.chain(
-            (markdown_row(header), markdown_row(["---"] * len(header))), map(markdown_row, rows)
-        )
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.tokenize.engines import TRAINERS, Engines, engines_of
-from benchmarks.tokenize.measuring import Rates, markdown_table, measure, spread
+from benchmarks.tokenize.measuring import Rates, measure
 
 TEXTS = [f"Reads the table number {n} when the last reader has gone." for n in range(30)]
 
@@ -29,8 +29,3 @@ def test_engines_that_disagree_are_not_compared() -> None:
 def test_ratio_is_of_the_same_turn() -> None:
     # Given a machine that was slow in the first turn, for both
     assert Rates(graph=(10.0, 100.0, 90.0), library=(5.0, 50.0, 90.0)).ratio == 2
-
-
-def test_a_table_says_median_and_spread_in_thousands() -> None:
-    cell = spread([1_000.0, 2_000_000.0, 30_000.0])
-    assert markdown_table(("rate",), [(cell,)]) == "| rate |\n| --- |\n| 30 (1-2,000) |\n"

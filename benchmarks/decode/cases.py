@@ -1,0 +1,131 @@
+"""What is measured: shapes of models, and the points of each.
+
+Runs in both environments: imports NumPy and the standard library alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LONGEST_INPUT, LONGEST_OUTPUT, LARGEST_BATCH = 512, 64, 8
+# Below it are special ids, which no input holds and no answer may hold.
+FIRST_ID = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's sizes, as its family's original has them.
+
+    Attributes:
+      name: of the shape.
+      family: ``t5`` or ``bart``.
+      config: arguments of transformers' config of the family.
+      pad_id, eos_id: special ids.
+      start_ids: ids before every input.
+    """
+
+    name: str
+    family: str
+    config: dict[str, Any]
+    pad_id: int
+    eos_id: int
+    start_ids: tuple[int, ...]
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.config["vocab_size"]
+
+
+_T5_SMALL = Shape(
+    "t5-small",
+    "t5",
+    {
+        "vocab_size": 32128,
+        "d_model": 512,
+        "d_kv": 64,
+        "d_ff": 2048,
+        "num_layers": 6,
+        "num_decoder_layers": 6,
+        "num_heads": 8,
+        "feed_forward_proj": "relu",
+        "tie_word_embeddings": True,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "decoder_start_token_id": 0,
+    },
+    pad_id=0,
+    eos_id=1,
+    start_ids=(),
+)
+_BART_BASE = Shape(
+    "bart-base",
+    "bart",
+    {
+        "vocab_size": 50265,
+        "d_model": 768,
+        "encoder_layers": 6,
+        "decoder_layers": 6,
+        "encoder_attention_heads": 12,
+        "decoder_attention_heads": 12,
+        "encoder_ffn_dim": 3072,
+        "decoder_ffn_dim": 3072,
+        "max_position_embeddings": 1024,
+        "activation_function": "gelu",
+        "bos_token_id": 0,
+        "pad_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 2,
+        "forced_eos_token_id": None,
+    },
+    pad_id=1,
+    eos_id=2,
+    start_ids=(0,),
+)
+SHAPES = {shape.name: shape for shape in (_T5_SMALL, _BART_BASE)}
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One point.
+
+    Attributes:
+      batch: rows.
+      ids_in: ids of each row that the encoder reads, special ones included.
+      ids_out: ids that are written for each row; none of them is EOS.
+    """
+
+    batch: int
+    ids_in: int
+    ids_out: int
+
+    def __str__(self) -> str:
+        return f"batch {self.batch}, {self.ids_in} in, {self.ids_out} out"
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+_INPUTS, _OUTPUTS = (128, LONGEST_INPUT), (32, LONGEST_OUTPUT)
+CASES = tuple(Case(*each) for each in itertools.product((1, LARGEST_BATCH), _INPUTS, _OUTPUTS))
+
+
+def inputs(shape: Shape, case: Case) -> npt.NDArray[np.int64]:
+    """Rows as the encoder reads them, ``[batch, ids_in]``: start, random ids, EOS.
+
+    A smaller batch is the first rows of a larger one; how much is written changes nothing.
+    """
+    random = np.random.default_rng(case.ids_in)
+    ids = random.integers(FIRST_ID, shape.vocabulary_size, (LARGEST_BATCH, case.ids_in))
+    ids[:, : len(shape.start_ids)] = shape.start_ids
+    ids[:, -1] = shape.eos_id
+    return ids[: case.batch]
+
+
+def own_ids(shape: Shape, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The caller's ids: rows without the special ones."""
+    return rows[:, len(shape.start_ids) : -1]

@@ -1,0 +1,89 @@
+"""Our exported graph in TensorFlow's C++ session, as TF Serving runs it.
+
+Variant: ``default`` or ``xla``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.decode.cases import SHAPES, Shape, own_ids
+from benchmarks.decode.engine_loop import Generate, Ids, Job, run_engine
+from benchmarks.decode.subject import load_keras_model, open_subject
+from benchmarks.session import SignatureRunner
+from benchmarks.worker import ROOT
+from pipelines.models.decoding import Decoder
+from pipelines.models.families import serving_graph
+
+
+def has_xla_variant() -> bool:
+    """Whether there is a jitted export."""
+    return "xla" in inspect.signature(Decoder.__init__).parameters
+
+
+def export(shape: Shape, directory: Path, variant: str) -> None:
+    """Write a SavedModel with the signature ``ids, length, limit`` → ``written``."""
+    checkpoint, architecture = open_subject(shape, directory)
+    graph = serving_graph(load_keras_model(checkpoint, architecture), architecture)
+    options = {"xla": True} if variant == "xla" else {}
+    decoder = Decoder(graph, architecture, **options)
+    module = tf.Module()
+    module.decoder = decoder
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int32, name="ids"),
+            tf.TensorSpec([None], tf.int32, name="length"),
+            tf.TensorSpec([None], tf.int32, name="limit"),
+        ],
+        autograph=False,
+    )
+    def serve(ids: tf.Tensor, length: tf.Tensor, limit: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"written": decoder.generate(ids, length, limit)}
+
+    module.serve = serve
+    target = _saved_model(directory, variant)
+    tf.saved_model.save(module, str(target), signatures={"serving_default": serve})
+
+
+def load(job: Job) -> tuple[str, Generate]:
+    # In a process that ends, so that what it needed for exporting is gone when it is timed.
+    # Never kept from another run: it is today's code that is measured.
+    command = [sys.executable, "-m", "benchmarks.decode.engine_tallygraph", "export"]
+    arguments = [job.shape.name, str(job.directory), job.variant]
+    subprocess.run([*command, *arguments], check=True, cwd=ROOT, stdout=sys.stderr)
+    run = SignatureRunner(_saved_model(job.directory, job.variant), threads=job.threads)
+
+    def generate(rows: Ids, ids_out: int) -> Ids:
+        ids = own_ids(job.shape, rows).astype(np.int32)
+        batch, width = ids.shape
+        answer = run(
+            ids=ids,
+            length=np.full(batch, width, np.int32),
+            limit=np.full(batch, ids_out, np.int32),
+        )
+        return answer["written"]
+
+    kind = "the XLA export" if job.variant == "xla" else "the default export"
+    about = f"tallygraph, {kind}, in a session of TensorFlow {tf.__version__}"
+    return about, generate
+
+
+def _saved_model(directory: Path, variant: str) -> Path:
+    return directory / f"saved_model_{variant}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "export":
+        export(SHAPES[sys.argv[2]], Path(sys.argv[3]), sys.argv[4])
+    else:
+        run_engine(load)

@@ -1,0 +1,58 @@
+"""The engines that are compared, and how each is started."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.decode.engine_loop import Job
+from benchmarks.worker import Worker
+
+OURS = "tallygraph"
+XLA = "tallygraph XLA"
+TRANSFORMERS = "transformers"
+CT2_FLOAT32 = "CTranslate2 float32"
+CT2_INT8 = "CTranslate2 int8"
+# Whose ids the others' are compared with: the implementation that the weights come from.
+REFERENCE = TRANSFORMERS
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that can be started.
+
+    Attributes:
+      name: in the tables.
+      module: that serves it, of `benchmarks.decode`.
+      variant: see the module.
+      of_peers: whether it runs in the peers' environment.
+    """
+
+    name: str
+    module: str
+    variant: str = ""
+    of_peers: bool = False
+
+    def start(self, job: Job, peers: Path, log: Path) -> Worker:
+        """Start it; see `Worker` for the errors."""
+        python = peers if self.of_peers else sys.executable
+        module = f"benchmarks.decode.{self.module}"
+        return Worker(self.name, [python, "-m", module, *job.arguments()], log)
+
+
+def all_engines() -> list[Engine]:
+    """Every engine that this release has, ours first."""
+    from benchmarks.decode.engine_tallygraph import has_xla_variant
+
+    ours = [Engine(OURS, "engine_tallygraph", "default")]
+    if has_xla_variant():
+        ours.append(Engine(XLA, "engine_tallygraph", "xla"))
+    return [
+        *ours,
+        Engine("keras-hub", "engine_keras_hub", "default"),
+        Engine("keras-hub unjitted", "engine_keras_hub", "unjitted"),
+        Engine(TRANSFORMERS, "engine_transformers", of_peers=True),
+        Engine(CT2_FLOAT32, "engine_ctranslate2", "float32", of_peers=True),
+        Engine(CT2_INT8, "engine_ctranslate2", "int8", of_peers=True),
+    ]

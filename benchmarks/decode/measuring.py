@@ -1,0 +1,127 @@
+"""Measures one shape: all engines loaded, each in its process, taking turns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.decode.cases import Case, Shape
+from benchmarks.decode.engine_loop import Job
+from benchmarks.decode.engines import REFERENCE, Engine
+from benchmarks.decode.results import Measured, ShapeResults
+from benchmarks.environment import machine
+from benchmarks.worker import Worker, WorkerError
+
+Rows = list[list[int]]
+
+
+def measure_shape(
+    shape: Shape,
+    engines: Sequence[Engine],
+    cases: Sequence[Case],
+    *,
+    directory: Path,
+    peers: Path,
+    threads: int,
+    rounds: Mapping[int, int],
+) -> ShapeResults:
+    """Measure engines at some points.
+
+    Args:
+      shape: of the model.
+      engines: that take turns.
+      cases: the points.
+      directory: of `benchmarks.decode.subject.make_subject`; logs go there, too.
+      peers: Python of the peers' environment.
+      threads: that each engine computes with.
+      rounds: turns of each engine at a point, by batch size.
+    """
+    before = machine()
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        engines_said: dict[str, str] = {}
+        unavailable: dict[str, Measured] = {}
+        for engine in engines:
+            log = directory / "logs" / f"{engine.name}.log"
+            job = Job(shape, directory, threads, engine.variant)
+            try:
+                worker = stack.enter_context(closing(engine.start(job, peers, log)))
+            except WorkerError as error:
+                unavailable[engine.name] = Measured(failure=str(error))
+                engines_said[engine.name] = "could not be started"
+                print(f"{shape.name}: {engine.name} failed: {error}", flush=True)
+                continue
+            workers[engine.name] = worker
+            engines_said[engine.name] = worker.ready["about"]
+            print(f"{shape.name}: {worker.ready['about']}", flush=True)
+        points = {}
+        for case in cases:
+            found = measure_case(workers, case, rounds[case.batch]) | unavailable
+            points[case] = {name: found[name] for name in engines_said}
+    return ShapeResults(before, threads, engines_said, points)
+
+
+def measure_case(workers: Mapping[str, Worker], case: Case, rounds: int) -> dict[str, Measured]:
+    """Let engines take turns at one point.
+
+    A round that is not counted comes first: engines trace, compile and allocate in it. The
+    order moves on by one with each round, so that every engine follows every other.
+    """
+    failures: dict[str, str] = {}
+    written: dict[str, Rows] = {}
+    seconds: dict[str, list[float]] = defaultdict(list)
+    names = list(workers)
+    for turn in range(-1, rounds):
+        first = turn % len(names) if names else 0
+        for name in names[first:] + names[:first]:
+            if name in failures:
+                continue
+            try:
+                answer = workers[name].ask(case.to_json())
+            except WorkerError as error:
+                failures[name] = str(error)
+                print(f"{case}: {name} failed: {error}", flush=True)
+                continue
+            if turn < 0:
+                written[name] = answer["ids"]
+            elif answer["ids"] != written[name]:
+                failures[name] = "gave another answer to the same input"
+            else:
+                seconds[name].append(answer["seconds"])
+    measured = {
+        name: Measured(failure=failures[name])
+        if name in failures
+        else replace(Measured(tuple(seconds[name])), equal_ids=_equal(written, name))
+        for name in names
+    }
+    _report(case, measured)
+    return measured
+
+
+def _equal(written: Mapping[str, Rows], name: str) -> float | None:
+    if REFERENCE not in written:
+        return None
+    return share_of_equal_ids(written[name], written[REFERENCE])
+
+
+def share_of_equal_ids(rows: Rows, reference: Rows) -> float:
+    """Share of ids that are the same at the same place, of rows of the same lengths."""
+    pairs = [
+        (one, other)
+        for row, wanted in zip(rows, reference, strict=True)
+        for one, other in zip(row, wanted, strict=True)
+    ]
+    return sum(one == other for one, other in pairs) / len(pairs)
+
+
+def _report(case: Case, measured: Mapping[str, Measured]) -> None:
+    times = (
+        f"{name} {sorted(each.seconds)[len(each.seconds) // 2] * 1e3:,.0f} ms"
+        if each.seconds
+        else f"{name} failed"
+        for name, each in measured.items()
+    )
+    print(f"{case}: {', '.join(times)}", flush=True)

@@ -1,0 +1,129 @@
+"""The results as a page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks import markdown
+from benchmarks.decode.engines import CT2_FLOAT32, CT2_INT8, OURS, REFERENCE, TRANSFORMERS
+from benchmarks.decode.results import Measured, Results, ShapeResults
+from benchmarks.timings import median_with_range, ratio_of_turns
+
+_HEAD = """# Decoding
+
+Time to summarise a batch, encoder included, from ids to ids: our exported graph in TensorFlow's
+C++ session, as TF Serving runs it, against other engines with the same weights and inputs.
+
+![median times]({plot})
+
+**How it is measured.** Each engine runs in a process of its own and times its own calls. All
+engines of a shape are loaded, and take turns: in every round each is called once, the order
+moving on by one from round to round; a first round is not counted. A process that is not at
+its turn is stopped, so that a pool of threads that spins while it waits takes nothing from the
+others. All compute with the same number of threads, and greedily. Every row has as many ids as
+the table says, special ones included, so nothing is padded; every engine writes as many ids as
+the table says.
+
+**What is measured on.** Random weights in the sizes of T5-small and BART-base, saved by
+transformers; our side reads them as `model.init_from` does, CTranslate2's converter as it does
+any checkpoint's. Plain random weights repeat one id, and decide by so little that most rows
+would be decoded twice by us: where rounding could decide, a row of a batch is decoded again by
+itself. A trained model has one such row in some hundreds, and it costs its own time at batch 1
+more. These weights are made so that no decision is that close and each answer has {distinct}
+different ids: [how](../../benchmarks/decode/weights.py). Answers do not copy from their input.
+
+"Faster" is the other engine's time over ours, the median over rounds of the ratio within each:
+above 1, ours is faster. "Equal ids" is the share of ids that are those of {reference}, at the
+same places; in int8 an engine computes another function.
+"""
+
+DISTINCT = "32 or more"
+
+
+def render(results: Results, *, plot: str, command: str) -> str:
+    """The page, in Markdown.
+
+    Args:
+      results: of all shapes that were measured.
+      plot: name of the picture beside the page.
+      command: that measures again.
+    """
+    head = _HEAD.format(plot=plot, distinct=DISTINCT, reference=REFERENCE)
+    shapes = (_shape(name, shape) for name, shape in results.shapes.items())
+    return "\n".join([head, *shapes, f"Again: `{command}`.\n"])
+
+
+def _shape(name: str, shape: ShapeResults) -> str:
+    engines = list(shape.engines)
+    parts = [f"## {name}\n"]
+    parts.append(
+        f"Milliseconds, median (least-most) of {_rounds(shape)} rounds, {shape.threads} "
+        f"threads. {shape.machine}.\n"
+    )
+    parts.append(markdown.table(("batch, ids in → out", *engines), _times(shape)))
+    others = [each for each in (TRANSFORMERS, CT2_FLOAT32, CT2_INT8) if each in engines]
+    header = ("batch, ids in → out", *(f"faster than {each}" for each in others))
+    parts.append(markdown.table(header, _ratios(shape, others)))
+    compared = [each for each in engines if each != REFERENCE]
+    parts.append(
+        markdown.table(
+            ("batch, ids in → out", *(f"equal ids, {each}" for each in compared)),
+            _equal(shape, compared),
+        )
+    )
+    parts.append("".join(f"- {name}: {about}.\n" for name, about in shape.engines.items()))
+    failures = list(_failures(shape))
+    if failures:
+        parts.append("Failed:\n\n" + "".join(failures))
+    return "\n".join(parts)
+
+
+def _rounds(shape: ShapeResults) -> str:
+    counts = sorted(
+        {
+            (case.batch, len(each.seconds))
+            for case, engines in shape.points.items()
+            for each in engines.values()
+            if each.seconds
+        }
+    )
+    return " and ".join(f"{count} (batch {batch})" for batch, count in counts)
+
+
+def _points(shape: ShapeResults) -> Iterator[tuple[str, dict[str, Measured]]]:
+    for case, engines in shape.points.items():
+        yield f"{case.batch}, {case.ids_in} → {case.ids_out}", engines
+
+
+def _times(shape: ShapeResults) -> Iterator[tuple[str, ...]]:
+    for label, engines in _points(shape):
+        cells = (
+            median_with_range(each.seconds, 1e3) if each.seconds else "failed"
+            for each in engines.values()
+        )
+        yield label, *cells
+
+
+def _ratios(shape: ShapeResults, others: list[str]) -> Iterator[tuple[str, ...]]:
+    for label, engines in _points(shape):
+        ours = engines.get(OURS, Measured())
+        cells = (
+            f"{ratio_of_turns(engines[each].seconds, ours.seconds):.2f}"
+            if ours.seconds and engines[each].seconds
+            else "failed"
+            for each in others
+        )
+        yield label, *cells
+
+
+def _equal(shape: ShapeResults, compared: list[str]) -> Iterator[tuple[str, ...]]:
+    for label, engines in _points(shape):
+        shares = (engines[each].equal_ids for each in compared)
+        yield label, *("not known" if each is None else f"{each:.1%}" for each in shares)
+
+
+def _failures(shape: ShapeResults) -> Iterator[str]:
+    for label, engines in _points(shape):
+        for name, each in engines.items():
+            if each.failure:
+                yield f"- {name} at {label}: {each.failure}\n"

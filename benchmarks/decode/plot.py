@@ -1,0 +1,86 @@
+"""The results as a picture: bars of median times, one panel for a shape and a batch size."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.decode.results import Results, ShapeResults
+
+# Okabe and Ito's: readers of any colour vision can tell them apart. Ours are the blues.
+_COLOURS = {
+    "tallygraph": "#0072B2",
+    "tallygraph XLA": "#56B4E9",
+    "keras-hub": "#E69F00",
+    "keras-hub unjitted": "#F0E442",
+    "transformers": "#D55E00",
+    "CTranslate2 float32": "#009E73",
+    "CTranslate2 int8": "#CC79A7",
+}
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "decode",  # the same results are the same bytes
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+}
+
+
+def draw(results: Results, path: Path) -> None:
+    """Write the picture as SVG. A mark on a bar goes from the least to the most time."""
+    panels = [
+        (name, shape, batch)
+        for name, shape in results.shapes.items()
+        for batch in sorted({case.batch for case in shape.points})
+    ]
+    with matplotlib.rc_context(_STYLE):
+        rows = (len(panels) + 1) // 2
+        figure = Figure(figsize=(11, 3.4 * rows + 0.6), layout="constrained")
+        axes = figure.subplots(rows, 2, squeeze=False).ravel()
+        for panel, axis in zip(panels, axes, strict=False):
+            _panel(axis, *panel)
+        for axis in axes[len(panels) :]:
+            axis.remove()
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def _panel(axis: Axes, name: str, shape: ShapeResults, batch: int) -> None:
+    cases = [case for case in shape.points if case.batch == batch]
+    width = 0.8 / len(shape.engines)
+    for i, engine in enumerate(shape.engines):
+        found = [
+            (place, sorted(shape.points[case][engine].seconds))
+            for place, case in enumerate(cases)
+            if shape.points[case][engine].seconds
+        ]
+        times = [[each * 1e3 for each in seconds] for _, seconds in found]
+        middles = [statistics.median(each) for each in times]
+        spread = [
+            [middle - each[0] for middle, each in zip(middles, times, strict=True)],
+            [each[-1] - middle for middle, each in zip(middles, times, strict=True)],
+        ]
+        axis.bar(
+            [place - 0.4 + (i + 0.5) * width for place, _ in found],
+            middles,
+            width,
+            yerr=spread if found else None,
+            error_kw={"elinewidth": 0.8, "ecolor": "#333333"},
+            color=_COLOURS[engine],
+            label=engine,
+        )
+    axis.set_title(f"{name}, batch {batch}", loc="left")
+    axis.set_ylabel("ms")
+    axis.set_xticks(
+        range(len(cases)), [f"{case.ids_in} in\n{case.ids_out} out" for case in cases]
+    )

@@ -1,0 +1,76 @@
+"""On what something was measured."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine as it was when measuring began.
+
+    Attributes:
+      processor: as the system names it.
+      cores: that this process may run on.
+      features: instructions that decide how fast products of matrices are.
+      system: operating system and kind of processor.
+      load: processes that ran or waited, average of the minute before.
+      date: ISO 8601, UTC, in minutes.
+    """
+
+    processor: str
+    cores: int
+    features: tuple[str, ...]
+    system: str
+    load: float
+    date: str
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> Machine:
+        return cls(**values | {"features": tuple(values["features"])})
+
+    def __str__(self) -> str:
+        features = ", ".join(self.features) or "no vector instructions that are known here"
+        return (
+            f"{self.processor} ({features}), {self.cores} cores, {self.system}; load average "
+            f"{self.load:.2f} at the start, {self.date}"
+        )
+
+
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
+
+def machine() -> Machine:
+    """This machine, now."""
+    name, flags = platform.processor() or platform.machine(), set[str]()
+    # What lscpu reads, too.
+    if (info := Path("/proc/cpuinfo")).exists():
+        fields = dict(
+            (part.strip() for part in line.split(":", 1))
+            for line in info.read_text().split("\n\n")[0].splitlines()
+            if ":" in line
+        )
+        name = fields.get("model name", name)
+        flags = set(fields.get("flags", "").split())
+    return Machine(
+        processor=name,
+        cores=usable_cores(),
+        features=tuple(each for each in _FEATURES if each in flags),
+        system=f"{platform.system()} {platform.machine()}",
+        load=os.getloadavg()[0],
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on; a container's limit of time is not seen."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,121 @@
+"""Measures what metering costs and writes docs/benchmarks/metering.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf
+
+from benchmarks import markdown
+from benchmarks.environment import Machine, machine, usable_cores
+from benchmarks.metering.measuring import LOADS, Times, measure
+from benchmarks.metering.models import SIZES, save_models, save_transform_graph
+from benchmarks.timings import median_interval
+from tokenizer.training import train_sentencepiece
+
+HEADER = (
+    "model",
+    "batch",
+    "base, ms",
+    "metered, ms",
+    "metered / base",
+    "base again / base",
+    "pairs",
+)
+_TEXTS = 2_000  # to train the vocabulary and to ask for
+
+
+def main() -> None:
+    arguments = _arguments()
+    measured_on = machine()
+    texts = _documents(arguments.corpus)
+    tokenizer = train_sentencepiece(texts, arguments.vocab_size)
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        transform_graph = save_transform_graph(tokenizer, Path(directory))
+        for number, size in enumerate(SIZES):
+            own = Path(directory) / str(number)
+            base, metered = save_models(size, tokenizer, transform_graph, own)
+            for batch, repetitions in size.repetitions.items():
+                times = measure(
+                    base,
+                    metered,
+                    texts,
+                    batch=batch,
+                    repetitions=max(repetitions // arguments.divide, 2 * LOADS),
+                    threads=arguments.threads,
+                )
+                rows.append(_row(f"{size.name} size", batch, times))
+                print(*rows[-1], sep="  ", flush=True)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    page = _page(rows, measured_on, arguments.threads)
+    arguments.output.write_text(page, encoding="utf-8")
+    print(f"written to {arguments.output}")
+
+
+def _documents(corpus: Path) -> list[str]:
+    path = corpus / "train.jsonl"
+    if not path.is_file():
+        raise SystemExit(
+            f"{path} does not exist. Make the corpus first: tallygraph corpus docstrings "
+            f"--output {corpus}"
+        )
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line)["document"] for line, _ in zip(lines, range(_TEXTS))]  # noqa: B905
+
+
+def _row(name: str, batch: int, times: Times) -> tuple[object, ...]:
+    return (
+        name,
+        batch,
+        f"{statistics.median(times.base) * 1e3:.2f}",
+        f"{statistics.median(times.metered) * 1e3:.2f}",
+        _ratio(times.ratios(times.metered)),
+        _ratio(times.ratios(times.again)),
+        len(times.base),
+    )
+
+
+def _ratio(ratios: list[float]) -> str:
+    interval = median_interval(ratios)
+    return f"{interval.median:.4f} ({interval.low:.4f}-{interval.high:.4f})"
+
+
+def _page(rows: list[tuple[object, ...]], measured_on: Machine, threads: int) -> str:
+    return (
+        "# What metering costs\n\n"
+        "Made by `make bench-metering`. The base signature (text to summary and ids) and the "
+        "metered one (the six outputs of the counting contract) of one and the same model, "
+        "as Trainer and Meter export them, in TensorFlow's C++ session as TF Serving runs it. "
+        "Texts are documents of the docstring corpus; weights are random, so every answer is "
+        "as long as the limit. Both signatures give the same summaries and counts, which is "
+        "checked.\n\n"
+        "A pair is a call of each on the same texts, one after the other, the order moving "
+        "on. The ratio is the median over pairs of metered over base, with its "
+        'distribution-free 95 % interval. "Base again" is the base SavedModel loaded a '
+        "second time and called in the same turns: what the measurement itself gets wrong. "
+        f"All are loaded anew {LOADS} times.\n\n"
+        + markdown.table(HEADER, rows)
+        + f"\n{threads} threads. {measured_on}. TensorFlow {tf.__version__}.\n"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.metering", description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    parser.add_argument("--vocab-size", type=int, default=8000)
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--divide", type=int, default=1, help="fewer pairs, by this factor")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks/metering.md"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Statistics of repeated timings. Engines take turns, so that all see the same machine."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Interval(NamedTuple):
+    """A median and between what the true one lies, with the confidence asked for."""
+
+    median: float
+    low: float
+    high: float
+
+
+def ratio_of_turns(numerator: Sequence[float], denominator: Sequence[float]) -> float:
+    """Median over turns of the ratio within each turn.
+
+    A turn during which the machine was slow was slow for both, so it does no harm.
+    """
+    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The median with its distribution-free confidence interval.
+
+    The interval's ends are two of the values: by the binomial law of how many of them lie
+    below the true median. Nothing is assumed of how they are distributed, but that they are
+    independent.
+
+    Raises:
+      ValueError: there are too few values for the confidence asked for.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    outside, rank = 0.0, 0  # probability, and values left out, at each end
+    while True:
+        outside += math.comb(n, rank) / 2**n
+        if outside > (1 - confidence) / 2:
+            break
+        rank += 1
+    if not rank:
+        raise ValueError(
+            f"too few values for an interval. Expected: enough for a confidence of "
+            f"{confidence}. Received: {n}"
+        )
+    return Interval(statistics.median(ordered), ordered[rank - 1], ordered[-rank])
+
+
+def median_with_range(values: Sequence[float], scale: float = 1.0) -> str:
+    """``median (least-most)``, each times ``scale``, in whole numbers."""
+    least, middle, most = (
+        f"{value * scale:,.0f}"
+        for value in (min(values), statistics.median(values), max(values))
+    )
+    return f"{middle} ({least}-{most})"
