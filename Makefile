@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test lint format bench-tokenize bench-decode bench-metering clean
+.PHONY: help setup demo test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ bench-decode: setup  ## Decoding against other engines: docs/benchmarks/decode.m
 bench-metering: setup  ## The metered against the base model: docs/benchmarks/metering.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
 	.venv/bin/python -m benchmarks.metering
+
+bench-train: setup  ## Training steps against a plain PyTorch loop: docs/benchmarks/train.md
+	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
+	.venv/bin/python -m benchmarks.train
+
+# After `make demo`, or with VERSION=... and CORPUS=... of another run.
+VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))
+CORPUS ?= build/corpus/docstrings
+bench-equality: setup  ## Answers against keras-hub's, id for id, on held-out documents
+	.venv/bin/python -m benchmarks.equality $(VERSION) $(CORPUS)
 
 clean:  ## Remove what runs have made (.venv stays)
 	rm -rf build

@@ -57,13 +57,17 @@ def _measure(arguments: argparse.Namespace, results: Results, kept: Path) -> Non
             directory=directory.absolute(),
             peers=peers,
             threads=arguments.threads,
-            rounds=QUICK_ROUNDS if quick else ROUNDS,
+            rounds=arguments.rounds or (QUICK_ROUNDS if quick else ROUNDS),
         )
         # Shape by shape, so that one that fails does not take the others' time with it.
         results.save(kept)
 
 
 _DOCS = Path("docs/benchmarks")
+
+
+def _rounds(text: str) -> dict[int, int]:
+    return dict.fromkeys(ROUNDS, int(text))
 
 
 def _arguments() -> argparse.Namespace:
@@ -77,6 +81,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--engine", action="append", help="only this one; may be repeated")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="of each engine")
+    parser.add_argument(
+        "--rounds",
+        type=_rounds,
+        help=f"turns of each engine at a point; default, by batch size: {ROUNDS}",
+    )
     parser.add_argument(
         "--quick", action="store_true", help=f"a few points, written to {BUILD / 'quick'}"
     )

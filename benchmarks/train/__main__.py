@@ -13,6 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.peers import add_peers_option, peers_python
 from benchmarks.train.job import SHAPES, Shape, training_job, write_batches, write_examples
 from benchmarks.train.measure import Result, in_turns, ours, plain_torch
 from benchmarks.train.table import render
@@ -24,12 +25,7 @@ _BATCH_SIZE = 16
 def main() -> None:
     """Measure the shapes asked for; those measured before stay in the page."""
     arguments = _arguments()
-    peers = arguments.peers.absolute()
-    if not peers.exists():
-        sys.exit(
-            f"{peers} does not exist. Expected the Python of an environment with torch and "
-            "transformers; make one, or name it with --peers."
-        )
+    peers = peers_python(arguments.peers)
     if not (arguments.corpus / "train.jsonl").exists():
         tallygraph = str(Path(sys.executable).with_name("tallygraph"))
         command = [tallygraph, "corpus", "docstrings", "--output", str(arguments.corpus)]
@@ -49,7 +45,7 @@ def main() -> None:
     page = render(
         results,
         environment=_environment(peers),
-        command="python -m benchmarks.train",
+        command="make bench-train",
         batch_size=_BATCH_SIZE,
         threads=arguments.threads,
         rounds=arguments.rounds,
@@ -109,7 +105,7 @@ def _environment(peers: Path) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__)
-    parser.add_argument("--peers", type=Path, default=Path(".toolchain/peers/bin/python"))
+    add_peers_option(parser)
     parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
     parser.add_argument("--shapes", type=int, nargs="*", default=range(len(SHAPES)))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
