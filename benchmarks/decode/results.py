@@ -84,11 +84,21 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """What a file holds; nothing where there is no file."""
+        """What a file holds; nothing where there is no file.
+
+        Raises:
+          ValueError: another release of this benchmark wrote it.
+        """
         if not path.exists():
             return cls()
         values = json.loads(path.read_text(encoding="utf-8"))
-        return cls({name: ShapeResults.from_json(each) for name, each in values.items()})
+        try:
+            return cls({name: ShapeResults.from_json(each) for name, each in values.items()})
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is not as this release writes it: {error!r}. Delete it, and measure "
+                "all shapes again"
+            ) from None
 
     def save(self, path: Path) -> None:
         values = {name: each.to_json() for name, each in self.shapes.items()}

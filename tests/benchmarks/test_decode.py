@@ -106,6 +106,9 @@ def test_results_are_kept(tmp_path) -> None:
     assert {k: replace(v, **same) for k, v in kept.shapes.items()} == {
         k: replace(v, **same) for k, v in measured.shapes.items()
     }
+    path.write_text(path.read_text().replace('"busy"', '"idle"'))
+    with pytest.raises(ValueError, match=r"not as this release writes it: KeyError\('busy'\)"):
+        Results.load(path)
 
 
 def test_the_page_has_times_ratios_shares_and_failures(tmp_path) -> None:
