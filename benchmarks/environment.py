@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,3 +75,23 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def busy_share(seconds: float = 0.5) -> float | None:
+    """Share of all cores' time that something took, of so many seconds from now.
+
+    For a caller whose own processes rest meanwhile: what others take. None where the system
+    does not tell (only Linux does).
+    """
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+
+    def ticks() -> tuple[int, int]:
+        values = [int(each) for each in stat.read_text().split("\n")[0].split()[1:9]]
+        return values[3] + values[4], sum(values)  # idle, waiting for a disk
+
+    idle, total = ticks()
+    time.sleep(seconds)
+    idle_then, total_then = ticks()
+    return 1 - (idle_then - idle) / max(total_then - total, 1)

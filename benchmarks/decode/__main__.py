@@ -29,7 +29,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     output: Path = arguments.output or (BUILD / "quick" if arguments.quick else _DOCS)
     kept = output / "decode.json"
-    results = Results.load(kept)
+    try:
+        # A quick run is for trying out: what an earlier one found is of no use to it.
+        fresh = arguments.quick and not arguments.render
+        results = Results() if fresh else Results.load(kept)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if not arguments.render:
         _measure(arguments, results, kept)
     if not results.shapes:

@@ -1,4 +1,4 @@
-"""keras-hub's `generate` of the same Keras model. Variant: ``default`` or ``unjitted``."""
+"""keras-hub's `generate` of the same Keras model. Variant: ``default`` or ``jitted``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ def load(job: Job) -> tuple[str, Generate]:
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     checkpoint, architecture = open_subject(job.shape, job.directory)
     model = load_keras_model(checkpoint, architecture)
-    if job.variant == "unjitted":
-        model.compile(sampler="greedy", jit_compile=False)
-    else:
-        model.compile(sampler="greedy")
+    options = {"jit_compile": True} if job.variant == "jitted" else {}
+    model.compile(sampler="greedy", **options)
 
     def generate(rows: Ids, ids_out: int) -> Ids:
         decoder = np.zeros((len(rows), ids_out + 1), "int32")
@@ -44,7 +42,7 @@ def load(job: Job) -> tuple[str, Generate]:
     about = (
         f"keras-hub {keras_hub.__version__} on Keras {keras.__version__} and TensorFlow "
         f"{tf.__version__}: `generate` with the greedy sampler, after `compile` "
-        f"{'with jit_compile=False' if job.variant == 'unjitted' else 'as it is by default'} "
+        f"{'with jit_compile=True' if options else 'as it is by default'} "
         f"(jit_compile is {model.jit_compile})"
     )
     return about, generate

@@ -51,7 +51,7 @@ def all_engines() -> list[Engine]:
     return [
         *ours,
         Engine("keras-hub", "engine_keras_hub", "default"),
-        Engine("keras-hub unjitted", "engine_keras_hub", "unjitted"),
+        Engine("keras-hub jitted", "engine_keras_hub", "jitted"),
         Engine(TRANSFORMERS, "engine_transformers", of_peers=True),
         Engine(CT2_FLOAT32, "engine_ctranslate2", "float32", of_peers=True),
         Engine(CT2_INT8, "engine_ctranslate2", "int8", of_peers=True),

@@ -58,7 +58,7 @@ def _shape(name: str, shape: ShapeResults) -> str:
     parts = [f"## {name}\n"]
     parts.append(
         f"Milliseconds, median (least-most) of {_rounds(shape)} rounds, {shape.threads} "
-        f"threads. {shape.machine}.\n"
+        f"threads. {shape.machine}. {_busy(shape)}\n"
     )
     parts.append(markdown.table(("batch, ids in → out", *engines), _times(shape)))
     others = [each for each in (TRANSFORMERS, CT2_FLOAT32, CT2_INT8) if each in engines]
@@ -88,6 +88,12 @@ def _rounds(shape: ShapeResults) -> str:
         }
     )
     return " and ".join(f"{count} (batch {batch})" for batch, count in counts)
+
+
+def _busy(shape: ShapeResults) -> str:
+    if shape.busy is None:
+        return "What other processes took is not known."
+    return f"Other processes took {shape.busy:.0%} of the cores' time at most, between points."
 
 
 def _points(shape: ShapeResults) -> Iterator[tuple[str, dict[str, Measured]]]:

@@ -17,7 +17,7 @@ _COLOURS = {
     "tallygraph": "#0072B2",
     "tallygraph XLA": "#56B4E9",
     "keras-hub": "#E69F00",
-    "keras-hub unjitted": "#F0E442",
+    "keras-hub jitted": "#F0E442",
     "transformers": "#D55E00",
     "CTranslate2 float32": "#009E73",
     "CTranslate2 int8": "#CC79A7",

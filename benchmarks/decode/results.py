@@ -34,12 +34,15 @@ class ShapeResults:
     Attributes:
       machine: that it was measured on.
       threads: that each engine computed with.
+      busy: share of the cores' time that other processes took, between points, at most; None
+        where the system does not tell. Engines whose threads spin suffer from them most.
       engines: what each engine is, by its name, in the order of the table.
       points: by engine, for each case.
     """
 
     machine: Machine
     threads: int
+    busy: float | None
     engines: dict[str, str]
     points: dict[Case, dict[str, Measured]]
 
@@ -47,6 +50,7 @@ class ShapeResults:
         return {
             "machine": self.machine.to_json(),
             "threads": self.threads,
+            "busy": self.busy,
             "engines": self.engines,
             "points": [
                 case.to_json() | {"engines": {k: asdict(v) for k, v in by_engine.items()}}
@@ -66,6 +70,7 @@ class ShapeResults:
         return cls(
             machine=Machine.from_json(values["machine"]),
             threads=values["threads"],
+            busy=values["busy"],
             engines=values["engines"],
             points=points,
         )
@@ -79,11 +84,21 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """What a file holds; nothing where there is no file."""
+        """What a file holds; nothing where there is no file.
+
+        Raises:
+          ValueError: another release of this benchmark wrote it.
+        """
         if not path.exists():
             return cls()
         values = json.loads(path.read_text(encoding="utf-8"))
-        return cls({name: ShapeResults.from_json(each) for name, each in values.items()})
+        try:
+            return cls({name: ShapeResults.from_json(each) for name, each in values.items()})
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is not as this release writes it: {error!r}. Delete it, and measure "
+                "all shapes again"
+            ) from None
 
     def save(self, path: Path) -> None:
         values = {name: each.to_json() for name, each in self.shapes.items()}
