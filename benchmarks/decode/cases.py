@@ -80,6 +80,7 @@ _BART_BASE = Shape(
         "pad_token_id": 1,
         "eos_token_id": 2,
         "decoder_start_token_id": 2,
+        "normalize_before": False,  # asked for by CTranslate2; in the original, too
         "forced_eos_token_id": None,
     },
     pad_id=1,
