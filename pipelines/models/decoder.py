@@ -59,8 +59,8 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     """A trained model as plain TensorFlow ops, ready to be decoded and exported.
 
     It holds its own copy of the weights (in the layout that decoding wants), so that the
-    Keras model need not be saved. No op of it may start with ``Xla``, and nothing may be
-    jitted: a stock TF Serving refuses both.
+    Keras model need not be saved. No op of it may start with ``Xla``: a stock TF Serving
+    refuses that, as it does whatever is jitted, which ``for_xla`` alone allows for.
     """
 
     num_layers: int
