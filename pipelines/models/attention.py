@@ -10,11 +10,15 @@ where they are. For one position heads need no transposing either: ``[rows, head
 
 from __future__ import annotations
 
+from typing import Final
+
 import tensorflow as tf
 
 # Added to the score of a position that must not be seen. exp() of it is exactly 0 in
 # float32, so that padding leaves no trace in a row's answer.
 MASKED = -1e9
+
+_LARGE_KERNEL: Final = 500_000  # weights; two megabytes
 
 
 def padding_bias(length: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -88,9 +92,7 @@ def attend_once(
     """
     beams, dim = query.shape[1], query.shape[2]
     scores = small_product(query, key, transpose_b=True) + bias
-    weights = tf.exp(scores - tf.reduce_max(scores, axis=-1, keepdims=True))
-    weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
-    x = small_product(weights, value)
+    x = small_product(tf.exp(tf.nn.log_softmax(scores)), value)
     if beams > 1:
         x = tf.transpose(tf.reshape(x, [-1, num_heads, beams, dim]), [0, 2, 1, 3])
     return tf.reshape(x, [-1, num_heads * dim])
@@ -101,11 +103,25 @@ def small_product(x: tf.Tensor, y: tf.Tensor, transpose_b: bool = False) -> tf.T
     return tf.raw_ops.BatchMatMulV3(x=x, y=y, Tout=x.dtype, adj_y=transpose_b)
 
 
+def _row_product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """``[1, in] @ [in, out]``, which is bound by reading the kernel.
+
+    A small kernel is read by one thread as fast as by several. A large one is read as its
+    upper and lower half, in the layout that it has anyway, and the two rows are added.
+    """
+    size, out = kernel.shape
+    if size * out < _LARGE_KERNEL or size % 2:
+        return small_product(x, kernel)
+    halves = small_product(
+        tf.reshape(x, [2, 1, size // 2]), tf.reshape(kernel, [2, size // 2, out])
+    )
+    return tf.reduce_sum(halves, axis=0)
+
+
 def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
     """``x [..., in] @ kernel [in, out]`` as one flat matrix product."""
     if x.shape.rank == 2:
-        # One row is bound by reading the kernel, which one thread does as fast as several.
-        flat = small_product(x, kernel) if x.shape[0] == 1 else tf.matmul(x, kernel)
+        flat = _row_product(x, kernel) if x.shape[0] == 1 else tf.matmul(x, kernel)
         return flat if bias is None else tf.nn.bias_add(flat, bias)
     shape = tf.shape(x)
     flat = dense(tf.reshape(x, [-1, x.shape[-1]]), kernel, bias)

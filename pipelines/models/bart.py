@@ -130,20 +130,19 @@ class BartGraph(Seq2SeqGraph):
             + self.decoder_positions[position]
         )
         x = self.decoder_norm(x)
-        keys, values = [], []
+        layers = []
         for i, block in enumerate(self.decoder_layers):
-            attended, k, v = self._attend_to_itself(
-                dense(x, block.qkv, block.qkv_bias), place, cache.keys[i], cache.values[i]
+            attended, layer = self._attend_to_itself(
+                dense(x, block.qkv, block.qkv_bias), place, cache.layers[i]
             )
-            keys.append(k)
-            values.append(v)
+            layers.append(layer)
             x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
             q = dense(x, block.cross_q, block.cross_q_bias)
             attended = self._attend_to_memory(q, memory, i, beams)
             x = block.cross_norm(dense(attended, block.cross_out, block.cross_out_bias) + x)
             x = block.feed_forward(x)
         logits = dense(x, self.head, self.logits_bias)
-        return logits, Cache(tuple(keys), tuple(values))
+        return logits, Cache(tuple(layers))
 
 
 class _Norm(tf.Module):

@@ -30,20 +30,23 @@ class Memory(NamedTuple):
 class Cache(NamedTuple):
     """Self-attention keys and values of the steps so far, and room for the rest.
 
-    For each decoder layer ``[rows * heads * steps, head_dim]``, zeros where nothing has been
-    written. A step writes its position in place, so no tensor of a cache may be used for
-    anything else once the step has been built: see `Seq2SeqGraph.empty_cache`.
+    A step writes its position in place, so no tensor of a cache may be used for anything else
+    once the step has been built: see `Seq2SeqGraph.empty_cache`.
+
+    Attributes:
+      layers: for each decoder layer ``[2 * rows * heads * steps, head_dim]``, first keys, then
+        values; zeros where nothing has been written.
     """
 
-    keys: tuple[tf.Tensor, ...]
-    values: tuple[tf.Tensor, ...]
+    layers: tuple[tf.Tensor, ...]
 
 
 class Position(NamedTuple):
     """What all layers of a step share.
 
     Attributes:
-      where: int32 ``[rows * heads]``, index of the step's place in a cache's tensors.
+      where: int32 ``[rows * 2 * heads]``, index of the step's places in a cache's tensors: of
+        each row the keys, then the values.
       steps: int32 scalar, positions that the cache has room for.
       visible: int32 scalar, positions of the cache that are looked at.
       bias: float32 ``[rows * heads, 1, visible]``, masks what is not written yet.
@@ -112,15 +115,13 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         makes one of several, as it does of equal ``tf.zeros``.
         """
         steps = most if self.for_xla else longest(limit)
-        shape = tf.stack([rows * self.num_heads * steps, self.head_dim])
-        keys, values = (
+        shape = tf.stack([2 * rows * self.num_heads * steps, self.head_dim])
+        return Cache(
             tuple(
                 tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
                 for _ in range(self.num_layers)
             )
-            for _ in range(2)
         )
-        return Cache(keys, values)
 
     def rows_of_cache(self, cache: Cache, rows: tf.Tensor, total: tf.Tensor) -> Cache:
         """A cache with other rows, for beams.
@@ -131,10 +132,10 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         """
 
         def chosen(part: tf.Tensor) -> tf.Tensor:
-            by_row = tf.reshape(part, tf.stack([total, -1]))
-            return self._head_rows(tf.gather(by_row, rows))
+            by_row = tf.reshape(part, tf.stack([2, total, -1]))
+            return self._head_rows(tf.gather(by_row, rows, axis=1))
 
-        return Cache(*(tuple(chosen(part) for part in parts) for parts in cache))
+        return Cache(tuple(chosen(part) for part in cache.layers))
 
     def _position(
         self, position: tf.Tensor, rows: tf.Tensor, cache: Cache, bias: tf.Tensor
@@ -149,39 +150,40 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
             looked at, n steps being the most: distances n - 1 to 0, then ``MASKED``.
         """
         heads = rows * self.num_heads
-        steps = tf.shape(cache.keys[0])[0] // tf.maximum(heads, 1)
+        steps = tf.shape(cache.layers[0])[0] // tf.maximum(2 * heads, 1)
         blocks = position // _VISIBLE_BLOCK + 1
         visible = steps if self.for_xla else tf.minimum(blocks * _VISIBLE_BLOCK, steps)
         start = bias.shape[1] // 2 - position
         own = tf.slice(bias, tf.stack([0, start]), tf.stack([bias.shape[0], visible]))
         own = tf.tile(own, [heads // bias.shape[0], 1])[:, tf.newaxis, :]
-        return Position(tf.range(heads) * steps + position, steps, visible, own)
+        places = tf.reshape(tf.range(2 * heads), tf.stack([2, rows, self.num_heads]))
+        where = tf.reshape(tf.transpose(places, [1, 0, 2]), [-1]) * steps + position
+        return Position(where, steps, visible, own)
 
     def _attend_to_itself(
-        self, qkv: tf.Tensor, place: Position, keys: tf.Tensor, values: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        self, qkv: tf.Tensor, place: Position, layer: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Self-attention of a step.
 
         Args:
           qkv: ``[rows, 3 * heads * head_dim]``, this position's query, key and value.
           place: from `_position`.
-          keys, values: a layer's part of the cache.
+          layer: a layer's part of the cache.
 
         Returns:
           ``[rows, heads * head_dim]``, and the layer's cache with this position.
         """
-        q, k, v = tf.split(qkv, 3, axis=-1)
-        keys = self._written(keys, place, k)
-        values = self._written(values, place, v)
-        shape = tf.stack([-1, place.steps, self.head_dim])
+        size = self.num_heads * self.head_dim
+        layer = self._written(layer, place, qkv[:, size:])
+        both = tf.reshape(layer, tf.stack([2, -1, place.steps, self.head_dim]))
         attended = attend_once(
-            one_position(q, self.num_heads),
-            tf.reshape(keys, shape)[:, : place.visible],
-            tf.reshape(values, shape)[:, : place.visible],
+            one_position(qkv[:, :size], self.num_heads),
+            both[0, :, : place.visible],
+            both[1, :, : place.visible],
             place.bias,
             self.num_heads,
         )
-        return attended, keys, values
+        return attended, layer
 
     def _written(self, part: tf.Tensor, place: Position, new: tf.Tensor) -> tf.Tensor:
         new = self._head_rows(new)

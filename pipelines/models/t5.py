@@ -114,19 +114,18 @@ class T5Graph(Seq2SeqGraph):
     ) -> tuple[tf.Tensor, Cache]:
         place = self._position(position, tf.size(token_ids), cache, self.decoder_bias)
         x = tf.gather(tf.identity(self.embeddings), token_ids)
-        keys, values = [], []
+        layers = []
         for i, block in enumerate(self.decoder_layers):
-            attended, k, v = self._attend_to_itself(
-                dense(self._norm(x), block.qkv), place, cache.keys[i], cache.values[i]
+            attended, layer = self._attend_to_itself(
+                dense(self._norm(x), block.qkv), place, cache.layers[i]
             )
-            keys.append(k)
-            values.append(v)
+            layers.append(layer)
             x += dense(attended, block.self_out)
             q = dense(self._norm(x), block.cross_q)
             x += dense(self._attend_to_memory(q, memory, i, beams), block.cross_out)
             x += self._feed_forward(x, block)
         logits = dense(self._norm(x) * self.decoder_norm, self.head)
-        return logits, Cache(tuple(keys), tuple(values))
+        return logits, Cache(tuple(layers))
 
     def _encoder_position_bias(self, width: tf.Tensor) -> tf.Tensor:
         positions = tf.range(width)
