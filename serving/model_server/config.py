@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 from google.protobuf.message import Message
 from tensorflow_serving.config.model_server_config_pb2 import (
     TENSORFLOW,
@@ -13,42 +12,11 @@ from tensorflow_serving.config.model_server_config_pb2 import (
     ModelServerConfig,
 )
 
+from serving.config_protos import MonitoringConfig
 from serving.model_server.errors import failed_precondition, invalid_argument
 
 PLATFORM = "tensorflow"
 DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
-
-
-def _monitoring_config_class() -> Any:
-    """``tensorflow.serving.MonitoringConfig``, which tensorflow-serving-api leaves out."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="tallygraph/monitoring_config.proto",
-        package="tensorflow.serving",
-        syntax="proto3",
-    )
-    field = descriptor_pb2.FieldDescriptorProto
-    prometheus = file.message_type.add(name="PrometheusConfig")
-    prometheus.field.add(
-        name="enable", number=1, type=field.TYPE_BOOL, label=field.LABEL_OPTIONAL
-    )
-    prometheus.field.add(
-        name="path", number=2, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL
-    )
-    file.message_type.add(name="MonitoringConfig").field.add(
-        name="prometheus_config",
-        number=1,
-        type=field.TYPE_MESSAGE,
-        type_name=".tensorflow.serving.PrometheusConfig",
-        label=field.LABEL_OPTIONAL,
-    )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(
-        pool.FindMessageTypeByName("tensorflow.serving.MonitoringConfig")
-    )
-
-
-MonitoringConfig = _monitoring_config_class()
 
 
 def _read_text_proto(path: str, message: Message, what: str) -> None:
