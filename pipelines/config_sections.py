@@ -150,8 +150,14 @@ class ServingConfig:
     model_name: str = setting(
         "summarizer", "Name of the served model.", pattern=r"^[A-Za-z0-9_.-]{1,100}$"
     )
-    validate_engine: Literal["auto", "local", "binary"] = setting(
+    validate_engine: Literal["auto", "local", "binary", "docker"] = setting(
         "auto", "Server that ServingValidator starts; 'auto' takes a real one if present."
+    )
+    validate_binary: str = setting(
+        "", "Path of the tensorflow_model_server that it starts; empty looks on PATH."
+    )
+    validate_image: str = setting(
+        "tensorflow/serving", "Docker image of TensorFlow Serving that it starts."
     )
     validate_timeout_s: int = setting(
         120, "Longest wait for the server to become AVAILABLE, in seconds.", ge=1, le=3600

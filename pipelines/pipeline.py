@@ -138,6 +138,8 @@ def create_pipeline(
         model=model,
         model_name=config.serving.model_name,
         engine=config.serving.validate_engine,
+        binary=config.serving.validate_binary,
+        image=config.serving.validate_image,
         timeout_s=config.serving.validate_timeout_s,
         xla=config.export.xla,
     )

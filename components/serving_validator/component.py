@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from components.serving_validator import executor
+from serving.engines import IMAGE
 
 
 class ServingValidatorSpec(types.ComponentSpec):
@@ -17,6 +18,7 @@ class ServingValidatorSpec(types.ComponentSpec):
         executor.MODEL_NAME_KEY: ExecutionParameter(type=str),
         executor.ENGINE_KEY: ExecutionParameter(type=str),
         executor.BINARY_KEY: ExecutionParameter(type=str),
+        executor.IMAGE_KEY: ExecutionParameter(type=str),
         executor.TIMEOUT_KEY: ExecutionParameter(type=int),
         executor.XLA_KEY: ExecutionParameter(type=int),
     }
@@ -65,6 +67,7 @@ class ServingValidator(base_component.BaseComponent):
         model_name: str = "summarizer",
         engine: str = "auto",
         binary: str = "",
+        image: str = IMAGE,
         timeout_s: int = 120,
         xla: bool = False,
     ):
@@ -73,9 +76,10 @@ class ServingValidator(base_component.BaseComponent):
         Args:
           model: the metered Model.
           model_name: the name that the model will be served under.
-          engine: `local`, `binary` (a real tensorflow_model_server), or `auto` for the best
-            that the machine has.
+          engine: `local`, `binary` (a real tensorflow_model_server), `docker` (its image),
+            or `auto` for the best that the machine has.
           binary: path of tensorflow_model_server; empty looks for it on PATH.
+          image: Docker image of TensorFlow Serving.
           timeout_s: longest wait for AVAILABLE, and for each answer.
           xla: start the server with --xla_cpu_compilation_enabled=true.
         """
@@ -85,6 +89,7 @@ class ServingValidator(base_component.BaseComponent):
                 model_name=model_name,
                 engine=engine,
                 binary=binary,
+                image=image,
                 timeout_s=timeout_s,
                 xla=int(xla),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),

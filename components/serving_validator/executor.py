@@ -12,13 +12,14 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.serving_validator.validation import validate_model
-from serving.engines import choose_engine
+from serving.engines import IMAGE, choose_engine
 
 MODEL_KEY = "model"
 BLESSING_KEY = "blessing"
 MODEL_NAME_KEY = "model_name"
 ENGINE_KEY = "engine"
 BINARY_KEY = "binary"
+IMAGE_KEY = "image"
 TIMEOUT_KEY = "timeout_s"
 XLA_KEY = "xla"
 
@@ -46,7 +47,7 @@ class Executor(base_executor.BaseExecutor):
           output_dict: `blessing`, one InfraBlessing; gets its file, its properties `blessed`
             and `engine`, and `report.json`.
           exec_properties: `model_name`, `engine`, `binary` (empty for the one on PATH),
-            `timeout_s`, `xla` (0 or 1).
+            `image`, `timeout_s`, `xla` (0 or 1).
 
         Raises:
           EngineError: the engine that was asked for does not exist on this machine. A model
@@ -55,7 +56,11 @@ class Executor(base_executor.BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
-        engine = choose_engine(exec_properties[ENGINE_KEY], exec_properties[BINARY_KEY] or None)
+        engine = choose_engine(
+            exec_properties[ENGINE_KEY],
+            exec_properties[BINARY_KEY] or None,
+            exec_properties.get(IMAGE_KEY) or IMAGE,
+        )
         logging.info("Validating with %s", engine.description)
         report = validate_model(
             Path(path_utils.serving_model_path(model.uri)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import ask, configuration, corpus, run, serve
+from pipelines.cli import ask, configuration, corpus, run, serve, versions
 
 app = typer.Typer(
     name="tallygraph",
@@ -23,6 +23,7 @@ app.command("summarize")(ask.summarize)
 app.command("count")(ask.count)
 app.command("config")(configuration.config)
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(versions.app, name="versions")
 
 
 def main() -> None:

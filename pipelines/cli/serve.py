@@ -2,40 +2,79 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
 
+if TYPE_CHECKING:
+    from serving.engines import Batching, ServerSpec
+
 REST_PORT = 8501  # TensorFlow Serving's own defaults
 GRPC_PORT = 8500
+MODEL_DIR = Path("build/serving/summarizer")
+LOCAL_PROGRAM = "tallygraph-model-server"
 
 
 def serve(
     model_dir: Annotated[
         Path, typer.Option(help="Folder whose numbered folders are the versions.")
-    ] = Path("build/serving/summarizer"),
+    ] = MODEL_DIR,
     model_name: Annotated[
         str, typer.Option(help="Name it is served under; empty takes the folder's.")
     ] = "",
+    model_config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model config of the server, with versions and labels; written if missing. "
+            "Default: models.config next to the model's folder."
+        ),
+    ] = None,
     engine: Annotated[
-        str, typer.Option(help="auto, local, or binary for a tensorflow_model_server.")
+        str,
+        typer.Option(
+            help="auto, local, binary for a tensorflow_model_server, docker for its image."
+        ),
     ] = "auto",
+    binary: Annotated[
+        str, typer.Option(help="Path of tensorflow_model_server; empty looks on PATH.")
+    ] = "",
+    image: Annotated[
+        str, typer.Option(help="Docker image of TensorFlow Serving.")
+    ] = "tensorflow/serving",
     rest_port: Annotated[int, typer.Option(help="REST port; 0 for a free one.")] = REST_PORT,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 for a free one.")] = GRPC_PORT,
     log_file: Annotated[Path, typer.Option(help="Where the server's log goes.")] = Path(
         "build/logs/model-server.log"
     ),
     timeout_s: Annotated[int, typer.Option(help="Longest wait until AVAILABLE.")] = 300,
+    max_batch_size: Annotated[
+        int,
+        typer.Option(help="Put up to so many rows of different requests together; 0: none."),
+    ] = 0,
+    batch_timeout_micros: Annotated[
+        int, typer.Option(help="Longest wait for other rows, in microseconds.")
+    ] = 5_000,
     xla: Annotated[
         bool, typer.Option("--xla", help="For models of export.xla: let the server compile.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Write the config files and print the command line."),
+    ] = False,
 ) -> None:
-    """Serve the newest pushed version, and every newer one as it appears, until stopped."""
-    from serving.engines import XLA_FLAGS, EngineError, ServerSpec, choose_engine
+    """Serve the newest pushed version, and every newer one as it appears, until stopped.
+
+    Versions that have labels (`tallygraph versions`) are served instead of the newest.
+    """
+    from serving.engines import XLA_FLAGS, EngineError, ServerFiles, default_model_config
+    from serving.model_config import ModelConfigError
 
     if not any(path.name.isdecimal() for path in model_dir.glob("*")):
         fail(
@@ -44,30 +83,82 @@ def serve(
             EXIT_BAD_INPUT,
         )
     name = model_name or model_dir.resolve().name
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    spec = ServerSpec.single(
-        name,
-        model_dir,
-        XLA_FLAGS if xla else None,
-        grpc_port=grpc_port,
-        rest_port=rest_port,
-        log_file=log_file,
+    try:
+        files = ServerFiles.write(
+            model_config or default_model_config(model_dir),
+            name,
+            model_dir,
+            _batching(max_batch_size, batch_timeout_micros),
+        )
+        spec = files.spec(
+            (name,),
+            XLA_FLAGS if xla else None,
+            grpc_port=grpc_port,
+            rest_port=rest_port,
+            log_file=log_file,
+        )
+        if dry_run:
+            print(_command_line(engine, binary, image, spec))
+            return
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        _serve(engine, binary, image, spec, timeout_s)
+    except (EngineError, ModelConfigError) as error:
+        fail(str(error))
+
+
+def _batching(max_batch_size: int, batch_timeout_micros: int) -> Batching | None:
+    from serving.engines import Batching
+
+    if max_batch_size == 0:
+        return None
+    try:
+        return Batching(
+            max_batch_size=max_batch_size,
+            batch_timeout_micros=batch_timeout_micros,
+            num_batch_threads=os.cpu_count() or 1,
+        )
+    except ValueError as error:
+        fail(str(error), EXIT_BAD_INPUT)
+
+
+def _command_line(engine: str, binary: str, image: str, spec: ServerSpec) -> str:
+    """What would be run, for a shell in this folder. The program need not be here."""
+    from serving.engines import choose_engine, docker_command
+
+    spec = spec.with_ports()
+    if engine == "auto":
+        engine = choose_engine(engine, binary or None, image).name
+    if engine == "docker":
+        command = docker_command(spec, image)
+    elif engine == "binary":
+        command = [binary or "tensorflow_model_server", *spec.arguments()]
+    else:
+        command = [str(Path(sys.prefix, "bin", LOCAL_PROGRAM)), *spec.arguments()]
+    here = str(Path.cwd())
+    words = [shlex.quote(word) for word in command]
+    return " ".join(
+        f'"{word.replace(here, "$PWD")}"' if here in word and word == raw else word
+        for word, raw in zip(words, command, strict=True)
     )
+
+
+def _serve(engine: str, binary: str, image: str, spec: ServerSpec, timeout_s: int) -> None:
+    from serving.engines import choose_engine
+
     # A service manager stops a service by SIGTERM; let the server end in order then too.
     signal.signal(signal.SIGTERM, _interrupt)
+    (name,) = spec.model_names
     try:
-        chosen = choose_engine(engine)
+        chosen = choose_engine(engine, binary or None, image)
         out.print(f"engine {chosen.name}: {chosen.description}")
         with chosen.start(spec) as server:
             server.wait_until_available(timeout_s)
             out.print(f"[green]AVAILABLE[/] {name}")
             out.print(f"  REST {server.rest_url}/v1/models/{name}:predict")
             out.print(f"  gRPC {server.grpc_address}")
-            out.print(f"  log  {log_file}")
+            out.print(f"  log  {spec.log_file}")
             status = server.wait()
             fail(str(server.error(f"ended with status {status}")))
-    except EngineError as error:
-        fail(str(error))
     except KeyboardInterrupt:
         out.print("stopped")
 

@@ -1,4 +1,4 @@
-"""Ways to run a model server: the local one, a real ``tensorflow_model_server``.
+"""Ways to run a model server: the local one, a real ``tensorflow_model_server``, its image.
 
 from serving.engines import ServerSpec, choose_engine
 
@@ -10,13 +10,20 @@ with engine.start(ServerSpec.single("summarizer", path)) as server:
 
 from serving.engines.base import XLA_FLAGS, Engine, EngineError, RunningServer, ServerSpec
 from serving.engines.choice import ENGINE_NAMES, choose_engine
+from serving.engines.docker import IMAGE, docker_command
+from serving.engines.server_files import Batching, ServerFiles, default_model_config
 
 __all__ = [
     "ENGINE_NAMES",
+    "IMAGE",
     "XLA_FLAGS",
+    "Batching",
     "Engine",
     "EngineError",
     "RunningServer",
+    "ServerFiles",
     "ServerSpec",
     "choose_engine",
+    "default_model_config",
+    "docker_command",
 ]

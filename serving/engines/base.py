@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import httpx
+
+from serving.model_config import ModelConfigFile
 
 POLL_INTERVAL_S = 0.1
 LOG_TAIL_LINES = 40
@@ -37,6 +40,7 @@ class ServerSpec:
       grpc_port: TCP port; 0 takes a free one.
       rest_port: TCP port; 0 takes a free one.
       log_file: where the server's output goes; None for a temporary file.
+      paths: folders that the server reads; what does not see this machine's files needs them.
     """
 
     model_names: tuple[str, ...]
@@ -44,6 +48,7 @@ class ServerSpec:
     grpc_port: int = 0
     rest_port: int = 0
     log_file: Path | None = None
+    paths: tuple[Path, ...] = ()
 
     @classmethod
     def single(
@@ -61,8 +66,16 @@ class ServerSpec:
           base_path: the folder that holds the version folders.
           flags: further flags.
         """
-        model = {"model_name": model_name, "model_base_path": str(base_path.resolve())}
-        return cls((model_name,), {**model, **(flags or {})}, grpc_port, rest_port, log_file)
+        base_path = base_path.resolve()
+        model = {"model_name": model_name, "model_base_path": str(base_path)}
+        return cls(
+            (model_name,),
+            {**model, **(flags or {})},
+            grpc_port,
+            rest_port,
+            log_file,
+            (base_path,),
+        )
 
     @classmethod
     def from_config(
@@ -79,9 +92,37 @@ class ServerSpec:
         Args:
           model_names: those of the config's models that must be AVAILABLE.
           flags: further flags.
+
+        Raises:
+          ModelConfigError: the file is missing or no text proto of a ModelServerConfig.
         """
-        config = {"model_config_file": str(model_config_file.resolve())}
-        return cls(model_names, {**config, **(flags or {})}, grpc_port, rest_port, log_file)
+        path = model_config_file.resolve()
+        models = ModelConfigFile(path).read().model_config_list.config
+        return cls(
+            model_names,
+            {"model_config_file": str(path), **(flags or {})},
+            grpc_port,
+            rest_port,
+            log_file,
+            (path.parent, *(Path(model.base_path) for model in models)),
+        )
+
+    def with_ports(self) -> Self:
+        """The same with ports chosen where they were left open.
+
+        TF Serving does not choose ports, so that they must be known before it starts.
+        """
+        free = free_ports(2)
+        return replace(
+            self,
+            grpc_port=self.grpc_port or free[0],
+            rest_port=self.rest_port or free[1],
+        )
+
+    def arguments(self) -> list[str]:
+        """The server's command line after the program; both ports must be known."""
+        ports = {"port": str(self.grpc_port), "rest_api_port": str(self.rest_port)}
+        return [f"--{name}={value}" for name, value in {**ports, **self.flags}.items()]
 
 
 class RunningServer(ABC):
@@ -93,11 +134,15 @@ class RunningServer(ABC):
       grpc_address: such as ``127.0.0.1:8500``.
     """
 
-    def __init__(self, engine: str, spec: ServerSpec, rest_port: int, grpc_port: int) -> None:
+    def __init__(self, engine: str, spec: ServerSpec) -> None:
+        """
+        Args:
+          spec: with both ports known.
+        """
         self.engine = engine
         self.spec = spec
-        self.rest_url = f"http://127.0.0.1:{rest_port}"
-        self.grpc_address = f"127.0.0.1:{grpc_port}"
+        self.rest_url = f"http://127.0.0.1:{spec.rest_port}"
+        self.grpc_address = f"127.0.0.1:{spec.grpc_port}"
 
     @abstractmethod
     def exit_status(self) -> int | None:
@@ -187,9 +232,25 @@ class Engine(ABC):
     description: str
 
     @abstractmethod
+    def command(self, spec: ServerSpec) -> list[str]:
+        """The command line that `start` runs for a spec with both ports known."""
+
+    @abstractmethod
     def start(self, spec: ServerSpec) -> RunningServer:
         """Start a server; it may not be ready yet.
 
         Raises:
           EngineError: it could not even be started.
         """
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, all different."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

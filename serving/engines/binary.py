@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from serving.engines.base import Engine, EngineError, RunningServer, ServerSpec
-from serving.engines.process import start_process
+from serving.engines.base import EngineError, ServerSpec
+from serving.engines.process import ProcessEngine
 
 PROGRAM = "tensorflow_model_server"
 
@@ -16,7 +16,7 @@ def find_binary(setting: str | Path | None = None) -> str | None:
     return shutil.which(str(setting) if setting else PROGRAM)
 
 
-class BinaryEngine(Engine):
+class BinaryEngine(ProcessEngine):
     """Runs a real TensorFlow Serving. It listens on every address, which it cannot be told
     otherwise, and knows nothing of the flags that are Tallygraph's own."""
 
@@ -41,5 +41,5 @@ class BinaryEngine(Engine):
         self.path = path
         self.description = f"TensorFlow Serving, {path}"
 
-    def start(self, spec: ServerSpec) -> RunningServer:
-        return start_process(self.name, [self.path], spec)
+    def command(self, spec: ServerSpec) -> list[str]:
+        return [self.path, *spec.arguments()]

@@ -7,19 +7,23 @@ from typing import Final
 
 from serving.engines.base import Engine, EngineError
 from serving.engines.binary import BinaryEngine, find_binary
+from serving.engines.docker import IMAGE, DockerEngine, has_image
 from serving.engines.local import LocalEngine
 
-# A Docker engine takes its place here, before 'local' in what 'auto' tries.
-ENGINE_NAMES: Final = ("auto", "local", "binary")
+ENGINE_NAMES: Final = ("auto", "local", "binary", "docker")
 
 
-def choose_engine(name: str = "auto", binary: str | Path | None = None) -> Engine:
+def choose_engine(
+    name: str = "auto", binary: str | Path | None = None, image: str = IMAGE
+) -> Engine:
     """The engine of a name.
 
     Args:
-      name: ``local``, ``binary``, or ``auto`` for the best that this machine has: a real
-        ``tensorflow_model_server`` before the local server.
+      name: ``local``, ``binary``, ``docker``, or ``auto`` for the best that this machine has:
+        a real ``tensorflow_model_server``, or else the Docker image if it is here already,
+        before the local server.
       binary: path of ``tensorflow_model_server``; None looks for it on PATH.
+      image: Docker image of TensorFlow Serving.
 
     Returns:
       An engine whose ``name`` and ``description`` say which one it is.
@@ -31,11 +35,14 @@ def choose_engine(name: str = "auto", binary: str | Path | None = None) -> Engin
         return LocalEngine()
     if name == "binary":
         return BinaryEngine(binary)
+    if name == "docker":
+        return DockerEngine(image)
     if name == "auto":
         # A path that is set and wrong is an error, not a reason to use something else.
         if binary or find_binary():
             return BinaryEngine(binary)
-        return LocalEngine()
+        # Nobody asked for a download of gigabytes.
+        return DockerEngine(image) if has_image(image) else LocalEngine()
     raise EngineError(
         f"Unknown engine. Expected: one of {', '.join(ENGINE_NAMES)}. Received: {name!r}."
     )

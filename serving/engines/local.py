@@ -6,18 +6,18 @@ import os
 import sys
 from dataclasses import replace
 
-from serving.engines.base import Engine, RunningServer, ServerSpec
-from serving.engines.process import start_process
+from serving.engines.base import ServerSpec
+from serving.engines.process import ProcessEngine
 
 
-class LocalEngine(Engine):
+class LocalEngine(ProcessEngine):
     """Runs ``tallygraph-model-server`` with this interpreter, on the loopback address."""
 
     name = "local"
     description = "Tallygraph's local model server"
 
-    def start(self, spec: ServerSpec) -> RunningServer:
+    def command(self, spec: ServerSpec) -> list[str]:
         # A server whose starter was killed must not stay behind.
         flags = {"exit_with_process": str(os.getpid()), **spec.flags}
-        command = [sys.executable, "-m", "serving.model_server.main"]
-        return start_process(self.name, command, replace(spec, flags=flags))
+        program = [sys.executable, "-m", "serving.model_server.main"]
+        return [*program, *replace(spec, flags=flags).arguments()]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
-from serving.engines.base import EngineError, RunningServer, ServerSpec
+from serving.engines.base import Engine, EngineError, RunningServer, ServerSpec
 
 
 class ProcessServer(RunningServer):
@@ -18,12 +17,10 @@ class ProcessServer(RunningServer):
         self,
         engine: str,
         spec: ServerSpec,
-        rest_port: int,
-        grpc_port: int,
         process: subprocess.Popen[bytes],
         log_file: Path,
     ) -> None:
-        super().__init__(engine, spec, rest_port, grpc_port)
+        super().__init__(engine, spec)
         self.process = process
         self.log_file = log_file
 
@@ -49,49 +46,33 @@ class ProcessServer(RunningServer):
             self.log_file.unlink(missing_ok=True)
 
 
-def start_process(engine: str, command: list[str], spec: ServerSpec) -> ProcessServer:
-    """Run a program with a spec's flags and ports.
+class ProcessEngine(Engine):
+    """An engine whose command line is the server: it runs as long as the server does."""
 
-    Args:
-      command: the program and what comes before the flags.
+    def start(self, spec: ServerSpec) -> ProcessServer:
+        spec = spec.with_ports()
+        command = self.command(spec)
+        log_file = spec.log_file or _temporary_log(self.name)
+        with log_file.open("wb") as log:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    # An interrupt from the keyboard is for us to turn into a drain.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise EngineError(
+                    f"Cannot run {command[0]}: {error}. Expected an executable program."
+                ) from None
+        return self._server(spec, process, log_file)
 
-    Raises:
-      EngineError: the program cannot be run.
-    """
-    # TF Serving does not choose ports, so that they must be known before it starts.
-    free = free_ports(2)
-    grpc_port, rest_port = spec.grpc_port or free[0], spec.rest_port or free[1]
-    flags = {"port": str(grpc_port), "rest_api_port": str(rest_port), **spec.flags}
-    arguments = [f"--{name}={value}" for name, value in flags.items()]
-    log_file = spec.log_file or _temporary_log(engine)
-    with log_file.open("wb") as log:
-        try:
-            process = subprocess.Popen(
-                [*command, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # An interrupt from the keyboard is for us to turn into a drain.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise EngineError(
-                f"Cannot run {command[0]}: {error}. Expected an executable "
-                "tensorflow_model_server or Python interpreter."
-            ) from None
-    return ProcessServer(engine, spec, rest_port, grpc_port, process, log_file)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    def _server(
+        self, spec: ServerSpec, process: subprocess.Popen[bytes], log_file: Path
+    ) -> ProcessServer:
+        return ProcessServer(self.name, spec, process, log_file)
 
 
 def _temporary_log(engine: str) -> Path:

@@ -179,6 +179,7 @@ def test_the_component_is_wired() -> None:
         "model_name": "summarizer",
         "engine": "local",
         "binary": "",
+        "image": "tensorflow/serving",
         "timeout_s": 7,
         "xla": 0,
     }

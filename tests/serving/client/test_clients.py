@@ -21,7 +21,7 @@ from serving.client import (
     VersionStatus,
 )
 from serving.engines import RunningServer
-from serving.engines.process import free_ports
+from serving.engines.base import free_ports
 from tokenizer.contract import MeteredSummary
 
 Connect = Callable[..., ModelClient]

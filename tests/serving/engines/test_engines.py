@@ -20,8 +20,8 @@ import httpx
 import pytest
 
 from serving.engines import EngineError, ServerSpec, choose_engine
+from serving.engines.base import free_ports
 from serving.engines.binary import BinaryEngine
-from serving.engines.process import free_ports
 
 PROGRAM = "tensorflow_model_server"
 
@@ -65,7 +65,7 @@ def test_a_setting_comes_before_path(on_path: Path, tmp_path: Path) -> None:
 
 def test_names_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineError, match="Unknown engine"):
-        choose_engine("docker")
+        choose_engine("podman")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineError, match="tensorflow_model_server was not found on PATH"):
         choose_engine("binary")

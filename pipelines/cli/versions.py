@@ -1,0 +1,178 @@
+"""`tallygraph versions`: which versions are served under which labels."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.serve import GRPC_PORT, MODEL_DIR
+
+if TYPE_CHECKING:
+    from serving.model_config import ModelConfigFile
+    from serving.rollout import Change, ModelServers, Rollout
+
+app = typer.Typer(
+    help="List, label, promote, roll back and delete versions of a served model.",
+    no_args_is_help=True,
+)
+
+_ModelDir = Annotated[
+    Path, typer.Option(help="Folder whose numbered folders are the versions.")
+]
+_ModelName = Annotated[
+    str, typer.Option(help="Name it is served under; empty takes the folder's.")
+]
+_ModelConfig = Annotated[
+    Path | None,
+    typer.Option(help="The servers' model config. Default: next to the model's folder."),
+]
+_Server = Annotated[
+    list[str], typer.Option(help="host:port of a running server's gRPC; may be repeated.")
+]
+_Offline = Annotated[
+    bool, typer.Option("--offline", help="No server is running: change the model config only.")
+]
+_SERVERS = [f"127.0.0.1:{GRPC_PORT}"]
+
+
+@app.command("list")
+def list_versions(
+    model_dir: _ModelDir = MODEL_DIR,
+    model_name: _ModelName = "",
+    model_config: _ModelConfig = None,
+    server: _Server = _SERVERS,
+    offline: _Offline = False,
+) -> None:
+    """List the versions on disk, their labels, and how they stand on each server."""
+    from serving.rollout.rollout import versions_in
+
+    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, servers, _):
+        labels = rollout.labels()
+        states = servers.states(model_name or model_dir.resolve().name)
+        on_disk = versions_in(model_dir)
+        table = Table("version", "labels", *states, box=None)
+        known = {version for each in states.values() for version in each}
+        for version in sorted({*on_disk, *known, *labels.values()}, reverse=True):
+            names = [name for name, number in sorted(labels.items()) if number == version]
+            missing = "" if version in on_disk else " (not on disk)"
+            table.add_row(
+                f"{version}{missing}",
+                ", ".join(names),
+                *(each.get(version, "") for each in states.values()),
+            )
+        out.print(table)
+
+
+@app.command()
+def label(
+    label: Annotated[str, typer.Argument(help="Such as canary.")],
+    version: Annotated[int, typer.Argument(help="Version that gets it.")],
+    model_dir: _ModelDir = MODEL_DIR,
+    model_name: _ModelName = "",
+    model_config: _ModelConfig = None,
+    server: _Server = _SERVERS,
+    offline: _Offline = False,
+) -> None:
+    """Put a label on a version, once every server has loaded it."""
+    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+        _say(rollout.label(label, version))
+
+
+@app.command()
+def unlabel(
+    label: Annotated[str, typer.Argument(help="Such as canary.")],
+    model_dir: _ModelDir = MODEL_DIR,
+    model_name: _ModelName = "",
+    model_config: _ModelConfig = None,
+    server: _Server = _SERVERS,
+    offline: _Offline = False,
+) -> None:
+    """Take a label away. A version without any is unloaded, and stays on disk."""
+    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+        _say(rollout.unlabel(label))
+
+
+@app.command()
+def promote(
+    version: Annotated[
+        int | None, typer.Argument(help="Version to make the stable one; none: the canary.")
+    ] = None,
+    model_dir: _ModelDir = MODEL_DIR,
+    model_name: _ModelName = "",
+    model_config: _ModelConfig = None,
+    server: _Server = _SERVERS,
+    offline: _Offline = False,
+) -> None:
+    """Make a version the stable one. The one that was stays loaded as 'previous'."""
+    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+        _say(rollout.promote(version))
+
+
+@app.command()
+def rollback(
+    model_dir: _ModelDir = MODEL_DIR,
+    model_name: _ModelName = "",
+    model_config: _ModelConfig = None,
+    server: _Server = _SERVERS,
+    offline: _Offline = False,
+) -> None:
+    """Make the previous version the stable one again."""
+    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+        _say(rollout.roll_back())
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Versions without a label to keep.")] = 3,
+    model_dir: _ModelDir = MODEL_DIR,
+    model_name: _ModelName = "",
+    model_config: _ModelConfig = None,
+) -> None:
+    """Delete old versions from disk, never one with a label."""
+    from serving import rollout
+
+    with _opened(model_dir, model_name, model_config, [], True) as (_, _, config):
+        deleted = rollout.prune(config, model_name or model_dir.resolve().name, keep)
+        out.print(f"deleted: {', '.join(map(str, deleted)) or 'nothing'}")
+
+
+@contextlib.contextmanager
+def _opened(
+    model_dir: Path,
+    model_name: str,
+    model_config: Path | None,
+    server: list[str],
+    offline: bool,
+) -> Iterator[tuple[Rollout, ModelServers, ModelConfigFile]]:
+    """What a command works with; what goes wrong becomes an error message."""
+    from serving.engines import default_model_config
+    from serving.model_config import ModelConfigError, ModelConfigFile
+    from serving.rollout import LabelError, ModelServers, Rollout, RolloutError, ServerError
+
+    name = model_name or model_dir.resolve().name
+    config = ModelConfigFile(model_config or default_model_config(model_dir))
+    try:
+        if not config.path.exists() and model_dir.is_dir():
+            with config.locked():
+                config.add_model(name, model_dir)
+        with ModelServers([] if offline else server) as servers:
+            yield Rollout(config, name, servers), servers, config
+    except (LabelError, ModelConfigError) as error:
+        fail(str(error), EXIT_BAD_INPUT)
+    except ServerError as error:
+        fail(f"{error} Use --offline to do without.")
+    except RolloutError as error:
+        fail(str(error))
+
+
+def _say(change: Change) -> None:
+    for name in sorted({*change.before, *change.after}):
+        before, after = change.before.get(name), change.after.get(name)
+        if before != after:
+            out.print(f"{name}: {before or 'none'} -> [bold]{after or 'none'}[/]")

@@ -1,0 +1,134 @@
+"""The config files and flags that a server of metered models is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+from google.protobuf import text_format
+
+from serving.config_protos import BatchingParameters, MonitoringConfig
+from serving.engines.base import EngineError, ServerSpec
+from serving.model_config import FILE_NAME, ModelConfigFile
+
+METRICS_PATH: Final = "/monitoring/prometheus/metrics"
+MONITORING_FILE: Final = "monitoring.config"
+BATCHING_FILE: Final = "batching_parameters.txt"
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How a server puts rows of several requests into one batch.
+
+    Attributes:
+      max_batch_size: rows at most; a request with more is refused.
+      batch_timeout_micros: longest that a row waits for others, in microseconds.
+      num_batch_threads: batches at the same time.
+      max_enqueued_batches: full batches that may wait; more are refused with UNAVAILABLE.
+      allowed_batch_sizes: a batch is padded to the next of these; rising, the last one
+        ``max_batch_size``. None to pad nothing.
+    """
+
+    max_batch_size: int = 32
+    batch_timeout_micros: int = 5_000
+    num_batch_threads: int = 2
+    max_enqueued_batches: int = 100
+    allowed_batch_sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            least = 0 if each.name == "batch_timeout_micros" else 1
+            if each.name != "allowed_batch_sizes" and value < least:
+                raise ValueError(f"{each.name} must be at least {least}. Received: {value}")
+        sizes = self.allowed_batch_sizes
+        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
+            raise ValueError(
+                "allowed_batch_sizes must rise and end with max_batch_size, "
+                f"{self.max_batch_size}. Received: {list(sizes)}"
+            )
+
+    def proto(self) -> Any:
+        """As TensorFlow Serving's ``BatchingParameters``."""
+        parameters = BatchingParameters(allowed_batch_sizes=self.allowed_batch_sizes)
+        parameters.max_batch_size.value = self.max_batch_size
+        parameters.batch_timeout_micros.value = self.batch_timeout_micros
+        parameters.num_batch_threads.value = self.num_batch_threads
+        parameters.max_enqueued_batches.value = self.max_enqueued_batches
+        return parameters
+
+
+@dataclass(frozen=True)
+class ServerFiles:
+    """A model config, and next to it the other files that a server reads."""
+
+    model_config: ModelConfigFile
+    flags: Mapping[str, str]
+
+    @classmethod
+    def write(
+        cls, model_config: Path, name: str, base_path: Path, batching: Batching | None = None
+    ) -> Self:
+        """Add a model to a model config, and write the other files.
+
+        Args:
+          model_config: file, made where it is missing; what it says of a model that is in it
+            already stays, so that a restarted server serves the same versions.
+          name, base_path: the model.
+          batching: None for none.
+
+        Raises:
+          ModelConfigError: the model config is wrong or cannot be written.
+          EngineError: the other files cannot be written.
+        """
+        config = ModelConfigFile(model_config.resolve())
+        with config.locked():
+            config.add_model(name, base_path)
+        monitoring = MonitoringConfig()
+        monitoring.prometheus_config.enable = True
+        monitoring.prometheus_config.path = METRICS_PATH
+        folder = config.path.parent
+        flags = {
+            "monitoring_config_file": _written(folder / MONITORING_FILE, monitoring),
+            # The file may name a label and its version, which is not loaded yet at the start.
+            "allow_version_labels_for_unavailable_models": "true",
+        }
+        if batching:
+            flags["enable_batching"] = "true"
+            flags["batching_parameters_file"] = _written(
+                folder / BATCHING_FILE, batching.proto()
+            )
+        return cls(config, flags)
+
+    def spec(
+        self,
+        model_names: tuple[str, ...],
+        flags: Mapping[str, str] | None = None,
+        grpc_port: int = 0,
+        rest_port: int = 0,
+        log_file: Path | None = None,
+    ) -> ServerSpec:
+        """What an engine starts with these files; see `ServerSpec`."""
+        return ServerSpec.from_config(
+            model_names,
+            self.model_config.path,
+            {**self.flags, **(flags or {})},
+            grpc_port,
+            rest_port,
+            log_file,
+        )
+
+
+def default_model_config(base_path: Path) -> Path:
+    """Where the model config of a model's folder is kept: next to that folder."""
+    return base_path.resolve().parent / FILE_NAME
+
+
+def _written(path: Path, message: Any) -> str:
+    try:
+        path.write_text(text_format.MessageToString(message), encoding="utf-8")
+    except OSError as error:
+        raise EngineError(f"Cannot write {path}: {error}") from None
+    return str(path)

@@ -1,0 +1,100 @@
+"""The labels of a model's versions, and what promoting and rolling back make of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+STABLE: Final = "stable"
+"""What clients are answered by."""
+CANARY: Final = "canary"
+"""What a share of them is answered by, on trial."""
+PREVIOUS: Final = "previous"
+"""What was stable before. It stays loaded, so that rolling back takes no loading."""
+
+Labels = Mapping[str, int]
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class LabelError(ValueError):
+    """A change of labels that makes no sense; the message says what to do."""
+
+
+def labelled(labels: Labels, label: str, version: int) -> dict[str, int]:
+    """With a label on a version, taken from any other.
+
+    Raises:
+      LabelError: the label cannot stand in a URL, or is one that `promoted` keeps.
+    """
+    if not _LABEL.fullmatch(label):
+        raise LabelError(
+            "A label is at most 100 letters, digits, '_', '.' and '-', the first a letter or "
+            f"digit. Received: {label!r}"
+        )
+    if label in (STABLE, PREVIOUS):
+        raise LabelError(f"The label {label!r} is moved by promoting and rolling back only.")
+    return {**labels, label: version}
+
+
+def unlabelled(labels: Labels, label: str) -> dict[str, int]:
+    """Without a label.
+
+    Raises:
+      LabelError: there is no such label, or it is the stable one.
+    """
+    if label not in labels:
+        raise LabelError(f"There is no label {label!r}. There are: {_names(labels)}.")
+    if label == STABLE:
+        raise LabelError("The label 'stable' cannot be taken away: clients ask for it.")
+    return {name: version for name, version in labels.items() if name != label}
+
+
+def promoted(labels: Labels, version: int | None = None) -> dict[str, int]:
+    """With a version as the stable one, and the one that was stable as the previous one.
+
+    Args:
+      version: None for the canary.
+
+    Raises:
+      LabelError: it is stable already, or there is no canary.
+    """
+    if version is None:
+        if CANARY not in labels:
+            raise LabelError(
+                "There is no canary to promote. Name a version, or label one 'canary' first."
+            )
+        version = labels[CANARY]
+    stable = labels.get(STABLE)
+    if stable == version:
+        raise LabelError(f"Version {version} is the stable one already.")
+    after = {name: number for name, number in labels.items() if name != PREVIOUS}
+    after[STABLE] = version
+    if stable is not None:
+        after[PREVIOUS] = stable
+    if after.get(CANARY) == version:
+        del after[CANARY]  # its trial is over
+    return after
+
+
+def rolled_back(labels: Labels) -> dict[str, int]:
+    """With the previous version as the stable one; the one that was stable has no label.
+
+    Raises:
+      LabelError: there is no previous version.
+    """
+    if PREVIOUS not in labels:
+        raise LabelError(
+            "There is no previous version to roll back to: nothing has been promoted since the "
+            f"last roll-back. There are: {_names(labels)}. Promote the version that you want."
+        )
+    after = {name: number for name, number in labels.items() if name != PREVIOUS}
+    after[STABLE] = labels[PREVIOUS]
+    return after
+
+
+def _names(labels: Labels) -> str:
+    return (
+        ", ".join(f"{name} ({version})" for name, version in sorted(labels.items())) or "none"
+    )

@@ -1,0 +1,55 @@
+"""Deletes old versions from disk, never one that is or may be served."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from serving.model_config import ModelConfigFile, model_of
+from serving.rollout.rollout import RolloutError, versions_in
+
+# A server looks at folders named by a number only.
+_DELETED: Final = ".deleted-"
+
+
+def prune(config: ModelConfigFile, model_name: str, keep: int) -> list[int]:
+    """Delete all but the newest versions of a model.
+
+    A version that has a label, or that the model config asks for by number, is kept whatever
+    its age, and does not count among the newest.
+
+    Args:
+      keep: how many of the others to keep, at least 1: without labels, the newest is served.
+
+    Returns:
+      The versions deleted, rising.
+
+    Raises:
+      ModelConfigError: the file is wrong, or is being changed by another program.
+      RolloutError: a version cannot be deleted; those before it are gone.
+    """
+    if keep < 1:
+        raise RolloutError(f"keep must be at least 1. Received: {keep}")
+    # Locked, so that no label comes to a version that is about to be deleted.
+    with config.locked():
+        model = model_of(config.read(), model_name)
+        base_path = Path(model.base_path)
+        needed = {
+            *model.version_labels.values(),
+            *model.model_version_policy.specific.versions,
+        }
+        free = [version for version in versions_in(base_path) if version not in needed]
+        # A server may serve several of the newest.
+        keep = max(keep, model.model_version_policy.latest.num_versions)
+        doomed = [] if model.model_version_policy.HasField("all") else free[:-keep]
+        try:
+            for left in base_path.glob(f"{_DELETED}*"):
+                shutil.rmtree(left)  # of an earlier call that was killed
+            for version in doomed:
+                hidden = base_path / f"{_DELETED}{version}"
+                (base_path / str(version)).rename(hidden)
+                shutil.rmtree(hidden)
+        except OSError as error:
+            raise RolloutError(f"Cannot delete from {base_path}: {error}") from None
+    return doomed

@@ -1,0 +1,150 @@
+"""The model servers that a rollout changes, over gRPC."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+)
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+RELOAD_TIMEOUT_S: Final = 600.0  # a server answers when the models it has not yet are loaded
+STATUS_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.1
+# A version that failed once, and has just been asked for again, is still reported as failed.
+_SETTLE_S: Final = 2.0
+_State = get_model_status_pb2.ModelVersionStatus.State
+
+
+class ServerError(RuntimeError):
+    """A server that does not answer, refuses a config, or cannot load a version."""
+
+
+class ModelServers:
+    """Replicas that serve the same models. As a context manager it is closed at the end."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        """
+        Args:
+          addresses: ``host:port`` of each one's gRPC; none where no server is running.
+        """
+        self.addresses = tuple(addresses)
+        self._channels = {address: grpc.insecure_channel(address) for address in addresses}
+        self._stubs = {
+            address: model_service_pb2_grpc.ModelServiceStub(channel)
+            for address, channel in self._channels.items()
+        }
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+    def reload(self, config: ModelServerConfig) -> None:
+        """Have every server take a config.
+
+        Raises:
+          ServerError: one did not; those before it have taken it.
+        """
+        request = model_management_pb2.ReloadConfigRequest(config=config)
+        for address, stub in self._stubs.items():
+            try:
+                response = stub.HandleReloadConfigRequest(request, timeout=RELOAD_TIMEOUT_S)
+            except grpc.RpcError as error:
+                raise _server_error(address, "did not take the config", error) from None
+            if response.status.error_code:
+                raise ServerError(
+                    f"{address} did not take the config: {response.status.error_message}"
+                )
+
+    def wait_until_available(
+        self, name: str, versions: Collection[int], timeout_s: float
+    ) -> None:
+        """Return when every server has the versions of a model AVAILABLE.
+
+        Raises:
+          ServerError: one could not load a version, or not in time.
+        """
+        started = time.monotonic()
+        for address in self._stubs:
+            while missing := set(versions) - self._available(
+                address, name, versions, settled=time.monotonic() > started + _SETTLE_S
+            ):
+                if time.monotonic() > started + timeout_s:
+                    raise ServerError(
+                        f"{address} did not have {_numbers(missing)} of {name} AVAILABLE "
+                        f"after {timeout_s:g} s. Its log says more."
+                    )
+                time.sleep(_POLL_S)
+
+    def states(self, name: str) -> dict[str, dict[int, str]]:
+        """By address, the state of each version of a model that the server knows.
+
+        Raises:
+          ServerError: one does not answer.
+        """
+        return {
+            address: {entry.version: _State.Name(entry.state) for entry in statuses}
+            for address in self._stubs
+            for statuses in [self._statuses(address, name)]
+        }
+
+    def _available(
+        self, address: str, name: str, versions: Collection[int], settled: bool
+    ) -> set[int]:
+        available = set()
+        for entry in self._statuses(address, name):
+            if entry.version not in versions:
+                continue
+            over = entry.state == _State.LOADING or (entry.state == _State.END and settled)
+            if entry.status.error_code and over:
+                raise ServerError(
+                    f"{address} cannot load version {entry.version} of {name}: "
+                    f"{entry.status.error_message}"
+                )
+            if entry.state == _State.AVAILABLE:
+                available.add(entry.version)
+        return available
+
+    def _statuses(
+        self, address: str, name: str
+    ) -> Sequence[get_model_status_pb2.ModelVersionStatus]:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        try:
+            response = self._stubs[address].GetModelStatus(request, timeout=STATUS_TIMEOUT_S)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return ()  # it has no version of the model yet
+            raise _server_error(address, "does not say how its versions stand", error) from None
+        return tuple(response.model_version_status)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _server_error(address: str, what: str, error: grpc.RpcError) -> ServerError:
+    advice = (
+        " Is a model server running there?"
+        if error.code() is grpc.StatusCode.UNAVAILABLE
+        else ""
+    )
+    return ServerError(f"{address} {what} ({error.code().name}: {error.details()}).{advice}")
+
+
+def _numbers(versions: Collection[int]) -> str:
+    return "version " + ", ".join(str(version) for version in sorted(versions))

@@ -1,0 +1,107 @@
+"""`tallygraph serve` and `tallygraph versions`, as a person uses them."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from serving.engines import RunningServer, ServerFiles, choose_engine
+
+ROOT = Path(__file__).parents[3]
+
+
+def tallygraph(*arguments: str) -> tuple[int, str]:
+    """Exit status, and what was printed with line breaks made spaces."""
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, list(arguments))
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture
+def pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a version at the default place."""
+    version = tmp_path / "build" / "serving" / "summarizer" / "1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("engine", ["docker", "binary"])
+def test_the_readme_says_how_to_serve_as_the_command_does(pushed: Path, engine: str) -> None:
+    status, line = tallygraph("serve", "--engine", engine, "--dry-run")
+    assert status == 0
+    readme = re.sub(r"\\\n\s*", "", (ROOT / "README.md").read_text())
+    assert f".venv/bin/tallygraph serve --engine {engine} --dry-run\n{line}\n" in readme
+
+
+def test_a_dry_run_says_what_batching_adds(pushed: Path) -> None:
+    _, line = tallygraph("serve", "--engine", "binary", "--dry-run", "--max-batch-size", "16")
+    assert "--enable_batching=true" in line
+    assert '"--batching_parameters_file=$PWD/build/serving/batching_parameters.txt"' in line
+    written = (pushed / "build/serving/batching_parameters.txt").read_text()
+    assert "max_batch_size {\n  value: 16\n}" in written
+    status, message = tallygraph("serve", "--dry-run", "--max-batch-size", "-1")
+    assert (status, message) == (2, "error: max_batch_size must be at least 1. Received: -1")
+
+
+def test_nothing_pushed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, message = tallygraph("serve")
+    assert status == 2
+    assert message.startswith("error: build/serving/summarizer holds no version. Expected")
+    status, message = tallygraph("versions", "list", "--offline")
+    assert status == 2
+    assert "Cannot read the model config" in message
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of the fixture model's versions 1 and 2; version 2 is the newest."""
+    export = runpy.run_path(str(ROOT / "tests" / "serving" / "fixture_model.py"))["export"]
+    base = tmp_path_factory.mktemp("cli") / "summarizer"
+    for version in (1, 2):
+        export(base, version)
+    files = ServerFiles.write(base.parent / "models.config", "summarizer", base)
+    with choose_engine("local").start(files.spec(("summarizer",))) as server:
+        server.wait_until_available(120)
+        yield server
+
+
+def test_versions_from_the_first_label_to_deletion(server: RunningServer) -> None:
+    (folder,) = {path for path in server.spec.paths if path.name == "summarizer"}
+
+    def versions(*arguments: str) -> tuple[int, str]:
+        where = ("--model-dir", str(folder), "--server", server.grpc_address)
+        return tallygraph("versions", *arguments, *where)
+
+    status, table = versions("list")
+    assert (status, table) == (
+        0,
+        f"version labels {server.grpc_address} 2 AVAILABLE 1",
+    )
+    assert versions("promote", "1") == (0, "stable: none -> 1")
+    assert versions("label", "canary", "2") == (0, "canary: none -> 2")
+    _, table = versions("list")
+    assert table.endswith(" 2 canary AVAILABLE 1 stable AVAILABLE")
+    assert versions("promote") == (0, "canary: 2 -> none previous: none -> 1 stable: 1 -> 2")
+    assert versions("rollback") == (0, "previous: 1 -> none stable: 2 -> 1")
+    status, message = versions("rollback")
+    assert (status, message[:50]) == (2, "error: There is no previous version to roll back t")
+    status, message = versions("promote", "7")
+    assert (status, message[:35]) == (1, "error: There is no version 7 of sum")
+    status, message = tallygraph("versions", "prune", "--model-dir", str(folder), "--keep", "1")
+    assert (status, message) == (0, "deleted: nothing")
+
+
+def test_no_server_there(pushed: Path) -> None:
+    status, message = tallygraph("versions", "promote", "1", "--server", "127.0.0.1:1")
+    assert status == 1
+    assert "127.0.0.1:1 does not say how its versions stand (UNAVAILABLE" in message
+    assert "Is a model server running there?" in message
+    assert tallygraph("versions", "promote", "1", "--offline") == (0, "stable: none -> 1")

@@ -1,0 +1,262 @@
+"""Labels move between versions of a running server, and no request fails."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from serving.engines import RunningServer, ServerFiles, choose_engine
+from serving.engines.base import free_ports
+from serving.model_config import ModelConfigError, ModelConfigFile
+from serving.rollout import LabelError, ModelServers, Rollout, RolloutError, prune
+
+Export = Callable[[Path, int], None]
+CYCLES = 20
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, export_fixture: Export) -> Path:
+    base = tmp_path_factory.mktemp("rollout") / "fixture"
+    for version in (1, 2, 3):
+        export_fixture(base, version)
+    (base / "4").mkdir()
+    (base / "4" / "saved_model.pb").write_bytes(b"this is no graph")
+    return base
+
+
+@pytest.fixture(scope="module")
+def files(base: Path) -> ServerFiles:
+    # The broken version 4 is the newest: what is served must be said from the start.
+    files = ServerFiles.write(base.parent / "models.config", "fixture", base)
+    Rollout(files.model_config, "fixture", ModelServers([])).promote(1)
+    return files
+
+
+@pytest.fixture(scope="module")
+def server(files: ServerFiles) -> Iterator[RunningServer]:
+    spec = files.spec(("fixture",), {"max_num_load_retries": "0"})
+    with choose_engine("local").start(spec) as server:
+        server.wait_until_available(120)
+        yield server
+
+
+@pytest.fixture
+def rollout(files: ServerFiles, server: RunningServer) -> Iterator[Rollout]:
+    """Starts from version 1 as the stable one, and nothing else."""
+    with ModelServers([server.grpc_address]) as servers:
+        rollout = Rollout(files.model_config, "fixture", servers, load_timeout_s=60)
+        for label in set(rollout.labels()) - {"stable"}:
+            rollout.unlabel(label)
+        if rollout.labels()["stable"] != 1:
+            rollout.promote(1)
+            rollout.unlabel("previous")
+        yield rollout
+
+
+def answer(server: RunningServer, place: str) -> str:
+    response = httpx.post(
+        f"{server.rest_url}/v1/models/fixture{place}:predict",
+        json={"instances": ["a"]},
+        trust_env=False,
+    )
+    body = response.json()
+    return body["predictions"][0]["version_tag"] if response.is_success else body["error"]
+
+
+def states(rollout: Rollout, server: RunningServer) -> dict[int, str]:
+    with ModelServers([server.grpc_address]) as servers:
+        return servers.states("fixture")[server.grpc_address]
+
+
+def test_a_canary_is_tried_promoted_and_rolled_back(
+    rollout: Rollout, server: RunningServer
+) -> None:
+    assert answer(server, "/labels/stable") == "v1"
+    change = rollout.label("canary", 2)
+    assert (change.before, change.after) == ({"stable": 1}, {"stable": 1, "canary": 2})
+    assert answer(server, "/labels/stable") == "v1"
+    assert answer(server, "/labels/canary") == "v2"
+    rollout.promote()
+    assert rollout.labels() == {"stable": 2, "previous": 1}
+    assert answer(server, "/labels/stable") == "v2"
+    assert answer(server, "/labels/previous") == "v1"
+    assert answer(server, "/labels/canary") == "Unrecognized servable version label: canary"
+    rollout.roll_back()
+    assert rollout.labels() == {"stable": 1}
+    assert answer(server, "/labels/stable") == "v1"
+    # What has no label is unloaded, and stays on disk.
+    rollout.promote(3)
+    rollout.promote(2)
+    assert states(rollout, server)[2] == "AVAILABLE"
+    assert answer(server, "/versions/1") in (
+        "Servable not found for request: Specific(fixture, 1)",
+        "v1",  # until it is unloaded
+    )
+
+
+class Clients:
+    """Ask for a label over both protocols without a pause, and keep what answered them."""
+
+    def __init__(self, server: RunningServer, label: str) -> None:
+        self._server = server
+        self._label = label
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._rest) for _ in range(2)]
+        self._threads += [threading.Thread(target=self._grpc) for _ in range(2)]
+        self.answers: Counter[str] = Counter()
+        self.failures: list[str] = []
+
+    def _rest(self) -> None:
+        path = f"/v1/models/fixture/labels/{self._label}:predict"
+        with httpx.Client(base_url=self._server.rest_url, timeout=30, trust_env=False) as http:
+            while not self._stop.is_set():
+                response = http.post(path, json={"instances": ["a"]})
+                if response.is_success:
+                    self.answers[response.json()["predictions"][0]["version_tag"]] += 1
+                else:
+                    self.failures.append(response.text)
+
+    def _grpc(self) -> None:
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = "fixture"
+        request.model_spec.version_label = self._label
+        request.inputs["text"].CopyFrom(tf.make_tensor_proto([b"a"]))
+        with grpc.insecure_channel(self._server.grpc_address) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            while not self._stop.is_set():
+                try:
+                    response = stub.Predict(request, timeout=30)
+                except grpc.RpcError as error:
+                    self.failures.append(f"{error.code()}: {error.details()}")
+                    continue
+                tag = response.outputs["version_tag"].string_val[0].decode()
+                if tag != f"v{response.model_spec.version.value}":
+                    self.failures.append(f"{tag} from {response.model_spec}")
+                self.answers[tag] += 1
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_promotions_and_rollbacks_under_load(rollout: Rollout, server: RunningServer) -> None:
+    with Clients(server, "stable") as clients:
+        for cycle in range(CYCLES):
+            rollout.promote(2 + cycle % 2)
+            rollout.roll_back()
+    assert clients.failures == []
+    assert set(clients.answers) == {"v1", "v2", "v3"}
+    assert min(clients.answers.values()) > 2
+
+
+def test_a_version_that_cannot_be_loaded_changes_nothing(
+    rollout: Rollout, server: RunningServer, files: ServerFiles
+) -> None:
+    rollout.label("canary", 2)
+    before = files.model_config.path.read_bytes()
+    with Clients(server, "stable") as clients:
+        with pytest.raises(
+            RolloutError, match=r"cannot load version 4 of fixture: .*as they w"
+        ):
+            rollout.promote(4)
+        with pytest.raises(RolloutError, match=r"no version 9 of fixture.*\[1, 2, 3, 4\]"):
+            rollout.promote(9)
+    assert (clients.failures, set(clients.answers)) == ([], {"v1"})
+    assert files.model_config.path.read_bytes() == before
+    assert answer(server, "/labels/canary") == "v2"
+
+
+def test_a_server_that_is_not_there_changes_nothing(
+    files: ServerFiles, server: RunningServer, rollout: Rollout
+) -> None:
+    gone = f"127.0.0.1:{free_ports(1)[0]}"
+    before = files.model_config.path.read_bytes()
+    with (
+        ModelServers([server.grpc_address, gone]) as both,
+        pytest.raises(RolloutError) as failed,
+    ):
+        Rollout(files.model_config, "fixture", both).promote(2)
+    message = str(failed.value)
+    assert f"{gone} did not take the config (UNAVAILABLE" in message
+    assert "Is a model server running there?" in message
+    assert f"as they were, but for {gone}, which cannot be told so." in message
+    assert files.model_config.path.read_bytes() == before
+    assert answer(server, "/labels/stable") == "v1"
+    assert answer(server, "/labels/previous") == "Unrecognized servable version label: previous"
+
+
+def test_one_change_at_a_time(rollout: Rollout, files: ServerFiles) -> None:
+    with (
+        files.model_config.locked(),
+        pytest.raises(ModelConfigError, match="being changed by another program"),
+    ):
+        rollout.promote(2)
+    with pytest.raises(LabelError, match="is the stable one already"):
+        rollout.promote(1)
+
+
+def test_a_restarted_server_serves_the_same_labels(base: Path, tmp_path: Path) -> None:
+    files = ServerFiles.write(tmp_path / "models.config", "fixture", base)
+    offline = Rollout(files.model_config, "fixture", ModelServers([]))
+    offline.promote(2)
+    offline.promote(3)
+    # As `serve` does at each start: what the file says stays.
+    files = ServerFiles.write(tmp_path / "models.config", "fixture", base)
+    with choose_engine("local").start(files.spec(("fixture",))) as server:
+        server.wait_until_available(120)
+        assert answer(server, "/labels/stable") == "v3"
+        assert answer(server, "/labels/previous") == "v2"
+        with ModelServers([server.grpc_address]) as servers:
+            Rollout(files.model_config, "fixture", servers).roll_back()
+        assert answer(server, "/labels/stable") == "v2"
+
+
+@pytest.fixture
+def many_versions(tmp_path: Path, base: Path) -> Path:
+    folder = tmp_path / "many" / "fixture"
+    for version in range(1, 9):
+        shutil.copytree(base / "1", folder / str(version))
+    return folder
+
+
+def test_old_versions_are_deleted_but_never_a_labelled_one(many_versions: Path) -> None:
+    config = ModelConfigFile(many_versions.parent / "models.config")
+    config.add_model("fixture", many_versions)
+    rollout = Rollout(config, "fixture", ModelServers([]))
+    rollout.promote(1)
+    rollout.promote(3)
+    rollout.label("canary", 5)
+    (many_versions / ".deleted-0").mkdir()  # of a deletion that was killed
+    assert prune(config, "fixture", keep=2) == [2, 4, 6]
+    assert sorted(path.name for path in many_versions.iterdir()) == ["1", "3", "5", "7", "8"]
+    assert prune(config, "fixture", keep=2) == []
+    with pytest.raises(RolloutError, match="keep must be at least 1"):
+        prune(config, "fixture", keep=0)
+
+
+def test_what_the_version_policy_asks_for_is_kept(many_versions: Path) -> None:
+    config = ModelConfigFile(many_versions.parent / "models.config")
+    config.add_model("fixture", many_versions)
+    asked = config.read()
+    (model,) = asked.model_config_list.config
+    model.model_version_policy.latest.num_versions = 4
+    config.write(asked)
+    assert prune(config, "fixture", keep=1) == [1, 2, 3, 4]
+    model.model_version_policy.all.SetInParent()
+    config.write(asked)
+    assert prune(config, "fixture", keep=1) == []
