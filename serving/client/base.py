@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 
-from serving.client.errors import BadAnswerError, ClientError
+import tenacity
+
+from serving.client.errors import (
+    BadAnswerError,
+    ClientError,
+    RefusedError,
+    UnreachableError,
+)
 from tokenizer.contract import (
     COUNT_OUTPUTS,
     INPUT_MAX_OUTPUT_TOKENS,
@@ -23,6 +30,11 @@ from tokenizer.contract import (
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MODEL = "summarizer"
+DEFAULT_RETRIES = 2
+# A server that says so has not begun to compute.
+_TOO_BUSY: Final = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+_LONGEST_PAUSE_S: Final = 5.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +91,23 @@ class ModelClient(ABC):
     """
 
     def __init__(
-        self, model: str, version: int | None, label: str | None, timeout_s: float
+        self,
+        model: str,
+        version: int | None,
+        label: str | None,
+        timeout_s: float,
+        retries: int,
     ) -> None:
         """
         Args:
           model: the model's name.
           version: ask this version, or else
           label: ask the version of this label, or else the newest.
-          timeout_s: how long to wait for an answer.
+          timeout_s: how long to wait for each answer, in seconds.
+          retries: how often to ask again, after a moment, where that is safe: what has not
+            been computed, because the request did not arrive or the server said that it is
+            too busy; and, whatever became of it, what costs next to nothing (everything but
+            ``summarize``).
 
         Raises:
           ClientError: both a version and a label.
@@ -99,6 +120,7 @@ class ModelClient(ABC):
         self.version = version
         self.label = label
         self.timeout_s = timeout_s
+        self.retries = retries
 
     def summarize(
         self,
@@ -122,7 +144,9 @@ class ModelClient(ABC):
         if max_output_tokens is not None:
             inputs[INPUT_MAX_OUTPUT_TOKENS] = _limits(max_output_tokens, len(texts))
             signature = SIGNATURE_SUMMARIZE
-        rows = self._rows(signature, inputs, tuple(OUTPUT_DTYPES))
+        rows = self._retrying(
+            lambda: self._rows(signature, inputs, tuple(OUTPUT_DTYPES)), costs=True
+        )
         try:
             return [MeteredSummary.from_row(row) for row in rows]
         except ContractError as error:
@@ -132,16 +156,23 @@ class ModelClient(ABC):
         """Count texts' tokens without summarising them, in one request."""
         if not texts:
             return []
-        rows = self._rows(SIGNATURE_COUNT_TOKENS, {INPUT_TEXT: _texts(texts)}, COUNT_OUTPUTS)
+        inputs = {INPUT_TEXT: _texts(texts)}
+        rows = self._retrying(lambda: self._rows(SIGNATURE_COUNT_TOKENS, inputs, COUNT_OUTPUTS))
         return [TokenCount(**row) for row in rows]
 
-    @abstractmethod
     def model_status(self) -> list[VersionStatus]:
         """How the versions of the model stand, the newest first."""
+        return self._retrying(self._model_status)
 
-    @abstractmethod
     def metadata(self) -> ModelMetadata:
         """The signatures of the version that would answer."""
+        return self._retrying(self._metadata)
+
+    @abstractmethod
+    def _model_status(self) -> list[VersionStatus]: ...
+
+    @abstractmethod
+    def _metadata(self) -> ModelMetadata: ...
 
     @abstractmethod
     def close(self) -> None:
@@ -155,6 +186,27 @@ class ModelClient(ABC):
 
         Of outputs that are not in ``names``, only the name matters.
         """
+
+    def _retrying(self, ask: Callable[[], T], costs: bool = False) -> T:
+        """Ask, and again where that is safe.
+
+        Args:
+          costs: whether the server works hard for the answer, so that nothing is computed
+            twice for it.
+        """
+
+        def is_safe(error: BaseException) -> bool:
+            if isinstance(error, RefusedError):
+                return error.code in _TOO_BUSY
+            return isinstance(error, UnreachableError) and not (costs and error.was_sent)
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(1 + self.retries),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_S),
+            retry=tenacity.retry_if_exception(is_safe),
+            reraise=True,
+        )
+        return retrying(ask)
 
     def _rows(
         self, signature: str, inputs: Mapping[str, list[Any]], names: tuple[str, ...]

@@ -10,8 +10,14 @@ class ClientError(RuntimeError):
 class UnreachableError(ClientError):
     """The server did not answer: not running, wrong address, or too slow.
 
-    Whether it computed something is not known. Worth a retry.
+    Attributes:
+      was_sent: whether the request may have reached the server, which may then have computed
+        it; False where it cannot have.
     """
+
+    def __init__(self, message: str, was_sent: bool = True) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 class RefusedError(ClientError):

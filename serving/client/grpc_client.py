@@ -7,6 +7,7 @@ from typing import Any
 
 from serving.client.base import (
     DEFAULT_MODEL,
+    DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_S,
     ModelClient,
     ModelMetadata,
@@ -18,6 +19,7 @@ from serving.client.errors import BadAnswerError, ClientError, RefusedError, Unr
 
 # There was no answer, or none in time; every other code is the server's.
 _NO_ANSWER = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+_NOT_CONNECTED = "failed to connect"
 
 
 class GrpcClient(ModelClient):
@@ -30,6 +32,7 @@ class GrpcClient(ModelClient):
         version: int | None = None,
         label: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
     ) -> None:
         """
         Args:
@@ -38,7 +41,7 @@ class GrpcClient(ModelClient):
         Raises:
           ClientError: grpcio, TensorFlow or tensorflow-serving-api is not installed.
         """
-        super().__init__(model, version, label, timeout_s)
+        super().__init__(model, version, label, timeout_s, retries)
         try:
             import grpc
             from tensorflow_serving.apis import (
@@ -65,7 +68,7 @@ class GrpcClient(ModelClient):
     def close(self) -> None:
         self._channel.close()
 
-    def model_status(self) -> list[VersionStatus]:
+    def _model_status(self) -> list[VersionStatus]:
         from tensorflow.core.protobuf import error_codes_pb2
         from tensorflow_serving.apis import get_model_status_pb2
 
@@ -84,7 +87,7 @@ class GrpcClient(ModelClient):
         ]
         return sorted(statuses, key=lambda status: status.version, reverse=True)
 
-    def metadata(self) -> ModelMetadata:
+    def _metadata(self) -> ModelMetadata:
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(
@@ -142,11 +145,13 @@ class GrpcClient(ModelClient):
         try:
             return call(request, timeout=self.timeout_s)
         except self._rpc_error as error:
-            code, details = error.code().name, error.details()
+            code, details = error.code().name, error.details() or ""
             if code in _NO_ANSWER:
                 raise UnreachableError(
                     f"{self._address} did not answer ({code}: {details}) within "
-                    f"{self.timeout_s:g} s. Is the model server running there?"
+                    f"{self.timeout_s:g} s. Is the model server running there?",
+                    # gRPC says UNAVAILABLE of a lost connection too.
+                    was_sent=not details.startswith(_NOT_CONNECTED),
                 ) from None
             raise RefusedError(code, details) from None
 

@@ -12,6 +12,7 @@ import orjson
 
 from serving.client.base import (
     DEFAULT_MODEL,
+    DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_S,
     ModelClient,
     ModelMetadata,
@@ -48,12 +49,13 @@ class RestClient(ModelClient):
         version: int | None = None,
         label: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
     ) -> None:
         """
         Args:
           base_url: such as ``http://127.0.0.1:8501``.
         """
-        super().__init__(model, version, label, timeout_s)
+        super().__init__(model, version, label, timeout_s, retries)
         self._path = f"/v1/models/{quote(model, safe='')}"
         if version is not None:
             self._path += f"/versions/{version}"
@@ -64,7 +66,7 @@ class RestClient(ModelClient):
     def close(self) -> None:
         self._http.close()
 
-    def model_status(self) -> list[VersionStatus]:
+    def _model_status(self) -> list[VersionStatus]:
         document = self._ask("GET", self._path)
         try:
             statuses = [
@@ -80,7 +82,7 @@ class RestClient(ModelClient):
             raise self._not_ours(document, error) from error
         return sorted(statuses, key=lambda status: status.version, reverse=True)
 
-    def metadata(self) -> ModelMetadata:
+    def _metadata(self) -> ModelMetadata:
         document = self._ask("GET", f"{self._path}/metadata")
         try:
             signatures = document["metadata"]["signature_def"]["signature_def"]
@@ -122,15 +124,17 @@ class RestClient(ModelClient):
         url = str(self._http.base_url).rstrip("/") + path
         try:
             answer = self._http.request(method, path, content=body)
-        except httpx.TimeoutException:
+        except httpx.TimeoutException as error:
             raise UnreachableError(
                 f"{url} did not answer within {self.timeout_s:g} s. Send fewer or shorter "
-                "texts, or allow more time."
+                "texts, or allow more time.",
+                was_sent=not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout),
             ) from None
         except httpx.HTTPError as error:
             raise UnreachableError(
                 f"{url} cannot be reached: {type(error).__name__}: {error}. Is the model "
-                "server running there?"
+                "server running there?",
+                was_sent=not isinstance(error, httpx.ConnectError),
             ) from None
         try:
             document = orjson.loads(answer.content)
