@@ -159,6 +159,11 @@ class ServingConfig:
     validate_image: str = setting(
         "tensorflow/serving", "Docker image of TensorFlow Serving that it starts."
     )
+    keep_versions: int = setting(
+        0,
+        "After a push, pushed versions without a label that stay on disk; 0 for all.",
+        ge=0,
+    )
     validate_timeout_s: int = setting(
         120, "Longest wait for the server to become AVAILABLE, in seconds.", ge=1, le=3600
     )

@@ -149,6 +149,7 @@ def create_pipeline(
         meter_blessing=meter_validator.outputs["blessing"],
         infra_blessing=serving_validator.outputs["blessing"],
         base_directory=str(layout.served_model_dir(config.serving.model_name)),
+        keep_versions=config.serving.keep_versions,
     )
     nodes = [
         example_gen,

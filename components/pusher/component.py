@@ -9,7 +9,7 @@ from tfx.components.pusher import component as tfx_pusher
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import standard_component_specs
-from tfx.types.component_spec import ChannelParameter
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from components.artifacts import MeterBlessing
 from components.pusher import executor
@@ -18,7 +18,12 @@ METER_BLESSING_KEY = executor.METER_BLESSING_KEY
 
 
 class PusherSpec(standard_component_specs.PusherSpec):
-    """TFX's PusherSpec with one more blessing."""
+    """TFX's PusherSpec with one more blessing, and a rule for old versions."""
+
+    PARAMETERS = {  # noqa: RUF012  (TFX reads plain class attributes)
+        **standard_component_specs.PusherSpec.PARAMETERS,
+        executor.KEEP_VERSIONS_KEY: ExecutionParameter(type=int),
+    }
 
     INPUTS = {  # noqa: RUF012  (TFX reads plain class attributes)
         **standard_component_specs.PusherSpec.INPUTS,
@@ -56,6 +61,7 @@ class Pusher(tfx_pusher.Pusher):
         meter_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
         base_directory: str,
+        keep_versions: int = 0,
     ):
         """Wire the component.
 
@@ -65,6 +71,8 @@ class Pusher(tfx_pusher.Pusher):
           meter_blessing: MeterValidator's MeterBlessing.
           infra_blessing: ServingValidator's InfraBlessing.
           base_directory: folder of the served model; versions are folders in it.
+          keep_versions: after a push, delete all but so many of the versions that have no
+            label in the servers' model config; 0 deletes nothing.
         """
         super().__init__(
             model=model,
@@ -81,4 +89,5 @@ class Pusher(tfx_pusher.Pusher):
             **parent.outputs,
             **parent.exec_properties,
             meter_blessing=meter_blessing,
+            keep_versions=keep_versions,
         )

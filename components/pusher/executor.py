@@ -14,8 +14,12 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import proto_utils
 
 from components.pusher.publish import publish_version
+from serving.engines import default_model_config
+from serving.model_config import ModelConfigError, ModelConfigFile
+from serving.rollout import RolloutError, prune
 
 METER_BLESSING_KEY = "meter_blessing"
+KEEP_VERSIONS_KEY = "keep_versions"
 
 
 class Executor(tfx_executor.Executor):
@@ -40,7 +44,8 @@ class Executor(tfx_executor.Executor):
         Args:
           input_dict: `model`, `model_blessing`, `meter_blessing`, `infra_blessing`.
           output_dict: `pushed_model`; its properties say whether, where and as what.
-          exec_properties: `push_destination`, a PushDestination proto as JSON.
+          exec_properties: `push_destination`, a PushDestination proto as JSON;
+            `keep_versions`, how many versions without a label stay (0: all).
 
         Raises:
           PushError: the destination cannot be written.
@@ -51,11 +56,24 @@ class Executor(tfx_executor.Executor):
             return
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[keys.PUSH_DESTINATION_KEY], destination)
-        version_dir = publish_version(
-            Path(self.GetModelPath(input_dict)), Path(destination.filesystem.base_directory)
-        )
+        base_dir = Path(destination.filesystem.base_directory)
+        version_dir = publish_version(Path(self.GetModelPath(input_dict)), base_dir)
         self._MarkPushed(
             pushed_model,
             pushed_destination=str(version_dir),
             pushed_version=version_dir.name,
         )
+        if keep := exec_properties.get(KEEP_VERSIONS_KEY):
+            _delete_old_versions(base_dir, keep)
+
+
+def _delete_old_versions(base_dir: Path, keep: int) -> None:
+    try:
+        deleted = prune(
+            ModelConfigFile(default_model_config(base_dir)), base_dir.name, base_dir, keep
+        )
+    except (ModelConfigError, RolloutError) as error:
+        # What was to be done is done: the new version is there.
+        logging.error("Old versions were not deleted: %s", error)
+        return
+    logging.info("Old versions deleted: %s", deleted or "none")

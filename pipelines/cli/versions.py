@@ -138,7 +138,8 @@ def prune(
     from serving import rollout
 
     with _opened(model_dir, model_name, model_config, [], True) as (_, _, config):
-        deleted = rollout.prune(config, model_name or model_dir.resolve().name, keep)
+        name = model_name or model_dir.resolve().name
+        deleted = rollout.prune(config, name, model_dir, keep)
         out.print(f"deleted: {', '.join(map(str, deleted)) or 'nothing'}")
 
 

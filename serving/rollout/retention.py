@@ -6,35 +6,40 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from serving.model_config import ModelConfigFile, model_of
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
+
+from serving.model_config import ModelConfigError, ModelConfigFile, model_of
 from serving.rollout.rollout import RolloutError, versions_in
 
 # A server looks at folders named by a number only.
 _DELETED: Final = ".deleted-"
 
 
-def prune(config: ModelConfigFile, model_name: str, keep: int) -> list[int]:
+def prune(config: ModelConfigFile, model_name: str, base_path: Path, keep: int) -> list[int]:
     """Delete all but the newest versions of a model.
 
     A version that has a label, or that the model config asks for by number, is kept whatever
     its age, and does not count among the newest.
 
     Args:
+      config: of the servers; where there is none yet, nothing has a label.
+      base_path: the model's folder.
       keep: how many of the others to keep, at least 1: without labels, the newest is served.
 
     Returns:
       The versions deleted, rising.
 
     Raises:
-      ModelConfigError: the file is wrong, or is being changed by another program.
+      ModelConfigError: the file is wrong, has no such model or has it elsewhere, or is being
+        changed by another program.
       RolloutError: a version cannot be deleted; those before it are gone.
     """
     if keep < 1:
         raise RolloutError(f"keep must be at least 1. Received: {keep}")
     # Locked, so that no label comes to a version that is about to be deleted.
     with config.locked():
-        model = model_of(config.read(), model_name)
-        base_path = Path(model.base_path)
+        base_path = base_path.resolve()
+        model = _model(config, model_name, base_path)
         needed = {
             *model.version_labels.values(),
             *model.model_version_policy.specific.versions,
@@ -53,3 +58,15 @@ def prune(config: ModelConfigFile, model_name: str, keep: int) -> list[int]:
         except OSError as error:
             raise RolloutError(f"Cannot delete from {base_path}: {error}") from None
     return doomed
+
+
+def _model(config: ModelConfigFile, name: str, base_path: Path) -> ModelConfig:
+    if not config.path.exists():
+        return ModelConfig(name=name, base_path=str(base_path))
+    model = model_of(config.read(), name)
+    if Path(model.base_path) != base_path:
+        raise ModelConfigError(
+            f"{config.path} has the model {name} at {model.base_path}. Received: {base_path}. "
+            "Nothing was deleted."
+        )
+    return model

@@ -17,6 +17,8 @@ from tfx.types import standard_artifacts
 from components.artifacts import MeterBlessing
 from components.pusher.executor import Executor
 from components.pusher.publish import PushError, publish_version
+from serving.model_config import ModelConfigFile
+from serving.rollout import ModelServers, Rollout
 
 
 def make_model(path: Path, content: bytes = b"graph") -> Path:
@@ -113,13 +115,10 @@ def test_a_push_killed_at_any_point_leaves_no_part_of_a_version(tmp_path: Path) 
     assert versions_in(base) == [version]
 
 
-@pytest.mark.parametrize("refused_by", [None, "model", "meter", "infra"])
-def test_it_pushes_only_what_every_validator_blessed(
-    tmp_path: Path, refused_by: str | None
-) -> None:
+def push(tmp_path: Path, refused_by: str | None = None, keep_versions: int = 0):
+    """Run the executor on ``tmp_path/model``; returns its PushedModel."""
     model = standard_artifacts.Model()
     model.uri = str(tmp_path / "model")
-    make_model(tmp_path / "model" / "Format-Serving")
     model_blessing = standard_artifacts.ModelBlessing()
     infra_blessing = standard_artifacts.InfraBlessing()
     meter_blessing = MeterBlessing()
@@ -128,7 +127,7 @@ def test_it_pushes_only_what_every_validator_blessed(
     meter_blessing.blessed = int(refused_by != "meter")
     pushed = standard_artifacts.PushedModel()
     pushed.uri = str(tmp_path / "pushed")
-
+    served = tmp_path / "served" / "summarizer"
     Executor().Do(
         {
             "model": [model],
@@ -138,17 +137,45 @@ def test_it_pushes_only_what_every_validator_blessed(
         },
         {"pushed_model": [pushed]},
         {
-            "push_destination": json.dumps(
-                {"filesystem": {"base_directory": str(tmp_path / "served")}}
-            )
+            "push_destination": json.dumps({"filesystem": {"base_directory": str(served)}}),
+            "keep_versions": keep_versions,
         },
     )
+    return pushed
 
+
+@pytest.mark.parametrize("refused_by", [None, "model", "meter", "infra"])
+def test_it_pushes_only_what_every_validator_blessed(
+    tmp_path: Path, refused_by: str | None
+) -> None:
+    make_model(tmp_path / "model" / "Format-Serving")
+    pushed = push(tmp_path, refused_by)
     if refused_by is None:
-        (version,) = versions_in(tmp_path / "served")
+        (version,) = versions_in(tmp_path / "served" / "summarizer")
         assert pushed.get_int_custom_property("pushed") == 1
         assert pushed.get_string_custom_property("pushed_version") == version.name
         assert pushed.get_string_custom_property("pushed_destination") == str(version)
     else:
         assert pushed.get_int_custom_property("pushed") == 0
         assert not (tmp_path / "served").exists()
+
+
+def test_old_versions_are_deleted_but_no_labelled_one(tmp_path: Path) -> None:
+    served = tmp_path / "served" / "summarizer"
+    for version in ("1", "2", "3", "4"):
+        make_model(served / version, version.encode())
+    config = ModelConfigFile(served.parent / "models.config")
+    config.add_model("summarizer", served)
+    Rollout(config, "summarizer", ModelServers([])).promote(2)
+    make_model(tmp_path / "model" / "Format-Serving")
+    pushed = push(tmp_path, keep_versions=2)
+    new = pushed.get_string_custom_property("pushed_version")
+    assert [path.name for path in versions_in(served)] == [new, "2", "4"]
+    # Rules that cannot be read stop no push, and delete nothing.
+    config.path.write_text("what is this")
+    make_model(tmp_path / "other" / "Format-Serving", b"other")
+    (tmp_path / "model").rename(tmp_path / "old")
+    (tmp_path / "other").rename(tmp_path / "model")
+    pushed = push(tmp_path, keep_versions=1)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert len(versions_in(served)) == 4
