@@ -1,0 +1,1 @@
+"""The model registry: what it must offer (`port`), and MLflow as what offers it."""
