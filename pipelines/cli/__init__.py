@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import ask, configuration, corpus, run, serve, versions
+from pipelines.cli import ask, configuration, corpus, gateway, run, serve, versions
 
 app = typer.Typer(
     name="tallygraph",
@@ -22,7 +22,10 @@ app.command("serve")(serve.serve)
 app.command("summarize")(ask.summarize)
 app.command("count")(ask.count)
 app.command("config")(configuration.config)
+app.command("gateway")(gateway.gateway)
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(gateway.ledger, name="ledger")
+app.add_typer(gateway.tenants, name="tenants")
 app.add_typer(versions.app, name="versions")
 
 

@@ -14,6 +14,27 @@ metadata: Final = sa.MetaData()
 
 _TEXT: Final = sa.String(255)
 
+tenants: Final = sa.Table(
+    "tenants",
+    metadata,
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("plan", _TEXT, nullable=False),
+    sa.Column("budget_micro", sa.BigInteger),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+)
+
+# A key's secret is not kept: only its hash.
+api_keys: Final = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_id", sa.String(32), primary_key=True),
+    sa.Column("tenant", _TEXT, sa.ForeignKey("tenants.name"), nullable=False),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("models", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("revoked_at", sa.DateTime),
+)
+
 # Money and counts of a tenant in a calendar month, UTC, such as 2026-11.
 accounts: Final = sa.Table(
     "accounts",
