@@ -23,6 +23,7 @@ _Database = Annotated[
 ]
 _DATABASE = "sqlite:///build/ledger.sqlite"
 
+bill = typer.Typer(help="Invoices.", no_args_is_help=True)
 tenants = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 ledger = typer.Typer(help="Check and correct the usage ledger.", no_args_is_help=True)
 
@@ -159,6 +160,27 @@ def reverse(
         except LedgerError as error:
             fail(str(error), EXIT_BAD_INPUT)
     out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
+
+
+@bill.command()
+def invoice(
+    tenant: Annotated[str, typer.Argument(help="Whose invoice it is.")],
+    month: Annotated[str, typer.Argument(help="Such as 2026-11, UTC.")],
+    format: Annotated[str, typer.Option(help="json, csv or html.")] = "json",
+    database: _Database = _DATABASE,
+) -> None:
+    """Print a tenant's invoice of a month; building it again gives the same bytes."""
+    from serving.billing.invoice import InvoiceError, make_invoice
+    from serving.billing.invoice_formats import FORMATS
+
+    if format not in FORMATS:
+        fail(f"Unknown format {format!r}. Expected: {', '.join(FORMATS)}.", EXIT_BAD_INPUT)
+    with _opened(database) as engine:
+        try:
+            made = make_invoice(engine, tenant, month)
+        except InvoiceError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    print(FORMATS[format](made), end="")
 
 
 @contextlib.contextmanager
