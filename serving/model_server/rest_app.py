@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,11 +17,19 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from serving.model_server.backend import SIGNATURE_DEF, Backend, ModelSpec, signature_inputs
+from serving.model_server.backend import (
+    SIGNATURE_DEF,
+    Backend,
+    ModelSpec,
+    Outputs,
+    PredictCall,
+    signature_inputs,
+)
 from serving.model_server.errors import Code, ServingError, invalid_argument
 from serving.model_server.rapid_json import parse_object
 from serving.model_server.rest_request import predict_body, signature_name
 from serving.model_server.rest_response import predict_answer
+from serving.model_server.workers import Waiting
 
 _LOG = logging.getLogger(__name__)
 
@@ -134,16 +143,21 @@ class RestApp:
             return _metadata_json(self._backend.metadata(spec, [SIGNATURE_DEF]))
         return _proto_json(self._backend.status(spec))
 
-    def _predict(self, spec: ModelSpec, body: bytes) -> bytes:
+    def _predict(self, spec: ModelSpec, body: bytes) -> bytes | Waiting[bytes]:
         document = parse_object(body)
         signature = signature_name(document)
         backend = self._backend
-        with backend.manager.acquire(spec.name, spec.version, spec.label) as servable:
-            parsed = predict_body(document, signature_inputs(servable, signature))
-            outputs = backend.predict(
-                servable, signature, parsed.inputs, timeout_ms=self._timeout_ms
+        with ExitStack() as held:
+            servable = held.enter_context(
+                backend.manager.acquire(spec.name, spec.version, spec.label)
             )
-        return predict_answer(outputs, parsed.format)
+            parsed = predict_body(document, signature_inputs(servable, signature))
+            call = PredictCall(servable, signature, parsed.inputs, timeout_ms=self._timeout_ms)
+
+            def finish(outputs: Outputs) -> bytes:
+                return predict_answer(outputs, parsed.format)
+
+            return backend.predict(held, call, finish)
 
     async def _read_body(self, request: Request) -> bytes:
         """The whole body. What is too much is read and dropped, so that the client, which

@@ -14,6 +14,8 @@ import uvicorn
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving.model_server.backend import Backend
+from serving.model_server.batching import Batching
+from serving.model_server.batching_options import read_batching_options
 from serving.model_server.config import (
     read_metrics_path,
     read_model_config,
@@ -53,6 +55,13 @@ class ModelServer:
         self._config = self._read_config()
         self._metrics_path = read_metrics_path(flags.monitoring_config_file)
         self._metrics = Metrics()
+        self._batching: Batching | None = None
+        if flags.enable_batching:
+            self._batching = Batching(
+                read_batching_options(flags.batching_parameters_file),
+                flags.enable_per_model_batching_parameters,
+                self._metrics,
+            )
         self._manager = ModelManager(
             self._load,
             LifecycleOptions(
@@ -86,6 +95,8 @@ class ModelServer:
                 started.result()
                 await self._serve(stopped)
         finally:
+            if self._batching is not None:
+                self._batching.stop()
             await asyncio.to_thread(self._manager.stop)
             with suppress(ServingError):
                 await started
@@ -113,9 +124,11 @@ class ModelServer:
         status = Code.UNKNOWN
         try:
             model = LoadedModel(version.path, options)
-            if flags.enable_model_warmup:
-                count = self._warm_up(model)
-                _LOG.info("Replayed %d warm-up requests of %s", count, version.path)
+            try:
+                self._prepare(model)
+            except Exception:
+                model.close()
+                raise
             status = Code.OK
             return model
         except ServingError as error:
@@ -124,17 +137,19 @@ class ModelServer:
         finally:
             self._metrics.load_attempts.add(str(version.path), status.name)
 
-    def _warm_up(self, model: LoadedModel) -> int:
-        try:
-            return warm_up(
+    def _prepare(self, model: LoadedModel) -> None:
+        """Warm a model up and, where that is asked for, batch what comes after."""
+        flags = self._flags
+        if flags.enable_model_warmup:
+            count = warm_up(
                 model,
-                self._flags.num_request_iterations_for_warmup,
-                self._flags.max_request_bytes,
+                flags.num_request_iterations_for_warmup,
+                flags.max_request_bytes,
                 self._metrics,
             )
-        except Exception:
-            model.close()
-            raise
+            _LOG.info("Replayed %d warm-up requests of %s", count, model.path)
+        if self._batching is not None:
+            self._batching.add(model)
 
     def _check_ports(self) -> None:
         """Refuse a taken port before the models are loaded, not minutes after."""
