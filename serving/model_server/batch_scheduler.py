@@ -143,6 +143,7 @@ class BatchScheduler:
         self._changed = threading.Condition()
         self._queues: list[BatchQueue] = []
         self._next = 0
+        self._draining = False
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}_{number}")
@@ -171,6 +172,12 @@ class BatchScheduler:
             self._queues.remove(queue)
             waiting = queue.close()
         _refuse(waiting)
+
+    def drain(self) -> None:
+        """Wait for no batch to fill any more: compute what is there."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Refuse what waits and end the threads, each after the batch that it is at."""
@@ -214,7 +221,7 @@ class BatchScheduler:
             for step in range(len(self._queues)):
                 place = (self._next + step) % len(self._queues)
                 due_at = self._queues[place].due_at()
-                if due_at <= now:
+                if due_at <= now or (self._draining and due_at < float("inf")):
                     self._next = place + 1
                     return self._queues[place]
                 wake_at = min(wake_at, due_at)

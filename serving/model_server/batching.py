@@ -38,6 +38,10 @@ class Batching:
         if options is not None:
             model.batcher = ModelBatcher(model.compute, self._scheduler, options, self._metrics)
 
+    def drain(self) -> None:
+        """Compute what waits at once: nothing will come to fill a batch."""
+        self._scheduler.drain()
+
     def stop(self) -> None:
         """Refuse what still waits, and end the threads."""
         self._scheduler.stop()

@@ -185,6 +185,8 @@ class ModelServer:
         polling.cancel()
         if rest is not None:
             rest.should_exit = True
+        if self._batching is not None:
+            self._batching.drain()
         await grpc_server.stop(flags.drain_timeout_in_ms / 1000)
         if rest_task is not None:
             await rest_task
