@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -95,6 +95,11 @@ def metric(http: httpx.Client, name: str) -> float:
         if line.startswith(f":tensorflow:serving:batching_session:{name}{{}} "):
             return float(line.rsplit(" ", 1)[1])
     return 0.0
+
+
+def states(http: httpx.Client) -> dict[str, str]:
+    document = http.get("/v1/models/fixture").json()
+    return {each["version"]: each["state"] for each in document["model_version_status"]}
 
 
 def wait_until_queued(http: httpx.Client, requests: float) -> None:
@@ -224,20 +229,34 @@ def test_what_waits_in_a_batch_is_bounded_and_clients_that_vanish_make_room(
     assert metric(http, "processed_batch_size_sum") - rows == BATCH
 
 
-def test_sigterm_answers_what_waits_in_a_batch(
-    tmp_path: Path, fixture_base: Path, clients: ThreadPoolExecutor
+def test_what_waits_keeps_its_version_and_sigterm_answers_it(
+    tmp_path: Path,
+    export_fixture: Callable[[Path, int], None],
+    clients: ThreadPoolExecutor,
 ) -> None:
-    with started(tmp_path, fixture_base) as server, ExitStack() as stack:
-        http = stack.enter_context(httpx.Client(base_url=server.rest_url, trust_env=False))
-        by_rest = clients.submit(
-            http.post, PREDICT, json={"instances": ["a"]}, timeout=DEADLINE_S
+    base = tmp_path / "fixture"
+    export_fixture(base, 1)
+    export_fixture(tmp_path / "ready", 2)
+    with started(tmp_path, base) as server, ExitStack() as stack:
+        http = stack.enter_context(
+            httpx.Client(base_url=server.rest_url, timeout=DEADLINE_S, trust_env=False)
         )
+        by_rest = clients.submit(http.post, PREDICT, json={"instances": ["a"]})
         channel = stack.enter_context(grpc.insecure_channel(server.grpc_address))
         grpc_stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         by_grpc = grpc_stub.Predict.future(text_request("b"))
-        with httpx.Client(base_url=server.rest_url, trust_env=False) as other:
-            wait_until_queued(other, 2)
+        wait_until_queued(http, 2)
+        (tmp_path / "ready" / "2").rename(base / "2")
+        deadline = time.monotonic() + DEADLINE_S
+        while (found := states(http)) != {"1": "UNLOADING", "2": "AVAILABLE"}:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+        after = http.post(PREDICT, json={"instances": ["c"] * BATCH}).json()["predictions"]
+        assert {row["version_tag"] for row in after} == {"v2"}
+        assert states(http) == {"1": "UNLOADING", "2": "AVAILABLE"}
         server.stop()
         assert server.exit_status() == 0
-        assert by_rest.result().json()["predictions"][0]["upper"] == "A"
+        (row,) = by_rest.result().json()["predictions"]
+        assert (row["upper"], row["version_tag"]) == ("A", "v1")
+        assert by_grpc.result().model_spec.version.value == 1
         assert by_grpc.result().outputs["upper"].string_val == [b"B"]
