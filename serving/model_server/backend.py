@@ -16,22 +16,14 @@ from serving.model_server.batch_tensors import batch_rows
 from serving.model_server.errors import Code, ServingError, invalid_argument
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
-from serving.model_server.model_version import Servable
+from serving.model_server.model_version import ModelSpec, Servable
+from serving.model_server.request_log import RequestLog
 from serving.model_server.workers import Waiting, Workers
 
 SIGNATURE_DEF = "signature_def"
 
 Outputs = dict[str, np.ndarray]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Which model a request is for: the newest version, or this one, or this label's."""
-
-    name: str
-    version: int | None = None
-    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,7 @@ class Backend:
     manager: ModelManager
     workers: Workers
     metrics: Metrics
+    request_log: RequestLog
     max_request_bytes: int
 
     def predict(

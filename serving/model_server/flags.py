@@ -86,6 +86,7 @@ class ServerFlags:
     max_connections: int = 512
     client_timeout_in_ms: int = 30_000
     drain_timeout_in_ms: int = 30_000
+    request_log_max_file_bytes: int = 64 * 1024 * 1024
     exit_with_process: int = 0
     without_effect: tuple[str, ...] = field(default=())
 
@@ -136,6 +137,8 @@ _HELP = {
     "(Tallygraph's own flag)",
     "drain_timeout_in_ms": "after SIGTERM, running requests have this long (Tallygraph's own "
     "flag)",
+    "request_log_max_file_bytes": "a request log's file that has as many bytes is closed and "
+    "another begun (Tallygraph's own flag)",
     "exit_with_process": "stop when the process of this id is gone; 0 never (Tallygraph's "
     "own flag)",
 }
@@ -237,7 +240,12 @@ def _problem(flags: ServerFlags) -> str | None:
     for name in ("port", "rest_api_port"):
         if not 0 <= getattr(flags, name) <= 65535:
             return f"--{name} must be a TCP port. Received: {getattr(flags, name)}"
-    for name in ("rest_api_num_threads", "max_request_bytes", "max_connections"):
+    for name in (
+        "rest_api_num_threads",
+        "max_request_bytes",
+        "max_connections",
+        "request_log_max_file_bytes",
+    ):
         if getattr(flags, name) < 1:
             return f"--{name} must be at least 1. Received: {getattr(flags, name)}"
     for name in ("file_system_poll_wait_seconds", "max_num_load_retries"):

@@ -19,10 +19,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.model_server.backend import Backend, ModelSpec, Outputs, PredictCall
+from serving.model_server.backend import Backend, Outputs, PredictCall
 from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.model_version import ModelSpec
+from serving.model_server.predict_messages import predict_response
+from serving.model_server.request_log import Answered
 from serving.model_server.saved_model import DEFAULT_SIGNATURE
-from serving.model_server.tensors import array_from_proto, array_to_proto
+from serving.model_server.tensors import array_from_proto
 from serving.model_server.workers import Waiting
 
 _LOG = logging.getLogger(__name__)
@@ -107,16 +110,24 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             }
             call = PredictCall(servable, signature_name, inputs, list(request.output_filter))
 
-            def finish(outputs: Outputs) -> predict_pb2.PredictResponse:
-                response = predict_pb2.PredictResponse()
-                response.model_spec.name = servable.name
-                response.model_spec.version.value = servable.version
-                response.model_spec.signature_name = signature_name
-                for alias, array in outputs.items():
-                    response.outputs[alias].CopyFrom(array_to_proto(array, self._as_content))
-                return response
+            return backend.predict(held, call, self._finish(request, call))
 
-            return backend.predict(held, call, finish)
+    def _finish(
+        self, request: predict_pb2.PredictRequest, call: PredictCall
+    ) -> Callable[[Outputs], predict_pb2.PredictResponse]:
+        """What makes the answer of a call's outputs, and logs the request."""
+        answered_by = call.servable.spec  # the model itself must not live as long as a log
+        name = call.signature_name
+        log = self._backend.request_log
+
+        def finish(outputs: Outputs) -> predict_pb2.PredictResponse:
+            response = predict_response(answered_by, name, outputs, self._as_content)
+            if log.samples(answered_by.name):
+                size = request.ByteSize() + response.ByteSize()
+                log.add(Answered(answered_by.name, size, lambda: (request, response)))
+            return response
+
+        return finish
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):

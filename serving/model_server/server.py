@@ -28,6 +28,7 @@ from serving.model_server.http_protocol import KEEP_ALIVE_S, bounded_protocol
 from serving.model_server.lifecycle import LifecycleOptions
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
+from serving.model_server.request_log import RequestLog
 from serving.model_server.rest_app import RestApp
 from serving.model_server.saved_model import LoadedModel, LoadOptions
 from serving.model_server.versions import VersionOnDisk
@@ -62,6 +63,9 @@ class ModelServer:
                 flags.enable_per_model_batching_parameters,
                 self._metrics,
             )
+        self._request_log = RequestLog(
+            self._metrics, flags.saved_model_tags.split(","), flags.request_log_max_file_bytes
+        )
         self._manager = ModelManager(
             self._load,
             LifecycleOptions(
@@ -71,6 +75,7 @@ class ModelServer:
                 load_threads=flags.num_load_threads,
             ),
             allow_labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
+            request_log=self._request_log,
         )
         self._stop = asyncio.Event()
 
@@ -97,6 +102,7 @@ class ModelServer:
         finally:
             if self._batching is not None:
                 self._batching.stop()
+            await asyncio.to_thread(self._request_log.stop)
             await asyncio.to_thread(self._manager.stop)
             with suppress(ServingError):
                 await started
@@ -163,6 +169,7 @@ class ModelServer:
             manager=self._manager,
             workers=Workers(flags.rest_api_num_threads, flags.max_queued_requests),
             metrics=self._metrics,
+            request_log=self._request_log,
             max_request_bytes=flags.max_request_bytes,
         )
         address = flags.bind_address
