@@ -101,7 +101,8 @@ class RequestLog:
             if config is None or self._stopping:
                 return
             full = len(self._queue) >= MAX_QUEUED_RECORDS or (
-                self._queue and self._queued_bytes + answered.size_bytes > MAX_QUEUED_BYTES
+                len(self._queue) > 0
+                and self._queued_bytes + answered.size_bytes > MAX_QUEUED_BYTES
             )
             if not full:
                 self._queue.append((config, answered))
