@@ -7,6 +7,7 @@ import datetime
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,5 @@ def test_two_currencies_are_two_invoices(book: Book) -> None:
     ],
 )
 def test_rounding(book: Book, total: int, payable: str) -> None:
-    from dataclasses import replace
-
     empty = make_invoice(book.engine, "acme", "2026-11")
     assert replace(empty, total_micro=total).payable == payable
