@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality clean
+.PHONY: help setup demo test kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ format: setup  ## Bring the sources into shape
 
 test: setup  ## All tests
 	.venv/bin/python -m pytest
+
+kill-test: setup  ## The gateway killed 200 times under load: every answer billed, once
+	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \
+	  --timeout=7200 tests/serving/gateway/test_kills.py
 
 bench-tokenize: setup  ## Tokenizing in the graph against the libraries: docs/benchmarks/tokenize.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
