@@ -77,6 +77,13 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def others_took(share: float | None) -> str:
+    """A sentence about the most that `busy_share` has found."""
+    if share is None:
+        return "What other processes took is not known."
+    return f"Other processes took {share:.0%} of the cores' time at most, between points."
+
+
 def busy_share(seconds: float = 0.5) -> float | None:
     """Share of all cores' time that something took, of so many seconds from now.
 
