@@ -112,9 +112,13 @@ async def run_tasks(
             await call(batch)
             turn.spans.append(Span(began, time.perf_counter()))
 
-    async with asyncio.TaskGroup() as group:
-        for call in calls[: load.clients]:
-            group.create_task(client(call))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for call in calls[: load.clients]:
+                group.create_task(client(call))
+    except ExceptionGroup as failures:
+        # The first says why; the others were under way with it.
+        raise failures.exceptions[0] from None
     return turn.spans
 
 

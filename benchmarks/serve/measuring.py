@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import busy_share, machine
+from benchmarks.environment import busy_share, machine, warn_if_busy
 from benchmarks.serve.closed_loop import Load
 from benchmarks.serve.results import BATCHED, IN_PROCESS, UNBATCHED, Measured, Section
 from benchmarks.serve.servers import batching_parameters, running_server
@@ -108,6 +108,7 @@ def take_turns(
     busy = []
     for load in loads:
         busy.append(busy_share())
+        warn_if_busy(busy[-1])
         turns: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for name in names:
             turns[name].append(ways[name](replace(load, seconds=load.seconds / 4)))
