@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,13 +150,16 @@ class Load:
         self._clients = clients_of(server, CLIENTS)
         self._pool = ThreadPoolExecutor(CLIENTS)
         self._stop = threading.Event()
-        self._working = [self._pool.submit(self._work, place) for place in range(CLIENTS)]
+        self._working: list[Future[None]] = []
         self.answers: list[list[Answer]] = [[] for _ in range(CLIENTS)]
 
     def wait_for_all(self, version: int) -> None:
         """Until each client has an answer of a version."""
         deadline = time.monotonic() + DEADLINE_S
         while any(not had or had[-1].version != version for had in self.answers):
+            for each in self._working:
+                if each.done():
+                    each.result()  # raises what a request failed with
             assert time.monotonic() < deadline, f"not every client sees version {version}"
             time.sleep(0.005)
 
@@ -171,12 +174,13 @@ class Load:
             self.answers[place].append(answer)
 
     def __enter__(self) -> Load:
+        self._working = [self._pool.submit(self._work, place) for place in range(CLIENTS)]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for each in self._working:
-            each.result()  # raises what a request failed with
+            each.result()
         self._pool.shutdown()
         for client in self._clients:
             client.close()
