@@ -201,10 +201,6 @@ class ModelManager:
             f"{len(failed)} servable(s) did not become available: {{{reasons}, }}",
         )
 
-    def _aspired(self, name: str) -> list[ModelVersion]:
-        versions = self._lifecycle.versions.get(name, {}).values()
-        return [version for version in versions if version.aspired]
-
     def _is_available(self, name: str) -> bool:
         versions = self._lifecycle.versions.get(name, {}).values()
         return any(entry.state is State.AVAILABLE for entry in versions)

@@ -218,6 +218,7 @@ class ModelServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=max(1, flags.drain_timeout_in_ms // 1000),
             )

@@ -100,3 +100,8 @@ def test_books_that_contradict_themselves(tmp_path: Path) -> None:
         book(tmp_path, 'currency = "EUR"')
     with pytest.raises(PriceBookError, match="Cannot read the price book"):
         PriceBook.load(tmp_path / "nothing.toml")
+
+
+def test_the_example_is_a_price_book() -> None:
+    example = PriceBook.load(Path(__file__).parents[3] / "examples" / "prices.toml")
+    assert example.price("summarizer", "standard", datetime.date(2026, 11, 25)).id
