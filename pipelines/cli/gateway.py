@@ -43,6 +43,10 @@ def gateway(
         str, typer.Option(help="Label of the version that answers; empty: the newest.")
     ] = "",
     database: _Database = _DATABASE,
+    rates: Annotated[
+        str,
+        typer.Option(help="Where rates are counted: async+redis://host for several gateways."),
+    ] = "async+memory://",
     name: Annotated[
         str, typer.Option(help="Name of this gateway; no other process may have it.")
     ] = "gateway-0",
@@ -61,6 +65,7 @@ def gateway(
         model_name=model_name or model_dir.resolve().name,
         model_urls=model_url,
         label=label or None,
+        rates_url=rates,
         name=name,
         host=host,
         port=port,
@@ -79,15 +84,23 @@ def create(
     budget_micro: Annotated[
         int | None, typer.Option(help="Millionths of the currency a month; none: no limit.")
     ] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(help="Requests under way at a time; none: no limit.")
+    ] = None,
     database: _Database = _DATABASE,
 ) -> None:
     """Add a tenant, and print a key of its own, once."""
-    from serving.gateway.tenants import TenantError, Tenants
+    from serving.gateway.tenants import Limits, TenantError, Tenants
 
     with _opened(database) as engine:
         try:
             known = Tenants(engine)
-            known.create(name, plan, budget_micro)
+            limits = Limits(
+                budget_micro, requests_per_minute, tokens_per_minute, max_concurrent
+            )
+            known.create(name, plan, limits)
             print(known.make_key(name))
         except TenantError as error:
             fail(str(error), EXIT_BAD_INPUT)

@@ -20,6 +20,7 @@ from typing import TypeVar
 from serving.billing import Price, PriceBook, PriceBookError
 from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.models import ServedModel, ServedVersion, VersionGoneError
+from serving.gateway.rates import Rates
 from serving.gateway.tenants import Caller
 from serving.ledger import (
     BudgetExceededError,
@@ -28,6 +29,7 @@ from serving.ledger import (
     Replay,
     RequestInProgressError,
     Reservation,
+    TooManyAtOnceError,
     Usage,
 )
 from serving.ledger.ledger import Clock, utc_now
@@ -71,9 +73,15 @@ class ChargedModel:
     """A model that is asked for money."""
 
     def __init__(
-        self, model: ServedModel, ledger: Ledger, prices: PriceBook, clock: Clock = utc_now
+        self,
+        model: ServedModel,
+        ledger: Ledger,
+        prices: PriceBook,
+        rates: Rates,
+        clock: Clock = utc_now,
     ) -> None:
         self.model = model
+        self._rates = rates
         self._ledger = ledger
         self._prices = prices
         self._clock = clock
@@ -93,6 +101,7 @@ class ChargedModel:
 
     async def _ask(self, caller: Caller, question: Question, render: Render) -> bytes:
         started = time.monotonic()
+        await self._rates.admit(caller)
         version = await self.model.version()
         price = self._price(caller)
         request_id = uuid.uuid4().hex
@@ -109,6 +118,7 @@ class ChargedModel:
             # Whatever it was: the client gets no answer, and owes nothing.
             await _in_thread(lambda: self._ledger.release(request_id))
             raise
+        await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
         return answer
 
     async def _reserve(
@@ -129,7 +139,8 @@ class ChargedModel:
             tenant=caller.tenant,
             amount_micro=most,
             request_hash=hashlib.sha256(question.request).hexdigest(),
-            budget_micro=caller.budget_micro,
+            budget_micro=caller.limits.budget_micro,
+            max_concurrent=caller.limits.max_concurrent,
             idempotency_key=question.idempotency_key,
         )
         try:
@@ -137,6 +148,10 @@ class ChargedModel:
         except BudgetExceededError as error:
             raise GatewayError(
                 429, str(error), "insufficient_quota", "insufficient_quota"
+            ) from None
+        except TooManyAtOnceError as error:
+            raise GatewayError(
+                429, str(error), "rate_limit_error", "too_many_at_once", retry_after_s=1
             ) from None
         except IdempotencyConflictError as error:
             raise GatewayError(

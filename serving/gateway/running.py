@@ -15,6 +15,7 @@ from serving.billing import PriceBook
 from serving.gateway.app import Gateway, create_app
 from serving.gateway.charging import ChargedModel
 from serving.gateway.models import ServedModel
+from serving.gateway.rates import MEMORY, Rates
 from serving.gateway.tenants import Tenants
 from serving.ledger import Ledger
 from serving.ledger.database import open_database
@@ -38,6 +39,7 @@ class GatewaySettings:
       model_dir: folder of the model's versions.
       model_urls: REST addresses of the model servers.
       label: the version that answers; None for the newest.
+      rates_url: where requests and tokens a minute are counted, see `serving.gateway.rates`.
       name: of this gateway among those of the ledger; one process at a time may have it.
     """
 
@@ -48,6 +50,7 @@ class GatewaySettings:
     model_urls: Sequence[str]
     label: str | None = None
     name: str = "gateway-0"
+    rates_url: str = MEMORY
     host: str = "127.0.0.1"
     port: int = 8600
 
@@ -69,7 +72,8 @@ def run_gateway(settings: GatewaySettings) -> None:
     model = ServedModel(
         settings.model_name, settings.model_urls, settings.model_dir, settings.label
     )
-    gateway = Gateway(engine, Tenants(engine), [ChargedModel(model, ledger, prices)])
+    charged = ChargedModel(model, ledger, prices, Rates(settings.rates_url))
+    gateway = Gateway(engine, Tenants(engine), [charged])
     uvicorn.run(
         create_app(gateway, model.close),
         host=settings.host,

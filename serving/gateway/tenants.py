@@ -7,7 +7,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.database import reading, writing
 from serving.ledger.ledger import Clock, utc_now
+from serving.ledger.records import MAX_INTEGER
 
 ALL_MODELS: Final = "*"
 _PREFIX: Final = "tg"
@@ -27,22 +28,51 @@ class TenantError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a tenant may do; None for no limit.
+
+    Attributes:
+      budget_micro: to spend in a month, in millionths.
+      requests_per_minute, tokens_per_minute: in any 60 s.
+      max_concurrent: requests under way at a time.
+    """
+
+    budget_micro: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_concurrent: int | None = None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+          TenantError: a limit is negative, or, but for the budget, 0.
+        """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            least = 0 if each.name == "budget_micro" else 1
+            if value is not None and not least <= value <= MAX_INTEGER:
+                raise TenantError(f"{each.name} must be at least {least}. Received: {value}")
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Whoever a key belongs to.
 
     Attributes:
-      budget_micro: what the tenant may spend in a month, in millionths; None for no limit.
       models: those that the key may ask; ``*`` among them for all.
     """
 
     tenant: str
     key_id: str
     plan: str
-    budget_micro: int | None
+    limits: Limits
     models: frozenset[str]
 
     def may_ask(self, model: str) -> bool:
         return ALL_MODELS in self.models or model in self.models
+
+
+NO_LIMITS: Final = Limits()
 
 
 class Tenants:
@@ -52,15 +82,14 @@ class Tenants:
         self._engine = engine
         self._clock = clock
 
-    def create(self, name: str, plan: str, budget_micro: int | None = None) -> None:
+    def create(self, name: str, plan: str, limits: Limits = NO_LIMITS) -> None:
         """Add a tenant.
 
         Args:
           plan: of the price book.
-          budget_micro: what it may spend in a month, in millionths; None for no limit.
 
         Raises:
-          TenantError: the name is taken or no name, or the budget is negative.
+          TenantError: the name is taken or no name.
         """
         for value in (name, plan):
             if not _NAME.fullmatch(value):
@@ -68,16 +97,14 @@ class Tenants:
                     "A name is at most 63 letters, digits, '_', '.' and '-', the first a "
                     f"letter or digit. Received: {value!r}"
                 )
-        if budget_micro is not None and budget_micro < 0:
-            raise TenantError(f"A budget must be at least 0. Received: {budget_micro}")
         try:
             with writing(self._engine) as connection:
                 connection.execute(
                     schema.tenants.insert().values(
                         name=name,
                         plan=plan,
-                        budget_micro=budget_micro,
                         created_at=self._clock(),
+                        **asdict(limits),
                     )
                 )
         except sa.exc.IntegrityError:
@@ -143,7 +170,11 @@ class Tenants:
         if not hmac.compare_digest(expected, _hash(secret)) or row is None or row.revoked_at:
             return None
         return Caller(
-            row.tenant, key_id, row.plan, row.budget_micro, frozenset(row.models.split())
+            row.tenant,
+            key_id,
+            row.plan,
+            Limits(*(getattr(row, each.name) for each in fields(Limits))),
+            frozenset(row.models.split()),
         )
 
 

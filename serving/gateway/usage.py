@@ -57,5 +57,5 @@ def usage_of_month(engine: sa.Engine, caller: Caller, month: str | None) -> dict
         "month": month,
         **{str(name): int(value) for name, value in total._mapping.items()},
         "reserved_micro": account.reserved_micro if account else 0,
-        "budget_micro": caller.budget_micro,
+        "budget_micro": caller.limits.budget_micro,
     }

@@ -14,6 +14,7 @@ from serving.ledger.records import (
     RequestInProgressError,
     Reservation,
     Reserved,
+    TooManyAtOnceError,
     UnknownRequestError,
     Usage,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "RequestInProgressError",
     "Reservation",
     "Reserved",
+    "TooManyAtOnceError",
     "UnknownRequestError",
     "Usage",
 ]

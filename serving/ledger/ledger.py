@@ -23,6 +23,7 @@ from serving.ledger.records import (
     RequestInProgressError,
     Reservation,
     Reserved,
+    TooManyAtOnceError,
     UnknownRequestError,
     Usage,
 )
@@ -64,6 +65,7 @@ class Ledger:
           BudgetExceededError: it could cost more than is left.
           IdempotencyConflictError: its key was used for another body.
           RequestInProgressError: the same request is under way.
+          TooManyAtOnceError: as are as many as may be.
           LedgerError: the request's id is taken.
         """
         return self._write(lambda connection: self._reserve(connection, reservation))
@@ -125,6 +127,7 @@ class Ledger:
         budget = reservation.budget_micro
         if budget is not None and used + reservation.amount_micro > budget:
             raise BudgetExceededError(budget, used, reservation.amount_micro)
+        self._check_concurrency(connection, reservation)
         try:
             connection.execute(
                 schema.requests.insert().values(
@@ -147,6 +150,21 @@ class Ledger:
             connection, reservation.tenant, month, reserved=reservation.amount_micro
         )
         return Reserved(reservation.request_id, reservation.amount_micro)
+
+    def _check_concurrency(self, connection: sa.Connection, reservation: Reservation) -> None:
+        if reservation.max_concurrent is None:
+            return
+        under_way = connection.execute(
+            sa.select(sa.func.count()).where(
+                schema.requests.c.tenant == reservation.tenant,
+                schema.requests.c.state == RESERVED,
+            )
+        ).scalar_one()
+        if under_way >= reservation.max_concurrent:
+            raise TooManyAtOnceError(
+                f"{under_way} requests are under way. Expected: at most "
+                f"{reservation.max_concurrent} at a time. Wait until one is answered."
+            )
 
     def _again(
         self, connection: sa.Connection, reservation: Reservation, earlier: sa.Row[Any]

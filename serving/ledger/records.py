@@ -35,6 +35,10 @@ class BudgetExceededError(LedgerError):
         self.asked_micro = asked_micro
 
 
+class TooManyAtOnceError(LedgerError):
+    """As many of the tenant's requests as may be are under way. Worth a retry."""
+
+
 class IdempotencyConflictError(LedgerError):
     """The idempotency key has been used for a request with another body."""
 
@@ -58,6 +62,8 @@ class Reservation:
       budget_micro: what the tenant may spend in the month; None for no limit.
       request_hash: SHA-256 of the request's body, in hex.
       idempotency_key: the caller's name for the request; None where it gave none.
+      max_concurrent: requests of the tenant that may be under way at a time, this one
+        included, in all processes; None for no limit.
     """
 
     request_id: str
@@ -66,6 +72,7 @@ class Reservation:
     request_hash: str
     budget_micro: int | None = None
     idempotency_key: str | None = None
+    max_concurrent: int | None = None
 
     def __post_init__(self) -> None:
         _check(self)

@@ -21,6 +21,9 @@ tenants: Final = sa.Table(
     sa.Column("plan", _TEXT, nullable=False),
     sa.Column("budget_micro", sa.BigInteger),
     sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("requests_per_minute", sa.Integer),
+    sa.Column("tokens_per_minute", sa.Integer),
+    sa.Column("max_concurrent", sa.Integer),
 )
 
 # A key's secret is not kept: only its hash.
@@ -71,6 +74,7 @@ requests: Final = sa.Table(
     sa.CheckConstraint("state in ('reserved', 'settled', 'released')", name="state"),
     sa.UniqueConstraint("tenant", "idempotency_key", name="one_request_a_key"),
     sa.Index("requests_by_state", "state", "created_at"),
+    sa.Index("requests_by_tenant", "tenant", "state"),
 )
 
 answers: Final = sa.Table(

@@ -8,7 +8,7 @@ import httpx
 import openai
 import pytest
 import sqlalchemy as sa
-from conftest import MOST_MICRO, RunningGateway
+from running_gateway import MOST_MICRO, RunningGateway
 
 from serving.ledger import schema
 from serving.ledger.verification import verify
@@ -140,6 +140,33 @@ def test_a_budget_is_hard(gateway: RunningGateway) -> None:
     assert (spent["amount_micro"], spent["reserved_micro"]) == (11 * ran, 0)
     assert 11 * ran <= 2 * MOST_MICRO + 10 < 11 * ran + MOST_MICRO
     assert verify(gateway.engine) == (ran, [])
+
+
+def test_requests_a_minute(gateway: RunningGateway) -> None:
+    with gateway.client(gateway.key(requests_per_minute=3)) as client:
+        answers = [ask(client) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert answers[3].json()["error"]["code"] == "rate_limit_exceeded"
+    assert 1 <= int(answers[3].headers["retry-after"]) <= 60
+    with gateway.client(gateway.key("other", requests_per_minute=3)) as client:
+        assert ask(client).status_code == 200
+
+
+def test_tokens_a_minute(gateway: RunningGateway) -> None:
+    with gateway.client(gateway.key(tokens_per_minute=13)) as client:
+        # Six tokens each: the third begins with one left, and is the last.
+        statuses = [ask(client).status_code for _ in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+
+
+def test_requests_at_a_time(gateway: RunningGateway) -> None:
+    with gateway.client(gateway.key(max_concurrent=1)) as client:
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(lambda _: ask(client), range(36)))
+        refused = {a.json()["error"]["code"] for a in answers if a.status_code == 429}
+        assert refused == {"too_many_at_once"}
+        assert {answer.status_code for answer in answers} == {200, 429}
+        assert ask(client).status_code == 200
 
 
 def test_tenants_know_nothing_of_each_other(gateway: RunningGateway) -> None:

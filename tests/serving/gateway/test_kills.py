@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
-from conftest import PRICES
+from running_gateway import PRICES
 
 from serving.engines import RunningServer
 from serving.engines.base import free_ports
