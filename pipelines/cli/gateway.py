@@ -175,6 +175,27 @@ def reverse(
     out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
 
 
+@ledger.command()
+def deliver(
+    to: Annotated[str, typer.Option(help="A file to append to, or an http(s) address.")],
+    token_file: Annotated[
+        Path | None, typer.Option(help="File of a bearer token for the address.")
+    ] = None,
+    database: _Database = _DATABASE,
+) -> None:
+    """Deliver the usage events that wait, as CloudEvents, each at least once."""
+    from serving.ledger import outbox
+
+    with _opened(database) as engine:
+        try:
+            token = token_file.read_text().strip() if token_file else None
+            web = to.startswith(("http://", "https://"))
+            sink = outbox.to_http(to, token) if web else outbox.to_file(Path(to))
+            out.print(f"{outbox.deliver(engine, sink)} events delivered")
+        except (outbox.DeliveryError, OSError) as error:
+            fail(str(error))
+
+
 @bill.command()
 def invoice(
     tenant: Annotated[str, typer.Argument(help="Whose invoice it is.")],

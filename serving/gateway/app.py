@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
@@ -9,19 +10,22 @@ from typing import Annotated, TypeVar
 import orjson
 import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Header, Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from serving.gateway import answers
 from serving.gateway.charging import ChargedModel, Question
-from serving.gateway.errors import GatewayError, bad_request
+from serving.gateway.errors import GatewayError, bad_request, overloaded
+from serving.gateway.metrics import CONTENT_TYPE, Metrics
 from serving.gateway.requests import ChatRequest, CountRequest, SummariesRequest
 from serving.gateway.tenants import Caller, Tenants
 from serving.gateway.usage import usage_of_month
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_KEY_CHARACTERS = 255
+MAX_UNDER_WAY = 256
 
 Body = TypeVar("Body", bound=BaseModel)
 _Key = Annotated[str | None, Header(alias="Idempotency-Key")]
@@ -31,9 +35,21 @@ class Gateway:
     """What the application's routes work with."""
 
     def __init__(
-        self, engine: sa.Engine, tenants: Tenants, models: Sequence[ChargedModel]
+        self,
+        engine: sa.Engine,
+        tenants: Tenants,
+        models: Sequence[ChargedModel],
+        metrics: Metrics,
+        max_under_way: int = MAX_UNDER_WAY,
     ) -> None:
+        """
+        Args:
+          max_under_way: requests at a time; more are told to come again.
+        """
         self.engine = engine
+        self.metrics = metrics
+        self.max_under_way = max_under_way
+        self.under_way = 0
         self.tenants = tenants
         self.models = {each.model.name: each for each in models}
 
@@ -95,8 +111,11 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     app = FastAPI(title="Tallygraph gateway", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.gateway = gateway
 
+    app.middleware("http")(_measured)
+
     @app.exception_handler(GatewayError)
     async def failed(request: Request, error: GatewayError) -> Response:
+        gateway.metrics.failed(error.code or error.type)
         return error.response()
 
     @app.post("/v1/chat/completions")
@@ -145,6 +164,10 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     async def usage(caller: Known, month: str | None = None) -> Response:
         return _json(await run_in_threadpool(usage_of_month, gateway.engine, caller, month))
 
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(gateway.metrics.page(), media_type=CONTENT_TYPE)
+
     @app.get("/healthz")
     async def healthz() -> Response:
         return _json({"status": "ok"})
@@ -156,6 +179,32 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
         return _json({"status": "ready"})
 
     return app
+
+
+_Next = Callable[[Request], Awaitable[Response]]
+
+
+async def _measured(request: Request, call_next: _Next) -> Response:
+    """Count a request and its time, or tell it to come again where there are too many."""
+    gateway: Gateway = request.app.state.gateway
+    if not request.url.path.startswith("/v1/"):
+        return await call_next(request)
+    if gateway.under_way >= gateway.max_under_way:
+        gateway.metrics.failed("overloaded")
+        return overloaded("Too many requests are under way. Try again in a moment.").response()
+    started = time.monotonic()
+    gateway.under_way += 1
+    gateway.metrics.begun()
+    status = 500
+    try:
+        response = await call_next(request)
+        status = response.status_code
+        return response
+    finally:
+        gateway.under_way -= 1
+        route = request.scope.get("route")
+        path = route.path if isinstance(route, APIRoute) else "other"
+        gateway.metrics.ended(path, status, time.monotonic() - started)
 
 
 async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from serving.billing import Price, PriceBook, PriceBookError
 from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.metrics import Metrics
 from serving.gateway.models import ServedModel, ServedVersion, VersionGoneError
 from serving.gateway.rates import Rates
 from serving.gateway.tenants import Caller
@@ -78,9 +79,11 @@ class ChargedModel:
         ledger: Ledger,
         prices: PriceBook,
         rates: Rates,
+        metrics: Metrics,
         clock: Clock = utc_now,
     ) -> None:
         self.model = model
+        self._metrics = metrics
         self._rates = rates
         self._ledger = ledger
         self._prices = prices
@@ -118,6 +121,7 @@ class ChargedModel:
             # Whatever it was: the client gets no answer, and owes nothing.
             await _in_thread(lambda: self._ledger.release(request_id))
             raise
+        self._metrics.charged(caller, usage, charge)
         await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
         return answer
 

@@ -14,6 +14,7 @@ import uvicorn
 from serving.billing import PriceBook
 from serving.gateway.app import Gateway, create_app
 from serving.gateway.charging import ChargedModel
+from serving.gateway.metrics import Metrics
 from serving.gateway.models import ServedModel
 from serving.gateway.rates import MEMORY, Rates
 from serving.gateway.tenants import Tenants
@@ -72,8 +73,9 @@ def run_gateway(settings: GatewaySettings) -> None:
     model = ServedModel(
         settings.model_name, settings.model_urls, settings.model_dir, settings.label
     )
-    charged = ChargedModel(model, ledger, prices, Rates(settings.rates_url))
-    gateway = Gateway(engine, Tenants(engine), [charged])
+    metrics = Metrics()
+    charged = ChargedModel(model, ledger, prices, Rates(settings.rates_url), metrics)
+    gateway = Gateway(engine, Tenants(engine), [charged], metrics)
     uvicorn.run(
         create_app(gateway, model.close),
         host=settings.host,

@@ -17,6 +17,7 @@ from serving.engines import RunningServer, ServerSpec, choose_engine
 from serving.engines.base import free_ports
 from serving.gateway.app import Gateway, create_app
 from serving.gateway.charging import ChargedModel
+from serving.gateway.metrics import Metrics
 from serving.gateway.models import ServedModel
 from serving.gateway.rates import Rates
 from serving.gateway.tenants import Tenants
@@ -65,14 +66,16 @@ def gateway(
     upgrade(engine)
     (tmp_path / "prices.toml").write_text(PRICES)
     model = ServedModel("summarizer", [model_server.rest_url], metered_models)
+    metrics = Metrics()
     charged = ChargedModel(
         model,
         Ledger(engine, "gateway-0"),
         PriceBook.load(tmp_path / "prices.toml"),
         Rates(),
+        metrics,
     )
     tenants = Tenants(engine)
-    app = create_app(Gateway(engine, tenants, [charged]), model.close)
+    app = create_app(Gateway(engine, tenants, [charged], metrics, 32), model.close)
     (port,) = free_ports(1)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)

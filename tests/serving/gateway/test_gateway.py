@@ -238,3 +238,31 @@ def test_ready_and_alive(gateway: RunningGateway) -> None:
     with httpx.Client(base_url=gateway.url, trust_env=False) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_metrics(gateway: RunningGateway) -> None:
+    with gateway.client(gateway.key()) as client:
+        ask(client)
+        ask(client, model="nope")
+        client.get("/v1/what")
+    page = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+    labels = 'model="summarizer",model_version="7",tenant="acme"'
+    for kind, tokens in (("input", 3), ("input_cached", 0), ("output", 3)):
+        name = "gen_ai_client_token_usage_tokens_total"
+        assert f'{name}{{{labels},type="{kind}"}} {tokens}.0' in page
+    assert 'tallygraph_errors_total{code="model_not_found"} 1.0' in page
+    duration = "gen_ai_server_request_duration_seconds_count"
+    for path, status in (("/v1/summaries", 200), ("/v1/summaries", 404), ("other", 404)):
+        assert f'{duration}{{path="{path}",status="{status}"}} 1.0' in page
+    assert "tallygraph_requests_under_way 0.0" in page
+
+
+def test_too_many_at_once_are_told_to_come_again(gateway: RunningGateway) -> None:
+    # The gateway of these tests takes 32 at a time.
+    with gateway.client(gateway.key()) as client, ThreadPoolExecutor(96) as pool:
+        answers = list(pool.map(lambda _: ask(client), range(384)))
+    shed = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert shed[0].json()["error"]["code"] == "overloaded"
+    assert shed[0].headers["retry-after"] == "1"
+    assert len(entries(gateway)) == len(answers) - len(shed)

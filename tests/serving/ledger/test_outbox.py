@@ -1,0 +1,133 @@
+"""Usage events arrive at least once, in order, each with the same id."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from ledger_values import charge, usage
+
+from serving.ledger import Ledger, Reservation
+from serving.ledger.outbox import BATCH, DeliveryError, deliver, to_file, to_http, waiting
+
+Fill = Callable[[int], None]
+
+
+@pytest.fixture
+def fill(ledger: Ledger, reservation: Callable[..., Reservation]) -> Fill:
+    def fill(count: int) -> None:
+        for _ in range(count):
+            request = reservation()
+            ledger.reserve(request)
+            ledger.settle(request.request_id, usage(), charge(700), b"")
+
+    return fill
+
+
+class Receiver(HTTPServer):
+    """Takes events over HTTP; its first answers may be told to be errors."""
+
+    def __init__(self, *statuses: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.statuses = list(statuses)
+        self.bodies: list[list[dict]] = []
+        self.headers: list[dict[str, str]] = []
+        self.url = f"http://127.0.0.1:{self.server_port}/api/v1/events"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(json.loads(body))
+        self.server.headers.append(dict(self.headers))
+        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 204)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    thread = threading.Thread(target=receiver.serve_forever)
+    thread.start()
+    yield receiver
+    receiver.shutdown()
+    thread.join()
+    receiver.server_close()
+
+
+def test_events_are_appended_to_a_file(
+    engine: sa.Engine, ledger: Ledger, fill: Fill, tmp_path: Path
+) -> None:
+    fill(2)
+    ledger.reverse("acme", 1, "a test")
+    assert waiting(engine) == 3
+    assert deliver(engine, to_file(tmp_path / "events.jsonl")) == 3
+    assert (waiting(engine), deliver(engine, to_file(tmp_path / "events.jsonl"))) == (0, 0)
+    first, _, third = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())
+    assert first == {
+        "specversion": "1.0",
+        "id": "request-1/charge",
+        "source": "tallygraph/ledger",
+        "type": "tallygraph.usage",
+        "subject": "acme",
+        "time": "2026-11-25T12:00:00+00:00",
+        "datacontenttype": "application/json",
+        "data": {
+            "kind": "charge",
+            "request_id": "request-1",
+            "entry": 1,
+            "model": "summarizer",
+            "model_version": "1764037200",
+            "tokenizer_fingerprint": "f" * 64,
+            "input_tokens": 120,
+            "cached_tokens": 0,
+            "output_tokens": 30,
+            "total_tokens": 150,
+            "amount_micro": 700,
+            "currency": "EUR",
+        },
+    }
+    assert (third["id"], third["data"]["amount_micro"]) == ("request-1/reversal", -700)
+
+
+def test_events_are_posted_in_batches(
+    engine: sa.Engine, fill: Fill, receiver: Receiver
+) -> None:
+    fill(BATCH + 5)
+    assert deliver(engine, to_http(receiver.url, "secret")) == BATCH + 5
+    assert [len(body) for body in receiver.bodies] == [BATCH, 5]
+    ids = [event["id"] for body in receiver.bodies for event in body]
+    assert ids == [f"request-{number}/charge" for number in range(1, BATCH + 6)]
+    assert receiver.headers[0]["Content-Type"] == "application/cloudevents-batch+json"
+    assert receiver.headers[0]["Authorization"] == "Bearer secret"
+
+
+def test_what_is_not_taken_is_kept_and_sent_again(
+    engine: sa.Engine, fill: Fill, receiver: Receiver
+) -> None:
+    fill(3)
+    receiver.statuses = [500]
+    with pytest.raises(DeliveryError, match="did not take the events: HTTP 500"):
+        deliver(engine, to_http(receiver.url))
+    assert waiting(engine) == 3
+    assert deliver(engine, to_http(receiver.url)) == 3
+    assert receiver.bodies[0] == receiver.bodies[1]
+
+
+def test_nobody_is_there(engine: sa.Engine, fill: Fill, tmp_path: Path) -> None:
+    fill(1)
+    with pytest.raises(DeliveryError, match="cannot be reached"):
+        deliver(engine, to_http("http://127.0.0.1:1/events"))
+    with pytest.raises(DeliveryError, match="Cannot append to"):
+        deliver(engine, to_file(tmp_path))
+    assert waiting(engine) == 1
