@@ -26,6 +26,7 @@ from pipelines.config_sections import (
     TokenizerConfig,
 )
 from pipelines.evaluation.config import EvaluationConfig
+from pipelines.kubeflow.settings import KubeflowConfig
 from pipelines.setting import STRICT
 from pipelines.training.settings import TrainingSettings
 
@@ -47,6 +48,7 @@ class PipelineConfig:
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     meter: MeterConfig = Field(default_factory=MeterConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
+    kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
 
     @model_validator(mode="after")
     def _only_a_t5_starts_copying(self) -> PipelineConfig:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
+from tfx.types import BaseChannel
 
 from components.champion import champion_resolver
 from components.corpus_example_gen.component import CorpusExampleGen
@@ -48,11 +51,50 @@ _NODE_CODE: dict[str, Sequence[str]] = {
 }
 
 
+@dataclass(frozen=True)
+class RunnerParts:
+    """What a cluster's runner puts in the place of what only one machine can do.
+
+    Attributes:
+      example_gen: reads a corpus that is not at hand where the pipeline is defined.
+      champion: from the candidate's channel, the node whose output `model` is the champion.
+      beam_args: Beam's options, before those of the settings.
+      code_in_cache_keys: whether an edit of the sources is to change a node's cache key. Not
+        where the code comes in an image that is part of the key itself: what is compiled
+        from the pipeline should then change with the pipeline only.
+    """
+
+    example_gen: BaseNode
+    champion: Callable[[BaseChannel], BaseNode]
+    beam_args: Sequence[str]
+    code_in_cache_keys: bool
+
+
+def local_parts(config: PipelineConfig, corpus: str, layout: OutputLayout) -> RunnerParts:
+    """The parts of a pipeline that runs on this machine."""
+    return RunnerParts(
+        example_gen=CorpusExampleGen(
+            corpus, corpus_options(config.corpus), eval_fraction=config.corpus.eval_fraction
+        ),
+        champion=champion_resolver,
+        beam_args=_beam_args(layout),
+        code_in_cache_keys=True,
+    )
+
+
+def model_code_version() -> str:
+    """Version of the code that makes a model, as `metering.json` records it."""
+    return code_version(
+        {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
+    )
+
+
 def create_pipeline(
     config: PipelineConfig,
     corpus: str,
     layout: OutputLayout,
     spans: tuple[int, ...] = (),
+    parts: RunnerParts | None = None,
 ) -> Pipeline:
     """Build the pipeline for any runner.
 
@@ -61,14 +103,14 @@ def create_pipeline(
       corpus: file, folder or glob of the corpus.
       layout: where the run's results go.
       spans: spans of the corpus that are read; empty where it has none.
+      parts: what differs where it does not run on this machine; `corpus` is then not read.
 
     Returns:
       The pipeline. A node is cached for as long as its inputs, its own part of the
       settings and its code are the same.
     """
-    example_gen = CorpusExampleGen(
-        corpus, _corpus_options(config.corpus), eval_fraction=config.corpus.eval_fraction
-    )
+    parts = parts or local_parts(config, corpus, layout)
+    example_gen = parts.example_gen
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     schema_gen = tfx.components.SchemaGen(
@@ -103,7 +145,9 @@ def create_pipeline(
             "export": config.as_dict()["export"],
             "checkpoint_identity": _checkpoint_identity(config.model.init_from),
             "working_dir": str(layout.training_dir),
-            "user_code_hash": code_version(_NODE_CODE["Trainer"]),
+            "user_code_hash": (
+                code_version(_NODE_CODE["Trainer"]) if parts.code_in_cache_keys else ""
+            ),
         },
     )
     meter = Meter(
@@ -112,12 +156,10 @@ def create_pipeline(
         model_name=config.serving.model_name,
         warmup_documents=config.meter.warmup_documents,
         spans=spans,
-        code_version=code_version(
-            {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
-        ),
+        code_version=model_code_version() if parts.code_in_cache_keys else "",
     )
     model = meter.outputs["metered_model"]
-    champion = champion_resolver(candidate=model)
+    champion = parts.champion(model)
     evaluator = tfx.components.Evaluator(
         examples=examples,
         example_splits=["eval"],
@@ -166,7 +208,8 @@ def create_pipeline(
         serving_validator,
         pusher,
     ]
-    _put_code_into_cache_keys(nodes)
+    if parts.code_in_cache_keys:
+        _put_code_into_cache_keys(nodes)
     return Pipeline(
         pipeline_name=config.pipeline.name,
         pipeline_root=str(layout.pipeline_root),
@@ -175,7 +218,7 @@ def create_pipeline(
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(layout.metadata_file)
         ),
-        beam_pipeline_args=[*_beam_args(layout), *config.pipeline.beam_args],
+        beam_pipeline_args=[*parts.beam_args, *config.pipeline.beam_args],
     )
 
 
@@ -184,7 +227,8 @@ def _checkpoint_identity(init_from: str) -> str:
     return open_checkpoint(init_from).identity() if init_from else ""
 
 
-def _corpus_options(config: CorpusConfig) -> CorpusOptions:
+def corpus_options(config: CorpusConfig) -> CorpusOptions:
+    """What the settings say of the corpus, as its reader takes it."""
     return CorpusOptions(
         format=config.format,
         document_field=config.document_field,
