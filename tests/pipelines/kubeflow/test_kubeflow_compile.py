@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from kubeflow_server import RefusedError, UploadedPipeline, parameters_of_a_run, upload
+from typer.testing import CliRunner
 
+from pipelines.cli import app
 from pipelines.config import ConfigError, load_config
 from pipelines.kubeflow.compile import compile_pipeline
 
@@ -150,3 +152,19 @@ def test_the_emulated_server_refuses_what_a_real_one_refuses(
     assert line in text
     with pytest.raises(RefusedError, match=expected):
         upload(text.replace(line, broken, 1))
+
+
+def test_the_command_writes_the_file(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "out" / "pipeline.yaml"
+    result = CliRunner().invoke(app, ["kfp", "compile", f"--config={CONFIG}", f"-o{file}"])
+    assert result.exit_code == 0, result.output
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_the_command_refuses_settings_in_plain_words(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    bad = "--set=kubeflow.nodes={Trainr = {gpu_count = 1}}"
+    result = CliRunner().invoke(app, ["kfp", "compile", f"--config={CONFIG}", f"-o{file}", bad])
+    assert result.exit_code == 2
+    assert "Received: Trainr" in result.output
+    assert not file.exists()
