@@ -14,6 +14,8 @@ from components.corpus_example_gen.component import CorpusExampleGen
 from components.corpus_example_gen.options import CorpusOptions
 from components.meter.component import Meter
 from components.meter_validator.component import MeterValidator
+from components.promoter.component import Promoter
+from components.promoter.rules import MANUAL, Rules
 from components.pusher.component import Pusher
 from components.serving_validator.component import ServingValidator
 from components.tokenizer_input import Trainer, Transform
@@ -21,7 +23,7 @@ from components.tokenizer_trainer.component import TokenizerTrainer
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.code_version import code_version
 from pipelines.config import PipelineConfig
-from pipelines.config_sections import CorpusConfig
+from pipelines.config_sections import CorpusConfig, RegistryConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 from pipelines.layout import OutputLayout
 
@@ -44,6 +46,7 @@ _NODE_CODE: dict[str, Sequence[str]] = {
         "tokenizer",
     ),
     "ServingValidator": ("components.serving_validator", "serving"),
+    "Promoter": ("components.promoter", "components.model_registry"),
     "Pusher": ("components.pusher",),
 }
 
@@ -60,14 +63,17 @@ def create_pipeline(
       config: all settings.
       corpus: file, folder or glob of the corpus.
       layout: where the run's results go.
-      spans: spans of the corpus that are read; empty where it has none.
+      spans: spans of the corpus that are read; empty where it has none, or for its newest.
 
     Returns:
       The pipeline. A node is cached for as long as its inputs, its own part of the
       settings and its code are the same.
     """
     example_gen = CorpusExampleGen(
-        corpus, _corpus_options(config.corpus), eval_fraction=config.corpus.eval_fraction
+        corpus,
+        corpus_options(config.corpus),
+        eval_fraction=config.corpus.eval_fraction,
+        spans=spans,
     )
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
@@ -143,11 +149,29 @@ def create_pipeline(
         timeout_s=config.serving.validate_timeout_s,
         xla=config.export.xla,
     )
+    promoter = Promoter(
+        model=model,
+        examples=examples,
+        evaluation=evaluator.outputs["evaluation"],
+        model_blessing=evaluator.outputs["blessing"],
+        meter_blessing=meter_validator.outputs["blessing"],
+        infra_blessing=serving_validator.outputs["blessing"],
+        registry=config.registry.uri or layout.registry_uri,
+        model_name=config.serving.model_name,
+        rules=promotion_rules(config.registry),
+        evaluator_module=EXTRACTORS_MODULE,
+        notes={
+            "pipeline": config.pipeline.name,
+            "mlmd": str(layout.metadata_file),
+            "report": str(layout.report_file),
+        },
+    )
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         meter_blessing=meter_validator.outputs["blessing"],
         infra_blessing=serving_validator.outputs["blessing"],
+        promotion_blessing=promoter.outputs["blessing"],
         base_directory=str(layout.served_model_dir(config.serving.model_name)),
         keep_versions=config.serving.keep_versions,
     )
@@ -164,6 +188,7 @@ def create_pipeline(
         evaluator,
         meter_validator,
         serving_validator,
+        promoter,
         pusher,
     ]
     _put_code_into_cache_keys(nodes)
@@ -179,12 +204,24 @@ def create_pipeline(
     )
 
 
+def promotion_rules(config: RegistryConfig) -> Rules:
+    """What the settings ask of a champion."""
+    return Rules(
+        metric=config.metric,
+        min_gain=config.min_gain,
+        manual=config.approval == MANUAL,
+        allow_tokenizer=config.allow_tokenizer,
+        allow_contract=config.allow_contract,
+    )
+
+
 def _checkpoint_identity(init_from: str) -> str:
     """Other weights in the same folder must train anew: part of Trainer's cache key."""
     return open_checkpoint(init_from).identity() if init_from else ""
 
 
-def _corpus_options(config: CorpusConfig) -> CorpusOptions:
+def corpus_options(config: CorpusConfig) -> CorpusOptions:
+    """How the settings say that corpus files are read."""
     return CorpusOptions(
         format=config.format,
         document_field=config.document_field,

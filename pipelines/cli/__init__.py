@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import ask, configuration, corpus, run, serve, versions
+from pipelines.cli import ask, configuration, corpus, registry, run, serve, versions
 
 app = typer.Typer(
     name="tallygraph",
@@ -24,6 +24,7 @@ app.command("count")(ask.count)
 app.command("config")(configuration.config)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(versions.app, name="versions")
+app.add_typer(registry.app, name="registry")
 
 
 def main() -> None:
