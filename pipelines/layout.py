@@ -19,6 +19,7 @@ class OutputLayout:
           logs/<name>.log                    what TFX, Beam and TensorFlow have to say
           reports/<name>.html                the report of the last run
           serving/<model>/<version>/         what is pushed: a model server polls this
+          registry.sqlite                    the model registry, of all pipelines
     """
 
     output: Path
@@ -51,6 +52,14 @@ class OutputLayout:
     @property
     def report_file(self) -> Path:
         return self.output / "reports" / f"{self.pipeline_name}.html"
+
+    @property
+    def registry_file(self) -> Path:
+        return self.output / "registry.sqlite"
+
+    @property
+    def registry_uri(self) -> str:
+        return f"sqlite:///{self.registry_file}"
 
     def served_model_dir(self, model_name: str) -> Path:
         return self.output / "serving" / model_name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tfx import v1 as tfx
@@ -17,6 +18,8 @@ from components.corpus_example_gen.component import CorpusExampleGen
 from components.corpus_example_gen.options import CorpusOptions
 from components.meter.component import Meter
 from components.meter_validator.component import MeterValidator
+from components.promoter.component import Promoter
+from components.promoter.rules import MANUAL, Rules
 from components.pusher.component import Pusher
 from components.serving_validator.component import ServingValidator
 from components.tokenizer_input import Trainer, Transform
@@ -24,7 +27,7 @@ from components.tokenizer_trainer.component import TokenizerTrainer
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.code_version import code_version
 from pipelines.config import PipelineConfig
-from pipelines.config_sections import CorpusConfig
+from pipelines.config_sections import CorpusConfig, RegistryConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 from pipelines.layout import OutputLayout
 
@@ -47,6 +50,7 @@ _NODE_CODE: dict[str, Sequence[str]] = {
         "tokenizer",
     ),
     "ServingValidator": ("components.serving_validator", "serving"),
+    "Promoter": ("components.promoter", "components.model_registry"),
     "Pusher": ("components.pusher",),
 }
 
@@ -57,7 +61,9 @@ class RunnerParts:
 
     Attributes:
       example_gen: reads a corpus that is not at hand where the pipeline is defined.
+      tokenizer_trainer: makes TokenizerTrainer of its arguments.
       champion: from the candidate's channel, the node whose output `model` is the champion.
+      promoter: makes Promoter of its arguments, `registry` and `notes` apart.
       beam_args: Beam's options, before those of the settings.
       code_in_cache_keys: whether an edit of the sources is to change a node's cache key. Not
         where the code comes in an image that is part of the key itself: what is compiled
@@ -65,18 +71,35 @@ class RunnerParts:
     """
 
     example_gen: BaseNode
+    tokenizer_trainer: Callable[..., BaseNode]
     champion: Callable[[BaseChannel], BaseNode]
+    promoter: Callable[..., BaseNode]
     beam_args: Sequence[str]
     code_in_cache_keys: bool
 
 
-def local_parts(config: PipelineConfig, corpus: str, layout: OutputLayout) -> RunnerParts:
+def local_parts(
+    config: PipelineConfig, corpus: str, layout: OutputLayout, spans: tuple[int, ...]
+) -> RunnerParts:
     """The parts of a pipeline that runs on this machine."""
     return RunnerParts(
         example_gen=CorpusExampleGen(
-            corpus, corpus_options(config.corpus), eval_fraction=config.corpus.eval_fraction
+            corpus,
+            corpus_options(config.corpus),
+            eval_fraction=config.corpus.eval_fraction,
+            spans=spans,
         ),
+        tokenizer_trainer=TokenizerTrainer,
         champion=champion_resolver,
+        promoter=partial(
+            Promoter,
+            registry=config.registry.uri or layout.registry_uri,
+            notes={
+                "pipeline": config.pipeline.name,
+                "mlmd": str(layout.metadata_file),
+                "report": str(layout.report_file),
+            },
+        ),
         beam_args=_beam_args(layout),
         code_in_cache_keys=True,
     )
@@ -102,14 +125,14 @@ def create_pipeline(
       config: all settings.
       corpus: file, folder or glob of the corpus.
       layout: where the run's results go.
-      spans: spans of the corpus that are read; empty where it has none.
+      spans: spans of the corpus that are read; empty where it has none, or for its newest.
       parts: what differs where it does not run on this machine; `corpus` is then not read.
 
     Returns:
       The pipeline. A node is cached for as long as its inputs, its own part of the
       settings and its code are the same.
     """
-    parts = parts or local_parts(config, corpus, layout)
+    parts = parts or local_parts(config, corpus, layout, spans)
     example_gen = parts.example_gen
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
@@ -119,7 +142,7 @@ def create_pipeline(
     example_validator = tfx.components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
-    tokenizer_trainer = TokenizerTrainer(
+    tokenizer_trainer = parts.tokenizer_trainer(
         examples=examples,
         kind=config.tokenizer.kind,
         vocab_size=config.tokenizer.vocab_size,
@@ -185,11 +208,23 @@ def create_pipeline(
         timeout_s=config.serving.validate_timeout_s,
         xla=config.export.xla,
     )
+    promoter = parts.promoter(
+        model=model,
+        examples=examples,
+        evaluation=evaluator.outputs["evaluation"],
+        model_blessing=evaluator.outputs["blessing"],
+        meter_blessing=meter_validator.outputs["blessing"],
+        infra_blessing=serving_validator.outputs["blessing"],
+        model_name=config.serving.model_name,
+        rules=promotion_rules(config.registry),
+        evaluator_module=EXTRACTORS_MODULE,
+    )
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         meter_blessing=meter_validator.outputs["blessing"],
         infra_blessing=serving_validator.outputs["blessing"],
+        promotion_blessing=promoter.outputs["blessing"],
         base_directory=str(layout.served_model_dir(config.serving.model_name)),
         keep_versions=config.serving.keep_versions,
     )
@@ -206,6 +241,7 @@ def create_pipeline(
         evaluator,
         meter_validator,
         serving_validator,
+        promoter,
         pusher,
     ]
     if parts.code_in_cache_keys:
@@ -219,6 +255,17 @@ def create_pipeline(
             str(layout.metadata_file)
         ),
         beam_pipeline_args=[*parts.beam_args, *config.pipeline.beam_args],
+    )
+
+
+def promotion_rules(config: RegistryConfig) -> Rules:
+    """What the settings ask of a champion."""
+    return Rules(
+        metric=config.metric,
+        min_gain=config.min_gain,
+        manual=config.approval == MANUAL,
+        allow_tokenizer=config.allow_tokenizer,
+        allow_contract=config.allow_contract,
     )
 
 

@@ -57,8 +57,7 @@ class ChampionLookup(BaseComponent):
         """Wire the component.
 
         Args:
-          registry_uri: as `components.model_registry.open_registry` takes it; empty where
-            there is no registry, and so no champion.
+          registry_uri: as `components.model_registry.open_registry` takes it.
           model_name: name of the registered model.
           alias: of the version that is asked for.
         """

@@ -11,7 +11,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components import model_registry
+from components.model_registry import open_registry
 from components.model_registry.port import RegisteredVersion
 
 MODEL_KEY: Final = "model"
@@ -46,7 +46,7 @@ class Executor(BaseExecutor):
         Args:
           input_dict: empty.
           output_dict: `model`: an empty Model; its folder and custom properties are set.
-          exec_properties: `registry_uri` (empty for none), `model_name`, `alias`.
+          exec_properties: `registry_uri`, `model_name`, `alias`.
 
         Raises:
           RegistryError: the registry cannot be asked.
@@ -55,8 +55,8 @@ class Executor(BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
         name, alias = exec_properties[MODEL_NAME_KEY], exec_properties[ALIAS_KEY]
-        uri = exec_properties[REGISTRY_URI_KEY]
-        champion = model_registry.open_registry(uri).by_alias(name, alias) if uri else None
+        registry = open_registry(exec_properties[REGISTRY_URI_KEY])
+        champion = registry.by_alias(name, alias)
         if champion is None:
             note = f"No version of {name} has the alias {alias}.\n"
             fileio.makedirs(model.uri)

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import ask, configuration, corpus, kfp, run, serve, versions
+from pipelines.cli import (
+    ask,
+    configuration,
+    corpus,
+    kfp,
+    registry,
+    run,
+    serve,
+    versions,
+)
 
 app = typer.Typer(
     name="tallygraph",
@@ -25,6 +34,7 @@ app.command("config")(configuration.config)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(versions.app, name="versions")
 app.add_typer(kfp.app, name="kfp")
+app.add_typer(registry.app, name="registry")
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from components.model_registry import RegistryError
+from pipelines.champion import newest_span, registered_champion, with_champion
 from pipelines.cli.console import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -18,6 +20,7 @@ from pipelines.cli.console import (
     logs_to_file,
 )
 from pipelines.config import ConfigError, PipelineConfig, load_config
+from pipelines.config_sections import CHAMPION
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
@@ -32,6 +35,14 @@ def run(
     output: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path(
         "build"
     ),
+    span: Annotated[
+        str,
+        typer.Option(
+            help="Spans to read of a corpus with {SPAN} in its path: latest, latest:3 for the "
+            "newest three, 7, or 5-7. With latest, a run without a newer span than the "
+            "champion's ends at once."
+        ),
+    ] = "",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting: section.key=value. Repeatable."),
@@ -40,25 +51,33 @@ def run(
     """Train, meter, evaluate, validate and push. Unchanged steps come from the cache."""
     try:
         settings = load_config(config, set_ or [])
+        layout = OutputLayout(output.resolve(), settings.pipeline.name)
+        if CHAMPION in (settings.model.init_from, settings.tokenizer.pinned):
+            champion = registered_champion(settings, layout)
+            settings = with_champion(settings, champion, config, set_ or [])
     except ConfigError as error:
         fail(str(error), EXIT_BAD_INPUT)
+    except RegistryError as error:
+        fail(str(error))
     source = corpus or settings.corpus.path
     if not source:
         fail(
             f"no corpus given. Expected --corpus PATH, or corpus.path in {config}.",
             EXIT_BAD_INPUT,
         )
-    layout = OutputLayout(output.resolve(), settings.pipeline.name)
     layout.create()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with logs_to_file(layout.log_file) as terminal:
-        code = _run(settings, source, layout, terminal)
+        code = _run(settings, source, span, layout, terminal)
     raise typer.Exit(code)
 
 
-def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: Console) -> int:
+def _run(
+    settings: PipelineConfig, corpus: str, span: str, layout: OutputLayout, terminal: Console
+) -> int:
     terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
     from components.corpus_example_gen.options import CorpusInputError
+    from components.corpus_example_gen.spans import LATEST
     from pipelines.checkpoints.description import CheckpointError
     from pipelines.local_runner import LocalRunner, NodeFailedError
     from pipelines.pipeline import create_pipeline
@@ -66,7 +85,14 @@ def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: 
 
     runner = LocalRunner(_NodeLines(terminal))
     try:
-        runner.run(create_pipeline(settings, corpus, layout))
+        spans = _spans(settings, corpus, span) if span else ()
+        if span.startswith(LATEST) and (old := _older_than_champion(settings, layout, spans)):
+            terminal.print(f"[bold green]nothing to do[/]: {old}")
+            return 0
+        runner.run(create_pipeline(settings, corpus, layout, spans))
+    except RegistryError as error:
+        terminal.print(f"[bold red]error:[/] {escape(str(error))}")
+        return EXIT_FAILED
     except (CorpusInputError, CheckpointError, TokenizerError) as error:
         terminal.print(f"[bold red]error:[/] {escape(str(error))}")
         return EXIT_BAD_INPUT
@@ -84,6 +110,27 @@ def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: 
     )
     pushed = _write_report(settings, runner.run_id, layout, terminal)
     return 0 if pushed else EXIT_NOT_BLESSED
+
+
+def _spans(settings: PipelineConfig, corpus: str, asked: str) -> tuple[int, ...]:
+    from components.corpus_example_gen.spans import choose_spans, spans_of
+    from pipelines.pipeline import corpus_options
+
+    return choose_spans(asked, spans_of(corpus, corpus_options(settings.corpus)))
+
+
+def _older_than_champion(
+    settings: PipelineConfig, layout: OutputLayout, spans: tuple[int, ...]
+) -> str:
+    """Why there is nothing to train on; empty if there is a new span."""
+    champion = registered_champion(settings, layout)
+    newest = newest_span(champion) if champion else None
+    if champion is None or newest is None or max(spans) > newest:
+        return ""
+    return (
+        f"the newest span is {max(spans)}, and the champion (version {champion.number}) was "
+        f"trained on span {newest}. --span {max(spans)} trains on it all the same."
+    )
 
 
 def _write_report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -13,16 +12,14 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
-from components.champion_lookup.component import ChampionLookup
 from pipelines.config import ConfigError, PipelineConfig
 from pipelines.kubeflow.artifact_types import own_types_compiled
-from pipelines.kubeflow.corpus.component import CorpusExampleGen
 from pipelines.kubeflow.node_input import CONTAINER_IMAGE
-from pipelines.kubeflow.parameters import CORPUS, IMAGE, REGISTRY_URI, SPAN, run_parameters
+from pipelines.kubeflow.parameters import IMAGE, kubeflow_layout, run_parameters
+from pipelines.kubeflow.parts import kubeflow_parts
 from pipelines.kubeflow.platform_spec import platform_spec
 from pipelines.kubeflow.settings import NodeResources
-from pipelines.layout import OutputLayout
-from pipelines.pipeline import RunnerParts, corpus_options, create_pipeline
+from pipelines.pipeline import create_pipeline
 
 ENTRY_POINT: Final = ("python", "-m", "pipelines.kubeflow.entry_point")
 
@@ -37,7 +34,8 @@ def compile_pipeline(config: PipelineConfig) -> str:
     The same settings and sources give the same text on every machine.
 
     Raises:
-      ConfigError: `kubeflow.nodes` names a node that the pipeline does not have.
+      ConfigError: the settings name a node that the pipeline does not have, or ask for what
+        only a local run can do.
     """
     spec, deployment = _tfx_spec(config)
     nodes = {
@@ -69,26 +67,9 @@ def compile_pipeline(config: PipelineConfig) -> str:
 def _tfx_spec(
     config: PipelineConfig,
 ) -> tuple[kfp_pb2.PipelineSpec, kfp_pb2.PipelineDeploymentConfig]:
-    parameters = run_parameters(config)
-    parts = RunnerParts(
-        example_gen=CorpusExampleGen(
-            corpus=parameters[CORPUS].as_runtime_parameter(),
-            span=parameters[SPAN].as_runtime_parameter(),
-            options=corpus_options(config.corpus),
-            eval_fraction=config.corpus.eval_fraction,
-        ),
-        champion=lambda candidate: ChampionLookup(
-            registry_uri=parameters[REGISTRY_URI].as_runtime_parameter(),
-            model_name=config.serving.model_name,
-        ),
-        beam_args=(
-            "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-            "--direct_num_workers=1",
-        ),
-        code_in_cache_keys=False,
+    pipeline = create_pipeline(
+        config, "", kubeflow_layout(config), parts=kubeflow_parts(config)
     )
-    layout = OutputLayout(Path(config.kubeflow.output), config.pipeline.name)
-    pipeline = create_pipeline(config, "", layout, parts=parts)
     runner = KubeflowV2DagRunner(
         KubeflowV2DagRunnerConfig(
             default_image=config.kubeflow.image,

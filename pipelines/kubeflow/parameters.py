@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from tfx.orchestration.data_types import RuntimeParameter
 
 from pipelines.config import PipelineConfig
+from pipelines.layout import OutputLayout
 
 CORPUS: Final = "corpus"
 SPAN: Final = "span"
@@ -28,6 +30,11 @@ class RunParameter:
         return RuntimeParameter(name=self.name, ptype=str)
 
 
+def kubeflow_layout(config: PipelineConfig) -> OutputLayout:
+    """Where a run's results go: below the mounted volume."""
+    return OutputLayout(Path(config.kubeflow.output), config.pipeline.name)
+
+
 def run_parameters(config: PipelineConfig) -> dict[str, RunParameter]:
     """All parameters of a run, by name."""
     parameters = (
@@ -44,8 +51,9 @@ def run_parameters(config: PipelineConfig) -> dict[str, RunParameter]:
         ),
         RunParameter(
             REGISTRY_URI,
-            config.kubeflow.registry_uri,
-            "Model registry that the champion is asked from; empty for none.",
+            config.registry.uri or kubeflow_layout(config).registry_uri,
+            "Model registry: sqlite:/// of a file on the volume, or the address of an MLflow "
+            "server.",
         ),
         RunParameter(IMAGE, config.kubeflow.image, "Container image of every node."),
     )

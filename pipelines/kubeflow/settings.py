@@ -77,11 +77,6 @@ class KubeflowConfig:
         "run's pipeline root. Empty takes the server's.",
         pattern=r"^$|^(minio|s3|gs)://.+",
     )
-    registry_uri: str = setting(
-        "",
-        "Model registry that the champion is asked from: default of the run's parameter "
-        "`registry_uri`. Empty: there is no champion, and nothing is compared with.",
-    )
     image_pull_secret: str = setting("", "Secret for pulling the image.")
     defaults: NodeResources = Field(
         default_factory=NodeResources, description="What every node gets."

@@ -43,7 +43,7 @@ def test_every_node_starts_at_the_entry_point_in_the_image_of_the_run(
     pipeline: UploadedPipeline,
 ) -> None:
     tasks = pipeline.spec.root.dag.tasks
-    assert len(tasks) == 13
+    assert len(tasks) == 14
     for name, task in tasks.items():
         container = pipeline.container(name)
         assert list(container.command) == ["python", "-m", "pipelines.kubeflow.entry_point"]
@@ -58,7 +58,7 @@ def test_what_a_run_may_say_has_its_defaults(pipeline: UploadedPipeline) -> None
     assert {name: value.string_value for name, value in values.items()} == {
         "corpus": "/mnt/tallygraph/corpus/*.jsonl",
         "span": "",
-        "registry_uri": "sqlite:////mnt/tallygraph/registry.db",
+        "registry_uri": "sqlite:////mnt/tallygraph/registry.sqlite",
         "image": "tallygraph/pipeline:0.1.0",
     }
 
@@ -116,6 +116,29 @@ def test_gpus_machines_and_secrets_come_from_the_settings() -> None:
 def test_a_node_that_is_not_there_is_refused_by_name() -> None:
     config = load_config(CONFIG, ["kubeflow.nodes={Trainr = {gpu_count = 1}}"])
     with pytest.raises(ConfigError, match=r"no such node.*Trainer.*Received: Trainr"):
+        compile_pipeline(config)
+
+
+def test_the_promoter_keeps_models_on_the_volume(pipeline: UploadedPipeline) -> None:
+    parameters = pipeline.spec.root.dag.tasks["Promoter"].inputs.parameters
+    kept = parameters["models_dir"].runtime_value.constant.string_value
+    assert kept == "/mnt/tallygraph/models"
+    assert parameters["registry"].component_input_parameter == "registry_uri"
+
+
+def test_the_tokenizer_is_the_champions_only_if_it_is_asked_for(
+    pipeline: UploadedPipeline,
+) -> None:
+    pinned = pipeline.spec.root.dag.tasks["TokenizerTrainer"].inputs.artifacts
+    assert pinned["champion"].task_output_artifact.producer_task == "ChampionLookup"
+    config = load_config(CONFIG, ["tokenizer.pinned="])
+    own = upload(compile_pipeline(config)).spec.root.dag.tasks["TokenizerTrainer"]
+    assert set(own.inputs.artifacts) == {"examples"}
+
+
+def test_a_model_that_is_not_known_yet_cannot_be_compiled() -> None:
+    config = load_config(CONFIG, ["model.init_from=champion", "training.start_copying=false"])
+    with pytest.raises(ConfigError, match="init_from = 'champion' cannot be compiled"):
         compile_pipeline(config)
 
 
