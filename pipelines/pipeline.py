@@ -64,6 +64,7 @@ class RunnerParts:
       tokenizer_trainer: makes TokenizerTrainer of its arguments.
       champion: from the candidate's channel, the node whose output `model` is the champion.
       promoter: makes Promoter of its arguments, `registry` and `notes` apart.
+      metadata_file: of ML Metadata, where the runner keeps a file of it; its folder is made.
       beam_args: Beam's options, before those of the settings.
       code_in_cache_keys: whether an edit of the sources is to change a node's cache key. Not
         where the code comes in an image that is part of the key itself: what is compiled
@@ -74,6 +75,7 @@ class RunnerParts:
     tokenizer_trainer: Callable[..., BaseNode]
     champion: Callable[[BaseChannel], BaseNode]
     promoter: Callable[..., BaseNode]
+    metadata_file: Path | None
     beam_args: Sequence[str]
     code_in_cache_keys: bool
 
@@ -100,6 +102,7 @@ def local_parts(
                 "report": str(layout.report_file),
             },
         ),
+        metadata_file=layout.metadata_file,
         beam_args=_beam_args(layout),
         code_in_cache_keys=True,
     )
@@ -251,8 +254,12 @@ def create_pipeline(
         pipeline_root=str(layout.pipeline_root),
         components=nodes,
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(layout.metadata_file)
+        metadata_connection_config=(
+            tfx.orchestration.metadata.sqlite_metadata_connection_config(
+                str(parts.metadata_file)
+            )
+            if parts.metadata_file
+            else None
         ),
         beam_pipeline_args=[*parts.beam_args, *config.pipeline.beam_args],
     )

@@ -69,6 +69,7 @@ def kubeflow_parts(config: PipelineConfig) -> RunnerParts:
             notes={"pipeline": config.pipeline.name, "runner": "kubeflow"},
             models_dir=str(kubeflow_layout(config).output / "models"),
         ),
+        metadata_file=None,
         beam_args=_BEAM_ARGS,
         code_in_cache_keys=False,
     )

@@ -9,6 +9,7 @@ from typing import Final
 from tfx.proto import range_config_pb2
 
 from components.corpus_example_gen.options import CorpusInputError
+from components.corpus_example_gen.spans import LATEST
 
 # As Kubeflow fills in [[ScheduledTime]] (UTC), and as a person writes a day.
 _SCHEDULED: Final = re.compile(r"(\d{4})(\d\d)(\d\d)\d{6}")
@@ -23,7 +24,7 @@ def span_range(span: str) -> range_config_pb2.RangeConfig | None:
     Args:
       span: a number; or a day, as `2026-01-31` or as `20260131030000` (the time of a
         schedule, of which the day counts), which is the number of days since 1970-01-01, as
-        TFX counts `{YYYY}`, `{MM}`, `{DD}`. Empty takes the newest.
+        TFX counts `{YYYY}`, `{MM}`, `{DD}`. `latest`, or nothing, takes the newest.
 
     Returns:
       None for the newest.
@@ -32,13 +33,13 @@ def span_range(span: str) -> range_config_pb2.RangeConfig | None:
       CorpusInputError: it is none of these.
     """
     text = span.strip()
-    if not text:
+    if text in ("", LATEST):
         return None
     number = _number(text)
     if number is None:
         raise CorpusInputError(
             "The span cannot be read. Expected: a number, a day such as 2026-01-31, the time "
-            "of a schedule such as 20260131030000, or nothing for the newest. Received: "
+            "of a schedule such as 20260131030000, or latest. Received: "
             f"{span!r}"
         )
     return range_config_pb2.RangeConfig(

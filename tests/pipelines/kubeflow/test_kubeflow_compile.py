@@ -35,6 +35,12 @@ def test_the_committed_pipeline_is_what_the_sources_give(text: str) -> None:
     )
 
 
+def test_compiling_touches_nothing_of_the_volume(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    compile_pipeline(load_config(CONFIG, [f"kubeflow.output={volume}"]))
+    assert not volume.exists()
+
+
 def test_compiling_twice_gives_the_same_text(text: str) -> None:
     assert compile_pipeline(load_config(CONFIG)) == text
 

@@ -148,8 +148,9 @@ def test_a_span_is_a_number_a_day_or_a_schedules_time(span: str, number: int) ->
     assert found.static_range.end_span_number == number
 
 
-def test_no_span_is_the_newest() -> None:
-    assert span_range("") is None
+@pytest.mark.parametrize("span", ["", "latest"])
+def test_no_span_is_the_newest(span: str) -> None:
+    assert span_range(span) is None
 
 
 @pytest.mark.parametrize("span", ["next", "-1", "2026-02-30", "[[ScheduledTime]]", "1.5"])

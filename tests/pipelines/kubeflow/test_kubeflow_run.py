@@ -8,10 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from kubeflow_cluster import Run, run_pipeline
-from kubeflow_server import upload
+from kubeflow_cluster import Run, run_pipeline, run_task
+from kubeflow_server import UploadedPipeline, upload
 from sentencepiece import SentencePieceProcessor
 
+from components.model_registry import open_registry
+from components.model_registry.port import CHAMPION
 from pipelines.config import load_config
 from pipelines.kubeflow.compile import compile_pipeline
 from serving.engines import ServerSpec, choose_engine
@@ -50,21 +52,35 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(volume: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    write_corpus(volume / "corpus")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Object store and containers."""
+    return tmp_path_factory.mktemp("cluster")
+
+
+def compiled(volume: Path, *overrides: str) -> UploadedPipeline:
     config = load_config(
         TINY,
         [
             f"kubeflow.output={volume}",
+            "tokenizer.pinned=champion",
             "training.steps=40",
             "training.eval_every_steps=20",
             "meter.validate_documents=8",
             "meter.validate_strings=200",
+            *overrides,
         ],
     )
-    pipeline = upload(compile_pipeline(config))
-    parameters = {"corpus": f"{volume}/corpus/span-{{SPAN}}/*.jsonl", "image": IMAGE}
-    return run_pipeline(pipeline, parameters, tmp_path_factory.mktemp("cluster"))
+    return upload(compile_pipeline(config))
+
+
+def parameters(volume: Path) -> dict[str, str]:
+    return {"corpus": f"{volume}/corpus/span-{{SPAN}}/*.jsonl", "image": IMAGE}
+
+
+@pytest.fixture(scope="module")
+def run(volume: Path, cluster: Path) -> Run:
+    write_corpus(volume / "corpus")
+    return run_pipeline(compiled(volume), parameters(volume), cluster)
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +144,40 @@ def test_the_pushed_model_is_served_and_counts_right(version: Path) -> None:
         assert answer["truncated_tokens"] == len(ids) - answer["input_tokens"]
         assert answer["total_tokens"] == answer["input_tokens"] + answer["output_tokens"]
         assert answer["finish_reason"] in ("stop", "length")
+
+
+def test_the_registered_champion_outlives_the_pods(
+    run: Run, volume: Path, version: Path
+) -> None:
+    promotion = run.store.output("Promoter", "blessing").metadata
+    assert (promotion["outcome"], promotion["version"]) == ("champion", 1)
+
+    champion = open_registry(f"sqlite:///{volume}/registry.sqlite").by_alias(
+        "summarizer", CHAMPION
+    )
+
+    assert champion is not None
+    kept = Path(champion.uri)
+    assert kept.is_relative_to(volume / "models" / "summarizer")
+    assert (kept / "saved_model.pb").read_bytes() == (version / "saved_model.pb").read_bytes()
+    assert champion.tags["pipeline_run"] == run.run_id
+    assert version.name in champion.tags["pushed_versions"]
+
+
+def test_with_a_champion_its_tokenizer_is_kept_and_it_is_the_baseline(
+    run: Run, volume: Path, cluster: Path
+) -> None:
+    first = run.store.output("TokenizerTrainer", "tokenizer").metadata["fingerprint"]
+    # Another vocabulary is asked for, so that one trained anew would be another one.
+    pipeline = compiled(volume, "tokenizer.vocab_size=420")
+
+    for name in ("ChampionLookup", "TokenizerTrainer", "Evaluator"):
+        run_task(pipeline, name, parameters(volume), run, cluster)
+
+    champion = run.store.output("ChampionLookup", "model")
+    assert champion.metadata["absent"] == 0
+    assert champion.metadata["registered_version"] == 1
+    kept = run.store.output("TokenizerTrainer", "tokenizer").metadata["fingerprint"]
+    assert kept == first
+    blessing = run.store.output("Evaluator", "blessing").metadata
+    assert blessing["baseline_model_id"] == champion.name
