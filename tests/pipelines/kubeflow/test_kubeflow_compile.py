@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from kfp.components import load_component_from_text
 from kubeflow_server import RefusedError, UploadedPipeline, parameters_of_a_run, upload
 from typer.testing import CliRunner
 
@@ -57,6 +58,19 @@ def test_every_node_starts_at_the_entry_point_in_the_image_of_the_run(
         source = task.inputs.parameters["container_image"]
         assert source.component_input_parameter == "image"
         assert not container.HasField("lifecycle")
+
+
+def test_the_clients_own_reader_takes_it(text: str) -> None:
+    loaded = load_component_from_text(text)
+    assert loaded.name == "tallygraph"
+    inputs = loaded.component_spec.inputs
+    assert {name: given.optional for name, given in inputs.items()} == {
+        "corpus": False,
+        "span": True,
+        "registry_uri": True,
+        "image": True,
+    }
+    assert set(loaded.platform_spec.platforms) == {"kubernetes"}
 
 
 def test_what_a_run_may_say_has_its_defaults(pipeline: UploadedPipeline) -> None:
