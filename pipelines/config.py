@@ -27,6 +27,7 @@ from pipelines.config_sections import (
     ServingConfig,
     TokenizerConfig,
 )
+from pipelines.drift.config import DriftConfig
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.setting import STRICT
 from pipelines.training.settings import TrainingSettings
@@ -50,6 +51,7 @@ class PipelineConfig:
     meter: MeterConfig = Field(default_factory=MeterConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     registry: RegistryConfig = Field(default_factory=RegistryConfig)
+    drift: DriftConfig = Field(default_factory=DriftConfig)
 
     @model_validator(mode="after")
     def _only_a_t5_starts_copying(self) -> PipelineConfig:
