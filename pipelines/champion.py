@@ -36,6 +36,7 @@ def with_champion(
     champion: RegisteredVersion | None,
     file: Path,
     overrides: Sequence[str],
+    from_scratch: bool = False,
 ) -> PipelineConfig:
     """Settings with the champion's folder where they name the champion.
 
@@ -44,13 +45,17 @@ def with_champion(
 
     Args:
       settings: read from `file` with `overrides`.
+      from_scratch: take the tokenizer of a champion that training would start from, and
+        nothing else.
 
     Raises:
       ConfigError: the champion cannot be trained on with these settings.
     """
     folder = champion.uri if champion else ""
     named = []
-    if settings.model.init_from == CHAMPION:
+    if settings.model.init_from == CHAMPION and from_scratch:
+        named += ["model.init_from=", f"tokenizer.pinned={json.dumps(folder)}"]
+    elif settings.model.init_from == CHAMPION:
         named.append(f"model.init_from={json.dumps(folder)}")
         if champion:
             named.append("training.start_copying=false")

@@ -27,6 +27,7 @@ from pipelines.config_sections import (
     ServingConfig,
     TokenizerConfig,
 )
+from pipelines.drift.config import DriftConfig
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.kubeflow.settings import KubeflowConfig
 from pipelines.setting import STRICT
@@ -52,6 +53,7 @@ class PipelineConfig:
     serving: ServingConfig = Field(default_factory=ServingConfig)
     kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
     registry: RegistryConfig = Field(default_factory=RegistryConfig)
+    drift: DriftConfig = Field(default_factory=DriftConfig)
 
     @model_validator(mode="after")
     def _only_a_t5_starts_copying(self) -> PipelineConfig:

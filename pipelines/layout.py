@@ -18,6 +18,7 @@ class OutputLayout:
           pipelines/<name>/training/         checkpoints of a training that is under way
           logs/<name>.log                    what TFX, Beam and TensorFlow have to say
           reports/<name>.html                the report of the last run
+          reports/<name>-drift.json          how far its spans were from the champion's
           serving/<model>/<version>/         what is pushed: a model server polls this
           registry.sqlite                    the model registry, of all pipelines
     """
@@ -52,6 +53,10 @@ class OutputLayout:
     @property
     def report_file(self) -> Path:
         return self.output / "reports" / f"{self.pipeline_name}.html"
+
+    @property
+    def drift_file(self) -> Path:
+        return self.output / "reports" / f"{self.pipeline_name}-drift.json"
 
     @property
     def registry_file(self) -> Path:

@@ -17,9 +17,9 @@ from components.model_registry.port import RegistryError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-WAIT_S: Final = 60.0
-# A change takes seconds, and so does pushing a model inside one. Whoever holds a server's lock
-# for so long is dead.
+# A change takes seconds; pushing a large model inside one, minutes.
+WAIT_S: Final = 300.0
+# Whoever holds a server's lock for so long is dead.
 LEASE_S: Final = 1800.0
 _POLL_S: Final = 0.1
 _LOCK_SUFFIX: Final = ".lock"

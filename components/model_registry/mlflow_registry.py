@@ -54,7 +54,7 @@ class MlflowRegistry:
         self._client = client
         self._uri = uri
         self._lock = lock
-        self._depth = 0
+        self._held: set[str] = set()
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
@@ -80,16 +80,16 @@ class MlflowRegistry:
     @contextlib.contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
         """See `ModelRegistry`."""
-        if self._depth:
+        if name in self._held:
             yield
             return
         with self._errors(), self._lock(name):
-            self._depth += 1
+            self._held.add(name)
             try:
                 self._complete(name)
                 yield
             finally:
-                self._depth -= 1
+                self._held.remove(name)
 
     def register(
         self, name: str, uri: str, metrics: Mapping[str, float], tags: Mapping[str, str]

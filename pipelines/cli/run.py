@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from components.model_registry import RegistryError
-from pipelines.champion import newest_span, registered_champion, with_champion
+from pipelines.champion import registered_champion, with_champion
 from pipelines.cli.console import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -19,6 +19,7 @@ from pipelines.cli.console import (
     fail,
     logs_to_file,
 )
+from pipelines.cli.continuous import RunRequest, plan
 from pipelines.config import ConfigError, PipelineConfig, load_config
 from pipelines.config_sections import CHAMPION
 from pipelines.layout import OutputLayout
@@ -50,7 +51,7 @@ def run(
 ) -> None:
     """Train, meter, evaluate, validate and push. Unchanged steps come from the cache."""
     try:
-        settings = load_config(config, set_ or [])
+        settings = asked = load_config(config, set_ or [])
         layout = OutputLayout(output.resolve(), settings.pipeline.name)
         if CHAMPION in (settings.model.init_from, settings.tokenizer.pinned):
             champion = registered_champion(settings, layout)
@@ -65,19 +66,24 @@ def run(
             f"no corpus given. Expected --corpus PATH, or corpus.path in {config}.",
             EXIT_BAD_INPUT,
         )
+    request = RunRequest(
+        settings,
+        lambda champion: with_champion(asked, champion, config, set_ or [], from_scratch=True),
+        source,
+        span,
+        layout,
+    )
     layout.create()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with logs_to_file(layout.log_file) as terminal:
-        code = _run(settings, source, span, layout, terminal)
+        code = _run(request, terminal)
     raise typer.Exit(code)
 
 
-def _run(
-    settings: PipelineConfig, corpus: str, span: str, layout: OutputLayout, terminal: Console
-) -> int:
+def _run(request: RunRequest, terminal: Console) -> int:
+    settings, layout = request.settings, request.layout
     terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
     from components.corpus_example_gen.options import CorpusInputError
-    from components.corpus_example_gen.spans import LATEST
     from pipelines.checkpoints.description import CheckpointError
     from pipelines.local_runner import LocalRunner, NodeFailedError
     from pipelines.pipeline import create_pipeline
@@ -85,11 +91,11 @@ def _run(
 
     runner = LocalRunner(_NodeLines(terminal))
     try:
-        spans = _spans(settings, corpus, span) if span else ()
-        if span.startswith(LATEST) and (old := _older_than_champion(settings, layout, spans)):
-            terminal.print(f"[bold green]nothing to do[/]: {old}")
-            return 0
-        runner.run(create_pipeline(settings, corpus, layout, spans))
+        todo = plan(request, terminal)
+        if todo.exit_code is not None:
+            return todo.exit_code
+        settings = todo.settings
+        runner.run(create_pipeline(settings, request.corpus, layout, todo.spans))
     except RegistryError as error:
         terminal.print(f"[bold red]error:[/] {escape(str(error))}")
         return EXIT_FAILED
@@ -110,27 +116,6 @@ def _run(
     )
     pushed = _write_report(settings, runner.run_id, layout, terminal)
     return 0 if pushed else EXIT_NOT_BLESSED
-
-
-def _spans(settings: PipelineConfig, corpus: str, asked: str) -> tuple[int, ...]:
-    from components.corpus_example_gen.spans import choose_spans, spans_of
-    from pipelines.pipeline import corpus_options
-
-    return choose_spans(asked, spans_of(corpus, corpus_options(settings.corpus)))
-
-
-def _older_than_champion(
-    settings: PipelineConfig, layout: OutputLayout, spans: tuple[int, ...]
-) -> str:
-    """Why there is nothing to train on; empty if there is a new span."""
-    champion = registered_champion(settings, layout)
-    newest = newest_span(champion) if champion else None
-    if champion is None or newest is None or max(spans) > newest:
-        return ""
-    return (
-        f"the newest span is {max(spans)}, and the champion (version {champion.number}) was "
-        f"trained on span {newest}. --span {max(spans)} trains on it all the same."
-    )
 
 
 def _write_report(
