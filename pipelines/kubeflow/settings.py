@@ -34,7 +34,11 @@ class NodeResources:
         60, "Wait before the first retry, in seconds; doubles with each.", ge=0, le=86_400
     )
     timeout_s: int = setting(0, "Longest run in seconds; 0 for any.", ge=0)
-    cache: bool = setting(True, "Take an earlier result for the same inputs and image.")
+    cache: bool | None = setting(
+        None,
+        "Take an earlier result for the same inputs and image. Unset: yes, but not for the "
+        "nodes that look outside the pipeline, CorpusExampleGen and ChampionLookup.",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -46,7 +50,7 @@ class SecretVariable:
     key: str = setting(..., "Key in the Secret.", min_length=1)
 
 
-# They look outside the pipeline: an earlier result may be stale though no input changed.
+# An earlier result of theirs may be stale though no input changed.
 _NOT_CACHED_UNASKED: Final = ("CorpusExampleGen", "ChampionLookup")
 
 
@@ -108,9 +112,9 @@ class KubeflowConfig:
         """Whether a node's earlier result may be taken.
 
         Kubeflow goes by a node's parameters and by the ids of its input artifacts. It cannot
-        see that files of the corpus changed or that the registry has a new champion, so these
-        two nodes are cached only if they are named in `nodes` and it is said there.
+        see that files of the corpus changed or that the registry has a new champion, so the
+        nodes that find that out are cached only if the settings say so of them by name.
         """
-        if node_id in _NOT_CACHED_UNASKED and node_id not in self.nodes:
-            return False
-        return self.of_node(node_id).cache
+        if node_id in _NOT_CACHED_UNASKED:
+            return node_id in self.nodes and bool(self.nodes[node_id].cache)
+        return self.of_node(node_id).cache is not False

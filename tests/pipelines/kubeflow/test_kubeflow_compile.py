@@ -107,6 +107,23 @@ def test_resources_retries_timeouts_and_caching_are_each_nodes_own(
     assert config["pvcMount"][0]["mountPath"] == "/mnt/tallygraph"
 
 
+@pytest.mark.parametrize(
+    ("nodes", "cached"),
+    [
+        ("{}", {"Trainer"}),
+        ("{CorpusExampleGen = {retries = 1}}", {"Trainer"}),
+        ("{CorpusExampleGen = {cache = true}}", {"Trainer", "CorpusExampleGen"}),
+        ("{Trainer = {cache = false}}", set()),
+    ],
+)
+def test_what_looks_outside_is_cached_only_if_that_is_said(
+    nodes: str, cached: set[str]
+) -> None:
+    config = load_config(CONFIG, [f"kubeflow.nodes={nodes}"]).kubeflow
+    looked_at = ("Trainer", "CorpusExampleGen", "ChampionLookup")
+    assert {name for name in looked_at if config.is_cached(name)} == cached
+
+
 def test_gpus_machines_and_secrets_come_from_the_settings() -> None:
     config = load_config(
         CONFIG,
