@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality clean
+.PHONY: help setup demo test kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ format: setup  ## Bring the sources into shape
 test: setup  ## All tests
 	.venv/bin/python -m pytest
 
+kill-test: setup  ## The gateway killed 200 times under load: every answer billed, once
+	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \
+	  --timeout=7200 tests/serving/gateway/test_kills.py
+
 bench-tokenize: setup  ## Tokenizing in the graph against the libraries: docs/benchmarks/tokenize.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
 	.venv/bin/python -m benchmarks.tokenize
@@ -42,6 +46,10 @@ bench-metering: setup  ## The metered against the base model: docs/benchmarks/me
 bench-train: setup  ## Training steps against a plain PyTorch loop: docs/benchmarks/train.md
 	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
 	.venv/bin/python -m benchmarks.train
+
+bench-serve: setup  ## The model server against calls in process, and batching: docs/benchmarks/serve.md
+	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
+	.venv/bin/python -m benchmarks.serve
 
 # After `make demo`, or with VERSION=... and CORPUS=... of another run.
 VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))

@@ -45,6 +45,8 @@ class Machine:
         )
 
 
+# Share of the cores' time that others may take before it is worth a warning.
+QUIET = 0.05
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
@@ -75,6 +77,23 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def warn_if_busy(share: float | None) -> None:
+    """Say so at once when `busy_share` has found that others take much."""
+    if share is not None and share > QUIET:
+        print(
+            f"other processes take {share:.0%} of the cores' time: engines whose threads spin "
+            "will look slow. Stop what else runs, and measure again",
+            flush=True,
+        )
+
+
+def others_took(share: float | None) -> str:
+    """A sentence about the most that `busy_share` has found."""
+    if share is None:
+        return "What other processes took is not known."
+    return f"Other processes took {share:.0%} of the cores' time at most, between points."
 
 
 def busy_share(seconds: float = 0.5) -> float | None:

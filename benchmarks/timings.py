@@ -50,10 +50,10 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interv
     return Interval(statistics.median(ordered), ordered[rank - 1], ordered[-rank])
 
 
-def median_with_range(values: Sequence[float], scale: float = 1.0) -> str:
-    """``median (least-most)``, each times ``scale``, in whole numbers."""
+def median_with_range(values: Sequence[float], scale: float = 1.0, digits: int = 0) -> str:
+    """``median (least-most)``, each times ``scale``, with so many digits after the point."""
     least, middle, most = (
-        f"{value * scale:,.0f}"
+        f"{value * scale:,.{digits}f}"
         for value in (min(values), statistics.median(values), max(values))
     )
     return f"{middle} ({least}-{most})"

@@ -12,12 +12,10 @@ from benchmarks.decode.cases import Case, Shape
 from benchmarks.decode.engine_loop import Job
 from benchmarks.decode.engines import REFERENCE, Engine
 from benchmarks.decode.results import Measured, ShapeResults
-from benchmarks.environment import busy_share, machine
+from benchmarks.environment import busy_share, machine, warn_if_busy
 from benchmarks.worker import Worker, WorkerError
 
 Rows = list[list[int]]
-# Share of the cores' time that others may take before it is worth a warning.
-QUIET = 0.05
 
 
 def measure_shape(
@@ -63,12 +61,7 @@ def measure_shape(
         busy = []
         for case in cases:
             busy.append(busy_share())  # all engines are stopped now
-            if busy[-1] is not None and busy[-1] > QUIET:
-                print(
-                    f"other processes take {busy[-1]:.0%} of the cores' time: engines whose "
-                    "threads spin will look slow. Stop what else runs, and measure again",
-                    flush=True,
-                )
+            warn_if_busy(busy[-1])
             found = measure_case(workers, case, rounds[case.batch]) | unavailable
             points[case] = {name: found[name] for name in engines_said}
     most = max((share for share in busy if share is not None), default=None)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from benchmarks import markdown
 from benchmarks.decode.engines import CT2_FLOAT32, CT2_INT8, OURS, REFERENCE, TRANSFORMERS
 from benchmarks.decode.results import Measured, Results, ShapeResults
+from benchmarks.environment import others_took
 from benchmarks.timings import median_with_range, ratio_of_turns
 
 _HEAD = """# Decoding
@@ -58,7 +59,7 @@ def _shape(name: str, shape: ShapeResults) -> str:
     parts = [f"## {name}\n"]
     parts.append(
         f"Milliseconds, median (least-most) of {_rounds(shape)} rounds, {shape.threads} "
-        f"threads. {shape.machine}. {_busy(shape)}\n"
+        f"threads. {shape.machine}. {others_took(shape.busy)}\n"
     )
     parts.append(markdown.table(("batch, ids in → out", *engines), _times(shape)))
     others = [each for each in (TRANSFORMERS, CT2_FLOAT32, CT2_INT8) if each in engines]
@@ -88,12 +89,6 @@ def _rounds(shape: ShapeResults) -> str:
         }
     )
     return " and ".join(f"{count} (batch {batch})" for batch, count in counts)
-
-
-def _busy(shape: ShapeResults) -> str:
-    if shape.busy is None:
-        return "What other processes took is not known."
-    return f"Other processes took {shape.busy:.0%} of the cores' time at most, between points."
 
 
 def _points(shape: ShapeResults) -> Iterator[tuple[str, dict[str, Measured]]]:

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from benchmarks.decode.results import Results, ShapeResults
+from benchmarks.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
 
-# Okabe and Ito's: readers of any colour vision can tell them apart. Ours are the blues.
+# Ours are the blues.
 _COLOURS = {
-    "tallygraph": "#0072B2",
-    "tallygraph XLA": "#56B4E9",
-    "keras-hub": "#E69F00",
-    "keras-hub jitted": "#F0E442",
-    "transformers": "#D55E00",
-    "CTranslate2 float32": "#009E73",
-    "CTranslate2 int8": "#CC79A7",
-}
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "decode",  # the same results are the same bytes
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
+    "tallygraph": BLUE,
+    "tallygraph XLA": SKY,
+    "keras-hub": ORANGE,
+    "keras-hub jitted": YELLOW,
+    "transformers": VERMILION,
+    "CTranslate2 float32": GREEN,
+    "CTranslate2 int8": PURPLE,
 }
 
 
@@ -42,9 +29,8 @@ def draw(results: Results, path: Path) -> None:
         for name, shape in results.shapes.items()
         for batch in sorted({case.batch for case in shape.points})
     ]
-    with matplotlib.rc_context(_STYLE):
-        rows = (len(panels) + 1) // 2
-        figure = Figure(figsize=(11, 3.4 * rows + 0.6), layout="constrained")
+    rows = (len(panels) + 1) // 2
+    with picture(path, width=11, height=3.4 * rows + 0.6) as figure:
         axes = figure.subplots(rows, 2, squeeze=False).ravel()
         for panel, axis in zip(panels, axes, strict=False):
             _panel(axis, *panel)
@@ -52,7 +38,6 @@ def draw(results: Results, path: Path) -> None:
             axis.remove()
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-        figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def _panel(axis: Axes, name: str, shape: ShapeResults, batch: int) -> None:

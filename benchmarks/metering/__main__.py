@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -14,9 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from benchmarks import markdown
+from benchmarks.corpus import documents
 from benchmarks.environment import Machine, machine, usable_cores
 from benchmarks.metering.measuring import LOADS, Times, measure
-from benchmarks.metering.models import SIZES, save_models, save_transform_graph
+from benchmarks.models import DEMO, T5_SMALL, save_models, save_transform_graph
 from benchmarks.timings import median_interval
 from tokenizer.training import train_sentencepiece
 
@@ -30,20 +30,22 @@ HEADER = (
     "pairs",
 )
 _TEXTS = 2_000  # to train the vocabulary and to ask for
+# Pairs of calls, by batch size.
+_REPETITIONS = {DEMO: {1: 1200, 8: 600}, T5_SMALL: {1: 90, 8: 30}}
 
 
 def main() -> None:
     arguments = _arguments()
     measured_on = machine()
-    texts = _documents(arguments.corpus)
+    texts = documents(arguments.corpus, _TEXTS)
     tokenizer = train_sentencepiece(texts, arguments.vocab_size)
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         transform_graph = save_transform_graph(tokenizer, Path(directory))
-        for number, size in enumerate(SIZES):
+        for number, (size, by_batch) in enumerate(_REPETITIONS.items()):
             own = Path(directory) / str(number)
             base, metered = save_models(size, tokenizer, transform_graph, own)
-            for batch, repetitions in size.repetitions.items():
+            for batch, repetitions in by_batch.items():
                 times = measure(
                     base,
                     metered,
@@ -58,17 +60,6 @@ def main() -> None:
     page = _page(rows, measured_on, arguments.threads)
     arguments.output.write_text(page, encoding="utf-8")
     print(f"written to {arguments.output}")
-
-
-def _documents(corpus: Path) -> list[str]:
-    path = corpus / "train.jsonl"
-    if not path.is_file():
-        raise SystemExit(
-            f"{path} does not exist. Make the corpus first: tallygraph corpus docstrings "
-            f"--output {corpus}"
-        )
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line)["document"] for line, _ in zip(lines, range(_TEXTS))]  # noqa: B905
 
 
 def _row(name: str, batch: int, times: Times) -> tuple[object, ...]:

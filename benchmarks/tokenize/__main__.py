@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -15,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from benchmarks import markdown
+from benchmarks.corpus import documents
 from benchmarks.environment import Machine, machine
 from benchmarks.timings import median_with_range
 from benchmarks.tokenize.engines import TRAINERS, engines_of
@@ -44,7 +43,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks/tokenize.md"))
     arguments = parser.parse_args()
-    train = list(_documents(arguments.corpus / "train.jsonl"))
+    train = documents(arguments.corpus)
     rows: list[tuple[object, ...]] = []
     measured_on = machine()
     for kind, train_tokenizer in TRAINERS.items():
@@ -68,17 +67,6 @@ def main() -> None:
         _page(rows, measured_on, arguments.vocab_size, arguments.turns), "utf-8"
     )
     print(f"written to {arguments.output}")
-
-
-def _documents(path: Path) -> Iterator[str]:
-    if not path.is_file():
-        raise SystemExit(
-            f"{path} does not exist. Make the corpus first: tallygraph corpus docstrings "
-            f"--output {path.parent}"
-        )
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)["document"]
 
 
 def _page(

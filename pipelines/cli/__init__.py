@@ -12,6 +12,7 @@ from pipelines.cli import (
     ask,
     configuration,
     corpus,
+    gateway,
     kfp,
     registry,
     run,
@@ -31,7 +32,11 @@ app.command("serve")(serve.serve)
 app.command("summarize")(ask.summarize)
 app.command("count")(ask.count)
 app.command("config")(configuration.config)
+app.command("gateway")(gateway.gateway)
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(gateway.bill, name="bill")
+app.add_typer(gateway.ledger, name="ledger")
+app.add_typer(gateway.tenants, name="tenants")
 app.add_typer(versions.app, name="versions")
 app.add_typer(kfp.app, name="kfp")
 app.add_typer(registry.app, name="registry")

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
+from serving.model_server.batch_tensors import batch_rows
 from serving.model_server.errors import Code, ServingError, invalid_argument
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
-from serving.model_server.model_version import Servable
-from serving.model_server.workers import Workers
+from serving.model_server.model_version import ModelSpec, Servable
+from serving.model_server.request_log import RequestLog
+from serving.model_server.workers import Waiting, Workers
 
 SIGNATURE_DEF = "signature_def"
 
+Outputs = dict[str, np.ndarray]
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """Which model a request is for: the newest version, or this one, or this label's."""
+class PredictCall:
+    """A predict request, ready to be computed; ``timeout_ms`` 0 is no limit."""
 
-    name: str
-    version: int | None = None
-    label: str | None = None
+    servable: Servable
+    signature_name: str
+    inputs: Mapping[str, np.ndarray]
+    output_filter: Sequence[str] = ()
+    timeout_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,23 +44,51 @@ class Backend:
     manager: ModelManager
     workers: Workers
     metrics: Metrics
+    request_log: RequestLog
     max_request_bytes: int
 
     def predict(
-        self,
-        servable: Servable,
-        signature_name: str,
-        inputs: Mapping[str, np.ndarray],
-        output_filter: Sequence[str] = (),
-        timeout_ms: int = 0,
-    ) -> dict[str, np.ndarray]:
-        """Run a signature and record how long TensorFlow took."""
+        self, held: ExitStack, call: PredictCall, finish: Callable[[Outputs], T]
+    ) -> T | Waiting[T]:
+        """Run a signature, at once or in a batch, and record how long that took.
+
+        Args:
+          held: holds the call's version in memory. It is let go as soon as the version has
+            computed, which, in a batch, is after this returns.
+          finish: makes the answer of the outputs.
+
+        Returns:
+          The answer, or what to wait for.
+
+        Raises:
+          ServingError: with TensorFlow Serving's code and message.
+        """
+        model = call.servable.model
+        plan = model.plan(call.signature_name, call.inputs, call.output_filter)
+        arrays = plan.arrays(call.inputs)
         started = time.perf_counter()
-        outputs = servable.model.run(signature_name, inputs, output_filter, timeout_ms)
-        self.metrics.runtime_latency.add(
-            servable.name, "Predict", "TF1", microseconds=_microseconds_since(started)
-        )
-        return outputs
+
+        def record() -> None:
+            self.metrics.runtime_latency.add(
+                call.servable.name, "Predict", "TF1", value=_microseconds_since(started)
+            )
+
+        # An empty batch is computed at once: TensorFlow Serving would never answer it.
+        if model.batcher is None or batch_rows(arrays) == 0:
+            values = model.compute(plan, arrays, call.timeout_ms)
+            record()
+            held.close()
+            return finish(plan.named(values))
+        future = model.batcher.submit(plan, arrays, call.timeout_ms)
+        release = held.pop_all().close
+
+        def computed(future: Future[list[np.ndarray]]) -> None:
+            release()
+            if not future.cancelled() and future.exception() is None:
+                record()
+
+        future.add_done_callback(computed)
+        return Waiting(future, lambda values: finish(plan.named(values)))
 
     def status(self, spec: ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
         """The state of a version, or of all versions of a model (a label says nothing here).
@@ -105,7 +141,7 @@ class Backend:
             yield
             code = Code.OK
             self.metrics.request_latency.add(
-                name, api, entrypoint, microseconds=_microseconds_since(started)
+                name, api, entrypoint, value=_microseconds_since(started)
             )
         except ServingError as error:
             code = error.code

@@ -19,7 +19,7 @@ PLATFORM = "tensorflow"
 DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
-def _read_text_proto(path: str, message: Message, what: str) -> None:
+def read_text_proto(path: str, message: Message, what: str) -> None:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -37,7 +37,7 @@ def read_model_config(path: str) -> ModelServerConfig:
       ServingError: the file is missing or not a text proto of a ModelServerConfig.
     """
     config = ModelServerConfig()
-    _read_text_proto(path, config, "ModelServerConfig")
+    read_text_proto(path, config, "ModelServerConfig")
     return config
 
 
@@ -57,7 +57,7 @@ def read_metrics_path(path: str) -> str | None:
     if not path:
         return None
     config = MonitoringConfig()
-    _read_text_proto(path, config, "MonitoringConfig")
+    read_text_proto(path, config, "MonitoringConfig")
     prometheus = config.prometheus_config
     if not prometheus.enable:
         return None

@@ -33,9 +33,6 @@ TUNING_ONLY = {
 # The value is the default, with which the flag is harmless and may be given.
 NOT_SUPPORTED = {
     "grpc_socket_path": "",
-    "enable_batching": "false",
-    "batching_parameters_file": "",
-    "enable_per_model_batching_parameters": "false",
     "tensorflow_session_config_file": "",
     "use_alts_credentials": "false",
     "ssl_config_file": "",
@@ -59,6 +56,9 @@ class ServerFlags:
     rest_api_num_threads: int = DEFAULT_THREADS
     rest_api_timeout_in_ms: int = 30_000
     rest_api_enable_cors_support: bool = False
+    enable_batching: bool = False
+    batching_parameters_file: str = ""
+    enable_per_model_batching_parameters: bool = False
     allow_version_labels_for_unavailable_models: bool = False
     model_config_file: str = ""
     model_config_file_poll_wait_seconds: int = 0
@@ -86,6 +86,7 @@ class ServerFlags:
     max_connections: int = 512
     client_timeout_in_ms: int = 30_000
     drain_timeout_in_ms: int = 30_000
+    request_log_max_file_bytes: int = 64 * 1024 * 1024
     exit_with_process: int = 0
     without_effect: tuple[str, ...] = field(default=())
 
@@ -98,9 +99,14 @@ class _Parser(argparse.ArgumentParser):
 _HELP = {
     "port": "gRPC port",
     "rest_api_port": "REST port; 0 serves no REST",
-    "rest_api_num_threads": "requests that are computed at the same time, gRPC's included",
+    "rest_api_num_threads": "requests that are read, computed or answered at the same time, "
+    "gRPC's included; those that wait in a batch are not counted",
     "rest_api_timeout_in_ms": "a REST call that computes longer is answered with 504",
     "rest_api_enable_cors_support": "send CORS headers",
+    "enable_batching": "compute requests that come at the same time together",
+    "batching_parameters_file": "text proto of a BatchingParameters, for --enable_batching",
+    "enable_per_model_batching_parameters": "take them from batching_params.pbtxt in each "
+    "version's folder, all but the threads; a version without that file is not batched",
     "allow_version_labels_for_unavailable_models": "a new label may name a version that is "
     "not loaded yet",
     "model_config_file": "text proto of a ModelServerConfig",
@@ -124,13 +130,15 @@ _HELP = {
     "version": "print the version and exit",
     "bind_address": "address to listen on (Tallygraph's own flag; 0.0.0.0 for every one)",
     "max_request_bytes": "largest request body or gRPC message (Tallygraph's own flag)",
-    "max_queued_requests": "requests that may wait for a thread; more are refused with "
-    "UNAVAILABLE (Tallygraph's own flag)",
+    "max_queued_requests": "requests that may wait for a thread or in a batch; more are "
+    "refused with UNAVAILABLE (Tallygraph's own flag)",
     "max_connections": "REST connections at the same time (Tallygraph's own flag)",
     "client_timeout_in_ms": "a client that takes longer to send its request is cut off "
     "(Tallygraph's own flag)",
     "drain_timeout_in_ms": "after SIGTERM, running requests have this long (Tallygraph's own "
     "flag)",
+    "request_log_max_file_bytes": "a request log's file that has as many bytes is closed and "
+    "another begun (Tallygraph's own flag)",
     "exit_with_process": "stop when the process of this id is gone; 0 never (Tallygraph's "
     "own flag)",
 }
@@ -206,8 +214,10 @@ def parse_flags(arguments: list[str]) -> ServerFlags:
                 f"--{name} is a flag of tensorflow_model_server that this server does not "
                 f"support. Received: {given!r}. Leave it out, or use tensorflow_model_server"
             )
-    without_effect = tuple(name for name in TUNING_ONLY if values.pop(name) is not None)
-    flags = ServerFlags(**values, without_effect=without_effect)
+    without_effect = [name for name in TUNING_ONLY if values.pop(name) is not None]
+    if parsed.enable_per_model_batching_parameters and not parsed.enable_batching:
+        without_effect.append("enable_per_model_batching_parameters")
+    flags = ServerFlags(**values, without_effect=tuple(without_effect))
     if problem := _problem(flags):
         parser.error(problem)
     return flags
@@ -218,6 +228,11 @@ def _problem(flags: ServerFlags) -> str | None:
         return None
     if not flags.model_base_path and not flags.model_config_file:
         return "both --model_base_path and --model_config_file are empty. Give one of them"
+    if flags.batching_parameters_file and not flags.enable_batching:
+        return (
+            "--batching_parameters_file is set without setting --enable_batching to true. "
+            f"Received: {flags.batching_parameters_file!r}"
+        )
     if flags.port == 0:
         return "--port must not be 0: it is the gRPC API's, which cannot be switched off"
     if flags.port == flags.rest_api_port:
@@ -225,7 +240,12 @@ def _problem(flags: ServerFlags) -> str | None:
     for name in ("port", "rest_api_port"):
         if not 0 <= getattr(flags, name) <= 65535:
             return f"--{name} must be a TCP port. Received: {getattr(flags, name)}"
-    for name in ("rest_api_num_threads", "max_request_bytes", "max_connections"):
+    for name in (
+        "rest_api_num_threads",
+        "max_request_bytes",
+        "max_connections",
+        "request_log_max_file_bytes",
+    ):
         if getattr(flags, name) < 1:
             return f"--{name} must be at least 1. Received: {getattr(flags, name)}"
     for name in ("file_system_poll_wait_seconds", "max_num_load_retries"):

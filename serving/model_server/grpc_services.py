@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import grpc
@@ -19,10 +19,14 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.model_server.backend import Backend, ModelSpec
+from serving.model_server.backend import Backend, Outputs, PredictCall
 from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.model_version import ModelSpec
+from serving.model_server.predict_messages import predict_response
+from serving.model_server.request_log import Answered
 from serving.model_server.saved_model import DEFAULT_SIGNATURE
-from serving.model_server.tensors import array_from_proto, array_to_proto
+from serving.model_server.tensors import array_from_proto
+from serving.model_server.workers import Waiting
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,25 +94,40 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
         return await _answer(context, work)
 
-    def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    def _predict(
+        self, request: predict_pb2.PredictRequest
+    ) -> predict_pb2.PredictResponse | Waiting[predict_pb2.PredictResponse]:
         backend = self._backend
         spec = _model_spec(request)
         signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        with backend.manager.acquire(spec.name, spec.version, spec.label) as servable:
+        with ExitStack() as held:
+            servable = held.enter_context(
+                backend.manager.acquire(spec.name, spec.version, spec.label)
+            )
             inputs = {
                 alias: array_from_proto(alias, proto, backend.max_request_bytes)
                 for alias, proto in request.inputs.items()
             }
-            outputs = backend.predict(
-                servable, signature_name, inputs, list(request.output_filter)
-            )
-        response = predict_pb2.PredictResponse()
-        response.model_spec.name = servable.name
-        response.model_spec.version.value = servable.version
-        response.model_spec.signature_name = signature_name
-        for alias, array in outputs.items():
-            response.outputs[alias].CopyFrom(array_to_proto(array, self._as_content))
-        return response
+            call = PredictCall(servable, signature_name, inputs, list(request.output_filter))
+
+            return backend.predict(held, call, self._finish(request, call))
+
+    def _finish(
+        self, request: predict_pb2.PredictRequest, call: PredictCall
+    ) -> Callable[[Outputs], predict_pb2.PredictResponse]:
+        """What makes the answer of a call's outputs, and logs the request."""
+        answered_by = call.servable.spec  # the model itself must not live as long as a log
+        name = call.signature_name
+        log = self._backend.request_log
+
+        def finish(outputs: Outputs) -> predict_pb2.PredictResponse:
+            response = predict_response(answered_by, name, outputs, self._as_content)
+            if log.samples(answered_by.name):
+                size = request.ByteSize() + response.ByteSize()
+                log.add(Answered(answered_by.name, size, lambda: (request, response)))
+            return response
+
+        return finish
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):

@@ -18,6 +18,7 @@ from serving.model_server.errors import (
 )
 from serving.model_server.lifecycle import Lifecycle, LifecycleOptions, Loader
 from serving.model_server.model_version import ModelVersion, Servable, State, VersionStatus
+from serving.model_server.request_log import RequestLog, logging_configs
 
 
 class ModelManager:
@@ -28,14 +29,17 @@ class ModelManager:
         loader: Loader,
         options: LifecycleOptions,
         allow_labels_for_unavailable: bool = False,
+        request_log: RequestLog | None = None,
     ) -> None:
         """
         Args:
           loader: reads a version into memory.
           allow_labels_for_unavailable: a new label may name a version that is not loaded.
+          request_log: is told which models a config wants logged; None logs nothing.
         """
         self._lifecycle = Lifecycle(loader, options)
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
+        self._request_log = request_log
         self._labels: dict[str, dict[str, int]] = {}
         self._reloading = threading.Lock()
 
@@ -58,6 +62,7 @@ class ModelManager:
         """
         with self._reloading:
             check_model_config(config)
+            logged = logging_configs(config)
             models = {model.name: model for model in config.model_config_list.config}
             with self._lifecycle.changed:
                 labels = self._checked_labels(models)
@@ -65,6 +70,8 @@ class ModelManager:
                     m.name for m in self._lifecycle.config.model_config_list.config
                 }
                 self._labels = labels
+                if self._request_log is not None:
+                    self._request_log.use(logged)
                 scans = self._lifecycle.scans
                 self._lifecycle.ask_for(config)
             self._wait_for(new, scans)
@@ -193,10 +200,6 @@ class ModelManager:
             Code.UNKNOWN,
             f"{len(failed)} servable(s) did not become available: {{{reasons}, }}",
         )
-
-    def _aspired(self, name: str) -> list[ModelVersion]:
-        versions = self._lifecycle.versions.get(name, {}).values()
-        return [version for version in versions if version.aspired]
 
     def _is_available(self, name: str) -> bool:
         versions = self._lifecycle.versions.get(name, {}).values()

@@ -1,4 +1,4 @@
-"""Counters and latency histograms under TensorFlow Serving's names, as Prometheus text.
+"""Counters and histograms under TensorFlow Serving's names, as Prometheus text.
 
 TensorFlow Serving's exporter differs from the usual client libraries in names (``:`` for
 ``/``, no ``_total``) and buckets, and dashboards are built on its spelling.
@@ -12,6 +12,10 @@ from itertools import accumulate
 
 # Exponential(10, 1.8, 33): 10 us to about 20 minutes.
 _LATENCY_LIMITS_US = tuple(10 * 1.8**power for power in range(33))
+# Exponential(100, 1.2, 52): 100 us to about a second.
+_QUEUING_LIMITS_US = tuple(100 * 1.2**power for power in range(52))
+# Exponential(1, 2, 14).
+_BATCH_SIZE_LIMITS = tuple(float(2**power) for power in range(14))
 
 # Model names come from requests: without a bound, made-up names would fill the memory.
 MAX_CELLS = 1000
@@ -58,24 +62,30 @@ class Counter:
         ]
 
 
-class Latency:
-    """Wall times in microseconds, for each combination of label values."""
+class Histogram:
+    """How often a number fell into which bucket, for each combination of label values."""
 
-    def __init__(self, path: str, *labels: str) -> None:
+    def __init__(self, path: str, *labels: str, limits: tuple[float, ...]) -> None:
+        """
+        Args:
+          limits: the buckets' upper limits; a number that equals one is in the next bucket,
+            as in TensorFlow Serving.
+        """
         self.path = path
+        self._limits = limits
         self._names = labels
         self._lock = threading.Lock()
         self._cells: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
 
-    def add(self, *values: str, microseconds: float) -> None:
+    def add(self, *values: str, value: float) -> None:
         with self._lock:
             if values not in self._cells and len(self._cells) >= MAX_CELLS:
                 values = (_OTHER,) * len(values)
             buckets, total = self._cells.setdefault(
-                values, ([0] * (len(_LATENCY_LIMITS_US) + 1), [0.0])
+                values, ([0] * (len(self._limits) + 1), [0.0])
             )
-            buckets[bisect_right(_LATENCY_LIMITS_US, microseconds)] += 1
-            total[0] += microseconds
+            buckets[bisect_right(self._limits, value)] += 1
+            total[0] += value
 
     def lines(self) -> list[str]:
         name = _metric_name(self.path)
@@ -87,14 +97,20 @@ class Latency:
         if not cells:
             return []
         lines = [f"# TYPE {name} histogram"]
-        limits = [*(f"{limit:.6g}" for limit in _LATENCY_LIMITS_US), "+Inf"]
+        limits = [*(f"{limit:.6g}" for limit in self._limits), "+Inf"]
         for values, buckets, total in cells:
             labels = _labels(self._names, values)
             for limit, count in zip(limits, accumulate(buckets), strict=True):
-                lines.append(f'{name}_bucket{{{labels},le="{limit}"}} {count}')
+                bucket = f'{labels}{"," if labels else ""}le="{limit}"'
+                lines.append(f"{name}_bucket{{{bucket}}} {count}")
             lines.append(f"{name}_sum{{{labels}}} {total:.6g}")
             lines.append(f"{name}_count{{{labels}}} {sum(buckets)}")
         return lines
+
+
+def _latency(path: str, *labels: str) -> Histogram:
+    """Wall times in microseconds."""
+    return Histogram(path, *labels, limits=_LATENCY_LIMITS_US)
 
 
 class Metrics:
@@ -102,17 +118,34 @@ class Metrics:
 
     def __init__(self) -> None:
         self.requests = Counter("/tensorflow/serving/request_count", "model_name", "status")
-        self.request_latency = Latency(
+        self.request_latency = _latency(
             "/tensorflow/serving/request_latency", "model_name", "API", "entrypoint"
         )
-        self.runtime_latency = Latency(
+        self.runtime_latency = _latency(
             "/tensorflow/serving/runtime_latency", "model_name", "API", "runtime"
         )
-        self.warmup_latency = Latency(
+        self.warmup_latency = _latency(
             "/tensorflow/serving/model_warmup_latency", "model_path", "status"
         )
         self.load_attempts = Counter(
             "/tensorflow/cc/saved_model/load_attempt_count", "model_path", "status"
+        )
+        self.request_logs = Counter(
+            "/tensorflow/serving/request_log_count", "model_name", "status_code"
+        )
+        batching = "/tensorflow/serving/batching_session"
+        self.queuing_latency = Histogram(
+            f"{batching}/queuing_latency", "thread_pool_name", limits=_QUEUING_LIMITS_US
+        )
+        self.wrapped_runs = Counter(f"{batching}/wrapped_run_count")
+        self.input_batch_size = Histogram(
+            f"{batching}/input_batch_size", limits=_BATCH_SIZE_LIMITS
+        )
+        self.processed_batch_size = Histogram(
+            f"{batching}/processed_batch_size", limits=_BATCH_SIZE_LIMITS
+        )
+        self.padding_size = Histogram(
+            f"{batching}/padding_size", "execution_batch_size", limits=_BATCH_SIZE_LIMITS
         )
         self._all = (
             self.load_attempts,
@@ -120,6 +153,12 @@ class Metrics:
             self.requests,
             self.request_latency,
             self.runtime_latency,
+            self.request_logs,
+            self.queuing_latency,
+            self.wrapped_runs,
+            self.input_batch_size,
+            self.processed_batch_size,
+            self.padding_size,
         )
 
     def page(self) -> str:

@@ -66,9 +66,23 @@ class VersionStatus:
 
 
 @dataclass(frozen=True)
+class ModelSpec:
+    """Which model a request is for: the newest version, or this one, or this label's."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
 class Servable:
     """A model version that a request is running on."""
 
     name: str
     version: int
     model: LoadedModel
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Its name and version, for what outlives its use."""
+        return ModelSpec(self.name, self.version)

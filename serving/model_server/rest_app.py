@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,11 +17,22 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from serving.model_server.backend import SIGNATURE_DEF, Backend, ModelSpec, signature_inputs
+from serving.model_server.backend import (
+    SIGNATURE_DEF,
+    Backend,
+    Outputs,
+    PredictCall,
+    signature_inputs,
+)
 from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.model_version import ModelSpec
+from serving.model_server.predict_messages import predict_request, predict_response
 from serving.model_server.rapid_json import parse_object
-from serving.model_server.rest_request import predict_body, signature_name
+from serving.model_server.request_log import Answered, Messages
+from serving.model_server.rest_request import Format, predict_body, signature_name
 from serving.model_server.rest_response import predict_answer
+from serving.model_server.saved_model import DEFAULT_SIGNATURE
+from serving.model_server.workers import Waiting
 
 _LOG = logging.getLogger(__name__)
 
@@ -134,16 +146,44 @@ class RestApp:
             return _metadata_json(self._backend.metadata(spec, [SIGNATURE_DEF]))
         return _proto_json(self._backend.status(spec))
 
-    def _predict(self, spec: ModelSpec, body: bytes) -> bytes:
+    def _predict(self, spec: ModelSpec, body: bytes) -> bytes | Waiting[bytes]:
         document = parse_object(body)
         signature = signature_name(document)
         backend = self._backend
-        with backend.manager.acquire(spec.name, spec.version, spec.label) as servable:
-            parsed = predict_body(document, signature_inputs(servable, signature))
-            outputs = backend.predict(
-                servable, signature, parsed.inputs, timeout_ms=self._timeout_ms
+        with ExitStack() as held:
+            servable = held.enter_context(
+                backend.manager.acquire(spec.name, spec.version, spec.label)
             )
-        return predict_answer(outputs, parsed.format)
+            parsed = predict_body(document, signature_inputs(servable, signature))
+            call = PredictCall(servable, signature, parsed.inputs, timeout_ms=self._timeout_ms)
+
+            return backend.predict(
+                held, call, self._finish(spec, call, len(body), parsed.format)
+            )
+
+    def _finish(
+        self, spec: ModelSpec, call: PredictCall, body_bytes: int, layout: Format
+    ) -> Callable[[Outputs], bytes]:
+        """What makes the JSON text of a call's outputs, and logs the request."""
+        answered_by = call.servable.spec  # the model itself must not live as long as a log
+        name, inputs = call.signature_name, call.inputs
+        log = self._backend.request_log
+
+        def finish(outputs: Outputs) -> bytes:
+            answer = predict_answer(outputs, layout)
+            if log.samples(answered_by.name):
+                signature = name or DEFAULT_SIGNATURE
+
+                def messages() -> Messages:
+                    return (
+                        predict_request(spec, name, inputs),
+                        predict_response(answered_by, signature, outputs, as_content=False),
+                    )
+
+                log.add(Answered(answered_by.name, body_bytes + len(answer), messages))
+            return answer
+
+        return finish
 
     async def _read_body(self, request: Request) -> bytes:
         """The whole body. What is too much is read and dropped, so that the client, which

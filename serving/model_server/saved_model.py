@@ -24,9 +24,13 @@ from serving.model_server.errors import (
     failed_precondition,
     invalid_argument,
 )
+from serving.model_server.model_batcher import ModelBatcher
+from serving.model_server.run_plan import RunPlan, check_inputs, make_plan, wanted_outputs
 from serving.model_server.stock_ops import refused_nodes
 
 DEFAULT_SIGNATURE = "serving_default"
+# Output filters come from requests: their orders must not fill the memory.
+MAX_PLANS = 1000
 _PREDICT_METHODS = tuple(
     f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress")
 )
@@ -44,20 +48,13 @@ class LoadOptions:
     timeout_ms: int = 0
 
 
-def type_name(dtype: int) -> str:
-    """TensorFlow's name of a ``DataType`` in messages: 7 -> ``string``, 1 -> ``float``."""
-    if dtype == 0:
-        return "INVALID"
-    name = str(tf.dtypes.as_dtype(dtype).name)
-    return {"float32": "float", "float64": "double", "float16": "half"}.get(name, name)
-
-
 class LoadedModel:
     """A SavedModel in memory.
 
     Attributes:
       path: where it was read from.
       signatures: its ``SignatureDef`` by name.
+      batcher: computes requests together; None where this model is not batched.
     """
 
     def __init__(self, path: Path, options: LoadOptions) -> None:
@@ -87,8 +84,10 @@ class LoadedModel:
             self._session.close()
             raise _as_serving_error(error) from error
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
+        self.batcher: ModelBatcher | None = None
         self._graph_def = meta_graph.graph_def
-        self._runners: dict[tuple[str, ...], _Runner] = {}
+        self._plans: dict[tuple[str, ...], RunPlan] = {}
+        self._runners: dict[Any, Callable[..., list[np.ndarray]]] = {}
         self._runners_lock = threading.Lock()
 
     def run(
@@ -112,21 +111,52 @@ class LoadedModel:
         Raises:
           ServingError: with TensorFlow Serving's code and message.
         """
+        plan = self.plan(signature_name, inputs, output_filter)
+        return plan.named(self.compute(plan, plan.arrays(inputs), timeout_ms))
+
+    def plan(
+        self,
+        signature_name: str,
+        inputs: Mapping[str, np.ndarray],
+        output_filter: Sequence[str] = (),
+    ) -> RunPlan:
+        """Check a request against its signature, and say what it asks of the graph.
+
+        Raises:
+          ServingError: as ``run``, for everything but computing.
+        """
         name = signature_name or DEFAULT_SIGNATURE
         if name not in self.signatures:
             raise failed_precondition(f'Serving signature key "{name}" not found.')
         signature = self.signatures[name]
         self._check_method(signature)
-        _check_inputs(signature, inputs)
-        aliases = _wanted_outputs(signature, output_filter)
-        runner = self._runner(name, signature, aliases, timeout_ms)
+        check_inputs(signature, inputs)
+        key = (name, *output_filter)
+        if (plan := self._plans.get(key)) is None:
+            plan = make_plan(signature, wanted_outputs(signature, output_filter))
+            if not self._options.allow_xla and refused_nodes(self._graph_def, plan.fetches):
+                raise invalid_argument("XLA compilation disabled")
+            if len(self._plans) < MAX_PLANS:
+                self._plans[key] = plan
+        return plan
+
+    def compute(
+        self, plan: RunPlan, arrays: Sequence[np.ndarray], timeout_ms: int = 0
+    ) -> list[np.ndarray]:
+        """Run the graph: an array for each of the plan's feeds, to one for each fetch.
+
+        Raises:
+          ServingError: with TensorFlow's code and message.
+        """
         try:
-            return runner(inputs)
+            return self._runner(plan, timeout_ms)(*arrays)
         except tf.errors.OpError as error:
             raise _as_serving_error(error) from None
 
     def close(self) -> None:
         """Give the model's memory back. No run may be under way."""
+        if self.batcher is not None:
+            self.batcher.close()
         self._runners.clear()
         self._session.close()
 
@@ -139,87 +169,17 @@ class LoadedModel:
                 f"{{{', '.join(_PREDICT_METHODS)}}}. Was: {method}",
             )
 
-    def _runner(
-        self, name: str, signature: Any, aliases: list[str], timeout_ms: int
-    ) -> _Runner:
-        key = (name, str(timeout_ms), *aliases)
+    def _runner(self, plan: RunPlan, timeout_ms: int) -> Callable[..., list[np.ndarray]]:
+        key = (plan.feeds, plan.fetches, timeout_ms)
         with self._runners_lock:
             if (runner := self._runners.get(key)) is None:
-                runner = self._make_runner(signature, aliases, timeout_ms)
+                options = config_pb2.CallableOptions(feed=plan.feeds, fetch=plan.fetches)
+                options.run_options.timeout_in_ms = timeout_ms
+                # Session.run parses names and flattens structures on each call; a callable
+                # does so once and makes a small model's call five times as fast.
+                runner = self._session._make_callable_from_options(options)
                 self._runners[key] = runner
         return runner
-
-    def _make_runner(self, signature: Any, aliases: list[str], timeout_ms: int) -> _Runner:
-        fetches = {alias: signature.outputs[alias].name for alias in aliases}
-        if not self._options.allow_xla and refused_nodes(self._graph_def, fetches.values()):
-            raise invalid_argument("XLA compilation disabled")
-        feeds = {alias: info.name for alias, info in signature.inputs.items()}
-        unique_fetches = sorted(set(fetches.values()))
-        options = config_pb2.CallableOptions(feed=feeds.values(), fetch=unique_fetches)
-        options.run_options.timeout_in_ms = timeout_ms
-        # Session.run parses names and flattens structures on each call; a callable does so
-        # once and makes a small model's call five times as fast.
-        call = self._session._make_callable_from_options(options)
-        return _Runner(
-            call=call,
-            feed_aliases=tuple(feeds),
-            outputs={alias: unique_fetches.index(name) for alias, name in fetches.items()},
-        )
-
-
-@dataclass(frozen=True)
-class _Runner:
-    call: Callable[..., list[np.ndarray]]
-    feed_aliases: tuple[str, ...]
-    outputs: dict[str, int]
-
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        values = self.call(*(inputs[alias] for alias in self.feed_aliases))
-        return {alias: values[index] for alias, index in self.outputs.items()}
-
-
-def _check_inputs(signature: Any, inputs: Mapping[str, np.ndarray]) -> None:
-    expected = signature.inputs
-    if len(inputs) != len(expected):
-        raise invalid_argument(
-            f"input size does not match signature: {len(inputs)}!={len(expected)} "
-            f"len({{{_names(inputs)}}}) != len({{{_names(expected)}}}). "
-            f"Sent extra: {{{_names(set(inputs) - set(expected))}}}. "
-            f"Missing but required: {{{_names(set(expected) - set(inputs))}}}."
-        )
-    for alias, info in expected.items():
-        if alias not in inputs:
-            raise invalid_argument(
-                f"Signature input alias: {alias}(feed name: {info.name}) not found in "
-                "request and no default value provided. Inputs expected to be in the "
-                f"request {{{_names(inputs)}}}, or default input alias set: "
-            )
-    # TensorFlow numbers the arguments by the feeds' names.
-    for index, alias in enumerate(sorted(expected, key=lambda alias: expected[alias].name)):
-        given = tf.dtypes.as_dtype(inputs[alias].dtype).as_datatype_enum
-        if given != expected[alias].dtype:
-            raise invalid_argument(
-                f"Expects arg[{index}] to be {type_name(expected[alias].dtype)} but "
-                f"{type_name(given)} is provided"
-            )
-
-
-def _wanted_outputs(signature: Any, output_filter: Sequence[str]) -> list[str]:
-    seen: set[str] = set()
-    for alias in output_filter:
-        if alias not in signature.outputs:
-            raise invalid_argument(
-                f"output tensor alias not found in signature: {alias} Outputs expected to "
-                f"be in the set {{{_names(signature.outputs)}}}."
-            )
-        if alias in seen:
-            raise invalid_argument(f"duplicate output tensor alias: {alias}")
-        seen.add(alias)
-    return sorted(seen or signature.outputs)
-
-
-def _names(names: Any) -> str:
-    return ",".join(sorted(names))
 
 
 def _as_serving_error(error: Exception) -> ServingError:

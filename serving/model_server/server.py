@@ -14,6 +14,8 @@ import uvicorn
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving.model_server.backend import Backend
+from serving.model_server.batching import Batching
+from serving.model_server.batching_options import read_batching_options
 from serving.model_server.config import (
     read_metrics_path,
     read_model_config,
@@ -26,6 +28,7 @@ from serving.model_server.http_protocol import KEEP_ALIVE_S, bounded_protocol
 from serving.model_server.lifecycle import LifecycleOptions
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
+from serving.model_server.request_log import RequestLog
 from serving.model_server.rest_app import RestApp
 from serving.model_server.saved_model import LoadedModel, LoadOptions
 from serving.model_server.versions import VersionOnDisk
@@ -53,6 +56,16 @@ class ModelServer:
         self._config = self._read_config()
         self._metrics_path = read_metrics_path(flags.monitoring_config_file)
         self._metrics = Metrics()
+        self._batching: Batching | None = None
+        if flags.enable_batching:
+            self._batching = Batching(
+                read_batching_options(flags.batching_parameters_file),
+                flags.enable_per_model_batching_parameters,
+                self._metrics,
+            )
+        self._request_log = RequestLog(
+            self._metrics, flags.saved_model_tags.split(","), flags.request_log_max_file_bytes
+        )
         self._manager = ModelManager(
             self._load,
             LifecycleOptions(
@@ -62,6 +75,7 @@ class ModelServer:
                 load_threads=flags.num_load_threads,
             ),
             allow_labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
+            request_log=self._request_log,
         )
         self._stop = asyncio.Event()
 
@@ -86,6 +100,9 @@ class ModelServer:
                 started.result()
                 await self._serve(stopped)
         finally:
+            if self._batching is not None:
+                self._batching.stop()
+            await asyncio.to_thread(self._request_log.stop)
             await asyncio.to_thread(self._manager.stop)
             with suppress(ServingError):
                 await started
@@ -113,9 +130,11 @@ class ModelServer:
         status = Code.UNKNOWN
         try:
             model = LoadedModel(version.path, options)
-            if flags.enable_model_warmup:
-                count = self._warm_up(model)
-                _LOG.info("Replayed %d warm-up requests of %s", count, version.path)
+            try:
+                self._prepare(model)
+            except Exception:
+                model.close()
+                raise
             status = Code.OK
             return model
         except ServingError as error:
@@ -124,17 +143,19 @@ class ModelServer:
         finally:
             self._metrics.load_attempts.add(str(version.path), status.name)
 
-    def _warm_up(self, model: LoadedModel) -> int:
-        try:
-            return warm_up(
+    def _prepare(self, model: LoadedModel) -> None:
+        """Warm a model up and, where that is asked for, batch what comes after."""
+        flags = self._flags
+        if flags.enable_model_warmup:
+            count = warm_up(
                 model,
-                self._flags.num_request_iterations_for_warmup,
-                self._flags.max_request_bytes,
+                flags.num_request_iterations_for_warmup,
+                flags.max_request_bytes,
                 self._metrics,
             )
-        except Exception:
-            model.close()
-            raise
+            _LOG.info("Replayed %d warm-up requests of %s", count, model.path)
+        if self._batching is not None:
+            self._batching.add(model)
 
     def _check_ports(self) -> None:
         """Refuse a taken port before the models are loaded, not minutes after."""
@@ -148,6 +169,7 @@ class ModelServer:
             manager=self._manager,
             workers=Workers(flags.rest_api_num_threads, flags.max_queued_requests),
             metrics=self._metrics,
+            request_log=self._request_log,
             max_request_bytes=flags.max_request_bytes,
         )
         address = flags.bind_address
@@ -170,6 +192,8 @@ class ModelServer:
         polling.cancel()
         if rest is not None:
             rest.should_exit = True
+        if self._batching is not None:
+            self._batching.drain()
         await grpc_server.stop(flags.drain_timeout_in_ms / 1000)
         if rest_task is not None:
             await rest_task
@@ -194,6 +218,7 @@ class ModelServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=max(1, flags.drain_timeout_in_ms // 1000),
             )

@@ -86,6 +86,6 @@ def warm_up(model: LoadedModel, iterations: int, max_bytes: int, metrics: Metric
             metrics.warmup_latency.add(
                 str(model.path),
                 status,
-                microseconds=(time.perf_counter() - started) * 1e6,
+                value=(time.perf_counter() - started) * 1e6,
             )
     return count

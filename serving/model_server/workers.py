@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from serving.model_server.errors import Code, ServingError
 
@@ -13,11 +14,24 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Waiting(Generic[T]):
+    """What a request's work hands back to give up its thread while others compute.
+
+    Attributes:
+      future: what it waits for.
+      finish: the rest of the work, once the future has its result; on a thread again.
+    """
+
+    future: Future[Any]
+    finish: Callable[[Any], T]
+
+
 class Workers:
     """Runs requests off the event loop.
 
-    A caller that is cancelled (its client went away) takes its request out of the queue if
-    it has not begun.
+    A request holds a place from its start to its end, waiting included. A caller that is
+    cancelled (its client went away) takes its request out of the queue if it has not begun.
     """
 
     def __init__(self, threads: int, max_queued: int) -> None:
@@ -25,7 +39,9 @@ class Workers:
         self._limit = threads + max_queued
         self._pending = 0
 
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(
+        self, work: Callable[P, T | Waiting[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Compute on a thread; to be called from the event loop only.
 
         Raises:
@@ -37,19 +53,46 @@ class Workers:
                 f"The server is busy with {self._pending} requests, which is all it takes "
                 "(--rest_api_num_threads and --max_queued_requests). Try again later.",
             )
-        loop = asyncio.get_running_loop()
         self._pending += 1
-        future = self._pool.submit(work, *args, **kwargs)
-        future.add_done_callback(lambda done: self._done(loop, done))
-        return await asyncio.wrap_future(future)
+        step: Future[Any] = self._pool.submit(work, *args, **kwargs)
+        try:
+            result = await asyncio.wrap_future(step)
+            if isinstance(result, Waiting):
+                step = result.future
+                awaited = await asyncio.wrap_future(step)
+                step = self._pool.submit(result.finish, awaited)
+                result = await asyncio.wrap_future(step)
+        finally:
+            self._leave(step)
+        answer: T = result
+        return answer
 
-    def _done(self, loop: asyncio.AbstractEventLoop, future: Future[T]) -> None:
-        # Called on the worker's thread; the count belongs to the loop's.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._release)
+    def _leave(self, step: Future[Any]) -> None:
+        """Give the place back, at the end of a step that nobody waits for any more."""
+        if step.done():
+            _give_up(step)
+            self._pending -= 1
+            return
+        loop = asyncio.get_running_loop()
+
+        def ended(step: Future[Any]) -> None:
+            # Called on the step's thread; the count belongs to the loop's.
+            _give_up(step)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._release)
+
+        step.add_done_callback(ended)
 
     def _release(self) -> None:
         self._pending -= 1
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _give_up(step: Future[Any]) -> None:
+    """Do not wait for what the work of a caller that has gone away waits for."""
+    if not step.cancelled() and step.exception() is None:
+        result = step.result()
+        if isinstance(result, Waiting):
+            result.future.cancel()

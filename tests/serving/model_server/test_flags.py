@@ -50,12 +50,22 @@ def test_flags_that_only_tune_are_taken_and_named() -> None:
     assert flags.without_effect == ("flush_filesystem_caches", "num_tflite_pools")
 
 
-def test_flags_that_matter_and_are_not_supported(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--enable_batching is a flag of tensorflow_model_server that this server does" in (
-        refusal(capsys, *BASE, "--enable_batching=true")
+def test_batching_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = parse_flags([*BASE, "--enable_batching", "--batching_parameters_file=/b"])
+    assert (flags.enable_batching, flags.batching_parameters_file) == (True, "/b")
+    assert "--batching_parameters_file is set without setting --enable_batching" in refusal(
+        capsys, *BASE, "--batching_parameters_file=/b"
     )
-    assert "--ssl_config_file" in refusal(capsys, *BASE, "--ssl_config_file=/etc/ssl")
-    assert parse_flags([*BASE, "--enable_batching=false"]) == ServerFlags(
+    alone = parse_flags([*BASE, "--enable_per_model_batching_parameters"])
+    assert alone.without_effect == ("enable_per_model_batching_parameters",)
+
+
+def test_flags_that_matter_and_are_not_supported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--ssl_config_file is a flag of tensorflow_model_server that this server does" in (
+        refusal(capsys, *BASE, "--ssl_config_file=/etc/ssl")
+    )
+    assert "--prefer_tflite_model" in refusal(capsys, *BASE, "--prefer_tflite_model=true")
+    assert parse_flags([*BASE, "--prefer_tflite_model=false"]) == ServerFlags(
         model_base_path="/models/summarizer"
     )
 

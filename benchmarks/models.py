@@ -1,4 +1,4 @@
-"""The models that are measured: base and metered SavedModels as the pipeline exports them."""
+"""Models to measure: base and metered SavedModels as the pipeline exports them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Size:
 
     Attributes:
       embeddings: rows of the embedding; 0 for the tokenizer's own size.
-      repetitions: pairs of calls by batch size.
     """
 
     name: str
@@ -43,13 +42,10 @@ class Size:
     max_input_tokens: int
     max_output_tokens: int
     embeddings: int
-    repetitions: dict[int, int]
 
 
-SIZES = (
-    Size("the demo's", 192, 768, 2, 4, 64, 18, 0, {1: 1200, 8: 600}),
-    Size("T5-small", 512, 2048, 6, 8, 511, 64, 32128, {1: 90, 8: 30}),
-)
+DEMO = Size("the demo's", 192, 768, 2, 4, 64, 18, 0)
+T5_SMALL = Size("T5-small", 512, 2048, 6, 8, 511, 64, 32128)
 
 
 def save_transform_graph(tokenizer: Tokenizer, directory: Path) -> Path:

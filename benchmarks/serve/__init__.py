@@ -1,0 +1,1 @@
+"""The local model server against the same calls in process, and under many clients."""

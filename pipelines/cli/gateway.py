@@ -1,0 +1,227 @@
+"""`tallygraph gateway`, `tenants` and `ledger`: sell summaries by the token. No TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_Database = Annotated[
+    str,
+    typer.Option(
+        envvar="TALLYGRAPH_DATABASE",
+        help="The ledger's database: sqlite:///file or postgresql+psycopg://user@host/name.",
+    ),
+]
+_DATABASE = "sqlite:///build/ledger.sqlite"
+
+bill = typer.Typer(help="Invoices.", no_args_is_help=True)
+tenants = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
+ledger = typer.Typer(help="Check and correct the usage ledger.", no_args_is_help=True)
+
+
+def gateway(
+    prices: Annotated[Path, typer.Option(help="The price book, a TOML file.")],
+    model_dir: Annotated[
+        Path, typer.Option(help="Folder whose numbered folders are the versions.")
+    ] = Path("build/serving/summarizer"),
+    model_name: Annotated[
+        str, typer.Option(help="Name it is served under; empty takes the folder's.")
+    ] = "",
+    model_url: Annotated[
+        list[str], typer.Option(help="REST address of a model server; may be repeated.")
+    ] = ["http://127.0.0.1:8501"],  # noqa: B006  (Typer copies it)
+    label: Annotated[
+        str, typer.Option(help="Label of the version that answers; empty: the newest.")
+    ] = "",
+    database: _Database = _DATABASE,
+    rates: Annotated[
+        str,
+        typer.Option(help="Where rates are counted: async+redis://host for several gateways."),
+    ] = "async+memory://",
+    name: Annotated[
+        str, typer.Option(help="Name of this gateway; no other process may have it.")
+    ] = "gateway-0",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
+) -> None:
+    """Serve an OpenAI-compatible API that charges by the token."""
+    from serving.billing import PriceBookError
+    from serving.gateway.running import GatewaySettings, run_gateway
+
+    _make_folder(database)
+    settings = GatewaySettings(
+        database_url=database,
+        prices=prices,
+        model_dir=model_dir,
+        model_name=model_name or model_dir.resolve().name,
+        model_urls=model_url,
+        label=label or None,
+        rates_url=rates,
+        name=name,
+        host=host,
+        port=port,
+    )
+    out.print(f"gateway on http://{host}:{port}/v1, ledger {_without_password(database)}")
+    try:
+        run_gateway(settings)
+    except PriceBookError as error:
+        fail(str(error), EXIT_BAD_INPUT)
+
+
+@tenants.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    plan: Annotated[str, typer.Option(help="Plan of the price book.")] = "standard",
+    budget_micro: Annotated[
+        int | None, typer.Option(help="Millionths of the currency a month; none: no limit.")
+    ] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(help="Requests under way at a time; none: no limit.")
+    ] = None,
+    database: _Database = _DATABASE,
+) -> None:
+    """Add a tenant, and print a key of its own, once."""
+    from serving.gateway.tenants import Limits, TenantError, Tenants
+
+    with _opened(database) as engine:
+        try:
+            known = Tenants(engine)
+            limits = Limits(
+                budget_micro, requests_per_minute, tokens_per_minute, max_concurrent
+            )
+            known.create(name, plan, limits)
+            print(known.make_key(name))
+        except TenantError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+
+
+@tenants.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    model: Annotated[
+        list[str], typer.Option(help="Model that the key may ask; may be repeated.")
+    ] = ["*"],  # noqa: B006  (Typer copies it)
+    database: _Database = _DATABASE,
+) -> None:
+    """Make another key of a tenant, and print it, once."""
+    from serving.gateway.tenants import TenantError, Tenants
+
+    with _opened(database) as engine:
+        try:
+            print(Tenants(engine).make_key(name, model))
+        except TenantError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+
+
+@tenants.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key, or the part between its underscores.")],
+    database: _Database = _DATABASE,
+) -> None:
+    """Refuse a key from now on."""
+    from serving.gateway.tenants import TenantError, Tenants
+
+    with _opened(database) as engine:
+        try:
+            Tenants(engine).revoke_key(key.split("_")[1] if "_" in key else key)
+        except TenantError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    out.print("revoked")
+
+
+@ledger.command()
+def verify(
+    tenant: Annotated[str, typer.Option(help="This one's only; empty: all.")] = "",
+    database: _Database = _DATABASE,
+) -> None:
+    """Check every entry's hash, that none is missing, and that all adds up."""
+    from serving.ledger import verification
+
+    with _opened(database) as engine:
+        checked, findings = verification.verify(engine, tenant or None)
+    for finding in findings:
+        out.print(f"[red]{finding}[/]")
+    out.print(f"{checked} entries checked, {len(findings)} findings")
+    if findings:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@ledger.command()
+def reverse(
+    tenant: Annotated[str, typer.Argument(help="Whose entry it is.")],
+    number: Annotated[int, typer.Argument(help="Number of the charge's entry.")],
+    reason: Annotated[str, typer.Option(help="For whoever reads the ledger.")],
+    database: _Database = _DATABASE,
+) -> None:
+    """Take a charge back by an entry of its negatives."""
+    from serving.ledger import Ledger, LedgerError
+
+    with _opened(database) as engine:
+        try:
+            entry = Ledger(engine, "tallygraph-ledger").reverse(tenant, number, reason)
+        except LedgerError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
+
+
+@bill.command()
+def invoice(
+    tenant: Annotated[str, typer.Argument(help="Whose invoice it is.")],
+    month: Annotated[str, typer.Argument(help="Such as 2026-11, UTC.")],
+    format: Annotated[str, typer.Option(help="json, csv or html.")] = "json",
+    database: _Database = _DATABASE,
+) -> None:
+    """Print a tenant's invoice of a month; building it again gives the same bytes."""
+    from serving.billing.invoice import InvoiceError, make_invoice
+    from serving.billing.invoice_formats import FORMATS
+
+    if format not in FORMATS:
+        fail(f"Unknown format {format!r}. Expected: {', '.join(FORMATS)}.", EXIT_BAD_INPUT)
+    with _opened(database) as engine:
+        try:
+            made = make_invoice(engine, tenant, month)
+        except InvoiceError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    print(FORMATS[format](made), end="")
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[sa.Engine]:
+    """The ledger's database with its tables up to date."""
+    import sqlalchemy as sa
+
+    from serving.ledger.database import open_database
+    from serving.ledger.upgrade import upgrade
+
+    _make_folder(url)
+    try:
+        engine = open_database(url)
+        upgrade(engine)
+    except sa.exc.SQLAlchemyError as error:
+        fail(f"Cannot open the ledger {_without_password(url)}: {error}")
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _make_folder(url: str) -> None:
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _without_password(url: str) -> str:
+    import sqlalchemy as sa
+
+    return sa.make_url(url).render_as_string(hide_password=True)

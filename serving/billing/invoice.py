@@ -1,0 +1,176 @@
+"""A tenant's invoice of a month, from its ledger alone.
+
+An invoice covers a stretch of the tenant's chain: from the first entry that was written in the
+month, or later, to the last one before the first of a later month. Entries are never changed,
+so that building an old invoice again gives the same, byte for byte; a charge that is reversed
+later is credited on the invoice of the month of its reversal.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from serving.ledger import schema
+from serving.ledger.chain import FIRST_HASH
+from serving.ledger.database import reading
+
+_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+class InvoiceError(ValueError):
+    """An invoice that cannot be made; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """What was used of one model at one price.
+
+    Attributes:
+      kind: ``charge``, or ``reversal``, whose tokens and amount are negative.
+      requests: entries that the line adds up.
+      amount_micro: in millionths of the currency's unit.
+    """
+
+    price_id: str
+    model: str
+    kind: str
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    amount_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """What a tenant owes for a month.
+
+    Attributes:
+      month: such as ``2026-11``, UTC.
+      first_entry, last_entry: numbers of the ledger's entries that it covers; ``last_entry`` is
+        one less than ``first_entry`` where there are none.
+      last_hash: of the last entry, by which the ledger up to it can be held to this invoice.
+      lines: in the order of price, model and kind.
+      total_micro: what the lines add up to, exactly.
+    """
+
+    tenant: str
+    month: str
+    currency: str
+    first_entry: int
+    last_entry: int
+    last_hash: str
+    lines: tuple[InvoiceLine, ...]
+    total_micro: int
+
+    @property
+    def payable(self) -> str:
+        """The total to two decimals, rounded half away from zero, such as ``12.35``."""
+        cents = (abs(self.total_micro) + 5_000) // 10_000
+        sign = "-" if self.total_micro < 0 and cents else ""
+        return f"{sign}{cents // 100}.{cents % 100:02d}"
+
+
+def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
+    """Build a tenant's invoice.
+
+    Args:
+      month: such as ``2026-11``. Of one that is not over, the invoice may still grow.
+
+    Raises:
+      InvoiceError: the month is no month, or its entries are in several currencies.
+    """
+    if not _MONTH.fullmatch(month):
+        raise InvoiceError(f"A month is written 2026-11. Received: {month!r}")
+    columns = schema.entries.c
+    start = datetime.datetime.strptime(month, "%Y-%m")
+    end = (start + datetime.timedelta(days=31)).replace(day=1)
+    with reading(engine) as connection:
+        first = _first_since(connection, tenant, start)
+        after = _first_since(connection, tenant, end)
+        covered = (columns.tenant == tenant, columns.number >= first, columns.number < after)
+        group = (columns.price_id, columns.model, columns.kind)
+        rows = connection.execute(
+            sa.select(
+                *group,
+                sa.func.count().label("requests"),
+                *(
+                    sa.func.sum(column).label(column.name)
+                    for column in (
+                        columns.input_tokens,
+                        columns.cached_tokens,
+                        columns.output_tokens,
+                        columns.amount_micro,
+                    )
+                ),
+            )
+            .where(*covered)
+            .group_by(*group)
+            .order_by(*group)
+        ).all()
+        currencies = connection.scalars(
+            sa.select(columns.currency).where(*covered).distinct()
+        ).all()
+        last_hash = connection.scalar(
+            sa.select(columns.hash).where(columns.tenant == tenant, columns.number == after - 1)
+        )
+    if len(currencies) > 1:
+        named = ", ".join(sorted(currencies))
+        raise InvoiceError(f"The entries of {month} are in several currencies: {named}.")
+    lines = tuple(
+        InvoiceLine(row.price_id, row.model, row.kind, *(int(value) for value in row[3:]))
+        for row in rows
+    )
+    return Invoice(
+        tenant=tenant,
+        month=month,
+        currency=currencies[0] if currencies else "",
+        first_entry=first,
+        last_entry=after - 1,
+        last_hash=last_hash or FIRST_HASH,
+        lines=lines,
+        total_micro=sum(line.amount_micro for line in lines),
+    )
+
+
+def _first_since(connection: sa.Connection, tenant: str, moment: datetime.datetime) -> int:
+    """Number of the first entry written at a moment or later; one past the last if none."""
+    columns = schema.entries.c
+    number = connection.scalar(
+        sa.select(sa.func.min(columns.number)).where(
+            columns.tenant == tenant, columns.created_at >= moment
+        )
+    )
+    if number is None:
+        last = sa.select(sa.func.max(columns.number)).where(columns.tenant == tenant)
+        number = (connection.scalar(last) or 0) + 1
+    return int(number)
+
+
+def micro(amount: int) -> str:
+    """Millionths as a decimal number, such as ``-0.000700``."""
+    whole, rest = divmod(abs(amount), 1_000_000)
+    return f"{'-' if amount < 0 else ''}{whole}.{rest:06d}"
+
+
+def columns_of(lines: Sequence[InvoiceLine]) -> list[list[str]]:
+    """Lines as texts, for tables."""
+    return [
+        [
+            line.price_id,
+            line.model,
+            line.kind,
+            str(line.requests),
+            str(line.input_tokens),
+            str(line.cached_tokens),
+            str(line.output_tokens),
+            micro(line.amount_micro),
+        ]
+        for line in lines
+    ]

@@ -1,0 +1,199 @@
+"""The gateway's ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from fastapi import Depends, FastAPI, Header, Request
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from serving.gateway import answers
+from serving.gateway.charging import ChargedModel, Question
+from serving.gateway.errors import GatewayError, bad_request
+from serving.gateway.requests import ChatRequest, CountRequest, SummariesRequest
+from serving.gateway.tenants import Caller, Tenants
+from serving.gateway.usage import usage_of_month
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_KEY_CHARACTERS = 255
+
+Body = TypeVar("Body", bound=BaseModel)
+_Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
+class Gateway:
+    """What the application's routes work with."""
+
+    def __init__(
+        self, engine: sa.Engine, tenants: Tenants, models: Sequence[ChargedModel]
+    ) -> None:
+        self.engine = engine
+        self.tenants = tenants
+        self.models = {each.model.name: each for each in models}
+
+    async def caller(self, request: Request) -> Caller:
+        """Who asks.
+
+        Raises:
+          GatewayError: 401, nobody that is known.
+        """
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        caller = None
+        if scheme.lower() == "bearer":
+            caller = await run_in_threadpool(self.tenants.authenticate, key.strip())
+        if caller is None:
+            raise GatewayError(
+                401,
+                "The API key is missing, unknown or revoked. Expected the header "
+                "'Authorization: Bearer tg_…'.",
+                "authentication_error",
+                "invalid_api_key",
+            )
+        return caller
+
+    def model(self, caller: Caller, name: str) -> ChargedModel:
+        """A model that the caller may ask.
+
+        Raises:
+          GatewayError: 404, as if there were no such model.
+        """
+        model = self.models.get(name)
+        if model is None or not caller.may_ask(name):
+            raise GatewayError(
+                404, f"There is no model {name!r}.", code="model_not_found", param="model"
+            )
+        return model
+
+
+async def _caller(request: Request) -> Caller:
+    gateway: Gateway = request.app.state.gateway
+    return await gateway.caller(request)
+
+
+# At the top: FastAPI looks for annotations' names here.
+Known = Annotated[Caller, Depends(_caller)]
+
+
+def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> FastAPI:
+    """The application.
+
+    Args:
+      on_close: gives back what the gateway holds.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await on_close()
+
+    app = FastAPI(title="Tallygraph gateway", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.gateway = gateway
+
+    @app.exception_handler(GatewayError)
+    async def failed(request: Request, error: GatewayError) -> Response:
+        return error.response()
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request, caller: Known, key: _Key = None) -> Response:
+        whole, asked = await _read(request, ChatRequest)
+        document = asked.document()
+        if document is None:
+            raise bad_request("There is no message of the user to summarise.", "messages")
+        question = Question([document], asked.limit(), whole, _checked(key))
+        answer = await gateway.model(caller, asked.model).ask(
+            caller, question, answers.chat_completion
+        )
+        if not asked.stream:
+            return Response(answer, media_type="application/json")
+        options = asked.stream_options
+        chunks = answers.chat_chunks(answer, options is not None and options.include_usage)
+        return StreamingResponse(chunks, media_type="text/event-stream")
+
+    @app.post("/v1/summaries")
+    async def summaries(request: Request, caller: Known, key: _Key = None) -> Response:
+        whole, asked = await _read(request, SummariesRequest)
+        question = Question(asked.texts(), asked.max_output_tokens or 0, whole, _checked(key))
+        answer = await gateway.model(caller, asked.model).ask(
+            caller, question, answers.summaries
+        )
+        return Response(answer, media_type="application/json")
+
+    @app.post("/v1/count_tokens")
+    async def count_tokens(request: Request, caller: Known) -> Response:
+        _, asked = await _read(request, CountRequest)
+        model = gateway.model(caller, asked.model).model
+        counts = await model.count(await model.version(), asked.texts())
+        rows = [{"input_tokens": read, "truncated_tokens": cut} for read, cut in counts]
+        return _json({"model": asked.model, "counts": rows})
+
+    @app.get("/v1/models")
+    async def models(caller: Known) -> Response:
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "tallygraph"}
+            for name in sorted(gateway.models)
+            if caller.may_ask(name)
+        ]
+        return _json({"object": "list", "data": data})
+
+    @app.get("/v1/usage")
+    async def usage(caller: Known, month: str | None = None) -> Response:
+        return _json(await run_in_threadpool(usage_of_month, gateway.engine, caller, month))
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return _json({"status": "ok"})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        for model in gateway.models.values():
+            await model.model.version()
+        return _json({"status": "ready"})
+
+    return app
+
+
+async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:
+    """The request as it came, its path included, and what its body says.
+
+    Raises:
+      GatewayError: it is too large, no JSON, or something in it is wrong.
+    """
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise GatewayError(
+                413, f"The body is larger than {MAX_BODY_BYTES} bytes.", code="too_large"
+            )
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    try:
+        whole = request.url.path.encode() + b"\n" + body
+        return whole, kind.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"The body is no JSON: {error}") from None
+    except ValidationError as error:
+        # Where one of several shapes is allowed, the last is the richest: its fault is told.
+        last = error.errors(include_url=False, include_input=False)[-1]
+        where = ".".join(str(place) for place in last["loc"])
+        raise bad_request(f"{where or 'the body'}: {last['msg']}", where or None) from None
+
+
+def _checked(key: str | None) -> str | None:
+    if key is not None and not 0 < len(key) <= MAX_KEY_CHARACTERS:
+        raise bad_request(
+            f"An idempotency key has 1 to {MAX_KEY_CHARACTERS} characters. Received: "
+            f"{len(key)}",
+            "Idempotency-Key",
+        )
+    return key
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

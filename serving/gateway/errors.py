@@ -1,0 +1,58 @@
+"""What a client is told when it gets no answer, in OpenAI's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+
+class GatewayError(Exception):
+    """An answer that is an error.
+
+    Attributes:
+      status: of HTTP.
+      type, code: OpenAI's kind of error, and which one.
+      param: the field of the request that is wrong.
+      retry_after_s: after how many seconds another attempt makes sense.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        type: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def response(self) -> Response:
+        headers = {}
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(self.retry_after_s)
+        body: dict[str, Any] = {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+        return Response(orjson.dumps(body), self.status, headers, media_type="application/json")
+
+
+def bad_request(message: str, param: str | None = None) -> GatewayError:
+    return GatewayError(400, message, param=param)
+
+
+def overloaded(message: str, retry_after_s: int = 1) -> GatewayError:
+    return GatewayError(503, message, "server_error", "overloaded", retry_after_s=retry_after_s)

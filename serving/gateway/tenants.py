@@ -1,0 +1,182 @@
+"""Tenants and their API keys."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+import sqlalchemy as sa
+
+from serving.ledger import schema
+from serving.ledger.database import reading, writing
+from serving.ledger.ledger import Clock, utc_now
+from serving.ledger.records import MAX_INTEGER
+
+ALL_MODELS: Final = "*"
+_PREFIX: Final = "tg"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_KEY: Final = re.compile(rf"{_PREFIX}_([0-9a-f]{{16}})_([A-Za-z0-9_-]{{43}})")
+
+
+class TenantError(ValueError):
+    """A tenant or key that cannot be made or found; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a tenant may do; None for no limit.
+
+    Attributes:
+      budget_micro: to spend in a month, in millionths.
+      requests_per_minute, tokens_per_minute: in any 60 s.
+      max_concurrent: requests under way at a time.
+    """
+
+    budget_micro: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_concurrent: int | None = None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+          TenantError: a limit is negative, or, but for the budget, 0.
+        """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            least = 0 if each.name == "budget_micro" else 1
+            if value is not None and not least <= value <= MAX_INTEGER:
+                raise TenantError(f"{each.name} must be at least {least}. Received: {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever a key belongs to.
+
+    Attributes:
+      models: those that the key may ask; ``*`` among them for all.
+    """
+
+    tenant: str
+    key_id: str
+    plan: str
+    limits: Limits
+    models: frozenset[str]
+
+    def may_ask(self, model: str) -> bool:
+        return ALL_MODELS in self.models or model in self.models
+
+
+NO_LIMITS: Final = Limits()
+
+
+class Tenants:
+    """The tenants of a ledger's database."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock = utc_now) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def create(self, name: str, plan: str, limits: Limits = NO_LIMITS) -> None:
+        """Add a tenant.
+
+        Args:
+          plan: of the price book.
+
+        Raises:
+          TenantError: the name is taken or no name.
+        """
+        for value in (name, plan):
+            if not _NAME.fullmatch(value):
+                raise TenantError(
+                    "A name is at most 63 letters, digits, '_', '.' and '-', the first a "
+                    f"letter or digit. Received: {value!r}"
+                )
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(
+                    schema.tenants.insert().values(
+                        name=name,
+                        plan=plan,
+                        created_at=self._clock(),
+                        **asdict(limits),
+                    )
+                )
+        except sa.exc.IntegrityError:
+            raise TenantError(f"There is a tenant {name!r} already.") from None
+
+    def make_key(self, tenant: str, models: Sequence[str] = (ALL_MODELS,)) -> str:
+        """Make a key; it is told here and never again.
+
+        Args:
+          models: those that it may ask.
+
+        Raises:
+          TenantError: there is no such tenant.
+        """
+        key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(
+                    schema.api_keys.insert().values(
+                        key_id=key_id,
+                        tenant=tenant,
+                        secret_hash=_hash(secret),
+                        models=" ".join(models),
+                        created_at=self._clock(),
+                    )
+                )
+        except sa.exc.IntegrityError:
+            raise TenantError(f"There is no tenant {tenant!r}. Create it first.") from None
+        return f"{_PREFIX}_{key_id}_{secret}"
+
+    def revoke_key(self, key_id: str) -> None:
+        """Refuse a key from now on; harmless where it is revoked already.
+
+        Args:
+          key_id: the part between the key's underscores.
+
+        Raises:
+          TenantError: there is no such key.
+        """
+        keys = schema.api_keys
+        with writing(self._engine) as connection:
+            if not connection.execute(
+                keys.update()
+                .where(keys.c.key_id == key_id)
+                .values(revoked_at=sa.func.coalesce(keys.c.revoked_at, self._clock()))
+            ).rowcount:
+                raise TenantError(f"There is no key {key_id!r}.")
+
+    def authenticate(self, key: str) -> Caller | None:
+        """Whose a key is; None where it is nobody's or revoked."""
+        match = _KEY.fullmatch(key)
+        if match is None:
+            return None
+        key_id, secret = match.groups()
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                sa.select(schema.api_keys, schema.tenants)
+                .join(schema.tenants, schema.tenants.c.name == schema.api_keys.c.tenant)
+                .where(schema.api_keys.c.key_id == key_id)
+            ).one_or_none()
+        # The secret is 256 random bits: a fast hash is as good as a slow one.
+        expected = row.secret_hash if row else _hash("")
+        if not hmac.compare_digest(expected, _hash(secret)) or row is None or row.revoked_at:
+            return None
+        return Caller(
+            row.tenant,
+            key_id,
+            row.plan,
+            Limits(*(getattr(row, each.name) for each in fields(Limits))),
+            frozenset(row.models.split()),
+        )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,61 @@
+"""What a tenant has used in a month, from the ledger."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serving.gateway.errors import bad_request
+from serving.gateway.tenants import Caller
+from serving.ledger import schema
+from serving.ledger.database import reading
+from serving.ledger.ledger import utc_now
+
+_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+def usage_of_month(engine: sa.Engine, caller: Caller, month: str | None) -> dict[str, Any]:
+    """Tokens and money of a calendar month, UTC.
+
+    Args:
+      month: such as ``2026-11``; None for this one.
+
+    Raises:
+      GatewayError: the month is no month.
+    """
+    month = month or f"{utc_now():%Y-%m}"
+    if not _MONTH.fullmatch(month):
+        raise bad_request(f"A month is written 2026-11. Received: {month!r}", "month")
+    entries, requests, accounts = schema.entries.c, schema.requests.c, schema.accounts.c
+    with reading(engine) as connection:
+        # By the month that paid, which is that of the reservation.
+        total = connection.execute(
+            sa.select(
+                *(
+                    sa.func.coalesce(sa.func.sum(column), 0).label(column.name)
+                    for column in (
+                        entries.input_tokens,
+                        entries.cached_tokens,
+                        entries.output_tokens,
+                        entries.amount_micro,
+                    )
+                ),
+                sa.func.count().label("entries"),
+            )
+            .join(schema.requests, requests.request_id == entries.request_id)
+            .where(entries.tenant == caller.tenant, requests.month == month)
+        ).one()
+        account = connection.execute(
+            sa.select(schema.accounts).where(
+                accounts.tenant == caller.tenant, accounts.month == month
+            )
+        ).one_or_none()
+    return {
+        "tenant": caller.tenant,
+        "month": month,
+        **{str(name): int(value) for name, value in total._mapping.items()},
+        "reserved_micro": account.reserved_micro if account else 0,
+        "budget_micro": caller.limits.budget_micro,
+    }

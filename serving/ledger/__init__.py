@@ -1,0 +1,36 @@
+"""The usage ledger: what was asked, what it counted, what it cost, once and for ever.
+
+Needs no TensorFlow. `Ledger` is the way in; `README.md` states what always holds.
+"""
+
+from serving.ledger.ledger import Ledger
+from serving.ledger.records import (
+    BudgetExceededError,
+    Charge,
+    Entry,
+    IdempotencyConflictError,
+    LedgerError,
+    Replay,
+    RequestInProgressError,
+    Reservation,
+    Reserved,
+    TooManyAtOnceError,
+    UnknownRequestError,
+    Usage,
+)
+
+__all__ = [
+    "BudgetExceededError",
+    "Charge",
+    "Entry",
+    "IdempotencyConflictError",
+    "Ledger",
+    "LedgerError",
+    "Replay",
+    "RequestInProgressError",
+    "Reservation",
+    "Reserved",
+    "TooManyAtOnceError",
+    "UnknownRequestError",
+    "Usage",
+]

@@ -1,0 +1,93 @@
+"""Opens the ledger's database: SQLite by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.dialects import postgresql, sqlite
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+_BUSY_TIMEOUT_S: Final = 30
+_ATTEMPTS: Final = 8
+_READS_ONLY: Final = "reads_only"
+
+
+def open_database(url: str, pool_size: int = 5) -> sa.Engine:
+    """An engine whose transactions are serial where it matters.
+
+    SQLite: write-ahead log, each commit on the disk before it returns, and every transaction
+    takes the write lock at its start, so that none fails half-way because it read first.
+    PostgreSQL: read committed, with the rows that decide locked by ``SELECT … FOR UPDATE``.
+
+    Args:
+      url: such as ``sqlite:///ledger.sqlite`` or ``postgresql+psycopg://user@host/name``.
+      pool_size: connections.
+    """
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # transactions begin as `_begin_sqlite` says
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reads_only = connection.get_execution_options().get(_READS_ONLY)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction: all that is done in it, or nothing."""
+    with engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that sees the database as it is at one moment, and waits for nobody."""
+    with engine.connect() as connection:
+        options: dict[str, Any] = {_READS_ONLY: True}
+        if engine.dialect.name == "postgresql":
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with connection.execution_options(**options).begin():
+            yield connection
+
+
+def retrying() -> Retrying:
+    """Runs a transaction again that the database gave up for the sake of another one.
+
+    Only what is certain not to have been committed: a lost connection is not, and its caller
+    must ask the ledger what became of the request.
+    """
+    return Retrying(
+        retry=retry_if_exception(_gave_way),
+        wait=wait_random_exponential(multiplier=0.02, max=1),
+        stop=stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+
+
+def _gave_way(error: BaseException) -> bool:
+    if not isinstance(error, exc.DBAPIError) or error.connection_invalidated:
+        return False
+    # PostgreSQL: serialization_failure, deadlock_detected.
+    state = getattr(error.orig, "sqlstate", None)
+    return state in ("40001", "40P01") or "database is locked" in str(error.orig)
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can say ``on_conflict_do_nothing``."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)

@@ -1,0 +1,372 @@
+"""Reserve, then settle or release: the life of a request in the ledger."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+
+from serving.ledger import schema
+from serving.ledger.chain import FIRST_HASH, entry_hash
+from serving.ledger.database import insert, retrying, writing
+from serving.ledger.events import usage_event
+from serving.ledger.records import (
+    BudgetExceededError,
+    Charge,
+    Entry,
+    IdempotencyConflictError,
+    LedgerError,
+    Replay,
+    RequestInProgressError,
+    Reservation,
+    Reserved,
+    TooManyAtOnceError,
+    UnknownRequestError,
+    Usage,
+)
+
+RESERVED: Final = "reserved"
+SETTLED: Final = "settled"
+RELEASED: Final = "released"
+
+Clock = Callable[[], datetime.datetime]
+T = TypeVar("T")
+
+
+def utc_now() -> datetime.datetime:
+    """Now, UTC, without a zone, as the ledger keeps times."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+class Ledger:
+    """The ledger of all tenants. Safe for use by many threads and processes at once."""
+
+    def __init__(self, engine: sa.Engine, owner: str, clock: Clock = utc_now) -> None:
+        """
+        Args:
+          engine: from `serving.ledger.database.open_database`, its tables up to date.
+          owner: name of this process, unique for ever: what it leaves reserved is found by it.
+          clock: UTC.
+        """
+        self._engine = engine
+        self._owner = owner
+        self._clock = clock
+
+    def reserve(self, reservation: Reservation) -> Reserved | Replay:
+        """Reserve the most that a request can cost.
+
+        Returns:
+          That it may run; or, where the same request has been answered before, its answer.
+
+        Raises:
+          BudgetExceededError: it could cost more than is left.
+          IdempotencyConflictError: its key was used for another body.
+          RequestInProgressError: the same request is under way.
+          TooManyAtOnceError: as are as many as may be.
+          LedgerError: the request's id is taken.
+        """
+        return self._write(lambda connection: self._reserve(connection, reservation))
+
+    def settle(self, request_id: str, usage: Usage, charge: Charge, answer: bytes) -> Entry:
+        """Charge a request for what it used, and keep its answer.
+
+        Settling a request again that is settled, which happens where the first answer of the
+        database was lost, changes nothing and returns its entry.
+
+        Raises:
+          UnknownRequestError: nothing is reserved for it.
+          LedgerError: the charge is more than was reserved.
+        """
+        return self._write(
+            lambda connection: self._settle(connection, request_id, usage, charge, answer)
+        )
+
+    def release(self, request_id: str) -> bool:
+        """Give a request's reservation back: it cost nothing. Its key may be used again.
+
+        Returns:
+          False where nothing was reserved for it any more.
+        """
+        return self._write(lambda connection: self._release(connection, request_id))
+
+    def reverse(self, tenant: str, number: int, reason: str) -> Entry:
+        """Take a charge back by an entry of its negatives.
+
+        Args:
+          number: of the charge's entry.
+          reason: for whoever reads the ledger.
+
+        Raises:
+          LedgerError: there is no such charge, or it is reversed already.
+        """
+        return self._write(lambda connection: self._reverse(connection, tenant, number, reason))
+
+    # In a transaction.
+
+    def _reserve(
+        self, connection: sa.Connection, reservation: Reservation
+    ) -> Reserved | Replay:
+        now = self._clock()
+        month = f"{now:%Y-%m}"
+        # The tenant's lock comes first, so that two requests of one key meet here, in the
+        # night in which a month ends, too.
+        account = self._locked_account(connection, reservation.tenant, month)
+        if reservation.idempotency_key is not None:
+            earlier = connection.execute(
+                sa.select(schema.requests).where(
+                    schema.requests.c.tenant == reservation.tenant,
+                    schema.requests.c.idempotency_key == reservation.idempotency_key,
+                )
+            ).one_or_none()
+            if earlier is not None:
+                return self._again(connection, reservation, earlier)
+        used = account.spent_micro + account.reserved_micro
+        budget = reservation.budget_micro
+        if budget is not None and used + reservation.amount_micro > budget:
+            raise BudgetExceededError(budget, used, reservation.amount_micro)
+        self._check_concurrency(connection, reservation)
+        try:
+            connection.execute(
+                schema.requests.insert().values(
+                    request_id=reservation.request_id,
+                    tenant=reservation.tenant,
+                    idempotency_key=reservation.idempotency_key,
+                    request_hash=reservation.request_hash,
+                    state=RESERVED,
+                    month=month,
+                    reserved_micro=reservation.amount_micro,
+                    owner=self._owner,
+                    created_at=now,
+                )
+            )
+        except sa.exc.IntegrityError:
+            raise LedgerError(
+                f"The request id {reservation.request_id} is taken. Make a new one."
+            ) from None
+        self._add_to_account(
+            connection, reservation.tenant, month, reserved=reservation.amount_micro
+        )
+        return Reserved(reservation.request_id, reservation.amount_micro)
+
+    def _check_concurrency(self, connection: sa.Connection, reservation: Reservation) -> None:
+        if reservation.max_concurrent is None:
+            return
+        under_way = connection.execute(
+            sa.select(sa.func.count()).where(
+                schema.requests.c.tenant == reservation.tenant,
+                schema.requests.c.state == RESERVED,
+            )
+        ).scalar_one()
+        if under_way >= reservation.max_concurrent:
+            raise TooManyAtOnceError(
+                f"{under_way} requests are under way. Expected: at most "
+                f"{reservation.max_concurrent} at a time. Wait until one is answered."
+            )
+
+    def _again(
+        self, connection: sa.Connection, reservation: Reservation, earlier: sa.Row[Any]
+    ) -> Replay:
+        if earlier.request_hash != reservation.request_hash:
+            raise IdempotencyConflictError(
+                f"The idempotency key {reservation.idempotency_key!r} belongs to a request "
+                "with another body. Use a new key for another request."
+            )
+        if earlier.state == RESERVED:
+            raise RequestInProgressError(
+                f"The request with the idempotency key {reservation.idempotency_key!r} is "
+                "under way. Ask again in a moment."
+            )
+        answer = connection.execute(
+            sa.select(schema.answers.c.answer).where(
+                schema.answers.c.request_id == earlier.request_id
+            )
+        ).scalar_one()
+        return Replay(earlier.request_id, answer)
+
+    def _settle(
+        self,
+        connection: sa.Connection,
+        request_id: str,
+        usage: Usage,
+        charge: Charge,
+        answer: bytes,
+    ) -> Entry:
+        request = self._locked_request(connection, request_id)
+        if request.state == SETTLED:
+            return self._charge_of(connection, request_id)
+        if request.state != RESERVED:
+            raise UnknownRequestError(
+                f"The request {request_id} was released. It cannot be charged any more."
+            )
+        if charge.amount_micro > request.reserved_micro:
+            raise LedgerError(
+                f"The request {request_id} costs {charge.amount_micro} millionths. Expected: "
+                f"at most the {request.reserved_micro} that are reserved for it."
+            )
+        entry = self._append(
+            connection,
+            Entry(
+                tenant=request.tenant,
+                number=0,
+                kind="charge",
+                request_id=request_id,
+                request_hash=request.request_hash,
+                **asdict(usage),
+                **asdict(charge),
+                reason="",
+                created_at=self._clock(),
+                previous_hash="",
+                hash="",
+            ),
+        )
+        connection.execute(schema.answers.insert().values(request_id=request_id, answer=answer))
+        self._end(connection, request, SETTLED)
+        # The month of the reservation pays: that is whose budget was looked at.
+        self._add_to_account(
+            connection,
+            request.tenant,
+            request.month,
+            spent=charge.amount_micro,
+            reserved=-request.reserved_micro,
+        )
+        return entry
+
+    def _charge_of(self, connection: sa.Connection, request_id: str) -> Entry:
+        row = connection.execute(
+            sa.select(schema.entries).where(
+                schema.entries.c.request_id == request_id, schema.entries.c.kind == "charge"
+            )
+        ).one()
+        return Entry(**row._mapping)
+
+    def _release(self, connection: sa.Connection, request_id: str) -> bool:
+        request = self._locked_request(connection, request_id)
+        if request.state != RESERVED:
+            return False
+        self._end(connection, request, RELEASED)
+        self._add_to_account(
+            connection, request.tenant, request.month, reserved=-request.reserved_micro
+        )
+        return True
+
+    def _reverse(
+        self, connection: sa.Connection, tenant: str, number: int, reason: str
+    ) -> Entry:
+        found = connection.execute(
+            sa.select(schema.entries).where(
+                schema.entries.c.tenant == tenant, schema.entries.c.number == number
+            )
+        ).one_or_none()
+        if found is None or found.kind != "charge":
+            raise LedgerError(f"The tenant {tenant} has no charge of the number {number}.")
+        charge = Entry(**found._mapping)
+        request = self._locked_request(connection, charge.request_id)
+        reversed_before = sa.select(schema.entries.c.number).where(
+            schema.entries.c.request_id == charge.request_id,
+            schema.entries.c.kind == "reversal",
+        )
+        if (before := connection.execute(reversed_before).scalar()) is not None:
+            raise LedgerError(f"Charge {number} is reversed already, by entry {before}.")
+        self._add_to_account(connection, tenant, request.month, spent=-charge.amount_micro)
+        return self._append(
+            connection,
+            replace(
+                charge,
+                kind="reversal",
+                input_tokens=-charge.input_tokens,
+                cached_tokens=-charge.cached_tokens,
+                output_tokens=-charge.output_tokens,
+                amount_micro=-charge.amount_micro,
+                reason=reason,
+                created_at=self._clock(),
+            ),
+        )
+
+    def _append(self, connection: sa.Connection, entry: Entry) -> Entry:
+        """Put an entry at the end of its tenant's chain, and its event into the outbox."""
+        chain = self._locked_chain(connection, entry.tenant)
+        entry = replace(entry, number=chain.number + 1, previous_hash=chain.hash)
+        entry = replace(entry, hash=entry_hash(entry))
+        connection.execute(schema.entries.insert().values(**asdict(entry)))
+        connection.execute(
+            schema.chains.update()
+            .where(schema.chains.c.tenant == entry.tenant)
+            .values(number=entry.number, hash=entry.hash)
+        )
+        connection.execute(schema.outbox.insert().values(event=usage_event(entry)))
+        return entry
+
+    def _locked_account(
+        self, connection: sa.Connection, tenant: str, month: str
+    ) -> sa.Row[Any]:
+        """A tenant's account, made where it is missing; nobody else is at the tenant."""
+        connection.execute(
+            insert(connection, schema.chains)
+            .values(tenant=tenant, number=0, hash=FIRST_HASH)
+            .on_conflict_do_nothing()
+        )
+        self._locked_chain(connection, tenant)
+        connection.execute(
+            insert(connection, schema.accounts)
+            .values(tenant=tenant, month=month, spent_micro=0, reserved_micro=0)
+            .on_conflict_do_nothing()
+        )
+        return connection.execute(
+            sa.select(schema.accounts).where(
+                schema.accounts.c.tenant == tenant, schema.accounts.c.month == month
+            )
+        ).one()
+
+    def _locked_chain(self, connection: sa.Connection, tenant: str) -> sa.Row[Any]:
+        return connection.execute(
+            sa.select(schema.chains).where(schema.chains.c.tenant == tenant).with_for_update()
+        ).one()
+
+    def _locked_request(self, connection: sa.Connection, request_id: str) -> sa.Row[Any]:
+        request = connection.execute(
+            sa.select(schema.requests)
+            .where(schema.requests.c.request_id == request_id)
+            .with_for_update()
+        ).one_or_none()
+        if request is None:
+            raise UnknownRequestError(
+                f"Nothing was ever reserved for the request {request_id}."
+            )
+        return request
+
+    def _end(self, connection: sa.Connection, request: sa.Row[Any], state: str) -> None:
+        values: dict[str, str | None] = {"state": state}
+        if state == RELEASED:
+            values["idempotency_key"] = None
+        connection.execute(
+            schema.requests.update()
+            .where(schema.requests.c.request_id == request.request_id)
+            .values(**values)
+        )
+
+    def _add_to_account(
+        self,
+        connection: sa.Connection,
+        tenant: str,
+        month: str,
+        spent: int = 0,
+        reserved: int = 0,
+    ) -> None:
+        connection.execute(
+            schema.accounts.update()
+            .where(schema.accounts.c.tenant == tenant, schema.accounts.c.month == month)
+            .values(
+                spent_micro=schema.accounts.c.spent_micro + spent,
+                reserved_micro=schema.accounts.c.reserved_micro + reserved,
+            )
+        )
+
+    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        def once() -> T:
+            with writing(self._engine) as connection:
+                return work(connection)
+
+        return retrying()(once)

@@ -1,0 +1,192 @@
+"""What goes into the ledger and what comes out of it."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+MAX_TEXT: Final = 255
+MAX_INTEGER: Final = 2**63 - 1
+
+EntryKind = Literal["charge", "reversal"]
+
+
+class LedgerError(RuntimeError):
+    """Base of every error of the ledger. Nothing was written. Not worth a retry."""
+
+
+class BudgetExceededError(LedgerError):
+    """The most that the request can cost is more than the tenant has left this month.
+
+    Attributes:
+      budget_micro, used_micro, asked_micro: the month's budget, what of it is spent or
+        reserved, and what was asked for.
+    """
+
+    def __init__(self, budget_micro: int, used_micro: int, asked_micro: int) -> None:
+        super().__init__(
+            f"The budget of this month is {budget_micro} millionths, of which {used_micro} "
+            f"are spent or reserved. Asked for: {asked_micro}. Raise the budget, lower the "
+            "limit of output tokens, or wait for the next month."
+        )
+        self.budget_micro = budget_micro
+        self.used_micro = used_micro
+        self.asked_micro = asked_micro
+
+
+class TooManyAtOnceError(LedgerError):
+    """As many of the tenant's requests as may be are under way. Worth a retry."""
+
+
+class IdempotencyConflictError(LedgerError):
+    """The idempotency key has been used for a request with another body."""
+
+
+class RequestInProgressError(LedgerError):
+    """A request with this idempotency key is under way. Worth a retry after a moment."""
+
+
+class UnknownRequestError(LedgerError):
+    """There is no reservation of this id that waits to be settled or released."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The most that a request can cost, before it runs.
+
+    Attributes:
+      request_id: unique for ever; the ledger's name for the request.
+      tenant: who pays.
+      amount_micro: the most it can cost, in millionths.
+      budget_micro: what the tenant may spend in the month; None for no limit.
+      request_hash: SHA-256 of the request's body, in hex.
+      idempotency_key: the caller's name for the request; None where it gave none.
+      max_concurrent: requests of the tenant that may be under way at a time, this one
+        included, in all processes; None for no limit.
+    """
+
+    request_id: str
+    tenant: str
+    amount_micro: int
+    request_hash: str
+    budget_micro: int | None = None
+    idempotency_key: str | None = None
+    max_concurrent: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request used, as the model counted it.
+
+    Attributes:
+      model, model_version, tokenizer_fingerprint, contract_version: what counted.
+      input_tokens, cached_tokens, output_tokens: ids. Cached ones are among the input's.
+      finish_reasons: of its answers, joined by commas.
+      latency_ms: from the request's arrival to its answer.
+    """
+
+    model: str
+    model_version: str
+    tokenizer_fingerprint: str
+    contract_version: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    finish_reasons: str
+    latency_ms: int
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.cached_tokens > self.input_tokens:
+            raise ValueError(
+                "cached_tokens are among the input_tokens. Received: "
+                f"{self.cached_tokens} of {self.input_tokens}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a request costs.
+
+    Attributes:
+      amount_micro: in millionths of the currency's unit.
+      currency: ISO 4217, such as ``EUR``.
+      price_id: which price of which book; invoices are made by it.
+    """
+
+    amount_micro: int
+    currency: str
+    price_id: str
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The request may run."""
+
+    request_id: str
+    amount_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The request has been answered before: this is its answer."""
+
+    request_id: str
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a tenant's ledger, which never changes.
+
+    Attributes:
+      tenant, number: its place; numbers run from 1 without a gap.
+      kind: a charge, or the reversal of one, whose counts and amount are its negatives.
+      request_id: of the request that was charged.
+      created_at: UTC.
+      previous_hash, hash: SHA-256 in hex, see `serving.ledger.chain`.
+    """
+
+    tenant: str
+    number: int
+    kind: EntryKind
+    request_id: str
+    request_hash: str
+    model: str
+    model_version: str
+    tokenizer_fingerprint: str
+    contract_version: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    finish_reasons: str
+    latency_ms: int
+    amount_micro: int
+    currency: str
+    price_id: str
+    reason: str
+    created_at: datetime.datetime
+    previous_hash: str
+    hash: str
+
+
+def _check(record: Reservation | Usage | Charge) -> None:
+    """
+    Raises:
+      ValueError: a text is empty or too long, a number negative or too large.
+    """
+    for each in fields(record):
+        value = getattr(record, each.name)
+        if isinstance(value, str) and not 0 < len(value) <= MAX_TEXT:
+            raise ValueError(
+                f"{each.name} must have 1 to {MAX_TEXT} characters. Received: {len(value)}"
+            )
+        if isinstance(value, int) and not 0 <= value <= MAX_INTEGER:
+            raise ValueError(f"{each.name} must be from 0 to {MAX_INTEGER}. Received: {value}")

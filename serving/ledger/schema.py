@@ -1,0 +1,129 @@
+"""The ledger's tables, for SQLite and PostgreSQL alike.
+
+Only ``entries`` and ``answers`` are for ever. ``accounts`` and ``chains`` hold what the entries
+add up to, so that a request reads two rows and not a month; ``Ledger.verify`` holds them to it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+metadata: Final = sa.MetaData()
+
+_TEXT: Final = sa.String(255)
+
+tenants: Final = sa.Table(
+    "tenants",
+    metadata,
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("plan", _TEXT, nullable=False),
+    sa.Column("budget_micro", sa.BigInteger),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("requests_per_minute", sa.Integer),
+    sa.Column("tokens_per_minute", sa.Integer),
+    sa.Column("max_concurrent", sa.Integer),
+)
+
+# A key's secret is not kept: only its hash.
+api_keys: Final = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_id", sa.String(32), primary_key=True),
+    sa.Column("tenant", _TEXT, sa.ForeignKey("tenants.name"), nullable=False),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("models", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("revoked_at", sa.DateTime),
+)
+
+# Money and counts of a tenant in a calendar month, UTC, such as 2026-11.
+accounts: Final = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("tenant", _TEXT, primary_key=True),
+    sa.Column("month", sa.String(7), primary_key=True),
+    sa.Column("spent_micro", sa.BigInteger, nullable=False),
+    sa.Column("reserved_micro", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("reserved_micro >= 0", name="reserved_not_negative"),
+)
+
+# The end of each tenant's chain of entries.
+chains: Final = sa.Table(
+    "chains",
+    metadata,
+    sa.Column("tenant", _TEXT, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+# Every request that was let run: reserved, settled or released.
+requests: Final = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("request_id", _TEXT, primary_key=True),
+    sa.Column("tenant", _TEXT, nullable=False),
+    sa.Column("idempotency_key", _TEXT),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("month", sa.String(7), nullable=False),
+    sa.Column("reserved_micro", sa.BigInteger, nullable=False),
+    sa.Column("owner", _TEXT, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.CheckConstraint("state in ('reserved', 'settled', 'released')", name="state"),
+    sa.UniqueConstraint("tenant", "idempotency_key", name="one_request_a_key"),
+    sa.Index("requests_by_state", "state", "created_at"),
+    sa.Index("requests_by_tenant", "tenant", "state"),
+)
+
+answers: Final = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("request_id", _TEXT, sa.ForeignKey("requests.request_id"), primary_key=True),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+)
+
+entries: Final = sa.Table(
+    "entries",
+    metadata,
+    sa.Column("tenant", _TEXT, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("request_id", _TEXT, nullable=False),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("model", _TEXT, nullable=False),
+    sa.Column("model_version", _TEXT, nullable=False),
+    sa.Column("tokenizer_fingerprint", _TEXT, nullable=False),
+    sa.Column("contract_version", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("finish_reasons", _TEXT, nullable=False),
+    sa.Column("latency_ms", sa.BigInteger, nullable=False),
+    sa.Column("amount_micro", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("price_id", _TEXT, nullable=False),
+    sa.Column("reason", _TEXT, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("previous_hash", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    # A request is charged once, and its charge is reversed once.
+    sa.UniqueConstraint("request_id", "kind", name="one_entry_a_kind"),
+    sa.CheckConstraint("kind in ('charge', 'reversal')", name="kind"),
+    sa.Index("entries_by_time", "tenant", "created_at"),
+)
+
+# Usage events that have not been delivered yet.
+outbox: Final = sa.Table(
+    "outbox",
+    metadata,
+    # SQLite numbers rows by itself only where the key is its INTEGER.
+    sa.Column(
+        "id",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("event", sa.Text, nullable=False),
+)

@@ -1,0 +1,162 @@
+"""Finds what has been changed in a ledger that may only grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serving.ledger import schema
+from serving.ledger.chain import FIRST_HASH, entry_hash
+from serving.ledger.database import reading
+from serving.ledger.ledger import RESERVED, SETTLED
+from serving.ledger.records import Entry
+
+_ROWS_AT_A_TIME: Final = 1000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it must be.
+
+    Attributes:
+      tenant: whose ledger.
+      number: the entry; None where it is not one entry's fault.
+      what: what is wrong.
+    """
+
+    tenant: str
+    number: int | None
+    what: str
+
+    def __str__(self) -> str:
+        entry = "" if self.number is None else f", entry {self.number}"
+        return f"{self.tenant}{entry}: {self.what}"
+
+
+def verify(engine: sa.Engine, tenant: str | None = None) -> tuple[int, list[Finding]]:
+    """Check every entry against its hash, its neighbours, and all that is derived from it.
+
+    Args:
+      tenant: this one's ledger only; None for all.
+
+    Returns:
+      How many entries were checked, and what was found. What cannot be found by a chain
+      alone is a tenant's last entries missing together with the chain's end changed to
+      fit: keep the end's hash somewhere else (an invoice has it).
+    """
+    with reading(engine) as connection:
+        tenants = (
+            [tenant]
+            if tenant
+            else connection.scalars(
+                sa.union(
+                    sa.select(schema.chains.c.tenant), sa.select(schema.entries.c.tenant)
+                ).order_by("tenant")
+            ).all()
+        )
+        checked, findings = 0, []
+        for each in tenants:
+            count, found = _verify_tenant(connection, each)
+            checked += count
+            findings += found
+    return checked, findings
+
+
+def _verify_tenant(connection: sa.Connection, tenant: str) -> tuple[int, list[Finding]]:
+    findings: list[Finding] = []
+    number, previous = 0, FIRST_HASH
+    spent: dict[str, int] = {}
+    count = 0
+    for entry, month in _entries(connection, tenant):
+        count += 1
+        if entry.number != number + 1:
+            missing = f"{number + 1}" + (
+                f" to {entry.number - 1}" if entry.number > number + 2 else ""
+            )
+            findings.append(Finding(tenant, entry.number, f"before it, {missing} is missing"))
+        elif entry.previous_hash != previous:
+            findings.append(
+                Finding(tenant, entry.number, "does not hold the hash of the entry before it")
+            )
+        if entry.hash != entry_hash(entry):
+            findings.append(Finding(tenant, entry.number, "was changed: its hash is another"))
+        if month is None:
+            findings.append(Finding(tenant, entry.number, "has no request that was settled"))
+        else:
+            spent[month] = spent.get(month, 0) + entry.amount_micro
+        number, previous = entry.number, entry.hash
+    end = connection.execute(
+        sa.select(schema.chains).where(schema.chains.c.tenant == tenant)
+    ).one_or_none()
+    expected = (end.number, end.hash) if end else (0, FIRST_HASH)
+    if expected != (number, previous):
+        findings.append(
+            Finding(
+                tenant,
+                None,
+                f"its chain ends with entry {expected[0]}, hash {expected[1]}. Found: "
+                f"{number}, {previous}",
+            )
+        )
+    return count, findings + _verify_accounts(connection, tenant, spent)
+
+
+def _entries(connection: sa.Connection, tenant: str) -> Iterator[tuple[Entry, str | None]]:
+    """A tenant's entries in order, and the month that each is in the account of."""
+    columns = schema.entries.c
+    rows = connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(
+        sa.select(schema.entries, schema.requests.c.month)
+        .outerjoin(
+            schema.requests,
+            (schema.requests.c.request_id == columns.request_id)
+            & (schema.requests.c.tenant == columns.tenant)
+            & (schema.requests.c.state == SETTLED),
+        )
+        .where(columns.tenant == tenant)
+        .order_by(columns.number)
+    )
+    for row in rows:
+        values: dict[str, Any] = dict(row._mapping)
+        month = values.pop("month")
+        yield Entry(**values), month
+
+
+def _verify_accounts(
+    connection: sa.Connection, tenant: str, spent: dict[str, int]
+) -> list[Finding]:
+    """What the accounts say against what entries and reservations add up to."""
+    reserved = {
+        row.month: int(row.total)
+        for row in connection.execute(
+            sa.select(
+                schema.requests.c.month,
+                sa.func.sum(schema.requests.c.reserved_micro).label("total"),
+            )
+            .where(schema.requests.c.tenant == tenant, schema.requests.c.state == RESERVED)
+            .group_by(schema.requests.c.month)
+        )
+    }
+    accounts = connection.execute(
+        sa.select(schema.accounts).where(schema.accounts.c.tenant == tenant)
+    ).all()
+    said = {
+        "spent": {row.month: row.spent_micro for row in accounts},
+        "reserved": {row.month: row.reserved_micro for row in accounts},
+    }
+    findings = []
+    for what, adds_up in (("spent", spent), ("reserved", reserved)):
+        for month in sorted({*said[what], *adds_up}):
+            account, total = said[what].get(month, 0), adds_up.get(month, 0)
+            if account != total:
+                findings.append(
+                    Finding(
+                        tenant,
+                        None,
+                        f"{account} millionths are {what} in {month} by its account. Expected: "
+                        f"{total}, by its entries and reservations",
+                    )
+                )
+    return findings

@@ -1,0 +1,106 @@
+"""The gateway, its tenants and its ledger by their commands, without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+import sqlalchemy as sa
+
+from serving.engines import ServerSpec, choose_engine
+from serving.engines.base import free_ports
+from tokenizer.contract import MeteringRecord
+
+ROOT = Path(__file__).parents[3]
+# Whoever imports one of these in a process of the gateway's fails.
+_WITHOUT = (
+    "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'tfx', 'keras', "
+    "'apache_beam', 'grpc'])); from pipelines.cli import main; main()"
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A small metered model's folder, and the address of a server of it."""
+    module = runpy.run_path(str(ROOT / "tests" / "metered_model.py"))
+    base = tmp_path_factory.mktemp("models") / "summarizer"
+    module["export_metered_model"](base / "7")
+    MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code").save(
+        base / "7"
+    )
+    with choose_engine("local").start(ServerSpec.single("summarizer", base)) as server:
+        server.wait_until_available(120)
+        yield base, server.rest_url
+
+
+def test_from_a_tenant_to_a_verified_ledger(model: tuple[Path, str], tmp_path: Path) -> None:
+    base, model_url = model
+    database = f"sqlite:///{tmp_path}/ledger/usage.sqlite"
+    environment = {**os.environ, "TALLYGRAPH_DATABASE": database}
+
+    def tallygraph(*arguments: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", _WITHOUT, *arguments],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    key = tallygraph("tenants", "create", "acme", "--budget-micro", "1000000").strip()
+    assert "There is a tenant 'acme' already" in tallygraph(
+        "tenants", "create", "acme", status=2
+    )
+    (tmp_path / "prices.toml").write_text(
+        'currency = "EUR"\n[[prices]]\nid = "1"\nvalid_from = 2026-01-01\n'
+        'model = "summarizer"\nplan = "standard"\nprice_micro_per_1k_input_tokens = 1000\n'
+        "price_micro_per_1k_cached_tokens = 0\nprice_micro_per_1k_output_tokens = 1000\n"
+    )
+    (port,) = free_ports(1)
+    gateway = subprocess.Popen(
+        [
+            *(sys.executable, "-c", _WITHOUT, "gateway"),
+            *("--prices", str(tmp_path / "prices.toml"), "--port", str(port)),
+            *("--model-dir", str(base), "--model-url", model_url),
+        ],
+        env=environment,
+        cwd=ROOT,
+    )
+    try:
+        with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key) as client:
+            answer = _once_it_listens(client)
+    finally:
+        gateway.terminate()
+        assert gateway.wait(30) in (0, -15)
+    assert answer.usage.total_tokens == 6
+    assert "1 entries checked, 0 findings" in tallygraph("ledger", "verify")
+    reversal = tallygraph("ledger", "reverse", "acme", "1", "--reason", "a test")
+    assert "entry 2: -6 millionths EUR" in reversal
+    tallygraph("tenants", "revoke", key)
+    engine = sa.create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE accounts SET spent_micro = 5"))
+    engine.dispose()
+    assert "acme: 5 millionths are spent" in tallygraph("ledger", "verify", status=1)
+
+
+def _once_it_listens(client: openai.OpenAI) -> openai.types.chat.ChatCompletion:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return client.chat.completions.create(
+                model="summarizer", messages=[{"role": "user", "content": "one two three"}]
+            )
+        except openai.APIConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)

@@ -1,0 +1,152 @@
+"""An invoice is what the ledger says, adds up exactly, and never changes."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from serving.billing.invoice import InvoiceError, make_invoice
+from serving.billing.invoice_formats import FORMATS, as_csv, as_html, as_json
+from serving.ledger import Charge, Entry, Ledger, Reservation, Usage
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
+
+
+class Book:
+    """A ledger that is written to at times of the test's choosing."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self.now = datetime.datetime(2026, 11, 1)
+        self.ledger = Ledger(engine, "gateway-0", lambda: self.now)
+        self._requests = 0
+
+    def charge(self, amount: int, at: str, tenant: str = "acme", **changes) -> Entry:
+        self._requests += 1
+        self.now = datetime.datetime.fromisoformat(at)
+        request_id = f"request-{self._requests}"
+        self.ledger.reserve(Reservation(request_id, tenant, amount, "0" * 64))
+        values = {"model": "summarizer", "price_id": "2026", "currency": "EUR", **changes}
+        usage = Usage(values["model"], "7", "f", 1, 10, 2, 3, "stop", 5)
+        price = Charge(amount, values["currency"], values["price_id"])
+        return self.ledger.settle(request_id, usage, price, b"answer")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
+    upgrade(engine)
+    yield Book(engine)
+    engine.dispose()
+
+
+def test_lines_add_up(book: Book) -> None:
+    book.charge(700, "2026-10-31 23:59:59.999999")
+    book.charge(5, "2026-11-01")
+    book.charge(6, "2026-11-02", price_id="2026-b")
+    last = book.charge(7, "2026-11-30 23:59:59.999999")
+    book.charge(800, "2026-12-01")
+    book.charge(900, "2026-11-15", tenant="other")
+    invoice = make_invoice(book.engine, "acme", "2026-11")
+    assert [(line.price_id, line.requests, line.amount_micro) for line in invoice.lines] == [
+        ("2026", 2, 12),
+        ("2026-b", 1, 6),
+    ]
+    assert (invoice.lines[0].input_tokens, invoice.lines[0].output_tokens) == (20, 6)
+    assert (invoice.first_entry, invoice.last_entry, invoice.total_micro) == (2, 4, 18)
+    assert (invoice.currency, invoice.last_hash) == ("EUR", last.hash)
+
+
+def test_an_old_invoice_never_changes(book: Book) -> None:
+    charge = book.charge(2_000_000, "2026-11-02")
+    book.charge(1, "2026-12-01")
+    before = make_invoice(book.engine, "acme", "2026-11")
+    book.now = datetime.datetime(2026, 12, 5)
+    book.ledger.reverse("acme", charge.number, "it was wrong")
+    # A clock that jumps back does not reach into it either.
+    book.charge(3, "2026-11-20")
+    after = make_invoice(book.engine, "acme", "2026-11")
+    assert [render(after) for render in FORMATS.values()] == [
+        render(before) for render in FORMATS.values()
+    ]
+    december = make_invoice(book.engine, "acme", "2026-12")
+    assert [(line.kind, line.amount_micro) for line in december.lines] == [
+        ("charge", 4),
+        ("reversal", -2_000_000),
+    ]
+    assert december.total_micro == -1_999_996
+    assert december.payable == "-2.00"
+
+
+def test_every_entry_is_on_one_invoice(book: Book) -> None:
+    for month in (1, 1, 3, 2, 5, 4, 9, 12):  # the clock jumps about
+        book.charge(month, f"2026-{month:02d}-15")
+    invoices = [
+        make_invoice(book.engine, "acme", f"2026-{month:02d}") for month in range(1, 13)
+    ]
+    covered = [
+        number
+        for invoice in invoices
+        for number in range(invoice.first_entry, invoice.last_entry + 1)
+    ]
+    assert covered == list(range(1, 9))
+    assert sum(invoice.total_micro for invoice in invoices) == 1 + 1 + 3 + 2 + 5 + 4 + 9 + 12
+
+
+def test_formats(book: Book) -> None:
+    book.charge(1_234_567, "2026-11-02", model="a<b>")
+    invoice = make_invoice(book.engine, "acme", "2026-11")
+    document = json.loads(as_json(invoice))
+    assert (document["total_micro"], document["payable"]) == (1_234_567, "1.23")
+    rows = list(csv.reader(io.StringIO(as_csv(invoice))))
+    assert rows[1] == [
+        *("acme", "2026-11", "EUR", "2026", "a<b>", "charge"),
+        *("1", "10", "2", "3", "1.234567"),
+    ]
+    assert rows[2][-1] == "1.234567"
+    page = as_html(invoice)
+    assert "<td>a&lt;b&gt;</td>" in page
+    assert invoice.last_hash in page
+
+
+def test_a_month_without_entries(book: Book) -> None:
+    invoice = make_invoice(book.engine, "acme", "2026-11")
+    assert (invoice.lines, invoice.total_micro, invoice.payable) == ((), 0, "0.00")
+    assert (invoice.first_entry, invoice.last_entry) == (1, 0)
+    assert "No entries." in as_html(invoice)
+
+
+@pytest.mark.parametrize("month", ["2026-13", "2026-1", "26-01", "2026-01-01", ""])
+def test_no_month(book: Book, month: str) -> None:
+    with pytest.raises(InvoiceError, match="A month is written 2026-11"):
+        make_invoice(book.engine, "acme", month)
+
+
+def test_two_currencies_are_two_invoices(book: Book) -> None:
+    book.charge(1, "2026-11-02")
+    book.charge(1, "2026-11-03", currency="USD")
+    with pytest.raises(InvoiceError, match="several currencies: EUR, USD"):
+        make_invoice(book.engine, "acme", "2026-11")
+
+
+@pytest.mark.parametrize(
+    ("total", "payable"),
+    [
+        (4_999, "0.00"),
+        (5_000, "0.01"),
+        (-5_000, "-0.01"),
+        (-4_999, "0.00"),
+        (10**12, "1000000.00"),
+    ],
+)
+def test_rounding(book: Book, total: int, payable: str) -> None:
+    empty = make_invoice(book.engine, "acme", "2026-11")
+    assert replace(empty, total_micro=total).payable == payable

@@ -1,0 +1,172 @@
+"""Whoever changes a ledger by hand is found out; the database refuses what it can."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+from ledger_values import charge, usage
+
+from serving.ledger import Entry, Ledger, Reservation, schema
+from serving.ledger.chain import entry_hash
+from serving.ledger.database import writing
+from serving.ledger.upgrade import upgrade
+from serving.ledger.verification import verify
+
+ENTRIES = schema.entries
+
+
+@pytest.fixture
+def five_entries(ledger: Ledger, reservation: Callable[..., Reservation]) -> Ledger:
+    for number in range(1, 6):
+        request = reservation()
+        ledger.reserve(request)
+        ledger.settle(request.request_id, usage(output_tokens=number), charge(), b"answer")
+    return ledger
+
+
+def by_hand(engine: sa.Engine, *statements: sa.Executable) -> None:
+    """What somebody with all rights over the database may do."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("DROP TRIGGER entries_are_for_ever ON entries"))
+        else:
+            for change in ("update", "delete"):
+                connection.execute(sa.text(f"DROP TRIGGER entries_no_{change}"))
+        for statement in statements:
+            connection.execute(statement)
+
+
+def found(engine: sa.Engine) -> list[str]:
+    return [str(finding) for finding in verify(engine)[1]]
+
+
+@pytest.mark.parametrize("column", [schema.entries.c.hash, schema.answers.c.answer])
+def test_the_database_itself_refuses_changes(
+    engine: sa.Engine, five_entries: Ledger, column: sa.Column
+) -> None:
+    table = column.table
+    for statement in (table.update().values({column: column}), table.delete()):
+        with (
+            pytest.raises(sa.exc.DBAPIError, match="are never changed or deleted"),
+            writing(engine) as connection,
+        ):
+            connection.execute(statement)
+    assert verify(engine) == (5, [])
+
+
+def test_a_changed_amount(engine: sa.Engine, five_entries: Ledger) -> None:
+    by_hand(engine, ENTRIES.update().where(ENTRIES.c.number == 3).values(amount_micro=1))
+    assert found(engine) == [
+        "acme, entry 3: was changed: its hash is another",
+        "acme: 3500 millionths are spent in 2026-11 by its account. Expected: 2801, by its "
+        "entries and reservations",
+    ]
+
+
+@pytest.mark.parametrize(
+    "column", [c.name for c in ENTRIES.c if c.name not in ("tenant", "hash")]
+)
+def test_every_column_is_in_the_hash(
+    engine: sa.Engine, five_entries: Ledger, column: str
+) -> None:
+    changed = {
+        "kind": "reversal",
+        "created_at": sa.literal("2026-01-01 00:00:00").cast(sa.DateTime)
+        if engine.dialect.name == "postgresql"
+        else sa.text("'2026-01-01 00:00:00.000000'"),
+    }.get(column, 9 if isinstance(ENTRIES.c[column].type, sa.Integer) else "x")
+    by_hand(engine, ENTRIES.update().where(ENTRIES.c.number == 2).values({column: changed}))
+    assert any("was changed: its hash is another" in what for what in found(engine))
+
+
+def test_missing_entries(engine: sa.Engine, five_entries: Ledger) -> None:
+    by_hand(engine, ENTRIES.delete().where(ENTRIES.c.number.in_([2, 3])))
+    assert found(engine)[0] == "acme, entry 4: before it, 2 to 3 is missing"
+    with writing(engine) as connection:
+        connection.execute(ENTRIES.delete().where(ENTRIES.c.number == 5))
+    assert any("its chain ends with entry 5" in what for what in found(engine))
+
+
+def test_an_entry_that_was_made_to_fit(engine: sa.Engine, five_entries: Ledger) -> None:
+    """Changed, with a hash that is right for what it says now."""
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(ENTRIES).where(ENTRIES.c.number == 2)).one()
+    forged = replace(Entry(**row._mapping), output_tokens=1)
+    by_hand(
+        engine,
+        ENTRIES.update()
+        .where(ENTRIES.c.number == 2)
+        .values(output_tokens=1, hash=entry_hash(forged)),
+    )
+    assert found(engine) == ["acme, entry 3: does not hold the hash of the entry before it"]
+
+
+def test_an_entry_nobody_asked_for(engine: sa.Engine, five_entries: Ledger) -> None:
+    with writing(engine) as connection:
+        connection.execute(
+            schema.requests.update()
+            .where(schema.requests.c.request_id == "request-4")
+            .values(state="released")
+        )
+    assert "acme, entry 4: has no request that was settled" in found(engine)
+
+
+def test_an_account_that_says_something_else(engine: sa.Engine, five_entries: Ledger) -> None:
+    with writing(engine) as connection:
+        connection.execute(schema.accounts.update().values(spent_micro=0, reserved_micro=5))
+    assert found(engine) == [
+        "acme: 0 millionths are spent in 2026-11 by its account. Expected: 3500, by its "
+        "entries and reservations",
+        "acme: 5 millionths are reserved in 2026-11 by its account. Expected: 0, by its "
+        "entries and reservations",
+    ]
+
+
+def test_tenants_have_chains_of_their_own(
+    engine: sa.Engine, five_entries: Ledger, reservation: Callable[..., Reservation]
+) -> None:
+    other = reservation(tenant="other")
+    five_entries.reserve(other)
+    entry = five_entries.settle(other.request_id, usage(), charge(), b"")
+    assert (entry.number, entry.previous_hash) == (1, "0" * 64)
+    assert verify(engine) == (6, [])
+    assert verify(engine, "other") == (1, [])
+
+
+def test_the_hash_of_a_known_entry(engine: sa.Engine, five_entries: Ledger) -> None:
+    """As somebody without this code would make it: another spelling, and old chains break."""
+    text = (
+        '["acme",1,"charge","request-1","'
+        + f"{1:064x}"
+        + '","summarizer","1764037200","'
+        + "f" * 64
+        + '",1,120,0,1,"stop",41,700,"EUR","2026-11/summarizer","",1795608000000000,"'
+        + "0" * 64
+        + '"]'
+    )
+    with engine.connect() as connection:
+        first = connection.execute(sa.select(ENTRIES.c.hash).where(ENTRIES.c.number == 1))
+        assert first.scalar_one() == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_upgrading_twice_and_at_once_is_harmless(engine: sa.Engine) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [engine] * 4))
+
+
+def test_the_schema_is_what_the_migrations_make(engine: sa.Engine) -> None:
+    inspector = sa.inspect(engine)
+    made = {
+        table: {column["name"]: column["nullable"] for column in inspector.get_columns(table)}
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+    assert made == {
+        table.name: {column.name: column.nullable for column in table.columns}
+        for table in schema.metadata.tables.values()
+    }
