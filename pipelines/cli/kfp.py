@@ -167,9 +167,14 @@ def status(
 
 @contextlib.contextmanager
 def _server(host: str, namespace: str, ca_file: str) -> Iterator[KubeflowServer]:
-    from pipelines.kubeflow.compiled import CompiledPipelineError
-    from pipelines.kubeflow.server import KubeflowError, KubeflowServer
-
+    try:
+        from pipelines.kubeflow.compiled import CompiledPipelineError
+        from pipelines.kubeflow.server import KubeflowError, KubeflowServer
+    except ModuleNotFoundError as error:
+        fail(
+            f"{error.name} is not installed. Kubeflow's client comes with the pipeline: "
+            "pip install 'tallygraph[pipeline]'"
+        )
     try:
         yield KubeflowServer(host, namespace, os.environ.get(TOKEN_VARIABLE, ""), ca_file)
     except CompiledPipelineError as error:

@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-RECIPE = ROOT / "kfp" / "Dockerfile"
-IGNORE = ROOT / "kfp" / "Dockerfile.dockerignore"
+# Recipe → the extra that it installs.
+RECIPES = {"Dockerfile": "pipeline", "gateway.Dockerfile": "gateway"}
 
 
-@pytest.fixture(scope="module")
-def recipe() -> str:
-    return RECIPE.read_text(encoding="utf-8")
+@pytest.fixture(params=RECIPES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def recipe(name: str) -> str:
+    return (ROOT / "kfp" / name).read_text(encoding="utf-8")
 
 
 def copied(recipe: str) -> set[str]:
@@ -24,23 +29,28 @@ def copied(recipe: str) -> set[str]:
     return {name for line in lines for name in line.split()[:-1]}
 
 
-def test_all_packages_and_what_builds_them_are_copied(recipe: str) -> None:
+def test_all_packages_and_what_builds_them_are_copied(name: str, recipe: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     wanted = packages | {"pyproject.toml", "uv.lock", project["project"]["readme"], "LICENSE"}
     assert copied(recipe) == wanted
-    let_through = set(re.findall(r"^!(.+)$", IGNORE.read_text(encoding="utf-8"), re.MULTILINE))
+    ignore = (ROOT / "kfp" / f"{name}.dockerignore").read_text(encoding="utf-8")
+    let_through = set(re.findall(r"^!(.+)$", ignore, re.MULTILINE))
     assert let_through == wanted
     assert all((ROOT / name).exists() for name in wanted)
 
 
-def test_the_image_installs_what_is_locked_with_the_tools_of_the_setup(recipe: str) -> None:
+def test_the_image_installs_what_is_locked_with_the_tools_of_the_setup(
+    name: str, recipe: str
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert RECIPES[name] in project["project"]["optional-dependencies"]
     setup = (ROOT / "scripts" / "setup.sh").read_text(encoding="utf-8")
     (version,) = re.findall(r"^UV_VERSION=(.+)$", setup, re.MULTILINE)
     assert f"uv=={version}" in recipe
     syncs = re.findall(r"uv sync .*", recipe)
     assert len(syncs) == 2
-    assert all("--frozen" in sync and "--extra pipeline" in sync for sync in syncs)
+    assert all("--frozen" in sync and f"--extra {RECIPES[name]}" in sync for sync in syncs)
 
 
 def test_the_image_runs_as_a_numbered_user_that_is_not_root(recipe: str) -> None:
