@@ -23,7 +23,8 @@ app = typer.Typer(help="The pipeline on Kubeflow Pipelines.", no_args_is_help=Tr
 
 TOKEN_VARIABLE: Final = "TALLYGRAPH_KFP_TOKEN"
 _SCHEDULED_TIME: Final = "[[ScheduledTime]]"
-_SPAN_MARKS: Final = ("{SPAN", "{YYYY}")
+# Spans that are days. Those of {SPAN} may be any numbers: of these the newest is read.
+_DAYS: Final = "{YYYY}"
 
 File = Annotated[Path, typer.Argument(help="Compiled pipeline.", exists=True, dir_okay=False)]
 Host = Annotated[str, typer.Option(help="Address of the server.", envvar="TALLYGRAPH_KFP_HOST")]
@@ -106,7 +107,8 @@ def schedule(
 ) -> None:
     """Have the pipeline run at certain times; replaces the schedule of the same name.
 
-    Where the corpus has spans and no span is given, each run reads that of its own day.
+    Where the corpus has a span for each day ({YYYY}, {MM}, {DD}) and no span is given, each
+    run reads that of its own day; of {SPAN} it reads the newest.
     """
     from pipelines.kubeflow.cron import CronError, check_cron
 
@@ -118,7 +120,7 @@ def schedule(
         compiled = _compiled(file)
         parameters = compiled.check_parameters(_pairs(parameter))
         corpus = parameters.get("corpus", compiled.defaults.get("corpus") or "")
-        if "span" not in parameters and any(mark in corpus for mark in _SPAN_MARKS):
+        if "span" not in parameters and _DAYS in corpus:
             parameters["span"] = _SCHEDULED_TIME
         version = server.upload(file, compiled.name)
         made = server.schedule(name, experiment, cron, version, parameters, pipeline_root)

@@ -8,7 +8,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ class Schedule:
     cron: str
     version_id: str
     parameters: Mapping[str, str]
+    pipeline_root: str
     enabled: bool
     changed: bool = False
 
@@ -169,9 +170,11 @@ class KubeflowServer:
         with self._plain_errors(f"schedule {name}"):
             experiment_id = self._experiment(experiment)
             before = self._schedules(experiment_id, name)
-            wanted = (cron, version.version_id, dict(parameters), True)
+            wanted = Schedule(
+                "", name, cron, version.version_id, dict(parameters), pipeline_root, True
+            )
             for old in before:
-                if (old.cron, old.version_id, old.parameters, old.enabled) == wanted:
+                if replace(old, recurring_run_id="") == wanted:
                     self._delete(other for other in before if other is not old)
                     return old
             made = self._client.create_recurring_run(
@@ -186,9 +189,7 @@ class KubeflowServer:
                 pipeline_root=pipeline_root or None,
             )
             self._delete(before)
-        return Schedule(
-            made.recurring_run_id, name, cron, version.version_id, dict(parameters), True, True
-        )
+        return replace(wanted, recurring_run_id=made.recurring_run_id, changed=True)
 
     def unschedule(self, name: str, experiment: str) -> int:
         """Delete the recurring runs of a name; return how many there were."""
@@ -297,6 +298,7 @@ def _as_schedule(listed: Any) -> Schedule:
         cron=trigger.cron_schedule.cron if trigger and trigger.cron_schedule else "",
         version_id=reference.pipeline_version_id if reference else "",
         parameters=dict(runtime.parameters or {}) if runtime else {},
+        pipeline_root=(runtime.pipeline_root or "") if runtime else "",
         enabled=listed.status == kfp_server_api.V2beta1RecurringRunStatus.ENABLED,
     )
 

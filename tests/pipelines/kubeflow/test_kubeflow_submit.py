@@ -82,15 +82,16 @@ def test_a_schedule_runs_one_at_a_time_and_reads_the_span_of_its_day(api: Api) -
     assert made["runtime_config"]["parameters"]["span"] == "[[ScheduledTime]]"
 
 
-def test_a_corpus_without_spans_gets_none(api: Api) -> None:
-    assert kfp(api, "schedule", f"--cron={EVERY_NIGHT}", f"--parameter={CORPUS}").exit_code == 0
+@pytest.mark.parametrize("corpus", [CORPUS, "corpus=/mnt/span-{SPAN}/*.jsonl"])
+def test_a_corpus_without_days_is_not_given_one(api: Api, corpus: str) -> None:
+    assert kfp(api, "schedule", f"--cron={EVERY_NIGHT}", f"--parameter={corpus}").exit_code == 0
     (made,) = api.recurring_runs.values()
     assert "span" not in made["runtime_config"]["parameters"]
 
 
 def test_a_schedule_of_the_same_name_is_kept_or_replaced(api: Api) -> None:
-    def schedule(cron: str) -> str:
-        result = kfp(api, "schedule", f"--cron={cron}", f"--parameter={DAYS}")
+    def schedule(cron: str, *further: str) -> str:
+        result = kfp(api, "schedule", f"--cron={cron}", f"--parameter={DAYS}", *further)
         assert result.exit_code == 0, result.output
         (made,) = api.recurring_runs
         return made
@@ -99,6 +100,10 @@ def test_a_schedule_of_the_same_name_is_kept_or_replaced(api: Api) -> None:
     assert schedule(EVERY_NIGHT) == first
     second = schedule("0 30 4 * * *")
     assert second != first
+    third = schedule("0 30 4 * * *", "--pipeline-root=s3://bucket/runs")
+    assert third != second
+    assert schedule("0 30 4 * * *", "--pipeline-root=s3://bucket/runs") == third
+    assert schedule("0 30 4 * * *", "--parameter=span=7") != third
 
 
 def test_schedules_of_other_names_are_left_alone(api: Api) -> None:
