@@ -27,3 +27,21 @@ class MeterBlessing(Artifact):
     PROPERTIES = {  # noqa: RUF012
         "blessed": Property(type=PropertyType.INT),
     }
+
+
+class PromotionBlessing(Artifact):
+    """Promoter's verdict: `blessed` is 1 where the model is the champion, else 0.
+
+    Properties: `registry`, `model_name` and `version` are where it is registered (version 0:
+    nowhere, because a validator did not bless it); `outcome` is ``champion``, ``challenger``,
+    ``refused`` or ``not_blessed``.
+    """
+
+    TYPE_NAME = "PromotionBlessing"
+    PROPERTIES = {  # noqa: RUF012
+        "blessed": Property(type=PropertyType.INT),
+        "registry": Property(type=PropertyType.STRING),
+        "model_name": Property(type=PropertyType.STRING),
+        "version": Property(type=PropertyType.INT),
+        "outcome": Property(type=PropertyType.STRING),
+    }

@@ -17,15 +17,19 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipelines.config_sections import (
+    CHAMPION,
     CorpusConfig,
     ExportConfig,
     MeterConfig,
     ModelConfig,
     PipelineSection,
+    RegistryConfig,
     ServingConfig,
     TokenizerConfig,
 )
+from pipelines.drift.config import DriftConfig
 from pipelines.evaluation.config import EvaluationConfig
+from pipelines.kubeflow.settings import KubeflowConfig
 from pipelines.setting import STRICT
 from pipelines.training.settings import TrainingSettings
 
@@ -47,6 +51,9 @@ class PipelineConfig:
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     meter: MeterConfig = Field(default_factory=MeterConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
+    kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
+    registry: RegistryConfig = Field(default_factory=RegistryConfig)
+    drift: DriftConfig = Field(default_factory=DriftConfig)
 
     @model_validator(mode="after")
     def _only_a_t5_starts_copying(self) -> PipelineConfig:
@@ -59,7 +66,7 @@ class PipelineConfig:
 
     @model_validator(mode="after")
     def _a_checkpoint_is_not_overwritten(self) -> PipelineConfig:
-        if self.training.start_copying and self.model.init_from:
+        if self.training.start_copying and self.model.init_from not in ("", CHAMPION):
             raise ValueError(
                 "training.start_copying is for a fresh model. Expected: it, or "
                 f"model.init_from. Received: both, init_from = {self.model.init_from!r}"
@@ -112,7 +119,9 @@ def parse_config(
         raise ConfigError(
             f"{origin}: {len(lines)} setting(s) cannot be used:\n" + "\n".join(lines)
         ) from None
-    return _with_checkpoint(config, values, origin) if config.model.init_from else config
+    if config.model.init_from in ("", CHAMPION):
+        return config
+    return _with_checkpoint(config, values, origin)
 
 
 def _with_checkpoint(

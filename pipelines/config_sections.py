@@ -34,6 +34,9 @@ class CorpusConfig:
     )
 
 
+CHAMPION: Final = "champion"
+"""In place of a folder: that of the model registry's champion, resolved when a run starts."""
+
 # A SentencePiece vocabulary also needs the corpus's own characters, at least so many; how
 # many more, training says.
 _SMALLEST_VOCABULARY: Final = {"sentencepiece": 300, "byte_level_bpe": 260}
@@ -49,8 +52,8 @@ class TokenizerConfig:
     vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", le=256_000)
     pinned: str = setting(
         "",
-        "Folder of a tokenizer to reuse, or of a model that has one; empty trains one on the "
-        "train split.",
+        "Folder of a tokenizer to reuse, or of a model that has one; 'champion' is the model "
+        "registry's; empty trains one on the train split.",
     )
 
     @model_validator(mode="after")
@@ -72,8 +75,9 @@ class ModelConfig:
     init_from: str = setting(
         "",
         "Folder of a pretrained model: Hugging Face (T5 or BART), keras-hub preset, or a "
-        "version that was pushed. Family, sizes and tokenizer are then the checkpoint's and "
-        "need not be set. Empty starts from random weights.",
+        "version that was pushed; 'champion' is the model registry's, once there is one. "
+        "Family, sizes and tokenizer are then the checkpoint's and need not be set. Empty "
+        "starts from random weights.",
     )
     family: Literal["t5", "bart"] = setting("t5", "Model family.")
     d_model: int = setting(128, "Width of the hidden states.", ge=8, le=8192)
@@ -166,6 +170,47 @@ class ServingConfig:
     )
     validate_timeout_s: int = setting(
         120, "Longest wait for the server to become AVAILABLE, in seconds.", ge=1, le=3600
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class RegistryConfig:
+    """The model registry, and what makes a blessed model the champion."""
+
+    uri: str = setting(
+        "",
+        "sqlite:///path of a file, or http(s):// address of an MLflow server; empty is the "
+        "file registry.sqlite in the output folder.",
+        pattern=r"^(sqlite:///.+|https?://.+)?$",
+    )
+    metric: str = setting(
+        "rouge_l_f1",
+        "Metric of the evaluation in which a model must beat the champion, on the same test "
+        "set; more is better.",
+        pattern=r"^[a-z0-9_]+$",
+    )
+    min_gain: float = setting(
+        0.0,
+        "It must be above the champion's by more than this; negative lets a model pass that is "
+        "a little worse, but newer.",
+        ge=-1,
+        le=1,
+    )
+    approval: Literal["auto", "manual"] = setting(
+        "auto",
+        "'manual' leaves a better model waiting until `tallygraph registry promote`.",
+    )
+    allow_tokenizer: str = setting(
+        "",
+        "Fingerprint of a tokenizer that may replace the champion's, or 'any'. Empty refuses "
+        "another one: the same text would have another price.",
+        pattern=r"^(any|[0-9a-f]{64})?$",
+    )
+    allow_contract: str = setting(
+        "",
+        "Version of the counting contract that may replace the champion's, or 'any'. Empty "
+        "refuses another one.",
+        pattern=r"^(any|[0-9]+)?$",
     )
 
 

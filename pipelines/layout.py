@@ -18,7 +18,9 @@ class OutputLayout:
           pipelines/<name>/training/         checkpoints of a training that is under way
           logs/<name>.log                    what TFX, Beam and TensorFlow have to say
           reports/<name>.html                the report of the last run
+          reports/<name>-drift.json          how far its spans were from the champion's
           serving/<model>/<version>/         what is pushed: a model server polls this
+          registry.sqlite                    the model registry, of all pipelines
     """
 
     output: Path
@@ -51,6 +53,18 @@ class OutputLayout:
     @property
     def report_file(self) -> Path:
         return self.output / "reports" / f"{self.pipeline_name}.html"
+
+    @property
+    def drift_file(self) -> Path:
+        return self.output / "reports" / f"{self.pipeline_name}-drift.json"
+
+    @property
+    def registry_file(self) -> Path:
+        return self.output / "registry.sqlite"
+
+    @property
+    def registry_uri(self) -> str:
+        return f"sqlite:///{self.registry_file}"
 
     def served_model_dir(self, model_name: str) -> Path:
         return self.output / "serving" / model_name

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
+from tfx.types import BaseChannel
 
 from components.champion import champion_resolver
 from components.corpus_example_gen.component import CorpusExampleGen
 from components.corpus_example_gen.options import CorpusOptions
 from components.meter.component import Meter
 from components.meter_validator.component import MeterValidator
+from components.promoter.component import Promoter
+from components.promoter.rules import MANUAL, Rules
 from components.pusher.component import Pusher
 from components.serving_validator.component import ServingValidator
 from components.tokenizer_input import Trainer, Transform
@@ -21,7 +27,7 @@ from components.tokenizer_trainer.component import TokenizerTrainer
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.code_version import code_version
 from pipelines.config import PipelineConfig
-from pipelines.config_sections import CorpusConfig
+from pipelines.config_sections import CorpusConfig, RegistryConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 from pipelines.layout import OutputLayout
 
@@ -44,8 +50,69 @@ _NODE_CODE: dict[str, Sequence[str]] = {
         "tokenizer",
     ),
     "ServingValidator": ("components.serving_validator", "serving"),
+    "Promoter": ("components.promoter", "components.model_registry"),
     "Pusher": ("components.pusher",),
 }
+
+
+@dataclass(frozen=True)
+class RunnerParts:
+    """What a cluster's runner puts in the place of what only one machine can do.
+
+    Attributes:
+      example_gen: reads a corpus that is not at hand where the pipeline is defined.
+      tokenizer_trainer: makes TokenizerTrainer of its arguments.
+      champion: from the candidate's channel, the node whose output `model` is the champion.
+      promoter: makes Promoter of its arguments, `registry` and `notes` apart.
+      metadata_file: of ML Metadata, where the runner keeps a file of it; its folder is made.
+      beam_args: Beam's options, before those of the settings.
+      code_in_cache_keys: whether an edit of the sources is to change a node's cache key. Not
+        where the code comes in an image that is part of the key itself: what is compiled
+        from the pipeline should then change with the pipeline only.
+    """
+
+    example_gen: BaseNode
+    tokenizer_trainer: Callable[..., BaseNode]
+    champion: Callable[[BaseChannel], BaseNode]
+    promoter: Callable[..., BaseNode]
+    metadata_file: Path | None
+    beam_args: Sequence[str]
+    code_in_cache_keys: bool
+
+
+def local_parts(
+    config: PipelineConfig, corpus: str, layout: OutputLayout, spans: tuple[int, ...]
+) -> RunnerParts:
+    """The parts of a pipeline that runs on this machine."""
+    return RunnerParts(
+        example_gen=CorpusExampleGen(
+            corpus,
+            corpus_options(config.corpus),
+            eval_fraction=config.corpus.eval_fraction,
+            spans=spans,
+        ),
+        tokenizer_trainer=TokenizerTrainer,
+        champion=champion_resolver,
+        promoter=partial(
+            Promoter,
+            registry=config.registry.uri or layout.registry_uri,
+            notes={
+                "pipeline": config.pipeline.name,
+                "mlmd": str(layout.metadata_file),
+                "report": str(layout.report_file),
+            },
+        ),
+        metadata_file=layout.metadata_file,
+        beam_args=_beam_args(layout),
+        code_in_cache_keys=True,
+    )
+
+
+def model_code_version() -> str:
+    """Version of the code that makes a model, as `metering.json` records it."""
+    return code_version(
+        {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
+    )
 
 
 def create_pipeline(
@@ -53,6 +120,7 @@ def create_pipeline(
     corpus: str,
     layout: OutputLayout,
     spans: tuple[int, ...] = (),
+    parts: RunnerParts | None = None,
 ) -> Pipeline:
     """Build the pipeline for any runner.
 
@@ -60,15 +128,15 @@ def create_pipeline(
       config: all settings.
       corpus: file, folder or glob of the corpus.
       layout: where the run's results go.
-      spans: spans of the corpus that are read; empty where it has none.
+      spans: spans of the corpus that are read; empty where it has none, or for its newest.
+      parts: what differs where it does not run on this machine; `corpus` is then not read.
 
     Returns:
       The pipeline. A node is cached for as long as its inputs, its own part of the
       settings and its code are the same.
     """
-    example_gen = CorpusExampleGen(
-        corpus, _corpus_options(config.corpus), eval_fraction=config.corpus.eval_fraction
-    )
+    parts = parts or local_parts(config, corpus, layout, spans)
+    example_gen = parts.example_gen
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     schema_gen = tfx.components.SchemaGen(
@@ -77,7 +145,7 @@ def create_pipeline(
     example_validator = tfx.components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
-    tokenizer_trainer = TokenizerTrainer(
+    tokenizer_trainer = parts.tokenizer_trainer(
         examples=examples,
         kind=config.tokenizer.kind,
         vocab_size=config.tokenizer.vocab_size,
@@ -103,7 +171,9 @@ def create_pipeline(
             "export": config.as_dict()["export"],
             "checkpoint_identity": _checkpoint_identity(config.model.init_from),
             "working_dir": str(layout.training_dir),
-            "user_code_hash": code_version(_NODE_CODE["Trainer"]),
+            "user_code_hash": (
+                code_version(_NODE_CODE["Trainer"]) if parts.code_in_cache_keys else ""
+            ),
         },
     )
     meter = Meter(
@@ -112,12 +182,10 @@ def create_pipeline(
         model_name=config.serving.model_name,
         warmup_documents=config.meter.warmup_documents,
         spans=spans,
-        code_version=code_version(
-            {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
-        ),
+        code_version=model_code_version() if parts.code_in_cache_keys else "",
     )
     model = meter.outputs["metered_model"]
-    champion = champion_resolver(candidate=model)
+    champion = parts.champion(model)
     evaluator = tfx.components.Evaluator(
         examples=examples,
         example_splits=["eval"],
@@ -143,11 +211,23 @@ def create_pipeline(
         timeout_s=config.serving.validate_timeout_s,
         xla=config.export.xla,
     )
+    promoter = parts.promoter(
+        model=model,
+        examples=examples,
+        evaluation=evaluator.outputs["evaluation"],
+        model_blessing=evaluator.outputs["blessing"],
+        meter_blessing=meter_validator.outputs["blessing"],
+        infra_blessing=serving_validator.outputs["blessing"],
+        model_name=config.serving.model_name,
+        rules=promotion_rules(config.registry),
+        evaluator_module=EXTRACTORS_MODULE,
+    )
     pusher = Pusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         meter_blessing=meter_validator.outputs["blessing"],
         infra_blessing=serving_validator.outputs["blessing"],
+        promotion_blessing=promoter.outputs["blessing"],
         base_directory=str(layout.served_model_dir(config.serving.model_name)),
         keep_versions=config.serving.keep_versions,
     )
@@ -164,18 +244,35 @@ def create_pipeline(
         evaluator,
         meter_validator,
         serving_validator,
+        promoter,
         pusher,
     ]
-    _put_code_into_cache_keys(nodes)
+    if parts.code_in_cache_keys:
+        _put_code_into_cache_keys(nodes)
     return Pipeline(
         pipeline_name=config.pipeline.name,
         pipeline_root=str(layout.pipeline_root),
         components=nodes,
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(layout.metadata_file)
+        metadata_connection_config=(
+            tfx.orchestration.metadata.sqlite_metadata_connection_config(
+                str(parts.metadata_file)
+            )
+            if parts.metadata_file
+            else None
         ),
-        beam_pipeline_args=[*_beam_args(layout), *config.pipeline.beam_args],
+        beam_pipeline_args=[*parts.beam_args, *config.pipeline.beam_args],
+    )
+
+
+def promotion_rules(config: RegistryConfig) -> Rules:
+    """What the settings ask of a champion."""
+    return Rules(
+        metric=config.metric,
+        min_gain=config.min_gain,
+        manual=config.approval == MANUAL,
+        allow_tokenizer=config.allow_tokenizer,
+        allow_contract=config.allow_contract,
     )
 
 
@@ -184,7 +281,8 @@ def _checkpoint_identity(init_from: str) -> str:
     return open_checkpoint(init_from).identity() if init_from else ""
 
 
-def _corpus_options(config: CorpusConfig) -> CorpusOptions:
+def corpus_options(config: CorpusConfig) -> CorpusOptions:
+    """What the settings say of the corpus, as its reader takes it."""
     return CorpusOptions(
         format=config.format,
         document_field=config.document_field,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf import any_pb2, struct_pb2
 from tfx.components.example_gen import component as example_gen
 from tfx.dsl.components.base import executor_spec
-from tfx.proto import example_gen_pb2, range_config_pb2
+from tfx.proto import example_gen_pb2
 
 from components.corpus_example_gen import executor
 from components.corpus_example_gen.corpus_path import output_config, resolve_corpus
 from components.corpus_example_gen.options import CorpusOptions
+from components.corpus_example_gen.spans import with_spans
 
 
 class CorpusExampleGen(example_gen.FileBasedExampleGen):
@@ -43,18 +45,18 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
         options: CorpusOptions | None = None,
         *,
         eval_fraction: float = 0.05,
-        range_config: range_config_pb2.RangeConfig | None = None,
+        spans: Sequence[int] = (),
     ):
         """Find the corpus and wire the component.
 
         Args:
           path: a file, a folder, a glob, or a pattern with `{SPAN}` and its like, of which
-            TFX's driver takes the newest or what `range_config` asks for. A folder with
+            TFX's driver takes the newest if no `spans` are given. A folder with
             `train.*` and `eval.*` files has these splits.
           options: format, field names and bounds.
           eval_fraction: share of the documents held out where the corpus has no splits of
             its own, by a hash of the document.
-          range_config: which span to read.
+          spans: of a pattern with `{SPAN}`, those to read together.
 
         Raises:
           CorpusInputError: nothing that can be read is at `path`, or an option makes no
@@ -62,12 +64,13 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
         """
         options = options or CorpusOptions()
         corpus = resolve_corpus(path, options)
+        if spans:
+            corpus, options = with_spans(corpus, options, spans)
         super().__init__(
             input_base=corpus.base,
             input_config=corpus.config,
             output_config=output_config(corpus, eval_fraction),
             custom_config=_custom_config(options),
-            range_config=range_config,
         )
 
 

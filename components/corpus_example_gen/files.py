@@ -68,10 +68,13 @@ def choose_files(
     """Files to read, sorted, and the names of those left out.
 
     Left out are hidden files (a leading dot or underscore) and, where the format is to be
-    told from the name, files whose name doesn't tell it.
+    told from the name, files whose name doesn't tell it. A file that ``options.only`` doesn't
+    match is neither.
     """
     chosen, left_out = [], []
     for path in sorted(paths):
+        if options.only and not re.fullmatch(options.only, path):
+            continue
         name = path.removeprefix(base).lstrip("/")
         kind = format_of(path) if options.format == "auto" else options.format
         if path.rpartition("/")[2].startswith((".", "_")) or kind is None:

@@ -24,6 +24,7 @@ class CorpusOptions:
       id_field, source_field: optional fields; an id defaults to the SHA-256 of the
         document, a source to ``unknown``.
       max_document_bytes, max_summary_bytes: of UTF-8; a longer text rejects its row.
+      only: regular expression that the paths of the files to read match; empty for all.
     """
 
     format: str = "auto"
@@ -33,6 +34,7 @@ class CorpusOptions:
     source_field: str = "source"
     max_document_bytes: int = 100_000
     max_summary_bytes: int = 10_000
+    only: str = ""
 
     def __post_init__(self) -> None:
         """Refuse options that can't be meant, all of them at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -40,7 +41,14 @@ class RegistryError(RuntimeError):
 
 
 class ModelRegistry(Protocol):
-    """A model registry. Every method may raise ``RegistryError``."""
+    """A model registry. Every method may raise ``RegistryError``. For one thread each."""
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:
+        """Keep other processes from registering versions of a model and moving its aliases
+        until the block ends, so that what is decided in it is decided on what holds.
+
+        May be entered again inside. Entering completes what a process that died has left.
+        """
 
     def register(
         self, name: str, uri: str, metrics: Mapping[str, float], tags: Mapping[str, str]

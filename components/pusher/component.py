@@ -1,4 +1,4 @@
-"""Pusher: TFX's, gated by the meter's blessing too, and atomic."""
+"""Pusher: TFX's, gated by the meter's blessing and the Promoter's too, and atomic."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_component_specs
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.artifacts import MeterBlessing
+from components.artifacts import MeterBlessing, PromotionBlessing
 from components.pusher import executor
 
 METER_BLESSING_KEY = executor.METER_BLESSING_KEY
+PROMOTION_BLESSING_KEY = executor.PROMOTION_BLESSING_KEY
 
 
 class PusherSpec(standard_component_specs.PusherSpec):
-    """TFX's PusherSpec with one more blessing, and a rule for old versions."""
+    """TFX's PusherSpec with two more blessings, and a rule for old versions."""
 
     PARAMETERS = {  # noqa: RUF012  (TFX reads plain class attributes)
         **standard_component_specs.PusherSpec.PARAMETERS,
@@ -28,11 +29,12 @@ class PusherSpec(standard_component_specs.PusherSpec):
     INPUTS = {  # noqa: RUF012  (TFX reads plain class attributes)
         **standard_component_specs.PusherSpec.INPUTS,
         METER_BLESSING_KEY: ChannelParameter(type=MeterBlessing),
+        PROMOTION_BLESSING_KEY: ChannelParameter(type=PromotionBlessing),
     }
 
 
 class Pusher(tfx_pusher.Pusher):
-    """Copies a model to the folder a model server polls, if every validator blessed it.
+    """Copies the champion to the folder a model server polls, if every validator blessed it.
 
     A new version appears there by one rename: a server never sees half of one, also when
     the push is killed. A model that is already the newest version is not pushed twice.
@@ -44,6 +46,7 @@ class Pusher(tfx_pusher.Pusher):
             model_blessing=evaluator.outputs["blessing"],
             meter_blessing=meter_validator.outputs["blessing"],
             infra_blessing=serving_validator.outputs["blessing"],
+            promotion_blessing=promoter.outputs["blessing"],
             base_directory="build/serving/summarizer",
         )
 
@@ -60,6 +63,7 @@ class Pusher(tfx_pusher.Pusher):
         model_blessing: types.BaseChannel,
         meter_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
+        promotion_blessing: types.BaseChannel,
         base_directory: str,
         keep_versions: int = 0,
     ):
@@ -70,6 +74,8 @@ class Pusher(tfx_pusher.Pusher):
           model_blessing: the Evaluator's ModelBlessing.
           meter_blessing: MeterValidator's MeterBlessing.
           infra_blessing: ServingValidator's InfraBlessing.
+          promotion_blessing: Promoter's PromotionBlessing; also says which version of the
+            model registry the pushed one is.
           base_directory: folder of the served model; versions are folders in it.
           keep_versions: after a push, delete all but so many of the versions that have no
             label in the servers' model config; 0 deletes nothing.
@@ -82,12 +88,13 @@ class Pusher(tfx_pusher.Pusher):
                 filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=base_directory)
             ),
         )
-        # The parent builds its own spec and knows nothing of the third blessing.
+        # The parent builds its own spec and knows nothing of these two blessings.
         parent = self.spec
         self.spec = PusherSpec(
             **parent.inputs,
             **parent.outputs,
             **parent.exec_properties,
             meter_blessing=meter_blessing,
+            promotion_blessing=promotion_blessing,
             keep_versions=keep_versions,
         )

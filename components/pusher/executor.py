@@ -1,4 +1,4 @@
-"""The work of Pusher: check three blessings, then publish."""
+"""The work of Pusher: check four blessings, then publish."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import proto_utils
 
+from components.model_registry import RegistryError, open_registry
+from components.promoter.promotion import note_pushed
 from components.pusher.publish import publish_version
 from serving.engines import default_model_config
 from serving.model_config import ModelConfigError, ModelConfigFile
 from serving.rollout import RolloutError, prune
 
 METER_BLESSING_KEY = "meter_blessing"
+PROMOTION_BLESSING_KEY = "promotion_blessing"
 KEEP_VERSIONS_KEY = "keep_versions"
 
 
@@ -26,10 +29,14 @@ class Executor(tfx_executor.Executor):
     """Pushes to a folder of a local or mounted file system."""
 
     def CheckBlessing(self, input_dict: dict[str, list[types.Artifact]]) -> bool:
-        """Whether the Evaluator, MeterValidator and ServingValidator all blessed the model."""
+        """Whether every validator blessed the model, and it is the champion."""
         blessing = artifact_utils.get_single_instance(input_dict[METER_BLESSING_KEY])
         if not blessing.blessed:
             logging.info("MeterValidator did not bless the model: see %s", blessing.uri)
+            return False
+        promotion = artifact_utils.get_single_instance(input_dict[PROMOTION_BLESSING_KEY])
+        if not promotion.blessed:
+            logging.info("The model is not the champion: see %s", promotion.uri)
             return False
         return super().CheckBlessing(input_dict)
 
@@ -42,7 +49,8 @@ class Executor(tfx_executor.Executor):
         """Push the model if it is blessed.
 
         Args:
-          input_dict: `model`, `model_blessing`, `meter_blessing`, `infra_blessing`.
+          input_dict: `model`, `model_blessing`, `meter_blessing`, `infra_blessing`,
+            `promotion_blessing`.
           output_dict: `pushed_model`; its properties say whether, where and as what.
           exec_properties: `push_destination`, a PushDestination proto as JSON;
             `keep_versions`, how many versions without a label stay (0: all).
@@ -63,8 +71,24 @@ class Executor(tfx_executor.Executor):
             pushed_destination=str(version_dir),
             pushed_version=version_dir.name,
         )
+        _note_pushed(
+            artifact_utils.get_single_instance(input_dict[PROMOTION_BLESSING_KEY]), version_dir
+        )
         if keep := exec_properties.get(KEEP_VERSIONS_KEY):
             _delete_old_versions(base_dir, keep)
+
+
+def _note_pushed(promotion: types.Artifact, version_dir: Path) -> None:
+    try:
+        note_pushed(
+            open_registry(promotion.registry),
+            promotion.model_name,
+            promotion.version,
+            int(version_dir.name),
+        )
+    except RegistryError as error:
+        # The version is being served by now. Where it is wanted, its bytes tell what it is.
+        logging.error("That %s was pushed could not be registered: %s", version_dir, error)
 
 
 def _delete_old_versions(base_dir: Path, keep: int) -> None:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli import ask, configuration, corpus, gateway, run, serve, versions
+from pipelines.cli import (
+    ask,
+    configuration,
+    corpus,
+    gateway,
+    kfp,
+    registry,
+    run,
+    serve,
+    versions,
+)
 
 app = typer.Typer(
     name="tallygraph",
@@ -28,6 +38,8 @@ app.add_typer(gateway.bill, name="bill")
 app.add_typer(gateway.ledger, name="ledger")
 app.add_typer(gateway.tenants, name="tenants")
 app.add_typer(versions.app, name="versions")
+app.add_typer(kfp.app, name="kfp")
+app.add_typer(registry.app, name="registry")
 
 
 def main() -> None:

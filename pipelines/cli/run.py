@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from components.model_registry import RegistryError
+from pipelines.champion import registered_champion, with_champion
 from pipelines.cli.console import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -17,7 +19,9 @@ from pipelines.cli.console import (
     fail,
     logs_to_file,
 )
+from pipelines.cli.continuous import RunRequest, plan
 from pipelines.config import ConfigError, PipelineConfig, load_config
+from pipelines.config_sections import CHAMPION
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
@@ -32,6 +36,14 @@ def run(
     output: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path(
         "build"
     ),
+    span: Annotated[
+        str,
+        typer.Option(
+            help="Spans to read of a corpus with {SPAN} in its path: latest, latest:3 for the "
+            "newest three, 7, or 5-7. With latest, a run without a newer span than the "
+            "champion's ends at once."
+        ),
+    ] = "",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting: section.key=value. Repeatable."),
@@ -39,24 +51,37 @@ def run(
 ) -> None:
     """Train, meter, evaluate, validate and push. Unchanged steps come from the cache."""
     try:
-        settings = load_config(config, set_ or [])
+        settings = asked = load_config(config, set_ or [])
+        layout = OutputLayout(output.resolve(), settings.pipeline.name)
+        if CHAMPION in (settings.model.init_from, settings.tokenizer.pinned):
+            champion = registered_champion(settings, layout)
+            settings = with_champion(settings, champion, config, set_ or [])
     except ConfigError as error:
         fail(str(error), EXIT_BAD_INPUT)
+    except RegistryError as error:
+        fail(str(error))
     source = corpus or settings.corpus.path
     if not source:
         fail(
             f"no corpus given. Expected --corpus PATH, or corpus.path in {config}.",
             EXIT_BAD_INPUT,
         )
-    layout = OutputLayout(output.resolve(), settings.pipeline.name)
+    request = RunRequest(
+        settings,
+        lambda champion: with_champion(asked, champion, config, set_ or [], from_scratch=True),
+        source,
+        span,
+        layout,
+    )
     layout.create()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with logs_to_file(layout.log_file) as terminal:
-        code = _run(settings, source, layout, terminal)
+        code = _run(request, terminal)
     raise typer.Exit(code)
 
 
-def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: Console) -> int:
+def _run(request: RunRequest, terminal: Console) -> int:
+    settings, layout = request.settings, request.layout
     terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
     from components.corpus_example_gen.options import CorpusInputError
     from pipelines.checkpoints.description import CheckpointError
@@ -66,7 +91,14 @@ def _run(settings: PipelineConfig, corpus: str, layout: OutputLayout, terminal: 
 
     runner = LocalRunner(_NodeLines(terminal))
     try:
-        runner.run(create_pipeline(settings, corpus, layout))
+        todo = plan(request, terminal)
+        if todo.exit_code is not None:
+            return todo.exit_code
+        settings = todo.settings
+        runner.run(create_pipeline(settings, request.corpus, layout, todo.spans))
+    except RegistryError as error:
+        terminal.print(f"[bold red]error:[/] {escape(str(error))}")
+        return EXIT_FAILED
     except (CorpusInputError, CheckpointError, TokenizerError) as error:
         terminal.print(f"[bold red]error:[/] {escape(str(error))}")
         return EXIT_BAD_INPUT

@@ -95,9 +95,28 @@ def _outcome(
         reasons.append(f"MeterValidator did not bless the model: {', '.join(missed)}.")
     if isinstance(serving, ServingValidation) and not serving.blessed:
         reasons.append(f"ServingValidator did not bless the model: {serving.reason}")
+    if reason := _not_promoted(records):
+        reasons.append(reason)
     if not reasons and not pushed:
         reasons.append("The run has not come to its Pusher.")
     return Outcome("not_pushed" if pushed else "incomplete", "", "", tuple(reasons))
+
+
+def _not_promoted(records: RunRecords) -> str:
+    """Why a model that every validator blessed is not the champion; empty if it is."""
+    promotion = records.output("PromotionBlessing")
+    if promotion is None or promotion.properties.get("outcome") not in (
+        "challenger",
+        "refused",
+    ):
+        return ""
+    number = promotion.properties.get("version")
+    try:
+        found = json.loads((Path(promotion.uri) / "report.json").read_text("utf-8"))
+        reason = str(found["reason"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"Why, could not be read: {error!r}"
+    return f"Promoter did not make version {number} the champion. {reason}"
 
 
 def _corpus(records: RunRecords) -> CorpusCounts | Missing:

@@ -1,4 +1,4 @@
-"""A version is pushed whole or not at all, once, and only with three blessings."""
+"""A version is pushed whole or not at all, once, and only with four blessings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from components.artifacts import MeterBlessing
+from components.artifacts import MeterBlessing, PromotionBlessing
+from components.model_registry import open_registry
+from components.promoter.promotion import pushed_versions
 from components.pusher.executor import Executor
 from components.pusher.publish import PushError, publish_version
 from serving.model_config import ModelConfigFile
@@ -115,6 +117,17 @@ def test_a_push_killed_at_any_point_leaves_no_part_of_a_version(tmp_path: Path) 
     assert versions_in(base) == [version]
 
 
+def registered(tmp_path: Path) -> PromotionBlessing:
+    """What Promoter leaves of a new version in a registry of its own."""
+    blessing = PromotionBlessing()
+    blessing.uri = str(tmp_path / "promotion")
+    blessing.registry = f"sqlite:///{tmp_path}/registry.sqlite"
+    blessing.model_name = "summarizer"
+    registry = open_registry(blessing.registry)
+    blessing.version = registry.register("summarizer", str(tmp_path), {}, {}).number
+    return blessing
+
+
 def push(tmp_path: Path, refused_by: str | None = None, keep_versions: int = 0):
     """Run the executor on ``tmp_path/model``; returns its PushedModel."""
     model = standard_artifacts.Model()
@@ -125,6 +138,8 @@ def push(tmp_path: Path, refused_by: str | None = None, keep_versions: int = 0):
     model_blessing.set_int_custom_property("blessed", int(refused_by != "model"))
     infra_blessing.set_int_custom_property("blessed", int(refused_by != "infra"))
     meter_blessing.blessed = int(refused_by != "meter")
+    promotion_blessing = registered(tmp_path)
+    promotion_blessing.blessed = int(refused_by != "promotion")
     pushed = standard_artifacts.PushedModel()
     pushed.uri = str(tmp_path / "pushed")
     served = tmp_path / "served" / "summarizer"
@@ -134,6 +149,7 @@ def push(tmp_path: Path, refused_by: str | None = None, keep_versions: int = 0):
             "model_blessing": [model_blessing],
             "meter_blessing": [meter_blessing],
             "infra_blessing": [infra_blessing],
+            "promotion_blessing": [promotion_blessing],
         },
         {"pushed_model": [pushed]},
         {
@@ -144,7 +160,7 @@ def push(tmp_path: Path, refused_by: str | None = None, keep_versions: int = 0):
     return pushed
 
 
-@pytest.mark.parametrize("refused_by", [None, "model", "meter", "infra"])
+@pytest.mark.parametrize("refused_by", [None, "model", "meter", "infra", "promotion"])
 def test_it_pushes_only_what_every_validator_blessed(
     tmp_path: Path, refused_by: str | None
 ) -> None:
@@ -155,6 +171,8 @@ def test_it_pushes_only_what_every_validator_blessed(
         assert pushed.get_int_custom_property("pushed") == 1
         assert pushed.get_string_custom_property("pushed_version") == version.name
         assert pushed.get_string_custom_property("pushed_destination") == str(version)
+        registry = open_registry(f"sqlite:///{tmp_path}/registry.sqlite")
+        assert pushed_versions(registry.version("summarizer", 1)) == (int(version.name),)
     else:
         assert pushed.get_int_custom_property("pushed") == 0
         assert not (tmp_path / "served").exists()

@@ -45,6 +45,7 @@ NODES = [
     "Evaluator",
     "MeterValidator",
     "ServingValidator",
+    "Promoter",
     "Pusher",
 ]
 
@@ -132,12 +133,34 @@ def test_4_a_model_below_a_threshold_is_not_pushed_and_the_reason_is_said(
     assert {name for name, how in nodes.items() if how == "done"} == {
         "ChampionResolver",
         "Evaluator",
+        "Promoter",
         "Pusher",
     }
     assert "not pushed" in printed
     assert "evaluation.min_rouge_l" in printed
     assert versions_in(output) == [version]
     assert "evaluation.min_rouge_l" in (output / "reports" / "tiny.html").read_text()
+
+
+def test_4_the_pushed_version_is_the_champion_and_can_be_traced_back(
+    corpus_file: Path, output: Path
+) -> None:
+    (version,) = versions_in(output)
+
+    traced = subprocess.run(
+        [str(TALLYGRAPH), "registry", "lineage", version.name, f"--output={output}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert traced.returncode == 0, traced.stderr
+    record = json.loads((version / "assets.extra" / "metering.json").read_text())
+    assert traced.stdout.startswith(f"summarizer 1 (champion), pushed as {version.name}\n")
+    assert f"tokenizer: {record['tokenizer_fingerprint']}\n" in traced.stdout
+    assert f"run: {record['pipeline_run']}\n" in traced.stdout
+    assert f"Corpus: {corpus_file.parent}\n" in traced.stdout
+    assert traced.stderr == ""
 
 
 @pytest.fixture(scope="module")

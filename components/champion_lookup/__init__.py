@@ -1,0 +1,1 @@
+"""ChampionLookup: the model that a candidate has to beat, from the model registry."""

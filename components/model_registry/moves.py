@@ -1,0 +1,55 @@
+"""What promoting and rolling back make of a model's aliases: which ones move, and where to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS, RegistryError
+
+Aliases = Mapping[str, int]
+"""The version that each alias is on."""
+Moves = dict[str, int | None]
+"""Where aliases go; None takes one away."""
+
+
+def challenge(aliases: Aliases, number: int) -> Moves:
+    """A version waits to become the champion; not before a newer one that waits."""
+    if number == aliases.get(CHAMPION) or number <= aliases.get(CHALLENGER, 0):
+        return {}
+    return {CHALLENGER: number}
+
+
+def promote(aliases: Aliases, number: int) -> Moves:
+    """A version becomes the champion, and the one that was the previous one.
+
+    A challenger that is older than the new champion waits no longer.
+    """
+    champion = aliases.get(CHAMPION)
+    if champion == number:
+        return {}
+    moves: Moves = {CHAMPION: number}
+    if champion is not None:
+        moves[PREVIOUS] = champion
+    if aliases.get(CHALLENGER, number + 1) <= number:
+        moves[CHALLENGER] = None
+    return moves
+
+
+def roll_back(aliases: Aliases) -> Moves:
+    """The previous version becomes the champion again; the one that was has no alias.
+
+    Raises:
+      RegistryError: there is no previous version.
+    """
+    if PREVIOUS not in aliases:
+        raise RegistryError(
+            "There is no previous version to roll back to: nothing has been promoted since the "
+            "last roll-back. `tallygraph registry promote` takes any version."
+        )
+    return {CHAMPION: aliases[PREVIOUS], PREVIOUS: None}
+
+
+def after(aliases: Aliases, moves: Mapping[str, int | None]) -> dict[str, int]:
+    """The aliases once they have moved."""
+    moved = {**aliases, **moves}
+    return {alias: number for alias, number in moved.items() if number is not None}

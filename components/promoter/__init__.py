@@ -1,0 +1,1 @@
+"""Promoter: registers blessed models, and decides which of them is the champion."""

@@ -1,0 +1,170 @@
+"""The work of Promoter: gather what is known of a model, have it decided on, write it down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from absl import logging
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components.model_registry import open_registry
+from components.model_registry.digest import digest_of
+from components.model_registry.port import RegisteredVersion
+from components.promoter.measuring import champion_metrics, metrics_in
+from components.promoter.promotion import Candidate, consider
+from components.promoter.rules import CONTRACT_TAG, FINGERPRINT_TAG, Decision, Rules
+from tokenizer.contract import MeteringRecord
+
+MODEL_KEY: Final = "model"
+EXAMPLES_KEY: Final = "examples"
+EVALUATION_KEY: Final = "evaluation"
+MODEL_BLESSING_KEY: Final = "model_blessing"
+METER_BLESSING_KEY: Final = "meter_blessing"
+INFRA_BLESSING_KEY: Final = "infra_blessing"
+BLESSING_KEY: Final = "blessing"
+REGISTRY_KEY: Final = "registry"
+MODEL_NAME_KEY: Final = "model_name"
+RULES_KEY: Final = "rules"
+NOTES_KEY: Final = "notes"
+EVALUATOR_MODULE_KEY: Final = "evaluator_module"
+
+REPORT_FILE: Final = "report.json"
+NOT_BLESSED: Final = "not_blessed"
+TEST_SPLIT: Final = "eval"
+
+
+class Executor(BaseBeamExecutor):
+    """Executor of Promoter."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Register a model, decide on it, and say so.
+
+        Args:
+          input_dict: `model`, the metered one; `examples` and `evaluation`, the Evaluator's
+            input and output; `model_blessing`, `meter_blessing`, `infra_blessing`.
+          output_dict: `blessing`, one PromotionBlessing; gets its properties and
+            `report.json`.
+          exec_properties: `registry`, a URI; `model_name`; `rules`, a JSON object of `Rules`;
+            `notes`, a JSON object of further tags; `evaluator_module`, the Evaluator's
+            module path.
+
+        Raises:
+          RegistryError: the registry cannot be used. Worth a retry if it is on a server.
+          ContractError: the model is not metered.
+          MetricsError: it was blessed without metrics.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        blessing.registry = exec_properties[REGISTRY_KEY]
+        blessing.model_name = exec_properties[MODEL_NAME_KEY]
+        refused_by = [
+            who
+            for who, blessed in (
+                ("Evaluator", _model_blessed(input_dict)),
+                ("MeterValidator", _one(input_dict, METER_BLESSING_KEY).blessed),
+                ("ServingValidator", _infra_blessed(input_dict)),
+            )
+            if not blessed
+        ]
+        if refused_by:
+            reason = f"It is not registered: {', '.join(refused_by)} did not bless it."
+            _write(blessing, NOT_BLESSED, reason, None)
+            return
+        version, decision = self._consider(input_dict, exec_properties)
+        _write(blessing, decision.outcome, decision.reason, version)
+
+    def _consider(
+        self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
+    ) -> tuple[RegisteredVersion, Decision]:
+        model = _one(input_dict, MODEL_KEY)
+        evaluation = _one(input_dict, EVALUATION_KEY)
+        directory = Path(path_utils.serving_model_path(model.uri))
+        candidate = Candidate(
+            uri=str(directory),
+            digest=digest_of(directory),
+            metrics=metrics_in(evaluation.uri),
+            tags={
+                **_tags_of(MeteringRecord.load(directory)),
+                "mlmd_model_id": str(model.id),
+                "mlmd_evaluation_id": str(evaluation.id),
+                **json.loads(exec_properties[NOTES_KEY]),
+            },
+        )
+
+        def measure(champion: RegisteredVersion) -> dict[str, float]:
+            return dict(
+                champion_metrics(
+                    champion.uri,
+                    evaluation.uri,
+                    _one(input_dict, MODEL_BLESSING_KEY),
+                    input_dict[EXAMPLES_KEY],
+                    TEST_SPLIT,
+                    exec_properties[EVALUATOR_MODULE_KEY],
+                    self._context,
+                )
+            )
+
+        return consider(
+            open_registry(exec_properties[REGISTRY_KEY]),
+            exec_properties[MODEL_NAME_KEY],
+            candidate,
+            Rules(**json.loads(exec_properties[RULES_KEY])),
+            measure,
+        )
+
+
+def _tags_of(record: MeteringRecord) -> dict[str, str]:
+    return {
+        CONTRACT_TAG: str(record.contract_version),
+        FINGERPRINT_TAG: record.tokenizer_fingerprint,
+        "tokenizer_kind": record.tokenizer_kind,
+        "model_family": record.model_family,
+        "pipeline_run": record.pipeline_run,
+        "spans": " ".join(str(span) for span in record.spans),
+        "code_version": record.code_version,
+    }
+
+
+def _write(
+    blessing: types.Artifact, outcome: str, reason: str, version: RegisteredVersion | None
+) -> None:
+    blessing.blessed = int(outcome == "champion")
+    blessing.version = version.number if version else 0
+    blessing.outcome = outcome
+    report = {
+        "outcome": outcome,
+        "reason": reason,
+        "model_name": blessing.model_name,
+        "version": asdict(version) if version else None,
+    }
+    folder = Path(blessing.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT_FILE).write_text(
+        json.dumps(report, indent=2, sort_keys=True, default=sorted) + "\n", encoding="utf-8"
+    )
+    which = f"version {version.number}" if version else "the model"
+    logging.info("Promoter: %s: %s. %s", which, outcome, reason)
+
+
+def _one(input_dict: dict[str, list[types.Artifact]], key: str) -> types.Artifact:
+    return artifact_utils.get_single_instance(input_dict[key])
+
+
+def _model_blessed(input_dict: dict[str, list[types.Artifact]]) -> bool:
+    return bool(model_utils.is_model_blessed(_one(input_dict, MODEL_BLESSING_KEY)))
+
+
+def _infra_blessed(input_dict: dict[str, list[types.Artifact]]) -> bool:
+    return bool(model_utils.is_infra_validated(_one(input_dict, INFRA_BLESSING_KEY)))

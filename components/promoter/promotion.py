@@ -1,0 +1,205 @@
+"""Registers a model once, and moves the aliases as the rules decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from components.model_registry import moves
+from components.model_registry.port import CHAMPION, ModelRegistry, RegisteredVersion
+from components.promoter.rules import ROLLED_BACK_TAG, Decision, Rules, decide, refusal
+
+DIGEST_TAG: Final = "model_sha256"
+DECISION_TAG: Final = "decision"
+REASON_TAG: Final = "reason"
+PROMOTED_TAG: Final = "promoted"
+PUSHED_TAG: Final = "pushed_versions"
+
+Measure = Callable[[RegisteredVersion], Mapping[str, float]]
+"""The metrics of the champion on the candidate's test set; none if it cannot be measured."""
+
+
+class PromotionRefusedError(ValueError):
+    """A version that may not become the champion; the message says why."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that every validator has blessed.
+
+    Attributes:
+      uri: its folder.
+      digest: of its bytes; the same model is registered once.
+      metrics: of the test set.
+      tags: where it comes from.
+    """
+
+    uri: str
+    digest: str
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+def consider(
+    registry: ModelRegistry, name: str, candidate: Candidate, rules: Rules, measure: Measure
+) -> tuple[RegisteredVersion, Decision]:
+    """Register a candidate, decide, and move the aliases.
+
+    The champion is measured before the registry is locked, which may take minutes, and
+    measured again if it is another one by then.
+
+    Raises:
+      RegistryError: the registry failed. Calling again completes what was begun.
+    """
+    while True:
+        champion = registry.by_alias(name, CHAMPION)
+        known = _registered(registry, name, candidate.digest)
+        measurable = champion is not None and champion.number != (known and known.number)
+        measured = measure(champion) if champion is not None and measurable else {}
+        with registry.exclusive(name):
+            now = registry.by_alias(name, CHAMPION)
+            if _number(now) != _number(champion):
+                continue
+            version = _registered(registry, name, candidate.digest) or registry.register(
+                name,
+                candidate.uri,
+                candidate.metrics,
+                {**candidate.tags, DIGEST_TAG: candidate.digest},
+            )
+            # Of this test set, should the version be known from another one.
+            version = replace(version, metrics=candidate.metrics)
+            decision = decide(version, champion, measured, rules)
+            registry.set_tags(
+                name,
+                version.number,
+                {DECISION_TAG: decision.outcome, REASON_TAG: decision.reason},
+            )
+            if decision.outcome == "champion":
+                _make_champion(registry, name, version.number)
+            elif decision.outcome == "challenger":
+                _move(
+                    registry, name, moves.challenge(aliases_of(registry, name), version.number)
+                )
+            return registry.version(name, version.number), decision
+
+
+def promote(
+    registry: ModelRegistry,
+    name: str,
+    number: int,
+    rules: Rules,
+    publish: Callable[[RegisteredVersion], None],
+) -> RegisteredVersion:
+    """Make a version the champion because a person says so.
+
+    Args:
+      rules: only of the tokenizer and the contract; better it need not be.
+      publish: puts the version where it is served; before it is the champion, so that after
+        a failure a second call does what is missing.
+
+    Raises:
+      RegistryError: there is no such version, or the registry failed.
+      PromotionRefusedError: its counts are not the champion's.
+    """
+    with registry.exclusive(name):
+        version = registry.version(name, number)
+        if reason := refusal(version, registry.by_alias(name, CHAMPION), rules):
+            raise PromotionRefusedError(f"Version {number} of {name} is not promoted. {reason}")
+        publish(version)
+        registry.set_tags(
+            name,
+            number,
+            {
+                DECISION_TAG: "champion",
+                REASON_TAG: "It was promoted by hand.",
+                ROLLED_BACK_TAG: "",
+            },
+        )
+        _make_champion(registry, name, number)
+        return registry.version(name, number)
+
+
+def roll_back(
+    registry: ModelRegistry, name: str, publish: Callable[[RegisteredVersion], None]
+) -> tuple[RegisteredVersion, RegisteredVersion]:
+    """Make the previous version the champion again.
+
+    Args:
+      publish: makes the previous version what is served, before the registry changes: a
+        second call after a failure does what is missing.
+
+    Returns:
+      The version that was the champion, and the one that is.
+
+    Raises:
+      RegistryError: there is no previous version, or the registry failed.
+    """
+    with registry.exclusive(name):
+        aliases = aliases_of(registry, name)
+        wanted = moves.roll_back(aliases)
+        was = registry.version(name, aliases[CHAMPION])
+        target = registry.version(name, wanted[CHAMPION] or 0)
+        publish(target)
+        registry.set_tags(
+            name,
+            was.number,
+            {
+                ROLLED_BACK_TAG: _now(),
+                DECISION_TAG: "refused",
+                REASON_TAG: "It was rolled back by hand.",
+            },
+        )
+        _move(registry, name, wanted)
+        return registry.version(name, was.number), registry.version(name, target.number)
+
+
+def note_pushed(registry: ModelRegistry, name: str, number: int, pushed: int) -> None:
+    """Note that a version has been pushed under a number. It may have several."""
+    with registry.exclusive(name):
+        numbers = pushed_versions(registry.version(name, number))
+        if pushed not in numbers:
+            noted = " ".join(str(each) for each in (*numbers, pushed))
+            registry.set_tags(name, number, {PUSHED_TAG: noted})
+
+
+def pushed_versions(version: RegisteredVersion) -> tuple[int, ...]:
+    """The numbers under which a version has been pushed, the latest last."""
+    return tuple(int(each) for each in version.tags.get(PUSHED_TAG, "").split())
+
+
+def aliases_of(registry: ModelRegistry, name: str) -> dict[str, int]:
+    """The version that each alias is on."""
+    return {
+        alias: version.number
+        for version in registry.versions(name)
+        for alias in version.aliases
+    }
+
+
+def _make_champion(registry: ModelRegistry, name: str, number: int) -> None:
+    moved = _move(registry, name, moves.promote(aliases_of(registry, name), number))
+    if moved:
+        registry.set_tags(name, number, {PROMOTED_TAG: _now()})
+
+
+def _move(registry: ModelRegistry, name: str, wanted: moves.Moves) -> bool:
+    if wanted:
+        registry.set_aliases(name, wanted)
+    return bool(wanted)
+
+
+def _registered(registry: ModelRegistry, name: str, digest: str) -> RegisteredVersion | None:
+    for version in registry.versions(name):
+        if version.tags.get(DIGEST_TAG) == digest:
+            return version
+    return None
+
+
+def _number(version: RegisteredVersion | None) -> int | None:
+    return version.number if version else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,303 @@
+"""`tallygraph registry`: the registered versions, which one is the champion, and why."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.serve import GRPC_PORT
+from pipelines.layout import OutputLayout
+
+if TYPE_CHECKING:
+    from components.model_registry.port import ModelRegistry, RegisteredVersion
+    from components.promoter.served import ServedModel
+
+app = typer.Typer(
+    help="List, compare, promote, roll back and trace the versions of the model registry.",
+    no_args_is_help=True,
+)
+
+_Version = Annotated[
+    str,
+    typer.Argument(
+        help="Number in the registry, number under which it was pushed, or an alias: champion, "
+        "challenger, previous."
+    ),
+]
+_Output = Annotated[Path, typer.Option(help="Output folder of `tallygraph run`.")]
+_Registry = Annotated[
+    str,
+    typer.Option(
+        envvar="TALLYGRAPH_REGISTRY",
+        help="sqlite:///FILE or http(s)://HOST; empty: registry.sqlite in the output folder.",
+    ),
+]
+_ModelName = Annotated[str, typer.Option(help="serving.model_name of the settings.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_ModelDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that model servers poll. Default: serving/<model> of the output."
+    ),
+]
+_ModelConfig = Annotated[
+    Path | None,
+    typer.Option(help="The servers' model config. Default: next to the model's folder."),
+]
+_Server = Annotated[
+    list[str],
+    typer.Option(
+        help="host:port of a running server's gRPC; may be repeated. Asked only where the "
+        "model config has labels; without them a server finds the newest version by itself."
+    ),
+]
+_Offline = Annotated[
+    bool, typer.Option("--offline", help="No server is running: change the model config only.")
+]
+_OUTPUT = Path("build")
+_MODEL = "summarizer"
+_SERVERS = [f"127.0.0.1:{GRPC_PORT}"]
+_METRIC = "rouge_l_f1"
+
+
+@app.command("list")
+def list_versions(
+    output: _Output = _OUTPUT,
+    registry: _Registry = "",
+    model_name: _ModelName = _MODEL,
+    as_json: _Json = False,
+) -> None:
+    """List the versions, the newest first."""
+    from components.promoter.promotion import DECISION_TAG, pushed_versions
+    from components.promoter.rules import FINGERPRINT_TAG
+
+    with _opened(registry, output) as opened:
+        versions = opened.versions(model_name)
+        if as_json:
+            _print_json([_as_dict(version) for version in versions])
+            return
+        table = Table(
+            "version", "aliases", _METRIC, "decision", "pushed", "spans", "tokenizer", box=None
+        )
+        for version in versions:
+            metric = version.metrics.get(_METRIC)
+            table.add_row(
+                str(version.number),
+                ", ".join(sorted(version.aliases)),
+                "" if metric is None else f"{metric:.4f}",
+                version.tags.get(DECISION_TAG, ""),
+                " ".join(map(str, pushed_versions(version))),
+                version.tags.get("spans", ""),
+                version.tags.get(FINGERPRINT_TAG, "")[:12],
+            )
+        out.print(table)
+
+
+@app.command()
+def show(
+    version: _Version,
+    output: _Output = _OUTPUT,
+    registry: _Registry = "",
+    model_name: _ModelName = _MODEL,
+    as_json: _Json = False,
+) -> None:
+    """Show everything that is registered of a version."""
+    with _opened(registry, output) as opened:
+        found = _find(opened, model_name, version)
+        if as_json:
+            _print_json(_as_dict(found))
+            return
+        _print_head(found)
+        for name, value in sorted(found.tags.items()):
+            out.print(f"{name}: {value}", markup=False)
+        for metric, number in sorted(found.metrics.items()):
+            out.print(f"{metric} = {number:.6g}", markup=False)
+
+
+@app.command()
+def lineage(
+    version: _Version,
+    output: _Output = _OUTPUT,
+    registry: _Registry = "",
+    model_name: _ModelName = _MODEL,
+    as_json: _Json = False,
+) -> None:
+    """Trace a version back: its run, spans, code, tokenizer, and what it was made of."""
+    from pipelines.report.version_lineage import version_lineage
+
+    with _opened(registry, output) as opened:
+        found = _find(opened, model_name, version)
+        traced = version_lineage(found)
+        if as_json:
+            _print_json(asdict(traced))
+            return
+        _print_head(found)
+        for name, value in traced.facts.items():
+            out.print(f"{name}: {value or 'none'}", markup=False)
+        for item in traced.made_of:
+            out.print(f"{item.title}: {item.uri}\n    {item.made_by}", markup=False)
+        if traced.missing:
+            out.print(traced.missing, markup=False)
+
+
+@app.command()
+def promote(
+    version: _Version,
+    output: _Output = _OUTPUT,
+    registry: _Registry = "",
+    model_name: _ModelName = _MODEL,
+    model_dir: _ModelDir = None,
+    model_config: _ModelConfig = None,
+    server: _Server = _SERVERS,
+    offline: _Offline = False,
+    allow_tokenizer: Annotated[
+        str, typer.Option(help="Fingerprint that may replace the champion's, or any.")
+    ] = "",
+    allow_contract: Annotated[
+        str, typer.Option(help="Counting contract that may replace the champion's, or any.")
+    ] = "",
+) -> None:
+    """Make a version the champion, and have it served. The one that was is the previous one."""
+    from components.promoter import promotion
+    from components.promoter.rules import Rules
+
+    rules = Rules(_METRIC, allow_tokenizer=allow_tokenizer, allow_contract=allow_contract)
+    with (
+        _opened(registry, output) as opened,
+        _served(model_name, output, model_dir, model_config, server, offline) as served,
+    ):
+        number = _find(opened, model_name, version).number
+        pushed = []
+        before = promotion.aliases_of(opened, model_name)
+        promotion.promote(
+            opened,
+            model_name,
+            number,
+            rules,
+            lambda found: pushed.append(served.serve(opened, found)),
+        )
+        _say(before, promotion.aliases_of(opened, model_name))
+        out.print(f"served: {served.folder / str(pushed[0])}", markup=False)
+
+
+@app.command()
+def rollback(
+    output: _Output = _OUTPUT,
+    registry: _Registry = "",
+    model_name: _ModelName = _MODEL,
+    model_dir: _ModelDir = None,
+    model_config: _ModelConfig = None,
+    server: _Server = _SERVERS,
+    offline: _Offline = False,
+) -> None:
+    """Make the previous version the champion again, in the registry and where it is served."""
+    from components.promoter import promotion
+
+    with (
+        _opened(registry, output) as opened,
+        _served(model_name, output, model_dir, model_config, server, offline) as served,
+    ):
+        pushed = []
+        before = promotion.aliases_of(opened, model_name)
+        promotion.roll_back(
+            opened, model_name, lambda found: pushed.append(served.serve(opened, found))
+        )
+        _say(before, promotion.aliases_of(opened, model_name))
+        out.print(f"served: {served.folder / str(pushed[0])}", markup=False)
+
+
+@contextlib.contextmanager
+def _opened(registry: str, output: Path) -> Iterator[ModelRegistry]:
+    """The registry; what goes wrong becomes an error message."""
+    from components.model_registry import RegistryError, open_registry
+    from components.promoter.promotion import PromotionRefusedError
+
+    file = OutputLayout(output.resolve(), "").registry_file
+    if not registry and not file.is_file():
+        fail(
+            f"{file} does not exist. `tallygraph run` writes it; --output and --registry name "
+            "another place.",
+            EXIT_BAD_INPUT,
+        )
+    try:
+        yield open_registry(registry or f"sqlite:///{file}")
+    except PromotionRefusedError as error:
+        fail(str(error), EXIT_BAD_INPUT)
+    except RegistryError as error:
+        fail(str(error))
+
+
+@contextlib.contextmanager
+def _served(
+    model_name: str,
+    output: Path,
+    model_dir: Path | None,
+    model_config: Path | None,
+    server: list[str],
+    offline: bool,
+) -> Iterator[ServedModel]:
+    from components.promoter.served import ServedModel
+    from components.pusher.publish import PushError
+    from serving.engines import default_model_config
+    from serving.model_config import ModelConfigError, ModelConfigFile
+    from serving.rollout import LabelError, ModelServers, RolloutError, ServerError
+
+    folder = model_dir or OutputLayout(output.resolve(), "").served_model_dir(model_name)
+    config = ModelConfigFile(model_config or default_model_config(folder))
+    try:
+        with ModelServers([] if offline else server) as servers:
+            yield ServedModel(model_name, folder, config, servers)
+    except (LabelError, ModelConfigError) as error:
+        fail(str(error), EXIT_BAD_INPUT)
+    except ServerError as error:
+        fail(f"{error} Use --offline to do without.")
+    except (PushError, RolloutError) as error:
+        fail(str(error))
+
+
+def _find(registry: ModelRegistry, name: str, asked: str) -> RegisteredVersion:
+    from components.promoter.promotion import pushed_versions
+
+    versions = registry.versions(name)
+    named = [v for v in versions if asked == str(v.number) or asked in v.aliases]
+    named += [v for v in versions if asked in map(str, pushed_versions(v))]
+    if not named:
+        known = ", ".join(str(version.number) for version in versions) or "none"
+        fail(f"{name} has no version {asked}. The registry has: {known}.", EXIT_BAD_INPUT)
+    return named[0]
+
+
+def _print_head(version: RegisteredVersion) -> None:
+    from components.promoter.promotion import pushed_versions
+
+    pushed = " ".join(map(str, pushed_versions(version)))
+    out.print(
+        f"[bold]{version.name} {version.number}[/] "
+        f"({', '.join(sorted(version.aliases)) or 'no alias'}), pushed as {pushed or 'nothing'}"
+    )
+    out.print(f"model: {version.uri}", markup=False)
+
+
+def _as_dict(version: RegisteredVersion) -> dict[str, object]:
+    return {**asdict(version), "aliases": sorted(version.aliases)}
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, sort_keys=True, default=dict))
+
+
+def _say(before: dict[str, int], after: dict[str, int]) -> None:
+    for alias in sorted({*before, *after}):
+        if before.get(alias) != after.get(alias):
+            now = after.get(alias) or "none"
+            out.print(f"{alias}: {before.get(alias) or 'none'} -> [bold]{now}[/]")
+    if before == after:
+        out.print("the registry is as it was")

@@ -1,0 +1,45 @@
+"""The ``[drift]`` section: how far new spans may be from the champion's, and what then."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from pipelines.setting import STRICT, setting
+
+
+@dataclass(frozen=True, config=STRICT)
+class DriftConfig:
+    """Compares the texts of `--span` with those that the registry's champion was trained on."""
+
+    action: Literal["off", "report", "stop", "retrain"] = setting(
+        "report",
+        "What drift does. 'stop' ends the run; 'retrain' starts from random weights, where "
+        "model.init_from is the champion, and keeps its tokenizer.",
+    )
+    max_length_divergence: float = setting(
+        0.1,
+        "Most Jensen-Shannon divergence of the lengths in tokens, of documents and summaries, "
+        "and of tokens per byte: 0 for the same distribution, 1 for nothing in common.",
+        gt=0,
+        le=1,
+    )
+    max_token_divergence: float = setting(
+        0.1, "The same of how often each token is used.", gt=0, le=1
+    )
+    max_unknown_gain: float = setting(
+        0.01,
+        "Most by which the share of tokens that the vocabulary does not know may rise.",
+        ge=0,
+        le=1,
+    )
+    min_documents: int = setting(
+        200,
+        "With fewer documents on a side distributions differ by chance: they are measured, and "
+        "count as no drift.",
+        ge=1,
+    )
+    max_documents: int = setting(
+        20_000, "At most so many documents of each side are compared.", ge=100
+    )

@@ -1,0 +1,60 @@
+"""What is said when a run starts, and not before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tfx.orchestration.data_types import RuntimeParameter
+
+from pipelines.config import PipelineConfig
+from pipelines.layout import OutputLayout
+
+CORPUS: Final = "corpus"
+SPAN: Final = "span"
+REGISTRY_URI: Final = "registry_uri"
+IMAGE: Final = "image"
+
+
+@dataclass(frozen=True)
+class RunParameter:
+    """A parameter of a run: all are strings. Without a default it has to be given."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+    def as_runtime_parameter(self) -> RuntimeParameter:
+        """As a TFX component takes it. TFX's compiler leaves the default out."""
+        return RuntimeParameter(name=self.name, ptype=str)
+
+
+def kubeflow_layout(config: PipelineConfig) -> OutputLayout:
+    """Where a run's results go: below the mounted volume."""
+    return OutputLayout(Path(config.kubeflow.output), config.pipeline.name)
+
+
+def run_parameters(config: PipelineConfig) -> dict[str, RunParameter]:
+    """All parameters of a run, by name."""
+    parameters = (
+        RunParameter(
+            CORPUS,
+            config.corpus.path or None,
+            "File, folder, glob or {SPAN} pattern of the corpus, as the nodes see it.",
+        ),
+        RunParameter(
+            SPAN,
+            "",
+            "Span to read: a number, a day (2026-01-31) or a schedule's time; empty for the "
+            "newest.",
+        ),
+        RunParameter(
+            REGISTRY_URI,
+            config.registry.uri or kubeflow_layout(config).registry_uri,
+            "Model registry: sqlite:/// of a file on the volume, or the address of an MLflow "
+            "server.",
+        ),
+        RunParameter(IMAGE, config.kubeflow.image, "Container image of every node."),
+    )
+    return {parameter.name: parameter for parameter in parameters}

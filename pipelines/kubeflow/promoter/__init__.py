@@ -1,0 +1,1 @@
+"""Promoter for a cluster: what it registers outlives the pod."""

@@ -1,0 +1,323 @@
+"""A Kubeflow Pipelines server, through its own client: upload, run, schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import kfp_server_api
+import urllib3
+from kfp.client import Client
+
+from pipelines.kubeflow.cron import check_cron
+
+_PAGE: Final = 100
+_ANSWER_WITHIN_S: Final = 20
+_NOT_AUTHORISED: Final = (401, 403)
+# Of a name that is not found these say so; the client gives no error class of its own.
+_NO_EXPERIMENT: Final = "No experiment is found"
+
+
+class KubeflowError(RuntimeError):
+    """The server cannot be reached, does not let us in, or refuses what was asked."""
+
+
+@dataclass(frozen=True)
+class PipelineVersion:
+    """A version of a pipeline on the server."""
+
+    pipeline_id: str
+    version_id: str
+    name: str
+    created: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A recurring run on the server. `changed` is False where it was already so."""
+
+    recurring_run_id: str
+    name: str
+    cron: str
+    version_id: str
+    parameters: Mapping[str, str]
+    pipeline_root: str
+    enabled: bool
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run on the server; times as the server writes them."""
+
+    run_id: str
+    name: str
+    state: str
+    created_at: str
+    error: str
+
+
+class KubeflowServer:
+    """What `tallygraph kfp` asks of a server. Every method may raise ``KubeflowError``."""
+
+    def __init__(self, host: str, namespace: str = "", token: str = "", ca_file: str = ""):
+        """Connect.
+
+        Args:
+          host: address, such as ``http://localhost:8080`` or ``https://kubeflow.example/pipeline``.
+          namespace: of a multi-user installation; empty for any other.
+          token: bearer token; empty where the server asks for none.
+          ca_file: certificates to trust, beside the system's.
+        """
+        self._host = host
+        self._namespace = namespace or None
+        self._check_door(token, ca_file)
+        with self._plain_errors("connect"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self._client = Client(
+                host=host,
+                namespace=namespace or "kubeflow",
+                existing_token=token or None,
+                ssl_ca_cert=ca_file or None,
+            )
+
+    def _check_door(self, token: str, ca_file: str) -> None:
+        """Ask for the server's health once: the client would ask five times in 25 seconds and
+        then say nothing of why."""
+        configuration = kfp_server_api.Configuration(host=self._host.rstrip("/"))
+        configuration.ssl_ca_cert = ca_file or None
+        configuration.retries = False
+        if token:
+            configuration.api_key["authorization"] = token
+            configuration.api_key_prefix["authorization"] = "Bearer"
+        with (
+            self._plain_errors("connect"),
+            kfp_server_api.ApiClient(configuration) as client,
+        ):
+            kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz(
+                _request_timeout=_ANSWER_WITHIN_S
+            )
+
+    def upload(self, file: Path, pipeline_name: str) -> PipelineVersion:
+        """Upload a compiled pipeline; the same text is the same version, uploaded once."""
+        version_name = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        with self._plain_errors(f"upload {file}"):
+            pipeline_id = self._client.get_pipeline_id(pipeline_name)
+            if pipeline_id is None:
+                # The first upload makes a version too, under the pipeline's name.
+                pipeline_id = self._client.upload_pipeline(
+                    str(file), pipeline_name=pipeline_name, namespace=self._namespace
+                ).pipeline_id
+            for version in self._versions(pipeline_id):
+                if version.display_name == version_name:
+                    return PipelineVersion(
+                        pipeline_id, version.pipeline_version_id, version_name, created=False
+                    )
+            version = self._client.upload_pipeline_version(
+                str(file), pipeline_version_name=version_name, pipeline_id=pipeline_id
+            )
+            return PipelineVersion(
+                pipeline_id, version.pipeline_version_id, version_name, created=True
+            )
+
+    def start_run(
+        self,
+        name: str,
+        experiment: str,
+        version: PipelineVersion,
+        parameters: Mapping[str, str],
+        pipeline_root: str = "",
+    ) -> str:
+        """Start a run and return its id."""
+        with self._plain_errors(f"start the run {name}"):
+            return str(
+                self._client.run_pipeline(
+                    self._experiment(experiment),
+                    job_name=name,
+                    pipeline_id=version.pipeline_id,
+                    version_id=version.version_id,
+                    params=dict(parameters),
+                    pipeline_root=pipeline_root or None,
+                ).run_id
+            )
+
+    def schedule(
+        self,
+        name: str,
+        experiment: str,
+        cron: str,
+        version: PipelineVersion,
+        parameters: Mapping[str, str],
+        pipeline_root: str = "",
+    ) -> Schedule:
+        """Have the recurring run of this name be exactly so.
+
+        One run at a time, and what was missed while the server was away is not made up for.
+        Where the name's schedule is already so, nothing is changed; else the new one is made
+        before the old ones are deleted, so that a refusal leaves the old ones in place.
+
+        Raises:
+          CronError: `cron` is no cron expression of six fields.
+        """
+        check_cron(cron)
+        with self._plain_errors(f"schedule {name}"):
+            experiment_id = self._experiment(experiment)
+            before = self._schedules(experiment_id, name)
+            wanted = Schedule(
+                "", name, cron, version.version_id, dict(parameters), pipeline_root, True
+            )
+            for old in before:
+                if replace(old, recurring_run_id="") == wanted:
+                    self._delete(other for other in before if other is not old)
+                    return old
+            made = self._client.create_recurring_run(
+                experiment_id,
+                job_name=name,
+                cron_expression=cron,
+                max_concurrency=1,
+                no_catchup=True,
+                pipeline_id=version.pipeline_id,
+                version_id=version.version_id,
+                params=dict(parameters),
+                pipeline_root=pipeline_root or None,
+            )
+            self._delete(before)
+        return replace(wanted, recurring_run_id=made.recurring_run_id, changed=True)
+
+    def unschedule(self, name: str, experiment: str) -> int:
+        """Delete the recurring runs of a name; return how many there were."""
+        with self._plain_errors(f"unschedule {name}"):
+            experiment_id = self._experiment_id(experiment)
+            found = self._schedules(experiment_id, name) if experiment_id else []
+            self._delete(found)
+        return len(found)
+
+    def schedules(self, experiment: str) -> list[Schedule]:
+        """All recurring runs of an experiment."""
+        with self._plain_errors("list the schedules"):
+            experiment_id = self._experiment_id(experiment)
+            return self._schedules(experiment_id) if experiment_id else []
+
+    def runs(self, experiment: str, limit: int = 10) -> list[RunStatus]:
+        """The newest runs of an experiment."""
+        with self._plain_errors("list the runs"):
+            experiment_id = self._experiment_id(experiment)
+            if not experiment_id:
+                return []
+            listed = self._client.list_runs(
+                page_size=limit, sort_by="created_at desc", experiment_id=experiment_id
+            )
+        return [
+            RunStatus(
+                run.run_id,
+                run.display_name,
+                run.state or "PENDING",
+                str(run.created_at or ""),
+                run.error.message if run.error else "",
+            )
+            for run in listed.runs or []
+        ]
+
+    def _versions(self, pipeline_id: str) -> Iterator[Any]:
+        token = ""
+        while True:
+            page = self._client.list_pipeline_versions(
+                pipeline_id, page_token=token, page_size=_PAGE
+            )
+            yield from page.pipeline_versions or []
+            token = page.next_page_token or ""
+            if not token:
+                return
+
+    def _experiment_id(self, name: str) -> str | None:
+        try:
+            found = self._client.get_experiment(experiment_name=name, namespace=self._namespace)
+        except ValueError as error:
+            if str(error).startswith(_NO_EXPERIMENT):
+                return None
+            raise
+        return str(found.experiment_id)
+
+    def _experiment(self, name: str) -> str:
+        """An experiment's id; it is made if there is none."""
+        return (
+            self._experiment_id(name)
+            or self._client.create_experiment(name, namespace=self._namespace).experiment_id
+        )
+
+    def _schedules(self, experiment_id: str, name: str | None = None) -> list[Schedule]:
+        found: list[Schedule] = []
+        token = ""
+        while True:
+            page = self._client.list_recurring_runs(
+                page_token=token, page_size=_PAGE, experiment_id=experiment_id
+            )
+            found += [
+                _as_schedule(listed)
+                for listed in page.recurring_runs or []
+                if name is None or listed.display_name == name
+            ]
+            token = page.next_page_token or ""
+            if not token:
+                return found
+
+    def _delete(self, schedules: Any) -> None:
+        for schedule in schedules:
+            self._client.delete_recurring_run(schedule.recurring_run_id)
+
+    @contextlib.contextmanager
+    def _plain_errors(self, what: str) -> Iterator[None]:
+        try:
+            # The client prints links of its own.
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        except kfp_server_api.ApiException as error:
+            raise KubeflowError(_of_api_error(self._host, what, error)) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise KubeflowError(
+                f"cannot {what}: no Kubeflow Pipelines server answers at {self._host} "
+                f"({_innermost(error)}). Expected: the address of its API, such as "
+                "http://localhost:8080 behind `kubectl port-forward -n kubeflow "
+                "svc/ml-pipeline-ui 8080:80`."
+            ) from None
+
+
+def _as_schedule(listed: Any) -> Schedule:
+    trigger, reference = listed.trigger, listed.pipeline_version_reference
+    runtime = listed.runtime_config
+    return Schedule(
+        recurring_run_id=listed.recurring_run_id,
+        name=listed.display_name,
+        cron=trigger.cron_schedule.cron if trigger and trigger.cron_schedule else "",
+        version_id=reference.pipeline_version_id if reference else "",
+        parameters=dict(runtime.parameters or {}) if runtime else {},
+        pipeline_root=(runtime.pipeline_root or "") if runtime else "",
+        enabled=listed.status == kfp_server_api.V2beta1RecurringRunStatus.ENABLED,
+    )
+
+
+def _of_api_error(host: str, what: str, error: kfp_server_api.ApiException) -> str:
+    if error.status in _NOT_AUTHORISED:
+        return (
+            f"cannot {what}: {host} does not let us in (HTTP {error.status}). Expected: a "
+            "token of a user who may use this namespace. Give --namespace, and the token in "
+            "TALLYGRAPH_KFP_TOKEN."
+        )
+    try:
+        body = json.loads(error.body)
+        said = body.get("error_message") or body.get("message") or body.get("error")
+    except (TypeError, ValueError, AttributeError):
+        said = str(error.body or error.reason)[:500]
+    return f"cannot {what}: {host} refused (HTTP {error.status}): {said}"
+
+
+def _innermost(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason or error)[:200]

@@ -1,0 +1,120 @@
+"""The ``[kubeflow]`` section: what a cluster is told that one machine need not be."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from pipelines.setting import STRICT, setting
+
+# As Kubernetes writes a quantity: 500m, 2, 1.5, 16Gi. Empty leaves the cluster's default.
+_QUANTITY: Final = r"^$|^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
+
+@dataclass(frozen=True, config=STRICT)
+class NodeResources:
+    """What one node of the pipeline gets."""
+
+    cpu_request: str = setting(
+        "", "CPUs that are set aside, such as 2 or 500m.", pattern=_QUANTITY
+    )
+    cpu_limit: str = setting("", "Most CPUs.", pattern=_QUANTITY)
+    memory_request: str = setting("", "Memory set aside, such as 4Gi.", pattern=_QUANTITY)
+    memory_limit: str = setting("", "Most memory.", pattern=_QUANTITY)
+    gpu_type: str = setting("nvidia.com/gpu", "Kind of the GPUs, as the cluster names it.")
+    gpu_count: int = setting(0, "GPUs.", ge=0, le=64)
+    node_selector: dict[str, str] = Field(
+        default_factory=dict, description="Labels of the machines that may run the node."
+    )
+    retries: int = setting(0, "How often a failed node is started again.", ge=0, le=100)
+    retry_wait_s: int = setting(
+        60, "Wait before the first retry, in seconds; doubles with each.", ge=0, le=86_400
+    )
+    timeout_s: int = setting(0, "Longest run in seconds; 0 for any.", ge=0)
+    cache: bool | None = setting(
+        None,
+        "Take an earlier result for the same inputs and image. Unset: yes, but not for the "
+        "nodes that look outside the pipeline, CorpusExampleGen and ChampionLookup.",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class SecretVariable:
+    """An environment variable whose value is in a Secret; only the reference is here."""
+
+    variable: str = setting(..., "Environment variable.", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    secret: str = setting(..., "Name of the Secret in the run's namespace.", pattern=_NAME)
+    key: str = setting(..., "Key in the Secret.", min_length=1)
+
+
+# An earlier result of theirs may be stale though no input changed.
+_NOT_CACHED_UNASKED: Final = ("CorpusExampleGen", "ChampionLookup")
+
+
+@dataclass(frozen=True, config=STRICT)
+class KubeflowConfig:
+    """How the pipeline runs on Kubeflow Pipelines."""
+
+    image: str = setting(
+        "tallygraph:latest",
+        "Container image of all nodes: default of the run's parameter `image`. Name it by a "
+        "tag of its own or by digest; a cached result is one of the same image.",
+        min_length=1,
+    )
+    output: str = setting(
+        "/mnt/tallygraph",
+        "Folder of a mounted volume for what outlives a run: checkpoints of a training that is "
+        "under way, pushed versions.",
+        pattern=r"^/.+",
+    )
+    volume_claim: str = setting(
+        "",
+        "PersistentVolumeClaim that is mounted at `output` in every node (ReadWriteMany where "
+        "nodes run on several machines). Empty: the image or the cluster mounts it.",
+    )
+    pipeline_root: str = setting(
+        "",
+        "Folder of the object store for artifacts (minio://, s3:// or gs://): default of a "
+        "run's pipeline root. Empty takes the server's.",
+        pattern=r"^$|^(minio|s3|gs)://.+",
+    )
+    image_pull_secret: str = setting("", "Secret for pulling the image.")
+    defaults: NodeResources = Field(
+        default_factory=NodeResources, description="What every node gets."
+    )
+    nodes: dict[str, NodeResources] = Field(
+        default_factory=dict,
+        description="By node, such as [kubeflow.nodes.Trainer]: what it gets in place of "
+        "`defaults`.",
+    )
+    secrets: tuple[SecretVariable, ...] = Field(
+        default=(), description="Environment variables from Secrets, for every node."
+    )
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> KubeflowConfig:
+        names = [secret.variable for secret in self.secrets]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"secrets set an environment variable twice. Received: {', '.join(twice)}"
+            )
+        return self
+
+    def of_node(self, node_id: str) -> NodeResources:
+        """What a node gets."""
+        return self.nodes.get(node_id, self.defaults)
+
+    def is_cached(self, node_id: str) -> bool:
+        """Whether a node's earlier result may be taken.
+
+        Kubeflow goes by a node's parameters and by the ids of its input artifacts. It cannot
+        see that files of the corpus changed or that the registry has a new champion, so the
+        nodes that find that out are cached only if the settings say so of them by name.
+        """
+        if node_id in _NOT_CACHED_UNASKED:
+            return node_id in self.nodes and bool(self.nodes[node_id].cache)
+        return self.of_node(node_id).cache is not False

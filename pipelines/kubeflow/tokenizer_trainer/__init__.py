@@ -1,0 +1,1 @@
+"""TokenizerTrainer for a cluster: pinned to the champion that is found in the run."""

@@ -1,0 +1,261 @@
+"""MLflow as the registry, for real: in a file, killed on the way, raced for."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from components.model_registry import RegistryError, open_registry
+from components.model_registry.locks import file_lock, server_lock
+from components.model_registry.mlflow_registry import MlflowRegistry
+from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS
+from components.promoter.promotion import Candidate, aliases_of, consider
+from components.promoter.rules import Rules
+
+NAME = "summarizer"
+
+
+@pytest.fixture(scope="module")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry whose tables are made: that takes seconds."""
+    file = tmp_path_factory.mktemp("empty") / "registry.sqlite"
+    open_registry(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def uri(empty_file: Path, tmp_path: Path) -> str:
+    shutil.copy(empty_file, tmp_path / "registry.sqlite")
+    return f"sqlite:///{tmp_path}/registry.sqlite"
+
+
+@pytest.fixture
+def registry(uri: str) -> MlflowRegistry:
+    opened = open_registry(uri)
+    assert isinstance(opened, MlflowRegistry)
+    return opened
+
+
+def test_versions_come_back_as_they_were_registered(registry: MlflowRegistry) -> None:
+    assert registry.versions(NAME) == []
+    assert registry.by_alias(NAME, CHAMPION) is None
+    registry.register(NAME, "/models/a", {"rouge_l_f1": 1 / 3}, {"spans": "1 2"})
+    registry.register(NAME, "s3://models/b", {}, {})
+    registry.set_tags(NAME, 1, {"spans": "3", "reason": ""})
+    newest, oldest = registry.versions(NAME)
+    assert (newest.number, newest.uri) == (2, "s3://models/b")
+    assert (oldest.number, oldest.uri) == (1, "/models/a")
+    assert oldest.metrics == {"rouge_l_f1": 1 / 3}
+    assert oldest.tags == {"spans": "3", "reason": ""}
+    assert oldest.aliases == frozenset()
+    assert registry.version(NAME, 1) == oldest
+
+
+def test_aliases_move_together(registry: MlflowRegistry) -> None:
+    for name in "ab":
+        registry.register(NAME, f"/models/{name}", {}, {})
+    registry.set_aliases(NAME, {CHAMPION: 1, CHALLENGER: 2})
+    assert registry.version(NAME, 2).aliases == {CHALLENGER}
+    registry.set_aliases(NAME, {CHAMPION: 2, PREVIOUS: 1, CHALLENGER: None})
+    assert aliases_of(registry, NAME) == {CHAMPION: 2, PREVIOUS: 1}
+    with pytest.raises(RegistryError, match="version=7"):
+        registry.set_aliases(NAME, {CHAMPION: 7, PREVIOUS: None})
+    assert aliases_of(registry, NAME) == {CHAMPION: 2, PREVIOUS: 1}
+
+
+@pytest.mark.parametrize("uri", ["", "file:///tmp/x", "sqlite:///", "/tmp/registry.sqlite"])
+def test_what_is_no_registry_is_refused(uri: str) -> None:
+    with pytest.raises(RegistryError, match="A model registry is named by"):
+        open_registry(uri)
+
+
+def test_a_server_that_is_not_there_and_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"127\.0\.0\.1:9 cannot be opened"):
+        open_registry("http://127.0.0.1:9")
+    (tmp_path / "notes.sqlite").write_text("what is this" * 100)
+    with pytest.raises(RegistryError, match="file is not a database"):
+        open_registry(f"sqlite:///{tmp_path}/notes.sqlite")
+
+
+def test_a_lock_that_is_held_is_waited_for_and_named(tmp_path: Path) -> None:
+    with (
+        file_lock(tmp_path / "lock"),
+        pytest.raises(RegistryError, match="Another process"),
+        file_lock(tmp_path / "lock", wait_s=0.2),
+    ):
+        raise AssertionError("both hold it")
+    with file_lock(tmp_path / "lock", wait_s=0):
+        pass
+
+
+def test_a_servers_lock_excludes_others_until_it_is_freed_or_too_old(
+    registry: MlflowRegistry,
+) -> None:
+    client = registry._client
+    with server_lock(client, NAME):
+        with (
+            pytest.raises(RegistryError, match=f"process {os.getpid()} on"),
+            server_lock(client, NAME, wait_s=0.2),
+        ):
+            raise AssertionError("both hold it")
+        # One that is too old is taken over, and not freed by its late holder.
+        with server_lock(client, NAME, lease_s=0):
+            token = client.get_registered_model(f"{NAME}.lock").tags["token"]
+        assert token
+    with server_lock(client, NAME, wait_s=0):
+        pass
+    assert [model.name for model in client.search_registered_models()] == []
+
+
+PROMOTER = """
+import sys
+from components.model_registry import open_registry
+registry = open_registry(sys.argv[1])
+print("ready", flush=True)
+champion, previous = 1, 2
+while True:
+    champion, previous = previous, champion
+    registry.set_aliases(
+        "summarizer", {"champion": champion, "previous": previous, "challenger": None}
+    )
+    registry.set_aliases("summarizer", {"challenger": 3})
+"""
+
+
+def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
+    registry: MlflowRegistry, uri: str
+) -> None:
+    for name in "abc":
+        registry.register(NAME, f"/models/{name}", {}, {})
+    registry.set_aliases(NAME, {CHAMPION: 2, PREVIOUS: 1})
+    draw = random.Random(11)
+    half_done = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROMOTER, uri], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(draw.uniform(0.05, 0.4))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+        # Before anybody repairs it: there is a champion.
+        left = aliases_of(registry, NAME)
+        assert left[CHAMPION] in (1, 2)
+        note = registry._note(NAME)
+        half_done += note is not None
+        with registry.exclusive(NAME):
+            repaired = aliases_of(registry, NAME)
+        assert {repaired[CHAMPION], repaired[PREVIOUS]} == {1, 2}
+        assert registry._note(NAME) is None
+    assert half_done, "no move was hit by a kill: the test showed nothing"
+
+
+RACER = """
+import sys
+from components.model_registry import open_registry
+from components.promoter.promotion import Candidate, consider
+from components.promoter.rules import Rules
+registry = open_registry(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+rouge = float(sys.argv[2])
+consider(
+    registry,
+    "summarizer",
+    Candidate(f"/models/{rouge}", f"digest-{rouge}", {"rouge_l_f1": rouge}, {}),
+    Rules("rouge_l_f1"),
+    lambda champion: champion.metrics,
+)
+"""
+
+
+def test_racing_promotions_leave_the_best_as_the_one_champion(uri: str) -> None:
+    rouges = [0.3, 0.1, 0.5, 0.2, 0.5]  # the last two of them are the same model
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, uri, str(rouge)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rouge in rouges
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == b"ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write(b"go\n")
+        racer.stdin.flush()
+    for racer in racers:
+        _, errors = racer.communicate(timeout=120)
+        assert racer.returncode == 0, errors.decode()
+    registry = open_registry(uri)
+    versions = {version.number: version for version in registry.versions(NAME)}
+    assert sorted(version.metrics["rouge_l_f1"] for version in versions.values()) == [
+        0.1,
+        0.2,
+        0.3,
+        0.5,
+    ]
+    aliases = aliases_of(registry, NAME)
+    assert versions[aliases[CHAMPION]].metrics["rouge_l_f1"] == 0.5
+    if PREVIOUS in aliases:  # how many were champion before, the race decides
+        assert versions[aliases[PREVIOUS]].metrics["rouge_l_f1"] < 0.5
+    if CHALLENGER in aliases:
+        assert aliases[CHALLENGER] > aliases[CHAMPION]
+
+
+def test_a_new_file_may_be_opened_by_several_at_a_time(tmp_path: Path) -> None:
+    program = (
+        "import sys; from components.model_registry import open_registry; "
+        "open_registry(sys.argv[1]).register('summarizer', sys.argv[2], {}, {})"
+    )
+    uri = f"sqlite:///{tmp_path}/new/registry.sqlite"
+    makers = [
+        subprocess.Popen([sys.executable, "-c", program, uri, f"/models/{index}"])
+        for index in range(3)
+    ]
+    assert [maker.wait(timeout=120) for maker in makers] == [0, 0, 0]
+    assert {version.uri for version in open_registry(uri).versions(NAME)} == {
+        "/models/0",
+        "/models/1",
+        "/models/2",
+    }
+
+
+def test_the_champion_is_measured_again_if_it_changed_meanwhile(
+    registry: MlflowRegistry,
+) -> None:
+    def candidate(rouge: float) -> Candidate:
+        return Candidate(f"/{rouge}", f"digest-{rouge}", {"rouge_l_f1": rouge}, {})
+
+    rules = Rules("rouge_l_f1")
+    consider(registry, NAME, candidate(0.1), rules, lambda champion: {})
+    measured = []
+
+    def measure(champion):
+        measured.append(champion.number)
+        if len(measured) == 1:  # somebody else is quicker
+            registry.register(NAME, "/other", {"rouge_l_f1": 0.9}, {})
+            registry.set_aliases(NAME, {CHAMPION: 2, PREVIOUS: 1})
+        return champion.metrics
+
+    version, decision = consider(registry, NAME, candidate(0.5), rules, measure)
+    assert measured == [1, 2]
+    assert (version.number, decision.outcome) == (3, "challenger")
+    assert aliases_of(registry, NAME) == {CHAMPION: 2, PREVIOUS: 1, CHALLENGER: 3}
+    # The same again registers nothing.
+    again, _ = consider(registry, NAME, candidate(0.5), rules, measure)
+    assert again.number == 3
+    assert len(registry.versions(NAME)) == 3
