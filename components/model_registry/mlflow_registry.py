@@ -145,12 +145,17 @@ class MlflowRegistry:
             note = json.dumps({"aliases": dict(aliases), "by": uuid.uuid4().hex})
             self._client.set_registered_model_tag(name, MOVING_TAG, note)
             self._move(name, aliases)
-            if self._note(name) != note:
+            # Of a server only: two may have taken over the lock of a third, in one moment.
+            overtaken = not self._are_on(name, aliases)
+            if self._note(name) == note:
+                self._client.delete_registered_model_tag(name, MOVING_TAG)
+            else:
+                overtaken = True
+            if overtaken:
                 raise RegistryError(
                     f"Another process moved the aliases of {name} at the same time. Look at "
                     "them with `tallygraph registry list`, and repeat what you want."
                 )
-            self._client.delete_registered_model_tag(name, MOVING_TAG)
 
     def set_tags(self, name: str, number: int, tags: Mapping[str, str]) -> None:
         """See `ModelRegistry`."""
@@ -167,6 +172,13 @@ class MlflowRegistry:
         for alias in order:
             if aliases[alias] is None:
                 self._client.delete_registered_model_alias(name, alias)
+
+    def _are_on(self, name: str, aliases: Mapping[str, int | None]) -> bool:
+        found = self._client.get_registered_model(name).aliases
+        return all(
+            number == (int(found[alias]) if alias in found else None)
+            for alias, number in aliases.items()
+        )
 
     def _complete(self, name: str) -> None:
         if note := self._note(name):

@@ -147,7 +147,7 @@ def roll_back(
             was.number,
             {
                 ROLLED_BACK_TAG: _now(),
-                DECISION_TAG: "refused",
+                DECISION_TAG: "rolled back",
                 REASON_TAG: "It was rolled back by hand.",
             },
         )

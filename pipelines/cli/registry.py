@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.console import EXIT_BAD_INPUT, fail, out, quiet_stderr
 from pipelines.cli.serve import GRPC_PORT
 from pipelines.layout import OutputLayout
 
@@ -244,11 +244,12 @@ def _served(
     server: list[str],
     offline: bool,
 ) -> Iterator[ServedModel]:
-    from components.promoter.served import ServedModel
-    from components.pusher.publish import PushError
-    from serving.engines import default_model_config
-    from serving.model_config import ModelConfigError, ModelConfigFile
-    from serving.rollout import LabelError, ModelServers, RolloutError, ServerError
+    with quiet_stderr():  # TensorFlow comes with the servers' protos
+        from components.promoter.served import ServedModel
+        from components.pusher.publish import PushError
+        from serving.engines import default_model_config
+        from serving.model_config import ModelConfigError, ModelConfigFile
+        from serving.rollout import LabelError, ModelServers, RolloutError, ServerError
 
     folder = model_dir or OutputLayout(output.resolve(), "").served_model_dir(model_name)
     config = ModelConfigFile(model_config or default_model_config(folder))

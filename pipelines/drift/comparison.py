@@ -99,12 +99,15 @@ def compare_spans(
 ) -> Drift:
     """Compare spans with those that a version was trained on, as its tokenizer sees them.
 
+    Of the spans, those that the version knows already are left out.
+
     Raises:
       CorpusInputError: a span is not there any more.
       TokenizerError: the version has no tokenizer that can be read.
     """
     tokenizer = load_pretrained_tokenizer(champion.uri)
     known = tuple(int(span) for span in champion.tags.get("spans", "").split())
+    spans = tuple(span for span in spans if span not in known)
     old, new = (
         text_statistics(pairs_of(corpus, options, each), tokenizer, config.max_documents)
         for each in (known, spans)

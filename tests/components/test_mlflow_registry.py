@@ -71,6 +71,26 @@ def test_aliases_move_together(registry: MlflowRegistry) -> None:
     assert aliases_of(registry, NAME) == {CHAMPION: 2, PREVIOUS: 1}
 
 
+def test_who_is_overtaken_in_spite_of_the_lock_is_told(
+    registry: MlflowRegistry, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        registry.register(NAME, f"/models/{name}", {}, {})
+    other = open_registry(uri)
+    assert isinstance(other, MlflowRegistry)
+    move = registry._move
+
+    def be_overtaken(name: str, aliases: dict[str, int | None]) -> None:
+        move(name, aliases)
+        other._move(name, {CHAMPION: 2})
+
+    monkeypatch.setattr(registry, "_move", be_overtaken)
+    with pytest.raises(RegistryError, match="Another process moved the aliases"):
+        registry.set_aliases(NAME, {CHAMPION: 1})
+    with registry.exclusive(NAME):
+        assert aliases_of(registry, NAME) == {CHAMPION: 2}
+
+
 @pytest.mark.parametrize("uri", ["", "file:///tmp/x", "sqlite:///", "/tmp/registry.sqlite"])
 def test_what_is_no_registry_is_refused(uri: str) -> None:
     with pytest.raises(RegistryError, match="A model registry is named by"):

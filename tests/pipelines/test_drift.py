@@ -90,6 +90,13 @@ def test_texts_alike_are_no_drift(folder: Path) -> None:
     ]
 
 
+def test_what_the_champion_knows_dilutes_nothing(folder: Path) -> None:
+    _, alone = planned(folder, "4")
+    _, together = planned(folder, "latest:4")
+    assert "400 documents of span 2, 3, 4 were" not in alone
+    assert "1200 documents of span 2, 3, 4 were compared with 400 of" in together
+
+
 def test_longer_texts_are(folder: Path) -> None:
     made, said = planned(folder, "3", action="report")
     assert made.exit_code is None
