@@ -217,6 +217,47 @@ def invoice(
     print(FORMATS[format](made), end="")
 
 
+@bill.command()
+def savings(
+    tenant: Annotated[str, typer.Argument(help="Whose month it is.")],
+    month: Annotated[str, typer.Argument(help="Such as 2026-11, UTC.")],
+    month_price: Annotated[float, typer.Option(help="Of an instance, in the currency.")],
+    tokens_per_second: Annotated[
+        float, typer.Option(help="Tokens that an instance does when it never waits.")
+    ],
+    use: Annotated[float, typer.Option(help="Share of the time that it is busy.")] = 0.3,
+    at_least: Annotated[float, typer.Option(help="Instances that autoscaling keeps.")] = 1.0,
+    hourly_premium: Annotated[
+        float, typer.Option(help="How much dearer an hour is than a month's.")
+    ] = 1.0,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to draw.")] = None,
+    database: _Database = _DATABASE,
+) -> None:
+    """Compare a month's cost by the token with renting instances by the month."""
+    from serving.billing import savings as compared
+    from serving.billing.invoice import InvoiceError, make_invoice
+    from serving.billing.savings_plot import draw_savings
+
+    with _opened(database) as engine:
+        try:
+            renting = compared.Renting(
+                month_price, tokens_per_second, use, at_least, hourly_premium
+            )
+            made = make_invoice(engine, tenant, month)
+            tokens = sum(line.input_tokens + line.output_tokens for line in made.lines)
+            result = compared.savings(tokens, made.total_micro, renting)
+        except (InvoiceError, ValueError) as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    out.print(f"{tokens:,} tokens in {month}, costs in {made.currency or 'no currency'}")
+    out.print(f"  by the token         {result.by_token:14,.2f}")
+    out.print(f"  rented by the month  {result.rented:14,.2f}, {result.idle:,.2f} of it idle")
+    out.print(f"  autoscaled           {result.autoscaled:14,.2f}")
+    out.print(f"  saved by the token   {result.saved:14,.2f}")
+    if plot:
+        plot.write_text(draw_savings(result, renting, made.currency), encoding="utf-8")
+        out.print(f"drawn: {plot}")
+
+
 @contextlib.contextmanager
 def _opened(url: str) -> Iterator[sa.Engine]:
     """The ledger's database with its tables up to date."""
