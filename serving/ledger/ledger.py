@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from serving.ledger import schema
-from serving.ledger.chain import FIRST_HASH, entry_hash
-from serving.ledger.database import insert, retrying, writing
-from serving.ledger.events import usage_event
+from serving.ledger import rows, schema
+from serving.ledger.database import retrying, writing
 from serving.ledger.records import (
     BudgetExceededError,
     Charge,
@@ -27,10 +25,7 @@ from serving.ledger.records import (
     UnknownRequestError,
     Usage,
 )
-
-RESERVED: Final = "reserved"
-SETTLED: Final = "settled"
-RELEASED: Final = "released"
+from serving.ledger.rows import RELEASED, RESERVED, SETTLED
 
 Clock = Callable[[], datetime.datetime]
 T = TypeVar("T")
@@ -113,7 +108,7 @@ class Ledger:
         month = f"{now:%Y-%m}"
         # The tenant's lock comes first, so that two requests of one key meet here, in the
         # night in which a month ends, too.
-        account = self._locked_account(connection, reservation.tenant, month)
+        account = rows.locked_account(connection, reservation.tenant, month)
         if reservation.idempotency_key is not None:
             earlier = connection.execute(
                 sa.select(schema.requests).where(
@@ -146,7 +141,7 @@ class Ledger:
             raise LedgerError(
                 f"The request id {reservation.request_id} is taken. Make a new one."
             ) from None
-        self._add_to_account(
+        rows.add_to_account(
             connection, reservation.tenant, month, reserved=reservation.amount_micro
         )
         return Reserved(reservation.request_id, reservation.amount_micro)
@@ -194,9 +189,9 @@ class Ledger:
         charge: Charge,
         answer: bytes,
     ) -> Entry:
-        request = self._locked_request(connection, request_id)
+        request = rows.locked_request(connection, request_id)
         if request.state == SETTLED:
-            return self._charge_of(connection, request_id)
+            return rows.charge_of(connection, request_id)
         if request.state != RESERVED:
             raise UnknownRequestError(
                 f"The request {request_id} was released. It cannot be charged any more."
@@ -206,7 +201,7 @@ class Ledger:
                 f"The request {request_id} costs {charge.amount_micro} millionths. Expected: "
                 f"at most the {request.reserved_micro} that are reserved for it."
             )
-        entry = self._append(
+        entry = rows.append_entry(
             connection,
             Entry(
                 tenant=request.tenant,
@@ -223,9 +218,9 @@ class Ledger:
             ),
         )
         connection.execute(schema.answers.insert().values(request_id=request_id, answer=answer))
-        self._end(connection, request, SETTLED)
+        rows.end_request(connection, request, SETTLED)
         # The month of the reservation pays: that is whose budget was looked at.
-        self._add_to_account(
+        rows.add_to_account(
             connection,
             request.tenant,
             request.month,
@@ -234,20 +229,12 @@ class Ledger:
         )
         return entry
 
-    def _charge_of(self, connection: sa.Connection, request_id: str) -> Entry:
-        row = connection.execute(
-            sa.select(schema.entries).where(
-                schema.entries.c.request_id == request_id, schema.entries.c.kind == "charge"
-            )
-        ).one()
-        return Entry(**row._mapping)
-
     def _release(self, connection: sa.Connection, request_id: str) -> bool:
-        request = self._locked_request(connection, request_id)
+        request = rows.locked_request(connection, request_id)
         if request.state != RESERVED:
             return False
-        self._end(connection, request, RELEASED)
-        self._add_to_account(
+        rows.end_request(connection, request, RELEASED)
+        rows.add_to_account(
             connection, request.tenant, request.month, reserved=-request.reserved_micro
         )
         return True
@@ -263,15 +250,14 @@ class Ledger:
         if found is None or found.kind != "charge":
             raise LedgerError(f"The tenant {tenant} has no charge of the number {number}.")
         charge = Entry(**found._mapping)
-        request = self._locked_request(connection, charge.request_id)
+        request = rows.locked_request(connection, charge.request_id)
         reversed_before = sa.select(schema.entries.c.number).where(
             schema.entries.c.request_id == charge.request_id,
             schema.entries.c.kind == "reversal",
         )
         if (before := connection.execute(reversed_before).scalar()) is not None:
             raise LedgerError(f"Charge {number} is reversed already, by entry {before}.")
-        self._add_to_account(connection, tenant, request.month, spent=-charge.amount_micro)
-        return self._append(
+        entry = rows.append_entry(
             connection,
             replace(
                 charge,
@@ -284,85 +270,8 @@ class Ledger:
                 created_at=self._clock(),
             ),
         )
-
-    def _append(self, connection: sa.Connection, entry: Entry) -> Entry:
-        """Put an entry at the end of its tenant's chain, and its event into the outbox."""
-        chain = self._locked_chain(connection, entry.tenant)
-        entry = replace(entry, number=chain.number + 1, previous_hash=chain.hash)
-        entry = replace(entry, hash=entry_hash(entry))
-        connection.execute(schema.entries.insert().values(**asdict(entry)))
-        connection.execute(
-            schema.chains.update()
-            .where(schema.chains.c.tenant == entry.tenant)
-            .values(number=entry.number, hash=entry.hash)
-        )
-        connection.execute(schema.outbox.insert().values(event=usage_event(entry)))
+        rows.add_to_account(connection, tenant, request.month, spent=-charge.amount_micro)
         return entry
-
-    def _locked_account(
-        self, connection: sa.Connection, tenant: str, month: str
-    ) -> sa.Row[Any]:
-        """A tenant's account, made where it is missing; nobody else is at the tenant."""
-        connection.execute(
-            insert(connection, schema.chains)
-            .values(tenant=tenant, number=0, hash=FIRST_HASH)
-            .on_conflict_do_nothing()
-        )
-        self._locked_chain(connection, tenant)
-        connection.execute(
-            insert(connection, schema.accounts)
-            .values(tenant=tenant, month=month, spent_micro=0, reserved_micro=0)
-            .on_conflict_do_nothing()
-        )
-        return connection.execute(
-            sa.select(schema.accounts).where(
-                schema.accounts.c.tenant == tenant, schema.accounts.c.month == month
-            )
-        ).one()
-
-    def _locked_chain(self, connection: sa.Connection, tenant: str) -> sa.Row[Any]:
-        return connection.execute(
-            sa.select(schema.chains).where(schema.chains.c.tenant == tenant).with_for_update()
-        ).one()
-
-    def _locked_request(self, connection: sa.Connection, request_id: str) -> sa.Row[Any]:
-        request = connection.execute(
-            sa.select(schema.requests)
-            .where(schema.requests.c.request_id == request_id)
-            .with_for_update()
-        ).one_or_none()
-        if request is None:
-            raise UnknownRequestError(
-                f"Nothing was ever reserved for the request {request_id}."
-            )
-        return request
-
-    def _end(self, connection: sa.Connection, request: sa.Row[Any], state: str) -> None:
-        values: dict[str, str | None] = {"state": state}
-        if state == RELEASED:
-            values["idempotency_key"] = None
-        connection.execute(
-            schema.requests.update()
-            .where(schema.requests.c.request_id == request.request_id)
-            .values(**values)
-        )
-
-    def _add_to_account(
-        self,
-        connection: sa.Connection,
-        tenant: str,
-        month: str,
-        spent: int = 0,
-        reserved: int = 0,
-    ) -> None:
-        connection.execute(
-            schema.accounts.update()
-            .where(schema.accounts.c.tenant == tenant, schema.accounts.c.month == month)
-            .values(
-                spent_micro=schema.accounts.c.spent_micro + spent,
-                reserved_micro=schema.accounts.c.reserved_micro + reserved,
-            )
-        )
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def once() -> T:

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from serving.ledger import schema
 from serving.ledger.database import reading
-from serving.ledger.ledger import RESERVED, Ledger
+from serving.ledger.ledger import Ledger
+from serving.ledger.rows import RESERVED
 
 
 def recover(

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.database import reading
-from serving.ledger.ledger import RESERVED, SETTLED
 from serving.ledger.records import Entry
+from serving.ledger.rows import RESERVED, SETTLED
 
 _ROWS_AT_A_TIME: Final = 1000
 
