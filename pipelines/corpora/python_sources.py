@@ -1,8 +1,8 @@
 """Which Python files of the environment a docstring corpus is mined from.
 
-The packages that the project's own requirements name, followed transitively, and the
-standard library: so a lock file decides the corpus, and a stray package in the
-environment does not change it. Nothing is imported; only files are listed.
+The packages that the project's own requirements name (but for some tools), followed
+transitively, and the standard library: so a lock file decides the corpus, and a stray package
+in the environment does not change it. Nothing is imported; only files are listed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT_REQUIREMENT: Final = "tallygraph[pipeline]"
+
+# Required directly, and not mined with what they alone require: tools around the training,
+# mostly clients of services, which came after the figures that are kept of this corpus.
+_NOT_MINED: Final = frozenset(
+    {"alembic", "kfp", "mlflow-skinny", "pyyaml", "sqlalchemy", "tenacity"}
+)
 
 # Folders of tests, of copies of other packages, and of generated aliases of modules.
 _SKIPPED_FOLDERS: Final = frozenset(
@@ -130,7 +136,8 @@ def _closure(requirement: str) -> list[metadata.Distribution]:
     """Installed distributions that a requirement leads to, sorted by name."""
     found: dict[str, metadata.Distribution] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [Requirement(requirement)]
+    root = Requirement(requirement)
+    waiting = [root]
     while waiting:
         wanted = waiting.pop()
         name = canonicalize_name(wanted.name)
@@ -149,6 +156,8 @@ def _closure(requirement: str) -> list[metadata.Distribution]:
         extras = wanted.extras or {""}
         for text in found[name].requires or []:
             needed = Requirement(text)
+            if wanted.name == root.name and canonicalize_name(needed.name) in _NOT_MINED:
+                continue
             if needed.marker is None or any(
                 needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)
             ):
