@@ -14,8 +14,8 @@ class OutputLayout:
 
         <output>/
           pipelines/<name>/metadata.sqlite   ML Metadata
-          pipelines/<name>/root/             artifacts
-          pipelines/<name>/training/         checkpoints of a training that is under way
+          pipelines/<name>/root              artifacts
+          pipelines/<name>/training          checkpoints of a training that is under way
           logs/<name>.log                    what TFX, Beam and TensorFlow have to say
           reports/<name>.html                the report of the last run
           reports/<name>-drift.json          how far its spans were from the champion's

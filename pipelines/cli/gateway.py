@@ -54,7 +54,10 @@ def gateway(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
 ) -> None:
     """Serve an OpenAI-compatible API that charges by the token."""
+    import sqlalchemy as sa
+
     from serving.billing import PriceBookError
+    from serving.gateway.rates import RatesError
     from serving.gateway.running import GatewaySettings, run_gateway
 
     _make_folder(database)
@@ -73,8 +76,10 @@ def gateway(
     out.print(f"gateway on http://{host}:{port}/v1, ledger {_without_password(database)}")
     try:
         run_gateway(settings)
-    except PriceBookError as error:
+    except (PriceBookError, RatesError) as error:
         fail(str(error), EXIT_BAD_INPUT)
+    except sa.exc.SQLAlchemyError as error:
+        fail(f"Cannot use the ledger {_without_password(database)}: {error}")
 
 
 @tenants.command()
@@ -266,12 +271,13 @@ def _opened(url: str) -> Iterator[sa.Engine]:
     from serving.ledger.database import open_database
     from serving.ledger.upgrade import upgrade
 
+    shown = _without_password(url)
     _make_folder(url)
     try:
         engine = open_database(url)
         upgrade(engine)
     except sa.exc.SQLAlchemyError as error:
-        fail(f"Cannot open the ledger {_without_password(url)}: {error}")
+        fail(f"Cannot open the ledger {shown}: {error}")
     try:
         yield engine
     finally:
@@ -286,4 +292,11 @@ def _make_folder(url: str) -> None:
 def _without_password(url: str) -> str:
     import sqlalchemy as sa
 
-    return sa.make_url(url).render_as_string(hide_password=True)
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        fail(
+            "The database's URL is none. Expected: sqlite:///file or "
+            "postgresql+psycopg://user@host/name.",
+            EXIT_BAD_INPUT,
+        )

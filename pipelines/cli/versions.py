@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.console import EXIT_BAD_INPUT, fail, out, quiet_stderr
 from pipelines.cli.serve import GRPC_PORT, MODEL_DIR
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def list_versions(
     offline: _Offline = False,
 ) -> None:
     """List the versions on disk, their labels, and how they stand on each server."""
-    from serving.rollout.rollout import versions_in
-
     with _opened(model_dir, model_name, model_config, server, offline) as (rollout, servers, _):
+        from serving.rollout.rollout import versions_in
+
         labels = rollout.labels()
         states = servers.states(model_name or model_dir.resolve().name)
         on_disk = versions_in(model_dir)
@@ -135,9 +135,9 @@ def prune(
     model_config: _ModelConfig = None,
 ) -> None:
     """Delete old versions from disk, never one with a label."""
-    from serving import rollout
-
     with _opened(model_dir, model_name, model_config, [], True) as (_, _, config):
+        from serving import rollout
+
         name = model_name or model_dir.resolve().name
         deleted = rollout.prune(config, name, model_dir, keep)
         out.print(f"deleted: {', '.join(map(str, deleted)) or 'nothing'}")
@@ -152,9 +152,16 @@ def _opened(
     offline: bool,
 ) -> Iterator[tuple[Rollout, ModelServers, ModelConfigFile]]:
     """What a command works with; what goes wrong becomes an error message."""
-    from serving.engines import default_model_config
-    from serving.model_config import ModelConfigError, ModelConfigFile
-    from serving.rollout import LabelError, ModelServers, Rollout, RolloutError, ServerError
+    with quiet_stderr():  # TensorFlow's greetings, which its protos bring with them
+        from serving.engines import default_model_config
+        from serving.model_config import ModelConfigError, ModelConfigFile
+        from serving.rollout import (
+            LabelError,
+            ModelServers,
+            Rollout,
+            RolloutError,
+            ServerError,
+        )
 
     name = model_name or model_dir.resolve().name
     config = ModelConfigFile(model_config or default_model_config(model_dir))

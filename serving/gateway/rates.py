@@ -9,6 +9,7 @@ from typing import Final
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import Storage
 from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
 
 from serving.gateway.errors import GatewayError
@@ -18,6 +19,15 @@ MEMORY: Final = "async+memory://"
 """Each process counts by itself. ``async+redis://host:6379`` lets all count together."""
 
 
+_EXPECTED: Final = (
+    "Rates are counted in async+memory:// or, by several gateways, in async+redis://host:port."
+)
+
+
+class RatesError(ValueError):
+    """A storage that rates cannot be counted in."""
+
+
 class Rates:
     """Moving windows of 60 s."""
 
@@ -25,9 +35,16 @@ class Rates:
         """
         Args:
           storage_url: as the `limits` library names storages.
+
+        Raises:
+          RatesError: there is no such storage.
         """
-        storage = storage_from_string(storage_url)
-        assert isinstance(storage, Storage)
+        try:
+            storage = storage_from_string(storage_url)
+        except (ConfigurationError, ValueError) as error:
+            raise RatesError(f"{_EXPECTED} Received: {storage_url!r} ({error}).") from None
+        if not isinstance(storage, Storage):
+            raise RatesError(f"{_EXPECTED} Received: {storage_url!r}, which would block.")
         self._limiter = MovingWindowRateLimiter(storage)
 
     async def admit(self, caller: Caller) -> None:

@@ -66,18 +66,6 @@ class ChatRequest(BaseModel):
         return self.max_completion_tokens or self.max_tokens or 0
 
 
-class SummariesRequest(BaseModel):
-    """``POST /v1/summaries``: one text or many."""
-
-    model_config = ConfigDict(extra="forbid")
-    model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
-    text: str | Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)]
-    max_output_tokens: _Limit | None = None
-
-    def texts(self) -> list[str]:
-        return [self.text] if isinstance(self.text, str) else self.text
-
-
 class CountRequest(BaseModel):
     """``POST /v1/count_tokens``: what texts would be billed."""
 
@@ -87,3 +75,9 @@ class CountRequest(BaseModel):
 
     def texts(self) -> list[str]:
         return [self.text] if isinstance(self.text, str) else self.text
+
+
+class SummariesRequest(CountRequest):
+    """``POST /v1/summaries``: one text or many."""
+
+    max_output_tokens: _Limit | None = None

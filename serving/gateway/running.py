@@ -61,9 +61,11 @@ def run_gateway(settings: GatewaySettings) -> None:
 
     Raises:
       PriceBookError: the price book is wrong.
+      RatesError: rates cannot be counted where they should be.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
     prices = PriceBook.load(settings.prices)
+    rates = Rates(settings.rates_url)
     engine = open_database(settings.database_url, pool_size=20)
     upgrade(engine)
     ledger = Ledger(engine, settings.name)
@@ -74,7 +76,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         settings.model_name, settings.model_urls, settings.model_dir, settings.label
     )
     metrics = Metrics()
-    charged = ChargedModel(model, ledger, prices, Rates(settings.rates_url), metrics)
+    charged = ChargedModel(model, ledger, prices, rates, metrics)
     gateway = Gateway(engine, Tenants(engine), [charged], metrics)
     uvicorn.run(
         create_app(gateway, model.close),

@@ -13,9 +13,9 @@ from tensorflow_serving.config.model_server_config_pb2 import (
 )
 
 from serving.config_protos import MonitoringConfig
+from serving.model_config import PLATFORM
 from serving.model_server.errors import failed_precondition, invalid_argument
 
-PLATFORM = "tensorflow"
 DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import openai
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from pipelines.cli import app
 from serving.engines import ServerSpec, choose_engine
 from serving.engines.base import free_ports
 from tokenizer.contract import MeteringRecord
@@ -104,3 +106,25 @@ def _once_it_listens(client: openai.OpenAI) -> openai.types.chat.ChatCompletion:
         except openai.APIConnectionError:
             assert time.monotonic() < deadline
             time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--database", "what is this"), "The database's URL is none. Expected: sqlite:///"),
+        (("--rates", "memory://"), "Rates are counted in async+memory://"),
+        (("--rates", "what"), "Rates are counted in async+memory://"),
+        (("--prices", "nothing.toml"), "Cannot read the price book nothing.toml"),
+    ],
+)
+def test_a_gateway_that_cannot_start_says_why(
+    options: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    given = {
+        "--prices": str(ROOT / "examples" / "prices.toml"),
+        "--database": f"sqlite:///{tmp_path}/ledger.sqlite",
+        options[0]: options[1],
+    }
+    arguments = [word for pair in given.items() for word in pair]
+    result = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["gateway", *arguments])
+    assert (result.exit_code, message in result.output) == (2, True), result.output
