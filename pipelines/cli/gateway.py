@@ -37,11 +37,20 @@ def gateway(
         str, typer.Option(help="Name it is served under; empty takes the folder's.")
     ] = "",
     model_url: Annotated[
-        list[str], typer.Option(help="REST address of a model server; may be repeated.")
+        list[str],
+        typer.Option(
+            help="A model server: http://host:8501 (REST) or grpc://host:8500; may be repeated."
+        ),
     ] = ["http://127.0.0.1:8501"],  # noqa: B006  (Typer copies it)
     label: Annotated[
         str, typer.Option(help="Label of the version that answers; empty: the newest.")
     ] = "",
+    canary_label: Annotated[
+        str, typer.Option(help="Label of the version that a share of the tenants is given.")
+    ] = "",
+    canary_percent: Annotated[
+        int, typer.Option(help="Share of the tenants, 0 to 100; always the same ones.")
+    ] = 0,
     database: _Database = _DATABASE,
     rates: Annotated[
         str,
@@ -57,10 +66,16 @@ def gateway(
     import sqlalchemy as sa
 
     from serving.billing import PriceBookError
+    from serving.gateway.backend import BackendError, Canary
     from serving.gateway.rates import RatesError
     from serving.gateway.running import GatewaySettings, run_gateway
 
     _make_folder(database)
+    try:
+        wanted = canary_label or canary_percent
+        canary = Canary(canary_label, canary_percent) if wanted else None
+    except BackendError as error:
+        fail(str(error), EXIT_BAD_INPUT)
     settings = GatewaySettings(
         database_url=database,
         prices=prices,
@@ -68,6 +83,7 @@ def gateway(
         model_name=model_name or model_dir.resolve().name,
         model_urls=model_url,
         label=label or None,
+        canary=canary,
         rates_url=rates,
         name=name,
         host=host,
@@ -76,7 +92,7 @@ def gateway(
     out.print(f"gateway on http://{host}:{port}/v1, ledger {_without_password(database)}")
     try:
         run_gateway(settings)
-    except (PriceBookError, RatesError) as error:
+    except (BackendError, PriceBookError, RatesError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:
         fail(f"Cannot use the ledger {_without_password(database)}: {error}")

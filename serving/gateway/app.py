@@ -147,7 +147,7 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     async def count_tokens(request: Request, caller: Known) -> Response:
         _, asked = await _read(request, CountRequest)
         model = gateway.model(caller, asked.model).model
-        counts = await model.count(await model.version(), asked.texts())
+        counts = await model.count(caller.tenant, asked.texts())
         rows = [{"input_tokens": read, "truncated_tokens": cut} for read, cut in counts]
         return _json({"model": asked.model, "counts": rows})
 
@@ -175,7 +175,7 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     @app.get("/readyz")
     async def readyz() -> Response:
         for model in gateway.models.values():
-            await model.model.version()
+            await model.model.check()
         return _json({"status": "ready"})
 
     return app

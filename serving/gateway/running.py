@@ -13,9 +13,9 @@ import uvicorn
 
 from serving.billing import PriceBook
 from serving.gateway.app import Gateway, create_app
+from serving.gateway.backend import Canary, ServedModel
 from serving.gateway.charging import ChargedModel
 from serving.gateway.metrics import Metrics
-from serving.gateway.models import ServedModel
 from serving.gateway.rates import MEMORY, Rates
 from serving.gateway.tenants import Tenants
 from serving.ledger import Ledger
@@ -38,8 +38,9 @@ class GatewaySettings:
       database_url: of the ledger.
       prices: the price book's file.
       model_dir: folder of the model's versions.
-      model_urls: REST addresses of the model servers.
+      model_urls: addresses of the model servers, REST or gRPC.
       label: the version that answers; None for the newest.
+      canary: the tenants that another label's version answers.
       rates_url: where requests and tokens a minute are counted, see `serving.gateway.rates`.
       name: of this gateway among those of the ledger; one process at a time may have it.
     """
@@ -50,6 +51,7 @@ class GatewaySettings:
     model_name: str
     model_urls: Sequence[str]
     label: str | None = None
+    canary: Canary | None = None
     name: str = "gateway-0"
     rates_url: str = MEMORY
     host: str = "127.0.0.1"
@@ -61,6 +63,7 @@ def run_gateway(settings: GatewaySettings) -> None:
 
     Raises:
       PriceBookError: the price book is wrong.
+      BackendError: an address of a model server is none, or a canary without a label.
       RatesError: rates cannot be counted where they should be.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
@@ -73,7 +76,11 @@ def run_gateway(settings: GatewaySettings) -> None:
     if released:
         _LOG.warning("Released what a gateway that died had reserved: %s", released)
     model = ServedModel(
-        settings.model_name, settings.model_urls, settings.model_dir, settings.label
+        settings.model_name,
+        settings.model_urls,
+        settings.model_dir,
+        settings.label,
+        settings.canary,
     )
     metrics = Metrics()
     charged = ChargedModel(model, ledger, prices, rates, metrics)

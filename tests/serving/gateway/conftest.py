@@ -16,9 +16,9 @@ from serving.billing import PriceBook
 from serving.engines import RunningServer, ServerSpec, choose_engine
 from serving.engines.base import free_ports
 from serving.gateway.app import Gateway, create_app
+from serving.gateway.backend import ServedModel
 from serving.gateway.charging import ChargedModel
 from serving.gateway.metrics import Metrics
-from serving.gateway.models import ServedModel
 from serving.gateway.rates import Rates
 from serving.gateway.tenants import Tenants
 from serving.ledger import Ledger

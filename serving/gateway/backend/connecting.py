@@ -1,0 +1,42 @@
+"""Model servers by their addresses."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from serving.gateway.backend.errors import BackendError
+from serving.gateway.backend.grpc_server import GrpcServer
+from serving.gateway.backend.rest_server import RestServer
+from serving.gateway.backend.server import ModelServer
+
+_EXPECTED: Final = (
+    "A model server's address is http://host:8501 or https://host for REST, or "
+    "grpc://host:8500."
+)
+
+
+def connect(url: str, model: str, connections: int = 100) -> ModelServer:
+    """A server to be asked; nothing is sent yet.
+
+    Args:
+      url: its scheme chooses the protocol.
+      connections: of REST, at a time. gRPC needs one.
+
+    Raises:
+      BackendError: the address is none.
+    """
+    wrong = BackendError(f"{_EXPECTED} Received: {url!r}.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    # A password in an address would come to stand in logs.
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise wrong
+    if parts.scheme in ("http", "https"):
+        return RestServer(url, model, connections)
+    if parts.scheme == "grpc" and port is not None and parts.path in ("", "/"):
+        return GrpcServer(url, model, parts.netloc)
+    raise wrong

@@ -1,0 +1,219 @@
+"""A model as the gateway sees it: which version answers whom, and its answers.
+
+A request names the version that it is for, so that the counts are known to be that version's,
+in the moment in which a label moves too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from serving.gateway.backend.canary import Canary
+from serving.gateway.backend.connecting import connect
+from serving.gateway.backend.errors import BackendError, VersionGoneError, broken
+from serving.gateway.backend.replica import Replica
+from serving.gateway.backend.replicas import Replicas
+from serving.gateway.errors import overloaded
+from tokenizer.contract import (
+    COUNT_OUTPUTS,
+    INPUT_MAX_OUTPUT_TOKENS,
+    INPUT_TEXT,
+    OUTPUT_DTYPES,
+    SIGNATURE_COUNT_TOKENS,
+    SIGNATURE_SUMMARIZE,
+    ContractError,
+    MeteredSummary,
+    MeteringRecord,
+)
+
+_GONE_ATTEMPTS: Final = 3
+_LOOK_TIMEOUT_S: Final = 5.0
+_TYPES: Final = {"string": str, "int32": int}
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """A version of a model, and how it counts."""
+
+    model: str
+    number: int
+    metering: MeteringRecord
+
+
+class ServedModel:
+    """One model, on any number of servers. It is used in one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        urls: Sequence[str],
+        model_dir: Path,
+        label: str | None = None,
+        canary: Canary | None = None,
+        timeout_s: float = 60.0,
+        look_every_s: float = 1.0,
+    ) -> None:
+        """
+        Args:
+          urls: addresses of the servers, such as ``http://127.0.0.1:8501`` for REST or
+            ``grpc://127.0.0.1:8500``.
+          model_dir: folder of the version folders, whose ``metering.json`` is read.
+          label: the version that clients are answered by; None for the newest.
+          canary: the tenants that are answered by another label's version.
+          timeout_s: for an answer, whatever has to be tried for it.
+          look_every_s: how often each server is asked how it stands.
+
+        Raises:
+          BackendError: no address, one that is none, or a canary without a label.
+        """
+        if not urls:
+            raise BackendError("At least one address of a model server is needed.")
+        if canary is not None and not label:
+            raise BackendError(
+                f"The canary label {canary.label!r} needs a label for everybody else's "
+                "version: the newest would often be the canary itself."
+            )
+        self.name = name
+        self.timeout_s = timeout_s
+        self._label = label
+        self._canary = canary
+        self._model_dir = model_dir
+        labels = [each for each in (label, canary.label if canary else None) if each]
+        timeout = min(_LOOK_TIMEOUT_S, timeout_s)
+        self.replicas = Replicas(
+            [Replica(connect(url, name), labels, timeout) for url in urls], look_every_s
+        )
+        self._versions: dict[int, ServedVersion] = {}
+        self._looked = False
+
+    async def close(self) -> None:
+        await self.replicas.close()
+
+    async def check(self) -> None:
+        """Return if a server that is well has a version that answers.
+
+        Raises:
+          GatewayError: none has.
+        """
+        version = await self.version()
+        if not any(replica.has(version.number) for replica in self.replicas.well()):
+            raise overloaded(f"No model server is well ({self.replicas.why_not()}).")
+
+    async def version(self, tenant: str | None = None, fresh: bool = False) -> ServedVersion:
+        """The version that answers a tenant now. Waits for no server but the first time.
+
+        Args:
+          tenant: None for one that is not on the canary.
+          fresh: look at the servers first.
+
+        Raises:
+          GatewayError: no server has one.
+        """
+        number = None if fresh else self._number(tenant)
+        if number is None or not self._looked:
+            await self.replicas.look()
+            self._looked = True
+            number = self._number(tenant)
+        if number is None:
+            what = f"label {self._label!r}" if self._label else "version"
+            raise overloaded(
+                f"No model server has a {what} of {self.name} now "
+                f"({self.replicas.why_not()}). Try again in a moment."
+            )
+        return self._versions.get(number) or await self._load(number)
+
+    async def summarize(
+        self, tenant: str, version: ServedVersion, texts: Sequence[str], limit: int
+    ) -> tuple[ServedVersion, list[MeteredSummary]]:
+        """Summarise texts in one request.
+
+        Args:
+          version: what answers the tenant; if it is gone, what has taken its place does.
+          limit: tokens to write for each at most; 0 for the model's own limit.
+
+        Returns:
+          The version that has answered, and its answers.
+
+        Raises:
+          GatewayError: no server answers, or the answer is not a metered model's.
+        """
+        inputs: dict[str, list[Any]] = {
+            INPUT_TEXT: list(texts),
+            INPUT_MAX_OUTPUT_TOKENS: [limit] * len(texts),
+        }
+        answered, rows = await self._ask(
+            tenant, version, SIGNATURE_SUMMARIZE, inputs, tuple(OUTPUT_DTYPES)
+        )
+        try:
+            return answered, [MeteredSummary.from_row(row) for row in rows]
+        except ContractError as error:
+            raise broken(str(error)) from None
+
+    async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Input and truncated tokens of texts, by the tenant's version; see `summarize`."""
+        version = await self.version(tenant)
+        inputs = {INPUT_TEXT: list(texts)}
+        _, rows = await self._ask(
+            tenant, version, SIGNATURE_COUNT_TOKENS, inputs, COUNT_OUTPUTS
+        )
+        read, cut = COUNT_OUTPUTS
+        return [(row[read], row[cut]) for row in rows]
+
+    async def _ask(
+        self,
+        tenant: str,
+        version: ServedVersion,
+        signature: str,
+        inputs: dict[str, list[Any]],
+        names: tuple[str, ...],
+    ) -> tuple[ServedVersion, list[dict[str, Any]]]:
+        """Ask the version that answers now, or the one that has taken its place."""
+        deadline = time.monotonic() + self.timeout_s
+        for _ in range(_GONE_ATTEMPTS):
+            try:
+                outputs = await self.replicas.predict(
+                    version.number, signature, inputs, deadline
+                )
+            except VersionGoneError:
+                version = await self.version(tenant, fresh=True)
+            else:
+                return version, _rows(outputs, names, len(inputs[INPUT_TEXT]))
+        raise overloaded("The model's versions change too fast. Try again in a moment.")
+
+    def _number(self, tenant: str | None) -> int | None:
+        canary = self._canary
+        if canary is not None and tenant is not None and canary.takes(self.name, tenant):
+            number = self.replicas.answering(canary.label)
+            if number is not None:
+                return number
+        return self.replicas.answering(self._label)
+
+    async def _load(self, number: int) -> ServedVersion:
+        try:
+            record = await asyncio.to_thread(MeteringRecord.load, self._model_dir / str(number))
+        except (ContractError, OSError) as error:
+            raise broken(str(error)) from None
+        self._versions[number] = ServedVersion(self.name, number, record)
+        return self._versions[number]
+
+
+def _rows(outputs: Any, names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
+    """The named outputs row by row.
+
+    Raises:
+      GatewayError: one is missing, has not a row for each text, or is not of its type.
+    """
+    for name in names:
+        column = outputs.get(name)
+        if not isinstance(column, list) or len(column) != count:
+            raise broken(f"it has no {name} for each of {count} texts. Is the model metered?")
+        expected = _TYPES[OUTPUT_DTYPES[name]]
+        if any(type(value) is not expected for value in column):
+            raise broken(f"{name} is not {OUTPUT_DTYPES[name]}. Received: {column[:3]}")
+    columns = [outputs[name] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -1,0 +1,84 @@
+"""One of the servers that serve the same model, and how it has been doing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from serving.client.errors import ClientError
+from serving.gateway.backend.server import ModelServer, Standing
+
+_LOG = logging.getLogger(__name__)
+
+
+class Replica:
+    """A server, what it is known to have, and how much it has to do.
+
+    Attributes:
+      under_way: requests that it has been asked and has not answered.
+      ejected: why it is asked only when there is no other; None while it is well.
+    """
+
+    def __init__(self, server: ModelServer, labels: Sequence[str], timeout_s: float) -> None:
+        """
+        Args:
+          labels: whose versions are asked for, besides what is available.
+          timeout_s: how long a look may take.
+        """
+        self.server = server
+        self.under_way = 0
+        self.ejected: str | None = "it has not been asked yet"
+        self._labels = labels
+        self._timeout_s = timeout_s
+        self._standing = Standing(frozenset(), {})
+        self._look: asyncio.Task[None] | None = None
+
+    def has(self, version: int) -> bool:
+        """Whether it had the version when it was last heard of."""
+        return version in self._standing.available
+
+    def version_of(self, label: str | None) -> int | None:
+        """The version that a label, or None for the newest, means to it; None: it has none."""
+        if label is None:
+            return max(self._standing.available, default=None)
+        version = self._standing.labels.get(label)
+        return version if version in self._standing.available else None
+
+    def lacks(self, version: int) -> None:
+        """It has said that it has the version no more."""
+        available = self._standing.available - {version}
+        self._standing = Standing(available, self._standing.labels)
+
+    def eject(self, reason: str) -> None:
+        """It gave no answer: it is asked again once it has answered a look."""
+        if self.ejected is None:
+            _LOG.warning("The model server %s is asked no more: %s", self.server.url, reason)
+        self.ejected = reason
+
+    async def close(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+        await self.server.close()
+
+    async def look(self) -> None:
+        """Ask how it stands. Who asks while that is being asked gets the same answer."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._ask())
+        # Whoever gives up waiting takes nothing from the others.
+        await asyncio.shield(self._look)
+
+    async def _ask(self) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            self._standing = await self.server.standing(self._labels, deadline)
+        except TimeoutError:
+            self.eject(f"it did not answer in {self._timeout_s:g} s")
+        except ClientError as error:
+            self.eject(str(error))
+        else:
+            if self.ejected is not None:
+                _LOG.warning("The model server %s answers", self.server.url)
+            self.ejected = None
