@@ -18,7 +18,7 @@ _METADATA: Final = "/tensorflow.serving.PredictionService/GetModelMetadata"
 _STATUS: Final = "/tensorflow.serving.ModelService/GetModelStatus"
 
 # UNAVAILABLE is what gRPC itself says of a connection that it could not make ...
-_NOT_SENT: Final = ("failed to connect", "DNS resolution failed")
+_NOT_SENT: Final = ("failed to connect", "errors resolving", "DNS resolution failed")
 # ... and of one that broke while a request was under way. Only these are a server's own words,
 # TensorFlow Serving's and our model server's, for what it has not begun to compute.
 _SERVER_IS_BUSY: Final = (
@@ -26,6 +26,7 @@ _SERVER_IS_BUSY: Final = (
     "The server is busy",
     "The server is stopping",
 )
+_TOO_LARGE: Final = "message larger than max"
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
@@ -126,4 +127,7 @@ def _meant(code: str, details: str) -> Exception:
         return TimeoutError(details)
     if code == "UNAVAILABLE" and not details.startswith(_SERVER_IS_BUSY):
         return UnreachableError(details, was_sent=not details.startswith(_NOT_SENT))
+    if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE in details:
+        # Too large for any server, and no reason to try another: REST's 413.
+        return RefusedError("INVALID_ARGUMENT", details)
     return RefusedError(code, details)

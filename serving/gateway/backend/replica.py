@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from serving.client.errors import ClientError
 from serving.gateway.backend.server import ModelServer, Standing
 
 _LOG = logging.getLogger(__name__)
+_NOT_ASKED: Final = "it has not been asked yet"
 
 
 class Replica:
@@ -29,7 +31,7 @@ class Replica:
         """
         self.server = server
         self.under_way = 0
-        self.ejected: str | None = "it has not been asked yet"
+        self.ejected: str | None = _NOT_ASKED
         self._labels = labels
         self._timeout_s = timeout_s
         self._standing = Standing(frozenset(), {})
@@ -79,6 +81,6 @@ class Replica:
         except ClientError as error:
             self.eject(str(error))
         else:
-            if self.ejected is not None:
-                _LOG.warning("The model server %s answers", self.server.url)
+            if self.ejected not in (None, _NOT_ASKED):
+                _LOG.warning("The model server %s answers again", self.server.url)
             self.ejected = None

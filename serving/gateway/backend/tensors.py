@@ -8,7 +8,6 @@ from typing import Any, Final
 from serving.client.errors import BadAnswerError
 from serving.gateway.backend.messages import DT_INT32, DT_INT64, DT_STRING
 
-_INT32_MAX: Final = 2**31 - 1
 _PACKED: Final = {DT_INT32: "i", DT_INT64: "q"}
 
 
@@ -20,8 +19,7 @@ def write_column(tensor: Any, values: list[Any]) -> None:
         tensor.string_val.extend([value.encode() for value in values])
     else:
         tensor.dtype = DT_INT32
-        # A limit that no model reaches may as well be the largest that the model can be told.
-        tensor.int_val.extend([min(value, _INT32_MAX) for value in values])
+        tensor.int_val.extend(values)
 
 
 def read_column(name: str, tensor: Any, rows: int) -> list[Any]:

@@ -1,0 +1,278 @@
+"""A model server gives the gateway the same answers and errors over REST and over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from serving.client.errors import RefusedError, UnreachableError
+from serving.engines import RunningServer
+from serving.engines.base import free_ports
+from serving.gateway.backend import BackendError, ServedModel
+from serving.gateway.backend.connecting import connect
+from serving.gateway.backend.server import ModelServer
+from serving.gateway.errors import GatewayError
+from tokenizer.contract import MeteredSummary, MeteringRecord
+
+T = TypeVar("T")
+SCHEMES = pytest.mark.parametrize("scheme", ["http", "grpc"])
+
+
+def url_of(server: RunningServer, scheme: str) -> str:
+    return server.rest_url if scheme == "http" else f"grpc://{server.grpc_address}"
+
+
+def with_server(url: str, model: str, ask: Callable[[ModelServer], Awaitable[T]]) -> T:
+    """What is asked of a server, in a loop of its own."""
+
+    async def run() -> T:
+        server = connect(url, model)
+        try:
+            return await ask(server)
+        finally:
+            await server.close()
+
+    return asyncio.run(run())
+
+
+def soon() -> float:
+    return time.monotonic() + 30
+
+
+@asynccontextmanager
+async def served(urls: list[str], models: Path, **settings) -> AsyncIterator[ServedModel]:
+    model = ServedModel("summarizer", urls, models, **settings)
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
+@SCHEMES
+def test_summaries_and_counts(
+    scheme: str, model_server: RunningServer, metered_models: Path
+) -> None:
+    async def run() -> None:
+        async with served([url_of(model_server, scheme)], metered_models) as model:
+            await model.check()
+            version = await model.version()
+            assert (version.number, version.metering.tokenizer_kind) == (7, "words")
+            texts = ["one two three four five six seven eight nine", "é", "", "a \U0001f600"]
+            answered, summaries = await model.summarize("acme", version, texts, 0)
+            assert answered == version
+            assert summaries == [
+                MeteredSummary("ONE TWO THREE FOUR", 8, 4, 12, 1, "length"),
+                MeteredSummary("É", 1, 1, 2, 0, "stop"),
+                MeteredSummary("", 0, 0, 0, 0, "stop"),
+                MeteredSummary("A \U0001f600", 2, 2, 4, 0, "stop"),
+            ]
+            _, (limited,) = await model.summarize("acme", version, ["a b c"], 2)
+            assert (limited.summary, limited.finish_reason) == ("A B", "length")
+            _, (unlimited,) = await model.summarize("acme", version, ["a b c"], 2**31 - 1)
+            assert unlimited.summary == "A B C"
+            assert await model.count("acme", ["a b", "1 2 3 4 5 6 7 8 9 10"]) == [
+                (2, 0),
+                (8, 2),
+            ]
+
+    asyncio.run(run())
+
+
+@SCHEMES
+def test_how_a_server_stands(scheme: str, reference_server: RunningServer) -> None:
+    url = url_of(reference_server, scheme)
+    labels = ["stable", "canary", "nobody"]
+    standing = with_server(url, "fixture", lambda server: server.standing(labels, soon()))
+    assert standing.available == {1, 2}
+    assert standing.labels == {"stable": 1, "canary": 2}
+    # A model that a server has not is no reason to ask it for nothing.
+    standing = with_server(url, "nope", lambda server: server.standing(labels, soon()))
+    assert (standing.available, standing.labels) == (frozenset(), {})
+
+
+@SCHEMES
+@pytest.mark.parametrize(
+    ("model", "version", "signature", "inputs", "code", "message"),
+    [
+        ("summarizer", 8, "summarize", {}, "NOT_FOUND", "Specific(summarizer, 8)"),
+        ("nope", 1, "summarize", {}, "NOT_FOUND", "Specific(nope, 1)"),
+        ("fixture", 1, "serving_default", {"x": ["a"]}, "INVALID_ARGUMENT", ""),
+        ("fixture", 1, "serving_default", {"text": [1]}, "INVALID_ARGUMENT", ""),
+        ("fixture", 1, "serving_default", {"text": ["a" * 2**21]}, "INVALID_ARGUMENT", ""),
+    ],
+)
+def test_what_a_server_refuses(
+    scheme: str,
+    reference_server: RunningServer,
+    model: str,
+    version: int,
+    signature: str,
+    inputs: dict[str, list],
+    code: str,
+    message: str,
+) -> None:
+    inputs = inputs or {"text": ["a"], "max_output_tokens": [0]}
+    with pytest.raises(RefusedError) as refused:
+        with_server(
+            url_of(reference_server, scheme),
+            model,
+            lambda server: server.predict(version, signature, inputs, soon()),
+        )
+    assert refused.value.code == code
+    assert message in refused.value.message
+
+
+@SCHEMES
+def test_a_model_that_is_not_metered(
+    scheme: str, reference_server: RunningServer, metered_models: Path, tmp_path: Path
+) -> None:
+    """The fixture model has no signature `summarize`: TF Serving's 400 is the client's."""
+
+    async def run() -> GatewayError:
+        MeteringRecord.load(metered_models / "7").save(tmp_path / "2")
+        model = ServedModel("fixture", [url_of(reference_server, scheme)], tmp_path)
+        try:
+            with pytest.raises(GatewayError) as error:
+                await model.summarize("acme", await model.version(), ["a"], 0)
+            return error.value
+        finally:
+            await model.close()
+
+    error = asyncio.run(run())
+    assert error.status == 400
+    assert "summarize" in error.message
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield listener.getsockname()[1]
+
+
+@contextmanager
+def breaking_port() -> Iterator[int]:
+    """A port that reads what comes, and then breaks the connection without an answer."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        listener.settimeout(0.1)
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                with connection:
+                    connection.settimeout(10)
+                    # HTTP/2's settings: without them gRPC would not send a request at all.
+                    connection.sendall(b"\0\0\0\4\0\0\0\0\0")
+                    received = b""
+                    while b"summarize" not in received and not over.is_set():
+                        try:
+                            received += connection.recv(65536)
+                        except TimeoutError:
+                            break
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        over.set()
+        thread.join()
+
+
+@SCHEMES
+def test_nobody_listens(scheme: str, metered_models: Path) -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(UnreachableError) as unreachable:
+        with_server(
+            f"{scheme}://127.0.0.1:{port}",
+            "summarizer",
+            lambda server: server.predict(7, "summarize", {"text": ["a"]}, soon()),
+        )
+    assert not unreachable.value.was_sent
+
+    async def run() -> None:
+        async with served([f"{scheme}://127.0.0.1:{port}"], metered_models) as model:
+            for ask in (model.version, model.check):
+                with pytest.raises(GatewayError) as error:
+                    await ask()
+                assert (error.value.status, error.value.retry_after_s) == (503, 1)
+                assert f"127.0.0.1:{port}" in error.value.message
+
+    asyncio.run(run())
+
+
+@SCHEMES
+def test_a_name_that_is_none(scheme: str) -> None:
+    with pytest.raises(UnreachableError) as unreachable:
+        with_server(
+            f"{scheme}://nowhere.invalid:8500",
+            "summarizer",
+            lambda server: server.predict(7, "summarize", {"text": ["a"]}, soon()),
+        )
+    assert not unreachable.value.was_sent
+
+
+@SCHEMES
+def test_a_server_that_says_nothing(scheme: str) -> None:
+    with silent_port() as port, pytest.raises((TimeoutError, UnreachableError)) as error:
+        with_server(
+            f"{scheme}://127.0.0.1:{port}",
+            "summarizer",
+            lambda server: server.predict(
+                7, "summarize", {"text": ["a"]}, time.monotonic() + 0.5
+            ),
+        )
+    assert not isinstance(error.value, UnreachableError) or not error.value.was_sent
+
+
+@SCHEMES
+def test_a_connection_that_breaks_may_have_computed(scheme: str) -> None:
+    with breaking_port() as port, pytest.raises(UnreachableError) as broken:
+        with_server(
+            f"{scheme}://127.0.0.1:{port}",
+            "summarizer",
+            lambda server: server.predict(7, "summarize", {"text": ["a"]}, soon()),
+        )
+    assert broken.value.was_sent
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8500",
+        "grpc://127.0.0.1",
+        "grpc://127.0.0.1:8500/path",
+        "ftp://127.0.0.1:21",
+        "http://",
+        "http://user:secret@127.0.0.1:8501",
+        "http://127.0.0.1:port",
+    ],
+)
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(BackendError, match="A model server's address is"):
+        connect(url, "summarizer")
+
+
+def test_it_needs_no_tensorflow() -> None:
+    code = (
+        "import sys, serving.gateway.running, serving.gateway.backend.grpc_server\n"
+        "wrong = {'tensorflow', 'tensorflow_serving', 'numpy'} & set(sys.modules)\n"
+        "assert not wrong, wrong"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
