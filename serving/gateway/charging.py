@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from serving.billing import Price, PriceBook, PriceBookError
-from serving.gateway.backend import ServedModel, ServedVersion
-from serving.gateway.errors import GatewayError
+from serving.gateway.backend import ServedModel, ServedVersion, VersionGoneError
+from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.metrics import Metrics
 from serving.gateway.rates import Rates
 from serving.gateway.tenants import Caller
@@ -37,6 +37,8 @@ from serving.ledger.ledger import Clock, utc_now
 from tokenizer.contract import MeteredSummary
 
 T = TypeVar("T")
+
+_UNLOADED_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,7 @@ class ChargedModel:
         if isinstance(reserved, Replay):
             return reserved.answer
         try:
-            version, summaries = await self.model.summarize(
-                caller.tenant, version, question.texts, question.max_output_tokens
-            )
+            version, summaries = await self._summarize(caller, version, question)
             answer = render(Answered(request_id, version, summaries))
             usage = _usage(version, summaries, round((time.monotonic() - started) * 1000))
             charge = self._prices.charge(price, usage)
@@ -165,6 +165,20 @@ class ChargedModel:
             raise GatewayError(
                 409, str(error), code="request_in_progress", retry_after_s=1
             ) from None
+
+    async def _summarize(
+        self, caller: Caller, version: ServedVersion, question: Question
+    ) -> tuple[ServedVersion, list[MeteredSummary]]:
+        """Ask the version that answers now, or the one that has taken its place."""
+        deadline = self.model.deadline()
+        for _ in range(_UNLOADED_ATTEMPTS):
+            try:
+                return version, await self.model.summarize(
+                    version, question.texts, question.max_output_tokens, deadline
+                )
+            except VersionGoneError:
+                version = await self.model.version(caller.tenant, fresh=True)
+        raise overloaded("The model's versions change too fast. Try again in a moment.")
 
     def _price(self, caller: Caller) -> Price:
         try:

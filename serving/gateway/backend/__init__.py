@@ -6,7 +6,7 @@ servers of a model and whom to ask (``replicas``, ``replica``), one server over 
 """
 
 from serving.gateway.backend.canary import Canary
-from serving.gateway.backend.errors import BackendError
+from serving.gateway.backend.errors import BackendError, VersionGoneError
 from serving.gateway.backend.model import ServedModel, ServedVersion
 
-__all__ = ["BackendError", "Canary", "ServedModel", "ServedVersion"]
+__all__ = ["BackendError", "Canary", "ServedModel", "ServedVersion", "VersionGoneError"]

@@ -6,7 +6,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from serving.gateway.backend.errors import BackendError
-from serving.gateway.backend.grpc_server import GrpcServer
 from serving.gateway.backend.rest_server import RestServer
 from serving.gateway.backend.server import ModelServer
 
@@ -38,5 +37,8 @@ def connect(url: str, model: str, connections: int = 100) -> ModelServer:
     if parts.scheme in ("http", "https"):
         return RestServer(url, model, connections)
     if parts.scheme == "grpc" and port is not None and parts.path in ("", "/"):
+        # Not at the top: a gateway that asks over REST does without gRPC's library.
+        from serving.gateway.backend.grpc_server import GrpcServer
+
         return GrpcServer(url, model, parts.netloc)
     raise wrong

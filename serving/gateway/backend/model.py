@@ -7,6 +7,7 @@ in the moment in which a label moves too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +32,6 @@ from tokenizer.contract import (
     MeteringRecord,
 )
 
-_GONE_ATTEMPTS: Final = 3
 _LOOK_TIMEOUT_S: Final = 5.0
 _TYPES: Final = {"string": str, "int32": int}
 
@@ -79,7 +79,7 @@ class ServedModel:
                 "version: the newest would often be the canary itself."
             )
         self.name = name
-        self.timeout_s = timeout_s
+        self._timeout_s = timeout_s
         self._label = label
         self._canary = canary
         self._model_dir = model_dir
@@ -89,7 +89,6 @@ class ServedModel:
             [Replica(connect(url, name), labels, timeout) for url in urls], look_every_s
         )
         self._versions: dict[int, ServedVersion] = {}
-        self._looked = False
 
     async def close(self) -> None:
         await self.replicas.close()
@@ -115,74 +114,63 @@ class ServedModel:
           GatewayError: no server has one.
         """
         number = None if fresh else self._number(tenant)
-        if number is None or not self._looked:
+        if number is None:
             await self.replicas.look()
-            self._looked = True
             number = self._number(tenant)
         if number is None:
-            what = f"label {self._label!r}" if self._label else "version"
+            which = f"the version {self._label!r}" if self._label else "a version"
             raise overloaded(
-                f"No model server has a {what} of {self.name} now "
+                f"No model server has {which} of {self.name} now "
                 f"({self.replicas.why_not()}). Try again in a moment."
             )
         return self._versions.get(number) or await self._load(number)
 
+    def deadline(self) -> float:
+        """Until when a request that begins now is waited for, as ``time.monotonic()``."""
+        return time.monotonic() + self._timeout_s
+
     async def summarize(
-        self, tenant: str, version: ServedVersion, texts: Sequence[str], limit: int
-    ) -> tuple[ServedVersion, list[MeteredSummary]]:
+        self, version: ServedVersion, texts: Sequence[str], limit: int, deadline: float
+    ) -> list[MeteredSummary]:
         """Summarise texts in one request.
 
         Args:
-          version: what answers the tenant; if it is gone, what has taken its place does.
           limit: tokens to write for each at most; 0 for the model's own limit.
-
-        Returns:
-          The version that has answered, and its answers.
+          deadline: of all that has to be tried; see `deadline`.
 
         Raises:
+          VersionGoneError: no server has the version any more. Nothing was computed.
           GatewayError: no server answers, or the answer is not a metered model's.
         """
         inputs: dict[str, list[Any]] = {
             INPUT_TEXT: list(texts),
             INPUT_MAX_OUTPUT_TOKENS: [limit] * len(texts),
         }
-        answered, rows = await self._ask(
-            tenant, version, SIGNATURE_SUMMARIZE, inputs, tuple(OUTPUT_DTYPES)
+        outputs = await self.replicas.predict(
+            version.number, SIGNATURE_SUMMARIZE, inputs, deadline
         )
         try:
-            return answered, [MeteredSummary.from_row(row) for row in rows]
+            rows = _rows(outputs, tuple(OUTPUT_DTYPES), len(texts))
+            return [MeteredSummary.from_row(row) for row in rows]
         except ContractError as error:
             raise broken(str(error)) from None
 
     async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
-        """Input and truncated tokens of texts, by the tenant's version; see `summarize`."""
-        version = await self.version(tenant)
-        inputs = {INPUT_TEXT: list(texts)}
-        _, rows = await self._ask(
-            tenant, version, SIGNATURE_COUNT_TOKENS, inputs, COUNT_OUTPUTS
-        )
-        read, cut = COUNT_OUTPUTS
-        return [(row[read], row[cut]) for row in rows]
+        """Input and truncated tokens of texts, by the version that answers the tenant.
 
-    async def _ask(
-        self,
-        tenant: str,
-        version: ServedVersion,
-        signature: str,
-        inputs: dict[str, list[Any]],
-        names: tuple[str, ...],
-    ) -> tuple[ServedVersion, list[dict[str, Any]]]:
-        """Ask the version that answers now, or the one that has taken its place."""
-        deadline = time.monotonic() + self.timeout_s
-        for _ in range(_GONE_ATTEMPTS):
-            try:
+        Raises:
+          GatewayError: as `summarize`.
+        """
+        deadline = self.deadline()
+        inputs = {INPUT_TEXT: list(texts)}
+        for fresh in (False, True):
+            version = await self.version(tenant, fresh)
+            with contextlib.suppress(VersionGoneError):
                 outputs = await self.replicas.predict(
-                    version.number, signature, inputs, deadline
+                    version.number, SIGNATURE_COUNT_TOKENS, inputs, deadline
                 )
-            except VersionGoneError:
-                version = await self.version(tenant, fresh=True)
-            else:
-                return version, _rows(outputs, names, len(inputs[INPUT_TEXT]))
+                rows = _rows(outputs, COUNT_OUTPUTS, len(texts))
+                return [(row[COUNT_OUTPUTS[0]], row[COUNT_OUTPUTS[1]]) for row in rows]
         raise overloaded("The model's versions change too fast. Try again in a moment.")
 
     def _number(self, tenant: str | None) -> int | None:
@@ -214,6 +202,7 @@ def _rows(outputs: Any, names: tuple[str, ...], count: int) -> list[dict[str, An
             raise broken(f"it has no {name} for each of {count} texts. Is the model metered?")
         expected = _TYPES[OUTPUT_DTYPES[name]]
         if any(type(value) is not expected for value in column):
-            raise broken(f"{name} is not {OUTPUT_DTYPES[name]}. Received: {column[:3]}")
+            received = sorted({type(value).__name__ for value in column})
+            raise broken(f"{name} must be {OUTPUT_DTYPES[name]}. Received: {received}.")
     columns = [outputs[name] for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
