@@ -17,6 +17,7 @@ from running_gateway import PRICES
 
 from serving.engines.base import free_ports
 from serving.gateway.tenants import Tenants
+from serving.ledger import schema
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 
@@ -38,6 +39,25 @@ class GatewayProcess:
         while self.log_file.read_text().count(text) < times:
             assert time.monotonic() < deadline, self.log_file.read_text()
             time.sleep(0.05)
+
+    def ask(self, key: str, text: str) -> httpx.Response:
+        return self.post("/v1/summaries", key, text)
+
+    def post(self, path: str, key: str, text: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key}"}
+        body = {"model": "summarizer", "text": text}
+        return httpx.post(
+            f"{self.url}{path}", json=body, headers=headers, timeout=30, trust_env=False
+        )
+
+    def versions_charged(self) -> dict[tuple[str, str], int]:
+        """How many entries the ledger has of each tenant and version."""
+        columns = schema.entries.c
+        query = sa.select(columns.tenant, columns.model_version, sa.func.count()).group_by(
+            columns.tenant, columns.model_version
+        )
+        with self.engine.connect() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
     def ready(self) -> httpx.Response:
         return httpx.get(f"{self.url}/readyz", timeout=30, trust_env=False)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from backend_ports import breaking_port, silent_port
 
 from serving.client.errors import RefusedError, UnreachableError
 from serving.engines import RunningServer
@@ -149,48 +148,6 @@ def test_a_model_that_is_not_metered(
     error = asyncio.run(run())
     assert error.status == 400
     assert "summarize" in error.message
-
-
-@contextmanager
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and says nothing."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(16)
-        yield listener.getsockname()[1]
-
-
-@contextmanager
-def breaking_port() -> Iterator[int]:
-    """A port that reads what comes, and then breaks the connection without an answer."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(16)
-        listener.settimeout(0.1)
-        over = threading.Event()
-
-        def serve() -> None:
-            while not over.is_set():
-                try:
-                    connection, _ = listener.accept()
-                except TimeoutError:
-                    continue
-                with connection:
-                    connection.settimeout(10)
-                    # HTTP/2's settings: without them gRPC would not send a request at all.
-                    connection.sendall(b"\0\0\0\4\0\0\0\0\0")
-                    received = b""
-                    while b"summarize" not in received and not over.is_set():
-                        try:
-                            received += connection.recv(65536)
-                        except TimeoutError:
-                            break
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-        over.set()
-        thread.join()
 
 
 @SCHEMES
