@@ -69,12 +69,6 @@ def run_gateway(settings: GatewaySettings) -> None:
     """
     prices = PriceBook.load(settings.prices)
     rates = Rates(settings.rates_url)
-    engine = open_database(settings.database_url, pool_size=20)
-    upgrade(engine)
-    ledger = Ledger(engine, settings.name)
-    released = recover(engine, ledger, settings.name, utc_now() - ABANDONED_AFTER)
-    if released:
-        _LOG.warning("Released what a gateway that died had reserved: %s", released)
     model = ServedModel(
         settings.model_name,
         settings.model_urls,
@@ -82,6 +76,12 @@ def run_gateway(settings: GatewaySettings) -> None:
         settings.label,
         settings.canary,
     )
+    engine = open_database(settings.database_url, pool_size=20)
+    upgrade(engine)
+    ledger = Ledger(engine, settings.name)
+    released = recover(engine, ledger, settings.name, utc_now() - ABANDONED_AFTER)
+    if released:
+        _LOG.warning("Released what a gateway that died had reserved: %s", released)
     metrics = Metrics()
     charged = ChargedModel(model, ledger, prices, rates, metrics)
     gateway = Gateway(engine, Tenants(engine), [charged], metrics)
