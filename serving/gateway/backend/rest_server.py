@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any, Final
+from urllib.parse import quote
 
-import httpx
 import orjson
 
-from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
-from serving.gateway.backend.server import CONNECT_TIMEOUT_S, Columns, ModelServer
+from serving.client.errors import BadAnswerError, RefusedError
+from serving.gateway.backend.http_pool import HttpPool
+from serving.gateway.backend.server import Columns, ModelServer
 
 # TF Serving's own table of statuses, read backwards; what is not in it is told by its number.
 _CODES: Final = {
@@ -22,8 +23,6 @@ _CODES: Final = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-# Shorter than servers keep one open: a request must not be sent into a closing connection.
-_KEPT_OPEN_S: Final = 3.0
 
 
 class RestServer(ModelServer):
@@ -36,20 +35,11 @@ class RestServer(ModelServer):
           connections: at a time; further requests wait for one.
         """
         super().__init__(url, model)
-        self._base = f"{url.rstrip('/')}/v1/models/{model}"
-        # Deadlines are of the whole request, and httpx's are of each step: they are ours.
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections,
-                keepalive_expiry=_KEPT_OPEN_S,
-            ),
-            trust_env=False,
-        )
+        self._path = f"/v1/models/{quote(model, safe='')}"
+        self._pool = HttpPool(url, connections)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        self._pool.close()
 
     async def predict(
         self, version: int, signature: str, inputs: Columns, deadline: float
@@ -73,29 +63,25 @@ class RestServer(ModelServer):
             raise BadAnswerError(f"no status of a model: {error}") from None
 
     async def _labelled(self, label: str, deadline: float) -> int:
-        document = await self._ask("GET", f"/labels/{label}/metadata", deadline)
+        document = await self._ask("GET", f"/labels/{quote(label, safe='')}/metadata", deadline)
         try:
             return int(document["model_spec"]["version"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadAnswerError(f"no metadata of a model: {error}") from None
 
     async def _ask(
-        self, method: str, path: str, deadline: float, body: bytes | None = None
+        self, method: str, path: str, deadline: float, body: bytes = b""
     ) -> dict[str, Any]:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            status, answer = await self._pool.request(method, self._path + path, body)
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                answer = await self._http.request(method, self._base + path, content=body)
-        except httpx.HTTPError as error:
-            sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            raise UnreachableError(f"{type(error).__name__}: {error}", was_sent=sent) from None
-        try:
-            document = orjson.loads(answer.content)
+            document = orjson.loads(answer)
         except orjson.JSONDecodeError:
             document = None
-        if answer.status_code != 200:
+        if status != 200:
             said = document.get("error") if isinstance(document, dict) else None
-            code = _CODES.get(answer.status_code, f"HTTP {answer.status_code}")
-            raise RefusedError(code, str(said or answer.reason_phrase))
+            code = _CODES.get(status, f"HTTP {status}")
+            raise RefusedError(code, str(said or f"HTTP {status}"))
         if not isinstance(document, dict):
             raise BadAnswerError("HTTP 200, and no JSON object")
         return document

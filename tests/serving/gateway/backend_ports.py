@@ -36,7 +36,7 @@ def full_port() -> Iterator[int]:
 
 
 @contextmanager
-def breaking_port() -> Iterator[int]:
+def breaking_port(scheme: str) -> Iterator[int]:
     """A port that reads a request, and then breaks the connection without an answer."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -52,7 +52,8 @@ def breaking_port() -> Iterator[int]:
                     continue
                 with connection:
                     connection.settimeout(0.1)
-                    connection.sendall(_SETTINGS)
+                    if scheme == "grpc":
+                        connection.sendall(_SETTINGS)
                     received = b""
                     while b"summarize" not in received and not over.is_set():
                         try:

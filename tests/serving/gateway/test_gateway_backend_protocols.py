@@ -198,7 +198,7 @@ def test_a_server_that_says_nothing(scheme: str) -> None:
 
 @SCHEMES
 def test_a_connection_that_breaks_may_have_computed(scheme: str) -> None:
-    with breaking_port() as port, pytest.raises(UnreachableError) as broken:
+    with breaking_port(scheme) as port, pytest.raises(UnreachableError) as broken:
         with_server(
             f"{scheme}://127.0.0.1:{port}",
             "summarizer",

@@ -293,7 +293,7 @@ def test_a_deadline_is_for_all_attempts(scheme: str, servers: Replicated) -> Non
 def test_what_may_have_been_computed_is_not_asked_again(
     scheme: str, servers: Replicated
 ) -> None:
-    with breaking_port() as port:
+    with breaking_port(scheme) as port:
         urls = [f"{scheme}://127.0.0.1:{port}", *servers.urls(scheme, "old")]
         model = ServedModel("summarizer", urls, servers.models, timeout_s=20)
 
