@@ -20,6 +20,7 @@ class Replica:
 
     Attributes:
       under_way: requests that it has been asked and has not answered.
+      standing: what it had when it was last heard of.
       ejected: why it is asked only when there is no other; None while it is well.
     """
 
@@ -34,24 +35,24 @@ class Replica:
         self.ejected: str | None = _NOT_ASKED
         self._labels = labels
         self._timeout_s = timeout_s
-        self._standing = Standing(frozenset(), {})
+        self.standing = Standing(frozenset(), {})
         self._look: asyncio.Task[None] | None = None
 
     def has(self, version: int) -> bool:
         """Whether it had the version when it was last heard of."""
-        return version in self._standing.available
+        return version in self.standing.available
 
     def version_of(self, label: str | None) -> int | None:
         """The version that a label, or None for the newest, means to it; None: it has none."""
         if label is None:
-            return max(self._standing.available, default=None)
-        version = self._standing.labels.get(label)
-        return version if version in self._standing.available else None
+            return max(self.standing.available, default=None)
+        version = self.standing.labels.get(label)
+        return version if version in self.standing.available else None
 
     def lacks(self, version: int) -> None:
         """It has said that it has the version no more."""
-        available = self._standing.available - {version}
-        self._standing = Standing(available, self._standing.labels)
+        available = self.standing.available - {version}
+        self.standing = Standing(available, self.standing.labels)
 
     def eject(self, reason: str) -> None:
         """It gave no answer: it is asked again once it has answered a look."""
@@ -75,7 +76,7 @@ class Replica:
     async def _ask(self) -> None:
         deadline = time.monotonic() + self._timeout_s
         try:
-            self._standing = await self.server.standing(self._labels, deadline)
+            self.standing = await self.server.standing(self._labels, deadline)
         except TimeoutError:
             self.eject(f"it did not answer in {self._timeout_s:g} s")
         except ClientError as error:

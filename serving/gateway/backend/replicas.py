@@ -91,7 +91,7 @@ class Replicas:
           GatewayError: what the client is told.
         """
         refused: RefusedError | None = None
-        for replica in self._in_turn(version):
+        for replica in self.in_turn(version):
             if time.monotonic() >= deadline:
                 raise took_too_long()
             replica.under_way += 1
@@ -120,7 +120,7 @@ class Replicas:
             f"No model server can be reached ({self.why_not()}). Try again in a moment."
         )
 
-    def _in_turn(self, version: int) -> list[Replica]:
+    def in_turn(self, version: int) -> list[Replica]:
         """Who is asked, one after the other; those that are not well only when none is left."""
         some = [r for r in self.replicas if r.ejected is not None or r.has(version)]
         return sorted(some, key=lambda r: (r.ejected is not None, r.under_way))

@@ -203,16 +203,16 @@ def test_the_least_to_do_is_asked_and_of_two_the_first(
     async def ask() -> None:
         await model.version()
         first, second = model.replicas.replicas
-        assert model.replicas._in_turn(7) == [first, second]
+        assert model.replicas.in_turn(7) == [first, second]
         first.under_way = 1
-        assert model.replicas._in_turn(7) == [second, first]
+        assert model.replicas.in_turn(7) == [second, first]
         second.under_way = 1
-        assert model.replicas._in_turn(7) == [first, second]
+        assert model.replicas.in_turn(7) == [first, second]
         first.eject("for a test")
-        assert model.replicas._in_turn(7) == [second, first]
-        assert model.replicas._in_turn(8) == [second, first]
+        assert model.replicas.in_turn(7) == [second, first]
+        assert model.replicas.in_turn(8) == [second, first]
         await first.look()
-        assert model.replicas._in_turn(7) == [first, second]
+        assert model.replicas.in_turn(7) == [first, second]
 
     using(model, ask)
 
@@ -301,7 +301,7 @@ def test_what_may_have_been_computed_is_not_asked_again(
             first, second = model.replicas.replicas
             await second.look()
             # As if it had been well a moment ago: it is asked first.
-            first.ejected, first._standing = None, second._standing
+            first.ejected, first.standing = None, second.standing
             with pytest.raises(GatewayError) as error:
                 await model.replicas.predict(7, "summarize", TEXT, model.deadline())
             assert (error.value.status, error.value.code) == (502, "no_answer")
@@ -321,12 +321,12 @@ def test_one_that_is_gone_is_the_last_to_be_asked(scheme: str, servers: Replicat
     async def ask() -> None:
         gone, well = model.replicas.replicas
         await model.version()
-        gone.ejected, gone._standing = None, well._standing
-        assert model.replicas._in_turn(7) == [gone, well]
+        gone.ejected, gone.standing = None, well.standing
+        assert model.replicas.in_turn(7) == [gone, well]
         # It was not sent, so that the next can be asked.
         await model.replicas.predict(7, "summarize", TEXT, model.deadline())
         assert gone.ejected is not None
-        assert model.replicas._in_turn(7) == [well, gone]
+        assert model.replicas.in_turn(7) == [well, gone]
 
     using(model, ask)
 
