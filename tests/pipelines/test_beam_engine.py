@@ -16,7 +16,8 @@ from pipelines.config import load_config
 from pipelines.layout import OutputLayout
 from pipelines.pipeline import create_pipeline
 
-CONFIG = Path(__file__).parents[2] / "configs" / "tiny.toml"
+# With byte-level BPE, whose tokenizer in the graph is made of more parts than the other.
+CONFIG = Path(__file__).parents[2] / "configs" / "tiny-bart.toml"
 BEAM_NODES = ("CorpusExampleGen", "StatisticsGen", "Transform")
 
 
