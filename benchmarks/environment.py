@@ -55,11 +55,9 @@ def machine() -> Machine:
     name, flags = platform.processor() or platform.machine(), set[str]()
     # What lscpu reads, too.
     if (info := Path("/proc/cpuinfo")).exists():
-        fields = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in info.read_text().split("\n\n")[0].splitlines()
-            if ":" in line
-        )
+        lines = info.read_text().split("\n\n")[0].splitlines()
+        named = (line.partition(":") for line in lines if ":" in line)
+        fields = {field.strip(): value.strip() for field, _, value in named}
         name = fields.get("model name", name)
         flags = set(fields.get("flags", "").split())
     return Machine(

@@ -36,13 +36,15 @@ class NodeFailedError(RuntimeError):
     Attributes:
       node_id: the node.
       root: the error nearest to the fault.
+      what: that error in words, with its type.
     """
 
     def __init__(self, node_id: str, cause: BaseException):
         self.node_id = node_id
         self.root = _root_cause(cause)
-        what = str(self.root).strip() or "no message"
-        super().__init__(f"{node_id}: {type(self.root).__name__}: {what}")
+        message = str(self.root).strip() or "no message"
+        self.what = f"{type(self.root).__name__}: {message}"
+        super().__init__(f"{node_id}: {self.what}")
 
 
 class RunListener(Protocol):

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from tfx import v1 as tfx
-from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
@@ -25,34 +24,11 @@ from components.serving_validator.component import ServingValidator
 from components.tokenizer_input import Trainer, Transform
 from components.tokenizer_trainer.component import TokenizerTrainer
 from pipelines.checkpoints.opening import open_checkpoint
-from pipelines.code_version import code_version
 from pipelines.config import PipelineConfig
 from pipelines.config_sections import CorpusConfig, RegistryConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 from pipelines.layout import OutputLayout
-
-# Whose edit makes a node run again. TFX's own nodes change with the lock file only.
-_NODE_CODE: dict[str, Sequence[str]] = {
-    "CorpusExampleGen": ("components.corpus_example_gen",),
-    "TokenizerTrainer": (
-        "components.tokenizer_trainer",
-        "components.example_texts",
-        "tokenizer",
-    ),
-    "Transform": ("pipelines.preprocessing", "tokenizer"),
-    "Trainer": ("pipelines.training", "pipelines.models", "pipelines.checkpoints", "tokenizer"),
-    "Meter": ("components.meter", "components.example_texts", "tokenizer"),
-    "Evaluator": ("pipelines.evaluation",),
-    "MeterValidator": (
-        "components.meter_validator",
-        "components.example_texts",
-        "serving.model_server.stock_ops",
-        "tokenizer",
-    ),
-    "ServingValidator": ("components.serving_validator", "serving"),
-    "Promoter": ("components.promoter", "components.model_registry"),
-    "Pusher": ("components.pusher",),
-}
+from pipelines.node_code import model_code_version, node_code_version, put_code_into_cache_keys
 
 
 @dataclass(frozen=True)
@@ -105,13 +81,6 @@ def local_parts(
         metadata_file=layout.metadata_file,
         beam_args=_beam_args(layout),
         code_in_cache_keys=True,
-    )
-
-
-def model_code_version() -> str:
-    """Version of the code that makes a model, as `metering.json` records it."""
-    return code_version(
-        {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
     )
 
 
@@ -172,7 +141,7 @@ def create_pipeline(
             "checkpoint_identity": _checkpoint_identity(config.model.init_from),
             "working_dir": str(layout.training_dir),
             "user_code_hash": (
-                code_version(_NODE_CODE["Trainer"]) if parts.code_in_cache_keys else ""
+                node_code_version("Trainer") if parts.code_in_cache_keys else ""
             ),
         },
     )
@@ -248,7 +217,7 @@ def create_pipeline(
         pusher,
     ]
     if parts.code_in_cache_keys:
-        _put_code_into_cache_keys(nodes)
+        put_code_into_cache_keys(nodes)
     return Pipeline(
         pipeline_name=config.pipeline.name,
         pipeline_root=str(layout.pipeline_root),
@@ -290,15 +259,6 @@ def corpus_options(config: CorpusConfig) -> CorpusOptions:
         max_document_bytes=config.max_document_bytes,
         max_summary_bytes=config.max_summary_bytes,
     )
-
-
-def _put_code_into_cache_keys(nodes: Sequence[object]) -> None:
-    """An executor's flags are part of its node's cache key; no executor reads this one."""
-    for node in nodes:
-        if isinstance(node, BaseComponent) and node.id in _NODE_CODE:
-            node.executor_spec.add_extra_flags(
-                [f"--tallygraph_code_version={code_version(_NODE_CODE[node.id])}"]
-            )
 
 
 def _beam_args(layout: OutputLayout) -> list[str]:

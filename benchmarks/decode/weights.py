@@ -55,7 +55,7 @@ def main(shape: Shape, directory: Path) -> None:
 @torch.no_grad()
 def build(shape: Shape) -> transformers.PreTrainedModel:
     """A model with transformers' own random weights, changed as the head of this file says."""
-    width = shape.config.get("d_model")
+    width: int = shape.config["d_model"]
     rotation, orbits = rotated(shape.vocabulary_size - FIRST_ID, width)
     if shape.family == "t5":
         model = transformers.T5ForConditionalGeneration(transformers.T5Config(**shape.config))

@@ -18,7 +18,13 @@ from tokenizer.training import train_sentencepiece
 # Texts → ids of them all; the number is compared between engines.
 Encode = Callable[[Sequence[str]], int]
 
-TRAINERS = {"sentencepiece": train_sentencepiece, "byte_level_bpe": train_byte_level_bpe}
+# Texts and a size → a tokenizer.
+Train = Callable[[Sequence[str], int], Tokenizer]
+
+TRAINERS: dict[str, Train] = {
+    "sentencepiece": train_sentencepiece,
+    "byte_level_bpe": train_byte_level_bpe,
+}
 
 
 @dataclass(frozen=True)

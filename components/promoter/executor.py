@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -80,10 +81,10 @@ class Executor(BaseBeamExecutor):
         ]
         if refused_by:
             reason = f"It is not registered: {', '.join(refused_by)} did not bless it."
-            _write(blessing, NOT_BLESSED, reason, None)
+            leave_report(blessing, NOT_BLESSED, reason, None, {"refused_by": refused_by})
             return
         version, decision = self._consider(input_dict, exec_properties)
-        _write(blessing, decision.outcome, decision.reason, version)
+        leave_report(blessing, decision.outcome, decision.reason, version, facts_of(decision))
 
     def _consider(
         self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
@@ -137,9 +138,26 @@ def _tags_of(record: MeteringRecord) -> dict[str, str]:
     }
 
 
-def _write(
-    blessing: types.Artifact, outcome: str, reason: str, version: RegisteredVersion | None
+def facts_of(decision: Decision) -> dict[str, Any]:
+    """What a decision went by, as `report.json` has it."""
+    facts = asdict(decision)
+    return {name: facts[name] for name in ("refused_by", "comparison", "champion_before")}
+
+
+def leave_report(
+    blessing: types.Artifact,
+    outcome: str,
+    reason: str,
+    version: RegisteredVersion | None,
+    facts: Mapping[str, Any],
 ) -> None:
+    """Write a decision into a PromotionBlessing and into `report.json` beside it.
+
+    Args:
+      blessing: has `model_name`.
+      version: as it was registered; None where it was not.
+      facts: what the decision went by, `refused_by` at least.
+    """
     blessing.blessed = int(outcome == "champion")
     blessing.version = version.number if version else 0
     blessing.outcome = outcome
@@ -148,6 +166,7 @@ def _write(
         "reason": reason,
         "model_name": blessing.model_name,
         "version": asdict(version) if version else None,
+        **facts,
     }
     folder = Path(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,11 @@ MANUAL: Final = "manual"
 
 Outcome = Literal["champion", "challenger", "refused"]
 
+# Checks that can keep a version from becoming the champion, besides what may not change.
+ROLLED_BACK: Final = "not rolled back before"
+GAIN: Final = "better than the champion"
+APPROVAL: Final = "approved by a person"
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -41,40 +46,96 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """A version held to the champion on one test set.
+
+    Attributes:
+      metric: what was compared.
+      candidate, champion: its values; None where it could not be measured.
+      min_gain: the candidate must be above the champion by more than this.
+    """
+
+    metric: str
+    candidate: float | None
+    champion: float | None
+    min_gain: float
+
+    @property
+    def gain(self) -> float | None:
+        """How far the candidate is above the champion; None where one was not measured."""
+        if self.candidate is None or self.champion is None:
+            return None
+        return self.candidate - self.champion
+
+    @property
+    def reached(self) -> bool:
+        """Whether the candidate is better by more than the margin."""
+        return self.gain is not None and self.gain > self.min_gain
+
+    def in_words(self, champion: int) -> str:
+        """The comparison with a version, as a sentence."""
+        received = "not known" if self.candidate is None else f"{self.candidate:.4f}"
+        expected = "not known" if self.champion is None else f"{self.champion:.4f}"
+        compared = (
+            f"Its {self.metric} is {received}, that of the champion (version {champion}) on "
+            f"the same test set {expected}; more than {self.min_gain:g} above it is asked "
+            "(registry.min_gain)."
+        )
+        if self.gain is None:
+            return f"It cannot be compared with the champion. {compared}"
+        return compared
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What becomes of a version, and why in plain words.
 
     Attributes:
       outcome: ``challenger`` waits: for a person, or for nothing where it was not better.
         ``refused`` has no alias at all.
+      reason: the first of what refused it, or why it is the champion.
+      refused_by: names of all checks that it did not pass, in their order.
+      comparison: with the champion; None where there was none, or it is the same version.
+      champion_before: the champion's number when it was decided; None where there was none.
     """
 
     outcome: Outcome
     reason: str
+    refused_by: tuple[str, ...] = ()
+    comparison: Comparison | None = None
+    champion_before: int | None = None
 
 
 def refusal(
     candidate: RegisteredVersion, champion: RegisteredVersion | None, rules: Rules
 ) -> str:
-    """Why a version may not take the champion's place, better or not; empty if it may.
+    """Why a version may not take the champion's place, better or not; empty if it may."""
+    return next(iter(_other_counts(candidate, champion, rules).values()), "")
+
+
+def _other_counts(
+    candidate: RegisteredVersion, champion: RegisteredVersion | None, rules: Rules
+) -> dict[str, str]:
+    """What of a version's counts may not differ from the champion's and does, and why not.
 
     A tokenizer is a price list, and the contract says what is on it: with another one the
     same text costs something else.
     """
     if champion is None:
-        return ""
+        return {}
+    reasons = {}
     for tag, what, allowed, setting in (
         (FINGERPRINT_TAG, "tokenizer", rules.allow_tokenizer, "allow_tokenizer"),
         (CONTRACT_TAG, "counting contract", rules.allow_contract, "allow_contract"),
     ):
         old, new = champion.tags.get(tag, ""), candidate.tags.get(tag, "")
         if old != new and allowed not in (ANY, new or ANY):
-            return (
+            reasons[f"the champion's {what}"] = (
                 f"Its {what} is not the champion's, so that the same text would cost something "
                 f"else. Expected: {old}. Received: {new or 'none'}. To allow it, set "
                 f'registry.{setting} = "{new or ANY}".'
             )
-    return ""
+    return reasons
 
 
 def decide(
@@ -92,33 +153,40 @@ def decide(
         measured.
     """
     if champion is not None and champion.number == candidate.number:
-        return Decision("champion", "It is the champion already.")
-    if reason := refusal(candidate, champion, rules):
-        return Decision("refused", reason)
-    if when := candidate.tags.get(ROLLED_BACK_TAG):
         return Decision(
-            "refused",
-            f"It was rolled back at {when}. `tallygraph registry promote` takes it still.",
+            "champion", "It is the champion already.", champion_before=champion.number
         )
-    approval = Decision(
-        "challenger",
-        f"It waits for approval: `tallygraph registry promote {candidate.number}`.",
+    refused = _other_counts(candidate, champion, rules)
+    if when := candidate.tags.get(ROLLED_BACK_TAG):
+        refused[ROLLED_BACK] = (
+            f"It was rolled back at {when}. `tallygraph registry promote` takes it still."
+        )
+    without_alias = bool(refused)
+    comparison, compared = None, ""
+    if champion is not None:
+        comparison = Comparison(
+            rules.metric,
+            _known(candidate.metrics.get(rules.metric)),
+            _known(champion_metrics.get(rules.metric)),
+            rules.min_gain,
+        )
+        compared = comparison.in_words(champion.number)
+        if not comparison.reached:
+            refused[GAIN] = compared
+    if rules.manual and not refused:
+        approval = f"It waits for approval: `tallygraph registry promote {candidate.number}`."
+        refused[APPROVAL] = f"{compared} {approval}".lstrip()
+    outcome: Outcome = "champion"
+    if refused:
+        outcome = "refused" if without_alias else "challenger"
+    return Decision(
+        outcome,
+        next(iter(refused.values()), compared or "There was no champion."),
+        tuple(refused),
+        comparison,
+        champion.number if champion is not None else None,
     )
-    if champion is None:
-        if rules.manual:
-            return approval
-        return Decision("champion", "There was no champion.")
-    received = candidate.metrics.get(rules.metric, math.nan)
-    expected = champion_metrics.get(rules.metric, math.nan)
-    compared = (
-        f"Its {rules.metric} is {received:.4f}, that of the champion (version "
-        f"{champion.number}) on the same test set {expected:.4f}; more than {rules.min_gain:g} "
-        "above it is asked (registry.min_gain)."
-    )
-    if math.isnan(received) or math.isnan(expected):
-        return Decision("challenger", f"It cannot be compared with the champion. {compared}")
-    if not received - expected > rules.min_gain:
-        return Decision("challenger", compared)
-    if rules.manual:
-        return Decision("challenger", f"{compared} {approval.reason}")
-    return Decision("champion", compared)
+
+
+def _known(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

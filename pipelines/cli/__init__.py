@@ -16,6 +16,7 @@ from pipelines.cli import (
     kfp,
     registry,
     run,
+    schedule,
     serve,
     versions,
 )
@@ -40,6 +41,7 @@ app.add_typer(gateway.tenants, name="tenants")
 app.add_typer(versions.app, name="versions")
 app.add_typer(kfp.app, name="kfp")
 app.add_typer(registry.app, name="registry")
+app.add_typer(schedule.app, name="schedule")
 
 
 def main() -> None:

@@ -171,7 +171,8 @@ def status(
 def _server(host: str, namespace: str, ca_file: str) -> Iterator[KubeflowServer]:
     try:
         from pipelines.kubeflow.compiled import CompiledPipelineError
-        from pipelines.kubeflow.server import KubeflowError, KubeflowServer
+        from pipelines.kubeflow.server import KubeflowServer
+        from pipelines.kubeflow.server_errors import KubeflowError
     except ModuleNotFoundError as error:
         fail(
             f"{error.name} is not installed. Kubeflow's client comes with the pipeline: "

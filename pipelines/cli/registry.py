@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pipelines.cli.console import EXIT_BAD_INPUT, fail, out, quiet_stderr
+from pipelines.cli.console import out
+from pipelines.cli.registry_access import find_version, opened_registry, served_model
 from pipelines.cli.serve import GRPC_PORT
-from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
-    from components.model_registry.port import ModelRegistry, RegisteredVersion
-    from components.promoter.served import ServedModel
+    from components.model_registry.port import RegisteredVersion
 
 app = typer.Typer(
     help="List, compare, promote, roll back and trace the versions of the model registry.",
@@ -79,7 +76,7 @@ def list_versions(
     from components.promoter.promotion import DECISION_TAG, pushed_versions
     from components.promoter.rules import FINGERPRINT_TAG
 
-    with _opened(registry, output) as opened:
+    with opened_registry(registry, output) as opened:
         versions = opened.versions(model_name)
         if as_json:
             _print_json([_as_dict(version) for version in versions])
@@ -110,8 +107,8 @@ def show(
     as_json: _Json = False,
 ) -> None:
     """Show everything that is registered of a version."""
-    with _opened(registry, output) as opened:
-        found = _find(opened, model_name, version)
+    with opened_registry(registry, output) as opened:
+        found = find_version(opened, model_name, version)
         if as_json:
             _print_json(_as_dict(found))
             return
@@ -133,8 +130,8 @@ def lineage(
     """Trace a version back: its run, spans, code, tokenizer, and what it was made of."""
     from pipelines.report.version_lineage import version_lineage
 
-    with _opened(registry, output) as opened:
-        found = _find(opened, model_name, version)
+    with opened_registry(registry, output) as opened:
+        found = find_version(opened, model_name, version)
         traced = version_lineage(found)
         if as_json:
             _print_json(asdict(traced))
@@ -171,10 +168,10 @@ def promote(
 
     rules = Rules(_METRIC, allow_tokenizer=allow_tokenizer, allow_contract=allow_contract)
     with (
-        _opened(registry, output) as opened,
-        _served(model_name, output, model_dir, model_config, server, offline) as served,
+        opened_registry(registry, output) as opened,
+        served_model(model_name, output, model_dir, model_config, server, offline) as served,
     ):
-        number = _find(opened, model_name, version).number
+        number = find_version(opened, model_name, version).number
         pushed = []
         before = promotion.aliases_of(opened, model_name)
         promotion.promote(
@@ -202,8 +199,8 @@ def rollback(
     from components.promoter import promotion
 
     with (
-        _opened(registry, output) as opened,
-        _served(model_name, output, model_dir, model_config, server, offline) as served,
+        opened_registry(registry, output) as opened,
+        served_model(model_name, output, model_dir, model_config, server, offline) as served,
     ):
         pushed = []
         before = promotion.aliases_of(opened, model_name)
@@ -212,68 +209,6 @@ def rollback(
         )
         _say(before, promotion.aliases_of(opened, model_name))
         out.print(f"served: {served.folder / str(pushed[0])}", markup=False)
-
-
-@contextlib.contextmanager
-def _opened(registry: str, output: Path) -> Iterator[ModelRegistry]:
-    """The registry; what goes wrong becomes an error message."""
-    from components.model_registry import RegistryError, open_registry
-    from components.promoter.promotion import PromotionRefusedError
-
-    file = OutputLayout(output.resolve(), "").registry_file
-    if not registry and not file.is_file():
-        fail(
-            f"{file} does not exist. `tallygraph run` writes it; --output and --registry name "
-            "another place.",
-            EXIT_BAD_INPUT,
-        )
-    try:
-        yield open_registry(registry or f"sqlite:///{file}")
-    except PromotionRefusedError as error:
-        fail(str(error), EXIT_BAD_INPUT)
-    except RegistryError as error:
-        fail(str(error))
-
-
-@contextlib.contextmanager
-def _served(
-    model_name: str,
-    output: Path,
-    model_dir: Path | None,
-    model_config: Path | None,
-    server: list[str],
-    offline: bool,
-) -> Iterator[ServedModel]:
-    with quiet_stderr():  # TensorFlow comes with the servers' protos
-        from components.promoter.served import ServedModel
-        from components.pusher.publish import PushError
-        from serving.engines import default_model_config
-        from serving.model_config import ModelConfigError, ModelConfigFile
-        from serving.rollout import LabelError, ModelServers, RolloutError, ServerError
-
-    folder = model_dir or OutputLayout(output.resolve(), "").served_model_dir(model_name)
-    config = ModelConfigFile(model_config or default_model_config(folder))
-    try:
-        with ModelServers([] if offline else server) as servers:
-            yield ServedModel(model_name, folder, config, servers)
-    except (LabelError, ModelConfigError) as error:
-        fail(str(error), EXIT_BAD_INPUT)
-    except ServerError as error:
-        fail(f"{error} Use --offline to do without.")
-    except (PushError, RolloutError) as error:
-        fail(str(error))
-
-
-def _find(registry: ModelRegistry, name: str, asked: str) -> RegisteredVersion:
-    from components.promoter.promotion import pushed_versions
-
-    versions = registry.versions(name)
-    named = [v for v in versions if asked == str(v.number) or asked in v.aliases]
-    named += [v for v in versions if asked in map(str, pushed_versions(v))]
-    if not named:
-        known = ", ".join(str(version.number) for version in versions) or "none"
-        fail(f"{name} has no version {asked}. The registry has: {known}.", EXIT_BAD_INPUT)
-    return named[0]
 
 
 def _print_head(version: RegisteredVersion) -> None:

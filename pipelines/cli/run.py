@@ -25,7 +25,7 @@ from pipelines.config_sections import CHAMPION
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
-    from pipelines.local_runner import NodeResult
+    from pipelines.local_runner import NodeFailedError, NodeResult
 
 
 def run(
@@ -107,7 +107,7 @@ def _run(request: RunRequest, terminal: Console) -> int:
         terminal.print(f"What was complete is kept. The log: {layout.log_file}")
         if isinstance(error.root, (CorpusInputError, CheckpointError)):
             return EXIT_BAD_INPUT
-        _write_report(settings, runner.run_id, layout, terminal)
+        _write_report(settings, runner.run_id, layout, terminal, error)
         return EXIT_FAILED
     seconds = sum(result.seconds for result in runner.results)
     cached = sum(result.cached for result in runner.results)
@@ -119,13 +119,18 @@ def _run(request: RunRequest, terminal: Console) -> int:
 
 
 def _write_report(
-    settings: PipelineConfig, run_id: str, layout: OutputLayout, terminal: Console
+    settings: PipelineConfig,
+    run_id: str,
+    layout: OutputLayout,
+    terminal: Console,
+    failure: NodeFailedError | None = None,
 ) -> bool:
     """Report on a run, finished or failed. Returns whether it pushed."""
     from pipelines.report.gathering import gather
     from pipelines.report.writing import write_report
 
-    report = gather(layout.metadata_file, run_id, settings.as_dict())
+    failures = {failure.node_id: failure.what} if failure else {}
+    report = gather(layout.metadata_file, run_id, settings.as_dict(), failures)
     file = write_report(report, layout.report_file)
     pushed = report.outcome.state == "pushed"
     if pushed:

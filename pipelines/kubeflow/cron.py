@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import Final
 
-_FIELDS: Final = (
-    ("seconds", 0, 59, ()),
-    ("minutes", 0, 59, ()),
-    ("hours", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    (
-        "month",
-        1,
-        12,
-        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    ),
-    ("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+from pipelines.schedule.cron_field import (
+    DAYS,
+    HOURS,
+    MINUTES,
+    MONTHS,
+    WEEKDAY_NAMES,
+    CronError,
+    CronField,
 )
-_PART: Final = re.compile(r"(\*|\?|\w+(?:-\w+)?)(?:/(\d+))?")
+
+__all__ = ["CronError", "check_cron"]
+
+_FIELDS: Final = tuple(
+    replace(field, any_sign="*?")
+    for field in (
+        CronField("seconds", 0, 59),
+        MINUTES,
+        HOURS,
+        DAYS,
+        MONTHS,
+        CronField("day of the week", 0, 6, WEEKDAY_NAMES),
+    )
+)
 _DESCRIPTORS: Final = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight")
-
-
-class CronError(ValueError):
-    """No cron expression of the kind that is needed."""
 
 
 def check_cron(cron: str) -> None:
@@ -47,28 +52,5 @@ def check_cron(cron: str) -> None:
             "a schedule has six fields: seconds, minutes, hours, day of the month, month, day "
             f"of the week, such as '0 0 3 * * *'. Received {len(fields)}: {cron!r}.{hint}"
         )
-    for text, (name, lowest, highest, names) in zip(fields, _FIELDS, strict=True):
-        for part in text.split(","):
-            if not _is_part(part, lowest, highest, names):
-                raise CronError(
-                    f"the schedule's {name} must be *, numbers from {lowest} to {highest}, "
-                    f"ranges or steps of them. Received: {text!r} in {cron!r}"
-                )
-
-
-def _is_part(part: str, lowest: int, highest: int, names: tuple[str, ...]) -> bool:
-    match = _PART.fullmatch(part)
-    if match is None or match[2] == "0":
-        return False
-    if match[1] in "*?":
-        return True
-    ends = [_value(end, lowest, names) for end in match[1].split("-")]
-    return all(end is not None and lowest <= end <= highest for end in ends) and (
-        len(ends) == 1 or ends[0] <= ends[1]  # type: ignore[operator]
-    )
-
-
-def _value(text: str, lowest: int, names: tuple[str, ...]) -> int | None:
-    if text.isdecimal():
-        return int(text)
-    return names.index(text.lower()) + lowest if text.lower() in names else None
+    for text, field in zip(fields, _FIELDS, strict=True):
+        field.values(text, cron)

@@ -32,6 +32,7 @@ from tfx.utils import import_utils
 from pipelines.kubeflow.node_input import NodeInput, read_node_input
 from pipelines.kubeflow.platform_spec import RUN_ID_VARIABLE
 from pipelines.kubeflow.staging import Staging
+from pipelines.node_code import model_code_version
 
 # Meter's, empty as compiled: the code is the image's, so the image has to say.
 _CODE_VERSION: Final = "code_version"
@@ -128,8 +129,6 @@ def _with_packaging(beam_args: list[str], work: Path) -> list[str]:
 def _with_code_version(properties: dict[str, Any]) -> dict[str, Any]:
     if properties.get(_CODE_VERSION) != "":
         return properties
-    from pipelines.pipeline import model_code_version  # loads every component
-
     return {**properties, _CODE_VERSION: model_code_version()}
 
 

@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import json
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import kfp_server_api
-import urllib3
 from kfp.client import Client
 
 from pipelines.kubeflow.cron import check_cron
+from pipelines.kubeflow.server_errors import plain_errors
+from pipelines.kubeflow.server_records import PipelineVersion, RunStatus, Schedule
 
 _PAGE: Final = 100
 _ANSWER_WITHIN_S: Final = 20
-_NOT_AUTHORISED: Final = (401, 403)
 # Of a name that is not found these say so; the client gives no error class of its own.
 _NO_EXPERIMENT: Final = "No experiment is found"
-
-
-class KubeflowError(RuntimeError):
-    """The server cannot be reached, does not let us in, or refuses what was asked."""
-
-
-@dataclass(frozen=True)
-class PipelineVersion:
-    """A version of a pipeline on the server."""
-
-    pipeline_id: str
-    version_id: str
-    name: str
-    created: bool
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A recurring run on the server. `changed` is False where it was already so."""
-
-    recurring_run_id: str
-    name: str
-    cron: str
-    version_id: str
-    parameters: Mapping[str, str]
-    pipeline_root: str
-    enabled: bool
-    changed: bool = False
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """A run on the server; times as the server writes them."""
-
-    run_id: str
-    name: str
-    state: str
-    created_at: str
-    error: str
 
 
 class KubeflowServer:
@@ -79,7 +37,7 @@ class KubeflowServer:
         self._host = host
         self._namespace = namespace or None
         self._check_door(token, ca_file)
-        with self._plain_errors("connect"), warnings.catch_warnings():
+        with plain_errors(self._host, "connect"), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._client = Client(
                 host=host,
@@ -98,7 +56,7 @@ class KubeflowServer:
             configuration.api_key["authorization"] = token
             configuration.api_key_prefix["authorization"] = "Bearer"
         with (
-            self._plain_errors("connect"),
+            plain_errors(self._host, "connect"),
             kfp_server_api.ApiClient(configuration) as client,
         ):
             kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz(
@@ -108,7 +66,7 @@ class KubeflowServer:
     def upload(self, file: Path, pipeline_name: str) -> PipelineVersion:
         """Upload a compiled pipeline; the same text is the same version, uploaded once."""
         version_name = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-        with self._plain_errors(f"upload {file}"):
+        with plain_errors(self._host, f"upload {file}"):
             pipeline_id = self._client.get_pipeline_id(pipeline_name)
             if pipeline_id is None:
                 # The first upload makes a version too, under the pipeline's name.
@@ -136,7 +94,7 @@ class KubeflowServer:
         pipeline_root: str = "",
     ) -> str:
         """Start a run and return its id."""
-        with self._plain_errors(f"start the run {name}"):
+        with plain_errors(self._host, f"start the run {name}"):
             return str(
                 self._client.run_pipeline(
                     self._experiment(experiment),
@@ -167,7 +125,7 @@ class KubeflowServer:
           CronError: `cron` is no cron expression of six fields.
         """
         check_cron(cron)
-        with self._plain_errors(f"schedule {name}"):
+        with plain_errors(self._host, f"schedule {name}"):
             experiment_id = self._experiment(experiment)
             before = self._schedules(experiment_id, name)
             wanted = Schedule(
@@ -193,7 +151,7 @@ class KubeflowServer:
 
     def unschedule(self, name: str, experiment: str) -> int:
         """Delete the recurring runs of a name; return how many there were."""
-        with self._plain_errors(f"unschedule {name}"):
+        with plain_errors(self._host, f"unschedule {name}"):
             experiment_id = self._experiment_id(experiment)
             found = self._schedules(experiment_id, name) if experiment_id else []
             self._delete(found)
@@ -201,29 +159,20 @@ class KubeflowServer:
 
     def schedules(self, experiment: str) -> list[Schedule]:
         """All recurring runs of an experiment."""
-        with self._plain_errors("list the schedules"):
+        with plain_errors(self._host, "list the schedules"):
             experiment_id = self._experiment_id(experiment)
             return self._schedules(experiment_id) if experiment_id else []
 
     def runs(self, experiment: str, limit: int = 10) -> list[RunStatus]:
         """The newest runs of an experiment."""
-        with self._plain_errors("list the runs"):
+        with plain_errors(self._host, "list the runs"):
             experiment_id = self._experiment_id(experiment)
             if not experiment_id:
                 return []
             listed = self._client.list_runs(
                 page_size=limit, sort_by="created_at desc", experiment_id=experiment_id
             )
-        return [
-            RunStatus(
-                run.run_id,
-                run.display_name,
-                run.state or "PENDING",
-                str(run.created_at or ""),
-                run.error.message if run.error else "",
-            )
-            for run in listed.runs or []
-        ]
+        return [RunStatus.read(run) for run in listed.runs or []]
 
     def _versions(self, pipeline_id: str) -> Iterator[Any]:
         token = ""
@@ -260,7 +209,7 @@ class KubeflowServer:
                 page_token=token, page_size=_PAGE, experiment_id=experiment_id
             )
             found += [
-                _as_schedule(listed)
+                Schedule.read(listed)
                 for listed in page.recurring_runs or []
                 if name is None or listed.display_name == name
             ]
@@ -271,53 +220,3 @@ class KubeflowServer:
     def _delete(self, schedules: Any) -> None:
         for schedule in schedules:
             self._client.delete_recurring_run(schedule.recurring_run_id)
-
-    @contextlib.contextmanager
-    def _plain_errors(self, what: str) -> Iterator[None]:
-        try:
-            # The client prints links of its own.
-            with contextlib.redirect_stdout(io.StringIO()):
-                yield
-        except kfp_server_api.ApiException as error:
-            raise KubeflowError(_of_api_error(self._host, what, error)) from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise KubeflowError(
-                f"cannot {what}: no Kubeflow Pipelines server answers at {self._host} "
-                f"({_innermost(error)}). Expected: the address of its API, such as "
-                "http://localhost:8080 behind `kubectl port-forward -n kubeflow "
-                "svc/ml-pipeline-ui 8080:80`."
-            ) from None
-
-
-def _as_schedule(listed: Any) -> Schedule:
-    trigger, reference = listed.trigger, listed.pipeline_version_reference
-    runtime = listed.runtime_config
-    return Schedule(
-        recurring_run_id=listed.recurring_run_id,
-        name=listed.display_name,
-        cron=trigger.cron_schedule.cron if trigger and trigger.cron_schedule else "",
-        version_id=reference.pipeline_version_id if reference else "",
-        parameters=dict(runtime.parameters or {}) if runtime else {},
-        pipeline_root=(runtime.pipeline_root or "") if runtime else "",
-        enabled=listed.status == kfp_server_api.V2beta1RecurringRunStatus.ENABLED,
-    )
-
-
-def _of_api_error(host: str, what: str, error: kfp_server_api.ApiException) -> str:
-    if error.status in _NOT_AUTHORISED:
-        return (
-            f"cannot {what}: {host} does not let us in (HTTP {error.status}). Expected: a "
-            "token of a user who may use this namespace. Give --namespace, and the token in "
-            "TALLYGRAPH_KFP_TOKEN."
-        )
-    try:
-        body = json.loads(error.body)
-        said = body.get("error_message") or body.get("message") or body.get("error")
-    except (TypeError, ValueError, AttributeError):
-        said = str(error.body or error.reason)[:500]
-    return f"cannot {what}: {host} refused (HTTP {error.status}): {said}"
-
-
-def _innermost(error: BaseException) -> str:
-    reason = getattr(error, "reason", None)
-    return str(reason or error)[:200]

@@ -17,16 +17,23 @@ from pipelines.report.model import (
     Missing,
     NodeTime,
     Outcome,
+    Promotion,
     RunReport,
     ServingValidation,
     Training,
     TrainingPoint,
 )
 from pipelines.report.run_records import ArtifactRecord, RunRecords
-from pipelines.report.validators import read_meter_validation, read_serving_validation
+from pipelines.report.validators import (
+    read_meter_validation,
+    read_promotion,
+    read_serving_validation,
+)
 from tokenizer.contract import ContractError, MeteringRecord
 
 _HISTORY_FILE: Final = "history.jsonl"
+# Characters of an error that are shown; some list every record they were about.
+_MAX_ERROR: Final = 2000
 # TFX's layout of a Model artifact.
 _SERVING_MODEL: Final = "Format-Serving"
 
@@ -35,6 +42,7 @@ def gather(
     metadata_file: str | Path,
     run_id: str,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> RunReport:
     """Everything that is known of a run.
 
@@ -45,6 +53,7 @@ def gather(
       run_id: the run, as the runner named it.
       settings: the configuration by section; what the nodes recorded does not hold it as
         it was written.
+      failures: by node, the error it failed with; ML Metadata does not keep it.
 
     Raises:
       RunNotFoundError: there is no such run.
@@ -54,18 +63,27 @@ def gather(
     model = _evaluated_model(records)
     meter_validation = read_meter_validation(records.output("MeterBlessing"))
     serving_validation = read_serving_validation(records.output("InfraBlessing"))
+    promotion = read_promotion(records.output("PromotionBlessing"))
     started = min((found.started_ms for found in records.executions), default=None)
     return RunReport(
         pipeline_name=records.pipeline_name,
         run_id=run_id,
         started=datetime.fromtimestamp(started / 1000).astimezone() if started else None,
-        outcome=_outcome(records, evaluation, meter_validation, serving_validation),
+        outcome=_outcome(
+            records,
+            failures or {},
+            evaluation,
+            meter_validation,
+            serving_validation,
+            promotion,
+        ),
         corpus=_corpus(records),
         training=_training(records),
         evaluation=evaluation,
         metering=_metering(model),
         meter_validation=meter_validation,
         serving_validation=serving_validation,
+        promotion=promotion,
         lineage=_lineage(records, model),
         nodes=_nodes(records),
         settings=settings or {},
@@ -74,9 +92,11 @@ def gather(
 
 def _outcome(
     records: RunRecords,
+    failures: Mapping[str, str],
     evaluation: Verdict | Missing,
     meter: MeterValidation | Missing,
     serving: ServingValidation | Missing,
+    promotion: Promotion | Missing,
 ) -> Outcome:
     pushed = records.output("PushedModel")
     if pushed and pushed.properties.get("pushed") == 1:
@@ -87,7 +107,9 @@ def _outcome(
             reasons=(),
         )
     failed = [found.node_id for found in records.executions if found.state == "failed"]
-    reasons = [f"{node_id} failed; the log has its error." for node_id in failed]
+    # A node whose inputs could not even be looked for has no execution.
+    failed += [node_id for node_id in failures if node_id not in failed]
+    reasons = [_failed(node_id, failures.get(node_id, "")) for node_id in failed]
     if isinstance(evaluation, Verdict):
         reasons += evaluation.reasons
     if isinstance(meter, MeterValidation) and not meter.blessed:
@@ -95,28 +117,27 @@ def _outcome(
         reasons.append(f"MeterValidator did not bless the model: {', '.join(missed)}.")
     if isinstance(serving, ServingValidation) and not serving.blessed:
         reasons.append(f"ServingValidator did not bless the model: {serving.reason}")
-    if reason := _not_promoted(records):
+    if reason := _not_promoted(promotion, bool(records.output("PromotionBlessing"))):
         reasons.append(reason)
     if not reasons and not pushed:
         reasons.append("The run has not come to its Pusher.")
     return Outcome("not_pushed" if pushed else "incomplete", "", "", tuple(reasons))
 
 
-def _not_promoted(records: RunRecords) -> str:
+def _failed(node_id: str, error: str) -> str:
+    if not error:
+        return f"{node_id} failed; the log has its error."
+    shown = error if len(error) <= _MAX_ERROR else f"{error[:_MAX_ERROR]}… (the log has it all)"
+    return f"{node_id} failed: {shown}"
+
+
+def _not_promoted(promotion: Promotion | Missing, ran: bool) -> str:
     """Why a model that every validator blessed is not the champion; empty if it is."""
-    promotion = records.output("PromotionBlessing")
-    if promotion is None or promotion.properties.get("outcome") not in (
-        "challenger",
-        "refused",
-    ):
+    if isinstance(promotion, Missing):
+        return promotion.reason if ran else ""
+    if promotion.promoted or not promotion.blessed:
         return ""
-    number = promotion.properties.get("version")
-    try:
-        found = json.loads((Path(promotion.uri) / "report.json").read_text("utf-8"))
-        reason = str(found["reason"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"Why, could not be read: {error!r}"
-    return f"Promoter did not make version {number} the champion. {reason}"
+    return f"Promoter did not make version {promotion.version} the champion. {promotion.reason}"
 
 
 def _corpus(records: RunRecords) -> CorpusCounts | Missing:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from components.corpus_example_gen.report import CorpusCounts
+from components.promoter.rules import Comparison
 from pipelines.evaluation.verdict import Verdict
 from pipelines.report.lineage import Lineage
 from tokenizer.contract import MeteringRecord
@@ -120,6 +121,43 @@ class ServingValidation:
 
 
 @dataclass(frozen=True, slots=True)
+class Promotion:
+    """What Promoter decided.
+
+    Attributes:
+      outcome: ``champion``, ``challenger``, ``refused`` or ``not_blessed``.
+      reason: one or more sentences: why.
+      refused_by: what kept it from being the champion: validators, or Promoter's own checks.
+      model_name: in the registry.
+      version: its number there; 0 where it was not registered.
+      champion_before: number of the champion when it was decided; None where there was none,
+        or where Promoter did not look because the model was not blessed.
+      comparison: with that champion; None where there was nothing to compare.
+    """
+
+    outcome: str
+    reason: str
+    refused_by: tuple[str, ...]
+    model_name: str
+    version: int
+    champion_before: int | None
+    comparison: Comparison | None
+
+    @property
+    def blessed(self) -> bool:
+        """Whether every validator had blessed it, so that there was something to decide."""
+        return self.outcome != "not_blessed"
+
+    @property
+    def promoted(self) -> bool:
+        return self.outcome == "champion"
+
+    @property
+    def champion_after(self) -> int | None:
+        return self.version if self.promoted else self.champion_before
+
+
+@dataclass(frozen=True, slots=True)
 class NodeTime:
     """A node of the run.
 
@@ -154,6 +192,7 @@ class RunReport:
     metering: MeteringRecord | Missing
     meter_validation: MeterValidation | Missing
     serving_validation: ServingValidation | Missing
+    promotion: Promotion | Missing
     lineage: Lineage | Missing
     nodes: tuple[NodeTime, ...]
     settings: Mapping[str, Mapping[str, Any]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,8 @@ def render(report: RunReport) -> str:
     environment.filters.update(
         number=number,
         signed=lambda value: number(value, signed=True),
+        measured=lambda value: number(math.nan if value is None else value, 4),
+        gain=lambda value: number(math.nan if value is None else value, 4, signed=True),
         percent=percent,
         count=lambda value: f"{value:,}",
         duration=duration,

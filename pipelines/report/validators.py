@@ -1,4 +1,4 @@
-"""Reads the reports that MeterValidator and ServingValidator leave beside their blessings."""
+"""Reads the reports that the validators and Promoter leave beside their blessings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from components.promoter.rules import Comparison
 from components.serving_validator.report import Mismatch
 from pipelines.report.model import (
     MeterCheck,
     MeterValidation,
     Missing,
+    Promotion,
     ServingValidation,
 )
 from pipelines.report.run_records import ArtifactRecord
@@ -79,6 +81,27 @@ def read_serving_validation(blessing: ArtifactRecord | None) -> ServingValidatio
         )
     except (KeyError, TypeError, ValueError) as error:
         return Missing(f"ServingValidator's report could not be understood: {error!r}")
+
+
+def read_promotion(blessing: ArtifactRecord | None) -> Promotion | Missing:
+    """The report beside a PromotionBlessing."""
+    found = _read(blessing, "Promoter")
+    if isinstance(found, Missing):
+        return found
+    try:
+        version, comparison = found["version"], found.get("comparison")
+        before = found.get("champion_before")
+        return Promotion(
+            outcome=str(found["outcome"]),
+            reason=str(found["reason"]),
+            refused_by=tuple(map(str, found["refused_by"])),
+            model_name=str(found["model_name"]),
+            version=int(version["number"]) if version else 0,
+            champion_before=None if before is None else int(before),
+            comparison=Comparison(**comparison) if comparison else None,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return Missing(f"Promoter's report could not be understood: {error!r}")
 
 
 def _read(blessing: ArtifactRecord | None, validator: str) -> Any:

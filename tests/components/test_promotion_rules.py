@@ -15,7 +15,7 @@ from components.model_registry.port import (
     PREVIOUS,
     RegisteredVersion,
 )
-from components.promoter.rules import Rules, decide
+from components.promoter.rules import Comparison, Rules, decide
 
 RULES = Rules(metric="rouge_l_f1", min_gain=0.01)
 
@@ -52,6 +52,34 @@ def test_a_better_one_is_the_champion(candidate: float, champion: float, outcome
     )
     assert decision.outcome == outcome
     assert "registry.min_gain" in decision.reason
+
+
+def test_a_decision_says_what_it_went_by() -> None:
+    measured = {"rouge_l_f1": 0.2}
+    decision = decide(version(4, 0.25), version(3), measured, RULES)
+    assert (decision.refused_by, decision.champion_before) == ((), 3)
+    assert decision.comparison == Comparison("rouge_l_f1", 0.25, 0.2, 0.01)
+    assert decision.comparison.gain == pytest.approx(0.05)
+    first = decide(version(1), None, {}, RULES)
+    assert (first.refused_by, first.champion_before, first.comparison) == ((), None, None)
+    waits = decide(version(4, 0.25), version(3), measured, Rules("rouge_l_f1", manual=True))
+    assert waits.refused_by == ("approved by a person",)
+
+
+def test_every_check_that_was_not_passed_is_named_and_the_first_is_the_reason() -> None:
+    other = version(
+        4, 0.1, tokenizer_fingerprint="bb", contract_version="2", rolled_back="then"
+    )
+    decision = decide(other, version(3), {"rouge_l_f1": 0.2}, RULES)
+    assert decision.outcome == "refused"
+    assert decision.refused_by == (
+        "the champion's tokenizer",
+        "the champion's counting contract",
+        "not rolled back before",
+        "better than the champion",
+    )
+    assert decision.reason.startswith("Its tokenizer is not the champion's")
+    assert decision.comparison.gain == pytest.approx(-0.1)
 
 
 def test_a_champion_that_could_not_be_measured_stays() -> None:

@@ -98,6 +98,7 @@ def test_what_a_validator_did_not_bless_is_not_registered(
     blessing, report = promote("fewer_words", refused_by=validator)
     assert (blessing.blessed, blessing.version, blessing.outcome) == (0, 0, "not_blessed")
     assert report["reason"] == f"It is not registered: {validator} did not bless it."
+    assert report["refused_by"] == [validator]
     assert not (tmp_path / "registry.sqlite").exists()
 
 
@@ -117,6 +118,10 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
     assert report["reason"].startswith(
         "Its rouge_l_f1 is 1.0000, that of the champion (version 1) on the same test set 0.857"
     )
+    assert (report["champion_before"], report["refused_by"]) == (1, [])
+    compared = report["comparison"]
+    assert (compared["metric"], compared["candidate"]) == ("rouge_l_f1", 1.0)
+    assert (compared["champion"], compared["min_gain"]) == (pytest.approx(0.857, abs=1e-3), 0.1)
 
     # The same model again, and the old one again: no version more.
     blessing, report = promote("first_words")
@@ -127,6 +132,7 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
     # Other counts.
     blessing, report = promote("first_words", fingerprint="bb", min_gain=-1.0)
     assert (blessing.blessed, blessing.version, blessing.outcome) == (0, 3, "refused")
+    assert report["refused_by"] == ["the champion's tokenizer"]
     assert 'registry.allow_tokenizer = "bb"' in report["reason"]
     blessing, report = promote(
         "first_words", fingerprint="bb", min_gain=-1.0, allow_tokenizer="bb", manual=True

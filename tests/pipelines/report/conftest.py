@@ -11,17 +11,19 @@ from pipelines.evaluation.config import EvaluationConfig
 
 
 @pytest.fixture(scope="session")
-def recorded_run(
-    tmp_path_factory, toy_model, toy_examples
-) -> Callable[[str], tuple[Path, str]]:
-    """Runs the pipeline with a toy model; gives ML Metadata's file and the run's id."""
+def recorded_run(tmp_path_factory, toy_model, toy_examples) -> Callable[..., tuple[Path, str]]:
+    """Runs the pipeline with a toy model and a margin to the champion, each once.
+
+    Gives ML Metadata's file and the run's id.
+    """
     done: dict[str, tuple[Path, str]] = {}
 
-    def run(manner: str) -> tuple[Path, str]:
-        if manner not in done:
+    def run(manner: str, min_gain: float = 0.1) -> tuple[Path, str]:
+        key = f"{manner}-{min_gain}"
+        if key not in done:
             root = tmp_path_factory.mktemp(f"recorded-{manner}")
-            done[manner] = _run(root, toy_examples, toy_model(manner))
-        return done[manner]
+            done[key] = _run(root, toy_examples, toy_model(manner), min_gain=min_gain)
+        return done[key]
 
     return run
 
@@ -55,7 +57,11 @@ def latest_run(metadata_file: Path) -> str:
 
 
 def _run(
-    root: Path, corpus: Path, saved_model: Path, training_error: str = ""
+    root: Path,
+    corpus: Path,
+    saved_model: Path,
+    training_error: str = "",
+    min_gain: float = 0.1,
 ) -> tuple[Path, str]:
     import report_nodes as nodes
     import tfx.v1 as tfx
@@ -92,11 +98,15 @@ def _run(
     meter_validator = meter_validator.with_id("MeterValidator")
     serving_validator = nodes.validate_serving(model=model)
     serving_validator = serving_validator.with_id("ServingValidator")
+    promoter = nodes.promote(
+        model=model, model_blessing=evaluator.outputs["blessing"], min_gain=min_gain
+    ).with_id("Promoter")
     pusher = nodes.push(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         meter_blessing=meter_validator.outputs["blessing"],
         infra_blessing=serving_validator.outputs["blessing"],
+        promotion_blessing=promoter.outputs["blessing"],
     ).with_id("Pusher")
     metadata_file = root / "metadata.sqlite"
     connection = metadata.sqlite_metadata_connection_config(str(metadata_file))
@@ -115,6 +125,7 @@ def _run(
                 evaluator,
                 meter_validator,
                 serving_validator,
+                promoter,
                 pusher,
             ],
             beam_pipeline_args=[

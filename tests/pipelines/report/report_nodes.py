@@ -17,10 +17,13 @@ from tfx.dsl.component.experimental.annotations import (
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from components.artifacts import MeterBlessing, Tokenizer
+from components.artifacts import MeterBlessing, PromotionBlessing, Tokenizer
 from components.corpus_example_gen.report import CorpusCounts
 from components.meter_validator.check import Check
 from components.meter_validator.report import is_blessed, write_reports
+from components.model_registry.port import RegisteredVersion
+from components.promoter.executor import NOT_BLESSED, facts_of, leave_report
+from components.promoter.rules import Rules, decide
 from components.serving_validator.report import Report
 from tokenizer.contract import MeteringRecord
 
@@ -145,14 +148,38 @@ def validate_serving(
 
 
 @component
+def promote(
+    model: InputArtifact[standard_artifacts.Model],
+    model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
+    min_gain: Parameter[float],
+    blessing: OutputArtifact[PromotionBlessing],
+) -> None:
+    blessing.model_name = "summarizer"
+    if model_blessing.get_int_custom_property("blessed") != 1:
+        reason = "It is not registered: Evaluator did not bless it."
+        leave_report(blessing, NOT_BLESSED, reason, None, {"refused_by": ["Evaluator"]})
+        return
+    tags = {"tokenizer_fingerprint": FINGERPRINT, "contract_version": "1"}
+    candidate, champion = (
+        RegisteredVersion("summarizer", number, model.uri, {"rouge_l_f1": 1.0}, tags)
+        for number in (5, 3)
+    )
+    decision = decide(
+        candidate, champion, {"rouge_l_f1": 0.857}, Rules("rouge_l_f1", min_gain=min_gain)
+    )
+    leave_report(blessing, decision.outcome, decision.reason, candidate, facts_of(decision))
+
+
+@component
 def push(
     model: InputArtifact[standard_artifacts.Model],
     model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
     meter_blessing: InputArtifact[MeterBlessing],
     infra_blessing: InputArtifact[standard_artifacts.InfraBlessing],
+    promotion_blessing: InputArtifact[PromotionBlessing],
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
 ) -> None:
-    blessed = model_blessing.get_int_custom_property("blessed") == 1
+    blessed = promotion_blessing.blessed == 1
     pushed_model.set_int_custom_property("pushed", int(blessed))
     if blessed:
         pushed_model.set_string_custom_property("pushed_destination", "/serving/summarizer/17")

@@ -45,6 +45,16 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+def section_of(page: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}">.*?</section>', page, flags=re.DOTALL)
+    assert found, f"the page has no section {name}"
+    return found[0]
+
+
+def cells(section: str) -> list[str]:
+    return re.findall(r"<td[^>]*>([^<]*)</td>", section)
+
+
 @pytest.fixture(scope="module")
 def page(recorded_run, tmp_path_factory):
     metadata_file, run_id = recorded_run("first_words")
@@ -93,12 +103,54 @@ def test_shows_what_the_validators_found(page, recorded_run):
     assert re.search(r"meter mismatches</dt>\s*<dd>0\s*<small>of 1,101<", page)
 
 
+def test_shows_what_the_promoter_went_by(page, recorded_run):
+    promotion = gather(*recorded_run("first_words")).promotion
+    assert promotion.promoted and promotion.refused_by == ()
+    assert (promotion.champion_before, promotion.champion_after) == (3, 5)
+    section = section_of(page, "promotion")
+    assert "It is the champion." in section
+    assert cells(section) == [
+        "5",
+        "3",
+        "5",
+        "rouge_l_f1",
+        "1.0000",
+        "0.8570",
+        "+0.1430",
+        "+0.1000",
+    ]
+
+
+def test_a_model_that_was_not_promoted_says_why_and_by_how_much(recorded_run, tmp_path):
+    report = gather(*recorded_run("first_words", min_gain=0.2))
+    text = write_report(report, tmp_path / "r.html").read_text("utf-8")
+    assert report.outcome.state == "not_pushed"
+    assert "Promoter did not make version 5 the champion. Its rouge_l_f1 is 1.0000" in text
+    section = section_of(text, "promotion")
+    assert "Not passed: <strong>better than the champion</strong>." in section
+    assert "more than 0.2 above it is asked (registry.min_gain)." in section
+    assert cells(section) == [
+        "5",
+        "3",
+        "3",
+        "rouge_l_f1",
+        "1.0000",
+        "0.8570",
+        "+0.1430",
+        "+0.2000",
+    ]
+
+
 def test_a_run_that_was_not_blessed_says_why(recorded_run, tmp_path):
     metadata_file, run_id = recorded_run("collapsed")
     text = write_report(gather(metadata_file, run_id), tmp_path / "r.html").read_text("utf-8")
     assert "Not pushed" in text
     assert "at least 0.5 is asked (evaluation.min_share_distinct)." in text
     assert "The settings were not handed to this report." in text
+    section = section_of(text, "promotion")
+    assert "It is not registered: Evaluator did not bless it." in section
+    assert "Not passed: <strong>Evaluator</strong>." in section
+    assert cells(section) == []
 
 
 def test_lineage_leads_from_the_pushed_model_to_the_corpus(recorded_run, toy_examples):
@@ -153,12 +205,27 @@ def test_a_run_that_stopped_early_says_what_is_missing(interrupted_run, tmp_path
         report.metering,
         report.meter_validation,
         report.serving_validation,
+        report.promotion,
         report.lineage,
     ):
         assert isinstance(part, Missing) and part.reason
     text = write_report(gather(metadata_file, run_id), tmp_path / "r.html").read_text("utf-8")
     assert "Not finished" in text
     assert "The model was not evaluated." in text
+
+
+def test_a_run_that_failed_says_with_what_error(interrupted_run, tmp_path):
+    error = "RuntimeError: the disk is <full>"
+    report = gather(*interrupted_run, failures={"Trainer": error})
+    assert report.outcome.reasons[0] == f"Trainer failed: {error}"
+    text = write_report(report, tmp_path / "r.html").read_text("utf-8")
+    assert "Trainer failed: RuntimeError: the disk is &lt;full&gt;" in text
+    assert "Promoter did not run." in section_of(text, "promotion")
+
+    # An error of a node that ML Metadata knows nothing of, and one that is a book.
+    report = gather(*interrupted_run, failures={"Trainer": "x" * 10_000, "Meter": "no input"})
+    assert len(report.outcome.reasons[0]) < 2100
+    assert report.outcome.reasons[1] == "Meter failed: no input"
 
 
 def test_an_unknown_run_is_refused_with_the_latest_one(recorded_run):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.corpus_example_gen.report import CorpusCounts
+from components.promoter.rules import Comparison
 from pipelines.evaluation.material import Material
 from pipelines.evaluation.scores import Answer, Score
 from pipelines.evaluation.statistics import METRICS, Statistics
@@ -23,6 +24,7 @@ from pipelines.report.model import (
     Missing,
     NodeTime,
     Outcome,
+    Promotion,
     RunReport,
     ServingValidation,
     Training,
@@ -69,6 +71,9 @@ def nasty_report(champion: bool = True) -> RunReport:
         serving_validation=ServingValidation(
             False, NASTY, NASTY, None, 1, 2, (NASTY,), 1, NASTY
         ),
+        promotion=Promotion(
+            "refused", NASTY, (NASTY,), NASTY, 2, 1, Comparison(NASTY, 0.5, None, 0.0)
+        ),
         lineage=Lineage((item,)),
         nodes=(NodeTime(NASTY, 1, "complete", 0.0, None),),
         settings={NASTY: {NASTY: NASTY}},
@@ -100,12 +105,13 @@ def test_a_page_of_nothing_says_so_in_every_part():
             metering=gone,
             meter_validation=gone,
             serving_validation=gone,
+            promotion=gone,
             lineage=gone,
             nodes=(),
             settings={},
         )
     )
-    assert page.count("it was never made") == 8
+    assert page.count("it was never made") == 9
     assert "No node of this run was recorded." in page
 
 

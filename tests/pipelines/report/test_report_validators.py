@@ -5,7 +5,11 @@ from components.meter_validator.report import write_reports
 from components.serving_validator.report import Mismatch, Report
 from pipelines.report.model import Missing
 from pipelines.report.run_records import ArtifactRecord
-from pipelines.report.validators import read_meter_validation, read_serving_validation
+from pipelines.report.validators import (
+    read_meter_validation,
+    read_promotion,
+    read_serving_validation,
+)
 
 
 def blessing_at(path) -> ArtifactRecord:
@@ -49,11 +53,12 @@ def test_reads_serving_mismatches_in_words(tmp_path):
 
 
 def test_says_what_cannot_be_read(tmp_path):
-    for read in (read_meter_validation, read_serving_validation):
+    readers = (read_meter_validation, read_serving_validation, read_promotion)
+    for read in readers:
         assert "did not run" in read(None).reason
         assert "could not be read" in read(blessing_at(tmp_path)).reason
     (tmp_path / "report.json").write_text('{"blessed": true}')
-    for read in (read_meter_validation, read_serving_validation):
+    for read in readers:
         found = read(blessing_at(tmp_path))
         assert isinstance(found, Missing)
         assert "could not be understood" in found.reason

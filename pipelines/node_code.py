@@ -1,0 +1,57 @@
+"""Which of our code each node runs: an edit of it is to run the node again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfx.dsl.components.base.base_component import BaseComponent
+
+from pipelines.code_version import code_version
+
+# Whose edit makes a node run again. TFX's own nodes change with the lock file only.
+_NODE_CODE: dict[str, Sequence[str]] = {
+    "CorpusExampleGen": ("components.corpus_example_gen",),
+    "TokenizerTrainer": (
+        "components.tokenizer_trainer",
+        "components.example_texts",
+        "tokenizer",
+    ),
+    "Transform": ("pipelines.preprocessing", "tokenizer"),
+    "Trainer": ("pipelines.training", "pipelines.models", "pipelines.checkpoints", "tokenizer"),
+    "Meter": ("components.meter", "components.example_texts", "tokenizer"),
+    "Evaluator": ("pipelines.evaluation",),
+    "MeterValidator": (
+        "components.meter_validator",
+        "components.example_texts",
+        "serving.model_server.stock_ops",
+        "tokenizer",
+    ),
+    "ServingValidator": ("components.serving_validator", "serving"),
+    "Promoter": ("components.promoter", "components.model_registry"),
+    "Pusher": ("components.pusher",),
+}
+
+
+def node_code_version(node_id: str) -> str:
+    """Version of a node's code.
+
+    Raises:
+      KeyError: the node runs none of ours.
+    """
+    return code_version(_NODE_CODE[node_id])
+
+
+def model_code_version() -> str:
+    """Version of the code that makes a model, as `metering.json` records it."""
+    return code_version(
+        {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
+    )
+
+
+def put_code_into_cache_keys(nodes: Sequence[object]) -> None:
+    """An executor's flags are part of its node's cache key; no executor reads this one."""
+    for node in nodes:
+        if isinstance(node, BaseComponent) and node.id in _NODE_CODE:
+            node.executor_spec.add_extra_flags(
+                [f"--tallygraph_code_version={node_code_version(node.id)}"]
+            )

@@ -1,0 +1,1 @@
+"""Runs of the pipeline at certain times: cron expressions, a crontab line, systemd units."""
