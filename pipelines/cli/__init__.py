@@ -12,6 +12,7 @@ from pipelines.cli import (
     ask,
     configuration,
     corpus,
+    demo_gateway,
     gateway,
     kfp,
     registry,
@@ -34,6 +35,7 @@ app.command("summarize")(ask.summarize)
 app.command("count")(ask.count)
 app.command("config")(configuration.config)
 app.command("gateway")(gateway.gateway)
+app.command("demo-gateway")(demo_gateway.demo_gateway)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(gateway.bill, name="bill")
 app.add_typer(gateway.ledger, name="ledger")

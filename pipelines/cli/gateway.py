@@ -56,6 +56,36 @@ def gateway(
         str,
         typer.Option(help="Where rates are counted: async+redis://host for several gateways."),
     ] = "async+memory://",
+    cache: Annotated[
+        str,
+        typer.Option(help="Caches answers: memory, or redis://host for several; empty: none."),
+    ] = "",
+    cache_entries: Annotated[
+        int, typer.Option(help="Answers that the memory's cache holds at most.")
+    ] = 100_000,
+    cache_bytes: Annotated[
+        int, typer.Option(help="Bytes that the memory's cache holds at most.")
+    ] = 256 * 1024 * 1024,
+    cache_ttl_s: Annotated[
+        float, typer.Option(help="Seconds after which a cached answer is forgotten.")
+    ] = 86_400.0,
+    cache_shared: Annotated[
+        bool,
+        typer.Option(
+            "--cache-shared",
+            help="Answer a tenant by what another one asked for, who can then tell so.",
+        ),
+    ] = False,
+    traces: Annotated[
+        str,
+        typer.Option(
+            envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
+            help="Receiver of traces, OTLP over HTTP: http://host:4318; empty: none.",
+        ),
+    ] = "",
+    log_level: Annotated[
+        str, typer.Option(help="debug, info, warning or error; JSON lines on standard error.")
+    ] = "info",
     name: Annotated[
         str, typer.Option(help="Name of this gateway; no other process may have it.")
     ] = "gateway-0",
@@ -67,9 +97,14 @@ def gateway(
 
     from serving.billing import PriceBookError
     from serving.gateway.backend import BackendError, Canary
+    from serving.gateway.cache_stores import CacheError
+    from serving.gateway.logs import LEVELS
     from serving.gateway.rates import RatesError
-    from serving.gateway.running import GatewaySettings, run_gateway
+    from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway
+    from serving.gateway.tracing import TracingError
 
+    if log_level not in LEVELS:
+        fail(f"Unknown log level {log_level!r}. Expected: {', '.join(LEVELS)}.", EXIT_BAD_INPUT)
     _make_folder(database)
     try:
         wanted = canary_label or canary_percent
@@ -85,6 +120,11 @@ def gateway(
         label=label or None,
         canary=canary,
         rates_url=rates,
+        cache=CacheSettings(cache, cache_entries, cache_bytes, cache_ttl_s, cache_shared)
+        if cache
+        else None,
+        traces_url=traces or None,
+        log_level=log_level,
         name=name,
         host=host,
         port=port,
@@ -92,7 +132,7 @@ def gateway(
     out.print(f"gateway on http://{host}:{port}/v1, ledger {_without_password(database)}")
     try:
         run_gateway(settings)
-    except (BackendError, PriceBookError, RatesError) as error:
+    except (BackendError, PriceBookError, RatesError, CacheError, TracingError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:
         fail(f"Cannot use the ledger {_without_password(database)}: {error}")

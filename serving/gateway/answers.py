@@ -14,7 +14,7 @@ from serving.gateway.charging import Answered
 
 def chat_completion(answered: Answered) -> bytes:
     """``chat.completion`` of one summary."""
-    (summary,) = answered.summaries
+    (summary,), (cached_tokens,) = answered.summaries, answered.cached_tokens
     return orjson.dumps(
         {
             "id": f"chatcmpl-{answered.request_id}",
@@ -38,7 +38,7 @@ def chat_completion(answered: Answered) -> bytes:
                 "prompt_tokens": summary.input_tokens,
                 "completion_tokens": summary.output_tokens,
                 "total_tokens": summary.total_tokens,
-                "prompt_tokens_details": {"cached_tokens": 0},
+                "prompt_tokens_details": {"cached_tokens": cached_tokens},
             },
         }
     )
@@ -74,8 +74,14 @@ def chat_chunks(completion: bytes, include_usage: bool) -> Iterator[bytes]:
 
 
 def summaries(answered: Answered) -> bytes:
-    """The contract's fields of each text, and what they add up to."""
-    rows = [asdict(each) for each in answered.summaries]
+    """The contract's fields of each text, and what they add up to.
+
+    ``cached_tokens`` are those of the ``input_tokens`` that the cache answered for.
+    """
+    rows = [
+        {**asdict(each), "cached_tokens": cached}
+        for each, cached in zip(answered.summaries, answered.cached_tokens, strict=True)
+    ]
     return orjson.dumps(
         {
             "id": answered.request_id,
@@ -86,7 +92,7 @@ def summaries(answered: Answered) -> bytes:
             "summaries": rows,
             "usage": {
                 name: sum(row[name] for row in rows)
-                for name in ("input_tokens", "output_tokens", "total_tokens")
+                for name in ("input_tokens", "cached_tokens", "output_tokens", "total_tokens")
             },
         }
     )

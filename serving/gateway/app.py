@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Header, Request
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from serving.gateway import answers
 from serving.gateway.charging import ChargedModel, Question
-from serving.gateway.errors import GatewayError, bad_request, overloaded
+from serving.gateway.errors import GatewayError, bad_request
+from serving.gateway.ledger_lag import LedgerLag
 from serving.gateway.metrics import CONTENT_TYPE, Metrics
+from serving.gateway.request_record import current
 from serving.gateway.requests import ChatRequest, CountRequest, SummariesRequest
+from serving.gateway.telemetry import Telemetry
 from serving.gateway.tenants import Caller, Tenants
+from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.gateway.usage import usage_of_month
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_KEY_CHARACTERS = 255
 MAX_UNDER_WAY = 256
+
+# FastAPI's own, where its release has one, would record what it read and what went wrong with
+# it, texts and all, as soon as anybody sets up OpenTelemetry in this process.
+_NO_TELEMETRY: Final[Any] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 Body = TypeVar("Body", bound=BaseModel)
 _Key = Annotated[str | None, Header(alias="Idempotency-Key")]
@@ -41,6 +53,7 @@ class Gateway:
         models: Sequence[ChargedModel],
         metrics: Metrics,
         max_under_way: int = MAX_UNDER_WAY,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         """
         Args:
@@ -49,7 +62,8 @@ class Gateway:
         self.engine = engine
         self.metrics = metrics
         self.max_under_way = max_under_way
-        self.under_way = 0
+        self.tracer = tracer
+        metrics.watch(LedgerLag(engine))
         self.tenants = tenants
         self.models = {each.model.name: each for each in models}
 
@@ -62,7 +76,8 @@ class Gateway:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         caller = None
         if scheme.lower() == "bearer":
-            caller = await run_in_threadpool(self.tenants.authenticate, key.strip())
+            with self.tracer.part("authenticate"):
+                caller = await run_in_threadpool(self.tenants.authenticate, key.strip())
         if caller is None:
             raise GatewayError(
                 401,
@@ -71,6 +86,7 @@ class Gateway:
                 "authentication_error",
                 "invalid_api_key",
             )
+        current().tenant = caller.tenant
         return caller
 
     def model(self, caller: Caller, name: str) -> ChargedModel:
@@ -84,6 +100,7 @@ class Gateway:
             raise GatewayError(
                 404, f"There is no model {name!r}.", code="model_not_found", param="model"
             )
+        current().model = name
         return model
 
 
@@ -108,14 +125,25 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
         yield
         await on_close()
 
-    app = FastAPI(title="Tallygraph gateway", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Tallygraph gateway",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        telemetry=_NO_TELEMETRY,
+    )
     app.state.gateway = gateway
 
-    app.middleware("http")(_measured)
+    app.add_middleware(
+        Telemetry,
+        metrics=gateway.metrics,
+        max_under_way=gateway.max_under_way,
+        tracer=gateway.tracer,
+    )
 
     @app.exception_handler(GatewayError)
     async def failed(request: Request, error: GatewayError) -> Response:
-        gateway.metrics.failed(error.code or error.type)
+        current().refused(error.code or error.type, error.limit)
         return error.response()
 
     @app.post("/v1/chat/completions")
@@ -166,7 +194,8 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(gateway.metrics.page(), media_type=CONTENT_TYPE)
+        page = await run_in_threadpool(gateway.metrics.page)
+        return Response(page, media_type=CONTENT_TYPE)
 
     @app.get("/healthz")
     async def healthz() -> Response:
@@ -179,32 +208,6 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
         return _json({"status": "ready"})
 
     return app
-
-
-_Next = Callable[[Request], Awaitable[Response]]
-
-
-async def _measured(request: Request, call_next: _Next) -> Response:
-    """Count a request and its time, or tell it to come again where there are too many."""
-    gateway: Gateway = request.app.state.gateway
-    if not request.url.path.startswith("/v1/"):
-        return await call_next(request)
-    if gateway.under_way >= gateway.max_under_way:
-        gateway.metrics.failed("overloaded")
-        return overloaded("Too many requests are under way. Try again in a moment.").response()
-    started = time.monotonic()
-    gateway.under_way += 1
-    gateway.metrics.begun()
-    status = 500
-    try:
-        response = await call_next(request)
-        status = response.status_code
-        return response
-    finally:
-        gateway.under_way -= 1
-        route = request.scope.get("route")
-        path = route.path if isinstance(route, APIRoute) else "other"
-        gateway.metrics.ended(path, status, time.monotonic() - started)
 
 
 async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:

@@ -5,6 +5,9 @@ asked. The answer leaves only after the ledger has the charge, and the answer, i
 transaction. So whoever has an answer has been charged for it, and whoever was charged can have
 the answer again by its idempotency key. A client that hangs up is charged all the same once the
 model has been asked: the work is done, and the answer kept.
+
+What the cache answers is reserved, charged and written down as what the model answers: its
+input tokens as cached ones, its output tokens as output, for the caller gets the same summary.
 """
 
 from __future__ import annotations
@@ -19,10 +22,13 @@ from typing import TypeVar
 
 from serving.billing import Price, PriceBook, PriceBookError
 from serving.gateway.backend import ServedModel, ServedVersion, VersionGoneError
+from serving.gateway.cache import AnswerCache
 from serving.gateway.errors import GatewayError, overloaded
-from serving.gateway.metrics import Metrics
+from serving.gateway.metrics import OPERATION, Metrics
 from serving.gateway.rates import Rates
+from serving.gateway.request_record import current
 from serving.gateway.tenants import Caller
+from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.ledger import (
     BudgetExceededError,
     IdempotencyConflictError,
@@ -60,11 +66,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A model's answer to a question, before it is put into an API's shape."""
+    """A model's answer to a question, before it is put into an API's shape.
+
+    Attributes:
+      summaries: of each text.
+      cached_tokens: of each text, those of its input tokens that the cache answered for: all
+        or none.
+    """
 
     request_id: str
     version: ServedVersion
     summaries: list[MeteredSummary]
+    cached_tokens: list[int]
 
 
 Render = Callable[[Answered], bytes]
@@ -81,8 +94,17 @@ class ChargedModel:
         rates: Rates,
         metrics: Metrics,
         clock: Clock = utc_now,
+        cache: AnswerCache | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
+        """
+        Args:
+          clock: UTC.
+          cache: of answers; None for none.
+        """
         self.model = model
+        self._cache = cache
+        self._tracer = tracer
         self._metrics = metrics
         self._rates = rates
         self._ledger = ledger
@@ -110,19 +132,25 @@ class ChargedModel:
         request_id = uuid.uuid4().hex
         reserved = await self._reserve(caller, question, request_id, version, price)
         if isinstance(reserved, Replay):
+            current().replay_of(reserved.request_id)
+            self._metrics.replayed(caller)
             return reserved.answer
         try:
-            version, summaries = await self._summarize(caller, version, question)
-            answer = render(Answered(request_id, version, summaries))
-            usage = _usage(version, summaries, round((time.monotonic() - started) * 1000))
+            answered = await self._summarize(caller, version, question, request_id)
+            answer = render(answered)
+            usage = _usage(answered, round((time.monotonic() - started) * 1000))
             charge = self._prices.charge(price, usage)
-            await _in_thread(lambda: self._ledger.settle(request_id, usage, charge, answer))
+            await self._write(
+                "settle", lambda: self._ledger.settle(request_id, usage, charge, answer)
+            )
         except BaseException:
             # Whatever it was: the client gets no answer, and owes nothing.
-            await _in_thread(lambda: self._ledger.release(request_id))
+            await self._write("release", lambda: self._ledger.release(request_id))
             raise
+        current().charged(request_id, usage, charge.amount_micro, charge.currency)
         self._metrics.charged(caller, usage, charge)
         await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
+        await self._remember(caller, question, answered)
         return answer
 
     async def _reserve(
@@ -133,10 +161,11 @@ class ChargedModel:
         version: ServedVersion,
         price: Price,
     ) -> object:
-        most = price.amount_micro(
-            version.metering.max_input_tokens * len(question.texts),
-            0,
-            version.metering.max_output_tokens * len(question.texts),
+        most_input = version.metering.max_input_tokens * len(question.texts)
+        most_output = version.metering.max_output_tokens * len(question.texts)
+        # Nothing keeps a price book from asking more for cached tokens than for others.
+        most = max(
+            price.amount_micro(most_input, cached, most_output) for cached in (0, most_input)
         )
         reservation = Reservation(
             request_id=request_id,
@@ -148,14 +177,19 @@ class ChargedModel:
             idempotency_key=question.idempotency_key,
         )
         try:
-            return await _in_thread(lambda: self._ledger.reserve(reservation))
+            return await self._write("reserve", lambda: self._ledger.reserve(reservation))
         except BudgetExceededError as error:
             raise GatewayError(
-                429, str(error), "insufficient_quota", "insufficient_quota"
+                429, str(error), "insufficient_quota", "insufficient_quota", limit="budget"
             ) from None
         except TooManyAtOnceError as error:
             raise GatewayError(
-                429, str(error), "rate_limit_error", "too_many_at_once", retry_after_s=1
+                429,
+                str(error),
+                "rate_limit_error",
+                "too_many_at_once",
+                retry_after_s=1,
+                limit="concurrency",
             ) from None
         except IdempotencyConflictError as error:
             raise GatewayError(
@@ -167,18 +201,68 @@ class ChargedModel:
             ) from None
 
     async def _summarize(
-        self, caller: Caller, version: ServedVersion, question: Question
-    ) -> tuple[ServedVersion, list[MeteredSummary]]:
-        """Ask the version that answers now, or the one that has taken its place."""
+        self, caller: Caller, version: ServedVersion, question: Question, request_id: str
+    ) -> Answered:
+        """Ask the version that answers now, or the one that has taken its place; but only what
+        the cache does not know of that version."""
         deadline = self.model.deadline()
         for _ in range(_UNLOADED_ATTEMPTS):
+            rows = await self._cached(caller, version, question)
+            cached_tokens = [row.input_tokens if row else 0 for row in rows]
+            missing = [
+                text for text, row in zip(question.texts, rows, strict=True) if row is None
+            ]
             try:
-                return version, await self.model.summarize(
-                    version, question.texts, question.max_output_tokens, deadline
+                asked = iter(
+                    await self._ask_model(version, missing, question, deadline)
+                    if missing
+                    else []
                 )
             except VersionGoneError:
                 version = await self.model.version(caller.tenant, fresh=True)
+                continue
+            summaries = [row or next(asked) for row in rows]
+            return Answered(request_id, version, summaries, cached_tokens)
         raise overloaded("The model's versions change too fast. Try again in a moment.")
+
+    async def _ask_model(
+        self, version: ServedVersion, texts: list[str], question: Question, deadline: float
+    ) -> list[MeteredSummary]:
+        limit = question.max_output_tokens
+        attributes: dict[str, str | int] = {
+            "gen_ai.operation.name": OPERATION,
+            "gen_ai.request.model": version.model,
+            "gen_ai.response.model": f"{version.model}-{version.number}",
+            "gen_ai.request.max_tokens": limit or version.metering.max_output_tokens,
+            "tallygraph.texts": len(texts),
+        }
+        with self._metrics.model_asked(version.model), self._tracer.part("model", attributes):
+            return await self.model.summarize(version, texts, limit, deadline)
+
+    async def _write(self, operation: str, work: Callable[[], T]) -> T:
+        """Work of the ledger's, which waits for the disk; to its end in any case."""
+        with self._metrics.ledger_asked(operation), self._tracer.part(operation):
+            return await _in_thread(work)
+
+    async def _cached(
+        self, caller: Caller, version: ServedVersion, question: Question
+    ) -> list[MeteredSummary | None]:
+        if self._cache is None:
+            return [None] * len(question.texts)
+        with self._tracer.part("cache"):
+            return await self._cache.find(
+                caller.tenant, version, question.texts, question.max_output_tokens
+            )
+
+    async def _remember(self, caller: Caller, question: Question, answered: Answered) -> None:
+        """Keep what the model was asked for. It is charged for by now."""
+        if self._cache is None:
+            return
+        rows = zip(question.texts, answered.summaries, answered.cached_tokens, strict=True)
+        fresh = [(text, summary) for text, summary, cached in rows if not cached]
+        await self._cache.keep(
+            caller.tenant, answered.version, fresh, question.max_output_tokens
+        )
 
     def _price(self, caller: Caller) -> Price:
         try:
@@ -187,14 +271,15 @@ class ChargedModel:
             raise GatewayError(403, str(error), "permission_error", "no_price") from None
 
 
-def _usage(version: ServedVersion, summaries: list[MeteredSummary], latency_ms: int) -> Usage:
+def _usage(answered: Answered, latency_ms: int) -> Usage:
+    version, summaries = answered.version, answered.summaries
     return Usage(
         model=version.model,
         model_version=str(version.number),
         tokenizer_fingerprint=version.metering.tokenizer_fingerprint,
         contract_version=version.metering.contract_version,
         input_tokens=sum(each.input_tokens for each in summaries),
-        cached_tokens=0,
+        cached_tokens=sum(answered.cached_tokens),
         output_tokens=sum(each.output_tokens for each in summaries),
         finish_reasons=",".join(sorted({each.finish_reason for each in summaries})),
         latency_ms=latency_ms,

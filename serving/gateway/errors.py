@@ -16,6 +16,7 @@ class GatewayError(Exception):
       type, code: OpenAI's kind of error, and which one.
       param: the field of the request that is wrong.
       retry_after_s: after how many seconds another attempt makes sense.
+      limit: the limit that was hit, for those who watch; empty for none.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class GatewayError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after_s: int | None = None,
+        limit: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -34,6 +36,7 @@ class GatewayError(Exception):
         self.code = code
         self.param = param
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
     def response(self) -> Response:
         headers = {}

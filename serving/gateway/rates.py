@@ -84,4 +84,5 @@ class Rates:
             "rate_limit_error",
             "rate_limit_exceeded",
             retry_after_s=wait_s,
+            limit=f"{what}_per_minute",
         )

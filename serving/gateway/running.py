@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import logging
 from collections.abc import Sequence
@@ -14,10 +15,14 @@ import uvicorn
 from serving.billing import PriceBook
 from serving.gateway.app import Gateway, create_app
 from serving.gateway.backend import Canary, ServedModel
+from serving.gateway.cache import AnswerCache
+from serving.gateway.cache_stores import open_store
 from serving.gateway.charging import ChargedModel
+from serving.gateway.logs import configure_logs
 from serving.gateway.metrics import Metrics
 from serving.gateway.rates import MEMORY, Rates
 from serving.gateway.tenants import Tenants
+from serving.gateway.tracing import open_tracer
 from serving.ledger import Ledger
 from serving.ledger.database import open_database
 from serving.ledger.ledger import utc_now
@@ -28,6 +33,32 @@ _LOG = logging.getLogger(__name__)
 
 # Longer than any request takes: what has been reserved for so long, nobody will settle.
 ABANDONED_AFTER: Final = datetime.timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """How answers are cached; see `serving.gateway.cache`.
+
+    Attributes:
+      url: ``memory``, or a Redis: ``redis://host:6379/0``.
+      max_entries, max_bytes: of the memory's.
+      ttl_s: how long an answer is kept.
+      shared: among tenants.
+    """
+
+    url: str
+    max_entries: int = 100_000
+    max_bytes: int = 256 * 1024 * 1024
+    ttl_s: float = 86_400.0
+    shared: bool = False
+
+    def open(self, metrics: Metrics) -> AnswerCache:
+        """
+        Raises:
+          CacheError: there is no such cache.
+        """
+        store = open_store(self.url, self.max_entries, self.max_bytes, self.ttl_s)
+        return AnswerCache(store, metrics, self.shared)
 
 
 @dataclass(frozen=True)
@@ -43,6 +74,9 @@ class GatewaySettings:
       canary: the tenants that another label's version answers.
       rates_url: where requests and tokens a minute are counted, see `serving.gateway.rates`.
       name: of this gateway among those of the ledger; one process at a time may have it.
+      cache: None for none.
+      traces_url: receiver of OTLP over HTTP; None for no traces.
+      log_level: of the logs on standard error, see `serving.gateway.logs`.
     """
 
     database_url: str
@@ -54,6 +88,9 @@ class GatewaySettings:
     canary: Canary | None = None
     name: str = "gateway-0"
     rates_url: str = MEMORY
+    cache: CacheSettings | None = None
+    traces_url: str | None = None
+    log_level: str = "info"
     host: str = "127.0.0.1"
     port: int = 8600
 
@@ -64,10 +101,15 @@ def run_gateway(settings: GatewaySettings) -> None:
     Raises:
       PriceBookError: the price book is wrong.
       BackendError: an address of a model server is none, or a canary without a label.
+      CacheError: answers cannot be cached as asked.
       RatesError: rates cannot be counted where they should be.
+      TracingError: traces are wanted and cannot be made.
+      ValueError: the log level is none.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
+    configure_logs(settings.log_level)
     prices = PriceBook.load(settings.prices)
+    tracer = open_tracer(settings.traces_url)
     rates = Rates(settings.rates_url)
     model = ServedModel(
         settings.model_name,
@@ -76,18 +118,27 @@ def run_gateway(settings: GatewaySettings) -> None:
         settings.label,
         settings.canary,
     )
+    metrics = Metrics()
+    cache = settings.cache.open(metrics) if settings.cache else None
     engine = open_database(settings.database_url, pool_size=20)
     upgrade(engine)
     ledger = Ledger(engine, settings.name)
     released = recover(engine, ledger, settings.name, utc_now() - ABANDONED_AFTER)
     if released:
         _LOG.warning("Released what a gateway that died had reserved: %s", released)
-    metrics = Metrics()
-    charged = ChargedModel(model, ledger, prices, rates, metrics)
-    gateway = Gateway(engine, Tenants(engine), [charged], metrics)
+    charged = ChargedModel(model, ledger, prices, rates, metrics, cache=cache, tracer=tracer)
+    gateway = Gateway(engine, Tenants(engine), [charged], metrics, tracer=tracer)
+
+    async def close() -> None:
+        await model.close()
+        if cache is not None:
+            await cache.close()
+        await asyncio.to_thread(tracer.close)  # it sends what it has
+
     uvicorn.run(
-        create_app(gateway, model.close),
+        create_app(gateway, close),
         host=settings.host,
         port=settings.port,
-        log_level="warning",
+        log_config=None,  # `configure_logs` has done it
+        access_log=False,  # the gateway's own line says more, and no more than it may
     )

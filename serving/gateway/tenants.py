@@ -178,5 +178,10 @@ class Tenants:
         )
 
 
+def contains_key(text: str) -> bool:
+    """Whether a text has what looks like a key in it, which must not be written down."""
+    return _KEY.search(text) is not None
+
+
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()

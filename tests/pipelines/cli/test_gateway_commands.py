@@ -114,6 +114,8 @@ def _once_it_listens(client: openai.OpenAI) -> openai.types.chat.ChatCompletion:
         (("--database", "what is this"), "The database's URL is none. Expected: sqlite:///"),
         (("--rates", "memory://"), "Rates are counted in async+memory://"),
         (("--rates", "what"), "Rates are counted in async+memory://"),
+        (("--cache", "memcached://host"), "A cache is 'memory' or the URL of a Redis"),
+        (("--log-level", "loud"), "Expected: debug, info, warning, error."),
         (("--prices", "nothing.toml"), "Cannot read the price book nothing.toml"),
     ],
 )

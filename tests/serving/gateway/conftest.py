@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import runpy
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
-from running_gateway import PRICES, RunningGateway
+from running_gateway import RunningGateway, serving_gateway
 
-from serving.billing import PriceBook
 from serving.engines import RunningServer, ServerSpec, choose_engine
-from serving.engines.base import free_ports
-from serving.gateway.app import Gateway, create_app
-from serving.gateway.backend import ServedModel
-from serving.gateway.charging import ChargedModel
-from serving.gateway.metrics import Metrics
-from serving.gateway.rates import Rates
-from serving.gateway.tenants import Tenants
-from serving.ledger import Ledger
-from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tokenizer.contract import MeteringRecord
 
 
@@ -62,27 +48,5 @@ def model_server(metered_models: Path) -> Iterator[RunningServer]:
 def gateway(
     tmp_path: Path, model_server: RunningServer, metered_models: Path
 ) -> Iterator[RunningGateway]:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
-    (tmp_path / "prices.toml").write_text(PRICES)
-    model = ServedModel("summarizer", [model_server.rest_url], metered_models)
-    metrics = Metrics()
-    charged = ChargedModel(
-        model,
-        Ledger(engine, "gateway-0"),
-        PriceBook.load(tmp_path / "prices.toml"),
-        Rates(),
-        metrics,
-    )
-    tenants = Tenants(engine)
-    app = create_app(Gateway(engine, tenants, [charged], metrics, 32), model.close)
-    (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    yield RunningGateway(f"http://127.0.0.1:{port}", engine, tenants)
-    server.should_exit = True
-    thread.join()
-    engine.dispose()
+    with serving_gateway(tmp_path, model_server.rest_url, metered_models) as running:
+        yield running

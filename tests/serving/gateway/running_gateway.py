@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
+import uvicorn
 
+from serving.billing import PriceBook
+from serving.engines.base import free_ports
+from serving.gateway.app import Gateway, create_app
+from serving.gateway.backend import ServedModel
+from serving.gateway.charging import ChargedModel
+from serving.gateway.metrics import Metrics
+from serving.gateway.rates import Rates
+from serving.gateway.running import CacheSettings
 from serving.gateway.tenants import Limits, Tenants
+from serving.ledger import Ledger, schema
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
 
 PRICES = """
 currency = "EUR"
@@ -40,3 +57,62 @@ class RunningGateway:
     def client(self, key: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    def entries(self) -> list[sa.Row]:
+        """The ledger's lines, in the order in which they were written."""
+        with self.engine.connect() as connection:
+            order = schema.entries.c.created_at
+            return list(connection.execute(sa.select(schema.entries).order_by(order)).all())
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", trust_env=False).text
+
+
+@contextlib.contextmanager
+def serving_gateway(
+    folder: Path,
+    model_url: str,
+    models: Path,
+    cache: CacheSettings | None = None,
+    prices: str = PRICES,
+    name: str = "gateway-0",
+) -> Iterator[RunningGateway]:
+    """A gateway on a port of its own, its ledger in a folder that several may share.
+
+    Args:
+      models: folder of the model's versions, which a server at ``model_url`` serves.
+    """
+    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
+    upgrade(engine)
+    (folder / "prices.toml").write_text(prices)
+    model = ServedModel("summarizer", [model_url], models)
+    metrics = Metrics()
+    answers = cache.open(metrics) if cache else None
+    charged = ChargedModel(
+        model,
+        Ledger(engine, name),
+        PriceBook.load(folder / "prices.toml"),
+        Rates(),
+        metrics,
+        cache=answers,
+    )
+
+    async def close() -> None:
+        await model.close()
+        if answers is not None:
+            await answers.close()
+
+    tenants = Tenants(engine)
+    app = create_app(Gateway(engine, tenants, [charged], metrics, 32), close)
+    (port,) = free_ports(1)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield RunningGateway(f"http://127.0.0.1:{port}", engine, tenants)
+    finally:
+        server.should_exit = True
+        thread.join()
+        engine.dispose()

@@ -1,0 +1,245 @@
+"""`tallygraph demo-gateway`: from a pushed model to an invoice, in one command."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli import gateway as commands
+from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_TENANT = "demo"
+_PLAN = "standard"
+_TEXT = (
+    "The file is opened lazily, when the first record is read from it, and closed again when "
+    "the reader is exhausted or garbage collected. Records are decoded one after another."
+)
+_PRICES = """\
+currency = "EUR"
+
+[[prices]]
+id = "demo"
+valid_from = {day}
+model = "{model}"
+plan = "{plan}"
+price_micro_per_1k_input_tokens = 400
+price_micro_per_1k_cached_tokens = 100
+price_micro_per_1k_output_tokens = 1600
+"""
+_POLL_S = 0.1
+_STOP_S = 60
+_LOG_LINES = 20
+
+
+def demo_gateway(
+    model_dir: Annotated[
+        Path, typer.Option(help="Folder whose numbered folders are the versions.")
+    ] = Path("build/serving/summarizer"),
+    text: Annotated[str, typer.Option(help="The document to summarise.")] = _TEXT,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where ledger, prices and logs go; else they are gone at the end."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="Model server: auto, local, binary or docker.")
+    ] = "auto",
+    timeout_s: Annotated[int, typer.Option(help="Longest wait for each server.")] = 300,
+) -> None:
+    """Sell one summary: servers, a tenant, a question, its line in the ledger, its invoice."""
+    if not any(path.name.isdecimal() for path in model_dir.glob("*")):
+        fail(
+            f"{model_dir} holds no version. Expected folders named by numbers. `make demo` "
+            "trains and pushes a small model in minutes; --model-dir names another place.",
+            EXIT_BAD_INPUT,
+        )
+    # A service manager stops by SIGTERM: end the servers then too.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with contextlib.ExitStack() as stack:
+            if folder is None:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder.mkdir(parents=True, exist_ok=True)
+            _demonstrate(folder, model_dir, text, engine, timeout_s)
+    except KeyboardInterrupt:
+        out.print("stopped")
+
+
+def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_s: int) -> None:
+    from serving.engines import EngineError, ServerSpec, choose_engine
+    from serving.ledger.database import open_database
+    from serving.ledger.upgrade import upgrade
+
+    model = model_dir.resolve().name
+    database = f"sqlite:///{folder.resolve()}/ledger.sqlite"
+    spec = ServerSpec.single(model, model_dir, log_file=folder / "model-server.log")
+    try:
+        _step("1/6  model server")
+        chosen = choose_engine(engine)
+        out.print(f"engine {chosen.name}: {chosen.description}")
+        with chosen.start(spec) as server:
+            server.wait_until_available(timeout_s)
+            out.print(f"[green]AVAILABLE[/] {server.rest_url}/v1/models/{model}")
+
+            _step("2/6  a tenant, and its key")
+            ledger = open_database(database)
+            upgrade(ledger)
+            key = _tenants_key(ledger)
+
+            _step("3/6  gateway")
+            with _gateway(folder, model_dir, server.rest_url, database, timeout_s) as url:
+                out.print(f"OpenAI's API on {url}/v1")
+
+                _step("4/6  one question, as OpenAI's client asks it")
+                _ask(url, key, model, text)
+    except EngineError as error:
+        fail(str(error))
+
+    _step("5/6  its line in the ledger, and whether the ledger is whole")
+    month = _show_last_entry(ledger)
+    ledger.dispose()
+    commands.verify(tenant="", database=database)
+
+    _step("6/6  the invoice")
+    commands.invoice(tenant=_TENANT, month=month, format="json", database=database)
+    print()  # an invoice ends with its last byte
+
+
+def _step(title: str) -> None:
+    out.print(f"\n[bold]== {title}[/]")
+
+
+def _tenants_key(ledger: sa.Engine) -> str:
+    from serving.gateway.tenants import TenantError, Tenants
+
+    tenants = Tenants(ledger)
+    # A folder of an earlier demo has the tenant already.
+    with contextlib.suppress(TenantError):
+        tenants.create(_TENANT, _PLAN)
+    key = tenants.make_key(_TENANT)
+    prefix, key_id, _ = key.split("_", 2)
+    out.print(f"tenant {_TENANT}, key {prefix}_{key_id}_…")
+    return key
+
+
+@contextlib.contextmanager
+def _gateway(
+    folder: Path, model_dir: Path, model_url: str, database: str, timeout_s: int
+) -> Iterator[str]:
+    """`tallygraph gateway` as a process; its address, once it is ready."""
+    from serving.engines.base import free_ports
+
+    prices = folder / "prices.toml"
+    day = datetime.datetime.now(datetime.UTC).date()
+    if not prices.exists():
+        model = model_dir.resolve().name
+        prices.write_text(_PRICES.format(day=day, model=model, plan=_PLAN), encoding="utf-8")
+    (port,) = free_ports(1)
+    log_file = folder / "gateway.log"
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from pipelines.cli import main; main()", "gateway"),
+                *("--prices", str(prices), "--database", database, "--port", str(port)),
+                *("--model-dir", str(model_dir), "--model-url", model_url),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # An interrupt from the keyboard is for us to turn into an end in order.
+            start_new_session=True,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url, process, log_file, timeout_s)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(
+    url: str, process: subprocess.Popen[bytes], log_file: Path, timeout_s: int
+) -> None:
+    import httpx
+
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            pass  # it does not listen yet
+        if process.poll() is not None or time.monotonic() > deadline:
+            lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+            tail = "\n".join(lines[-_LOG_LINES:])
+            fail(f"The gateway was not ready. Its log ends:\n{tail}")
+        time.sleep(_POLL_S)
+
+
+def _ask(url: str, key: str, model: str, text: str) -> None:
+    import httpx
+
+    out.print(f"POST {url}/v1/chat/completions")
+    try:
+        answer = httpx.post(
+            f"{url}/v1/chat/completions",
+            headers={"Authorization": f"Bearer {key}"},
+            json={"model": model, "messages": [{"role": "user", "content": text}]},
+            timeout=120,
+            trust_env=False,
+        )
+        document = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        fail(f"The gateway gave no answer: {type(error).__name__}: {error}")
+    if not answer.is_success:
+        fail(f"The gateway refused: HTTP {answer.status_code}: {document['error']['message']}")
+    shown = {
+        "content": document["choices"][0]["message"]["content"],
+        "finish_reason": document["choices"][0]["finish_reason"],
+        "usage": document["usage"],
+    }
+    print(json.dumps(shown, indent=2, ensure_ascii=False))
+
+
+def _show_last_entry(ledger: sa.Engine) -> str:
+    """Print the newest entry of the tenant; the month that pays for it."""
+    import sqlalchemy as sa
+
+    from serving.ledger import schema
+    from serving.ledger.database import reading
+
+    entries, requests = schema.entries, schema.requests
+    with reading(ledger) as connection:
+        row = connection.execute(
+            sa.select(entries, requests.c.month)
+            .join(requests, requests.c.request_id == entries.c.request_id)
+            .where(entries.c.tenant == _TENANT)
+            .order_by(entries.c.number.desc())
+            .limit(1)
+        ).one()
+    line = dict(row._mapping)
+    month = str(line.pop("month"))
+    print(json.dumps(line, indent=2, default=str))
+    return month
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    raise KeyboardInterrupt

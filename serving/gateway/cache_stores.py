@@ -1,0 +1,195 @@
+"""Where cached answers are kept: in this process, or in a Redis that several gateways share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+MEMORY: Final = "memory"
+SCHEMES: Final = ("redis://", "rediss://", "unix://")
+MAX_VALUE_BYTES: Final = 64 * 1024
+"""A longer answer is not kept."""
+
+_REDIS_TIMEOUT_S: Final = 0.1
+_REDIS_CONNECTIONS: Final = 32
+# What Python and the table need for an entry, beside its key and value; measured, rounded up.
+_ENTRY_BYTES: Final = 256
+
+
+class CacheError(ValueError):
+    """A cache that cannot be set up as asked; the message says why."""
+
+
+class StoreError(RuntimeError):
+    """The store did not do it. The message names no key, no value and no password."""
+
+
+class CacheStore(ABC):
+    """Values by key, for a time. What was put may be gone at any moment."""
+
+    @abstractmethod
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, None where there is none.
+
+        Raises:
+          StoreError: the store cannot be asked.
+        """
+
+    @abstractmethod
+    async def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Keep values; those that are too large are not kept.
+
+        Raises:
+          StoreError: the store cannot be asked; some may have been kept.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give back what is held."""
+
+
+class MemoryStore(CacheStore):
+    """Keeps what was used last. For one event loop."""
+
+    def __init__(
+        self,
+        max_entries: int,
+        max_bytes: int,
+        ttl_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+          max_entries, max_bytes: what it holds at most; what was used longest ago goes first.
+          ttl_s: after so many seconds a value is forgotten, used or not.
+          clock: seconds, never backwards.
+        """
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._values: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self._get(key) for key in keys]
+
+    async def put(self, values: Mapping[bytes, bytes]) -> None:
+        for key, value in values.items():
+            self._remove(key)
+            if len(value) <= MAX_VALUE_BYTES:
+                self._values[key] = (self._clock() + self._ttl_s, value)
+                self.size_bytes += _size(key, value)
+        while len(self._values) > self._max_entries or self.size_bytes > self._max_bytes:
+            self._remove(next(iter(self._values)))
+
+    async def close(self) -> None:
+        self._values.clear()
+        self.size_bytes = 0
+
+    def _get(self, key: bytes) -> bytes | None:
+        expires_at, value = self._values.get(key, (float("inf"), None))
+        if self._clock() >= expires_at:
+            self._remove(key)
+            return None
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def _remove(self, key: bytes) -> None:
+        entry = self._values.pop(key, None)
+        if entry is not None:
+            self.size_bytes -= _size(key, entry[1])
+
+
+class RedisStore(CacheStore):
+    """A Redis. How much it holds is its own setting: ``maxmemory``, ``allkeys-lru``.
+
+    It holds summaries in the clear, as the ledger's database does, and what it says is
+    answered: let nobody else write to it.
+    """
+
+    def __init__(self, url: str, ttl_s: float) -> None:
+        """
+        Raises:
+          CacheError: the URL is none.
+        """
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=_REDIS_CONNECTIONS,
+                timeout=_REDIS_TIMEOUT_S,
+                socket_timeout=_REDIS_TIMEOUT_S,
+                socket_connect_timeout=_REDIS_TIMEOUT_S,
+                # Once more at once: a Redis that was started anew has closed what was open.
+                retry=Retry(NoBackoff(), 1),
+            )
+        except ValueError as error:
+            raise CacheError(f"The cache's URL is none: {error}") from None
+        self._redis = Redis(connection_pool=pool)
+        self._ttl_ms = round(ttl_s * 1000)
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        try:
+            async with asyncio.timeout(2 * _REDIS_TIMEOUT_S):
+                found = await self._redis.mget([_name(key) for key in keys])
+                return cast("list[bytes | None]", found)  # it decodes nothing unless told to
+        except Exception as error:  # whatever it is, it is not worth a request
+            raise StoreError(type(error).__name__) from None
+
+    async def put(self, values: Mapping[bytes, bytes]) -> None:
+        try:
+            async with asyncio.timeout(2 * _REDIS_TIMEOUT_S):
+                pipeline = self._redis.pipeline(transaction=False)
+                for key, value in values.items():
+                    if len(value) <= MAX_VALUE_BYTES:
+                        pipeline.set(_name(key), value, px=self._ttl_ms)
+                await pipeline.execute()
+        except Exception as error:  # whatever it is, it is not worth a request
+            raise StoreError(type(error).__name__) from None
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+
+def open_store(url: str, max_entries: int, max_bytes: int, ttl_s: float) -> CacheStore:
+    """The store that a URL names.
+
+    Args:
+      url: ``memory``, or a Redis: ``redis://host:6379/0``, ``rediss://…``, ``unix://path``.
+      max_entries, max_bytes: of the memory's.
+
+    Raises:
+      CacheError: there is no such store, or a limit is not positive.
+    """
+    for name, value in (("entries", max_entries), ("bytes", max_bytes), ("ttl", ttl_s)):
+        if value <= 0:
+            raise CacheError(f"The cache's {name} must be above 0. Received: {value}")
+    if url == MEMORY:
+        return MemoryStore(max_entries, max_bytes, ttl_s)
+    if url.startswith(SCHEMES):
+        return RedisStore(url, ttl_s)
+    raise CacheError(
+        f"A cache is {MEMORY!r} or the URL of a Redis ({', '.join(SCHEMES)}). Received: one "
+        f"that begins with {url.partition(':')[0]!r}."
+    )
+
+
+def _name(key: bytes) -> str:
+    return f"tallygraph:answer:{key.hex()}"
+
+
+def _size(key: bytes, value: bytes) -> int:
+    return len(key) + len(value) + _ENTRY_BYTES

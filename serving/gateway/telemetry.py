@@ -1,0 +1,125 @@
+"""What is around every request: its id, its log line, its metrics, its trace, and the door.
+
+A plain ASGI middleware, the outermost one of ours: an error that nobody has made an answer of
+ends here, so that neither a client nor a log reads what is inside it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from typing import Final
+
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.logs import described, structured_logger
+from serving.gateway.metrics import Metrics
+from serving.gateway.request_record import RequestRecord, set_current
+from serving.gateway.tracing import NO_TRACES, Tracer
+
+_LOG = structured_logger(__name__)
+_API: Final = "/v1/"
+_REQUEST_ID: Final = "X-Request-Id"
+_CLIENT_GONE: Final = "client_gone"
+
+
+class Telemetry:
+    """Accompanies the requests of an application."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        max_under_way: int,
+        tracer: Tracer = NO_TRACES,
+    ) -> None:
+        """
+        Args:
+          max_under_way: requests of the API at a time; more are told to come again.
+        """
+        self._app = app
+        self._metrics = metrics
+        self._max_under_way = max_under_way
+        self._tracer = tracer
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = RequestRecord.begin(scope["method"], Headers(scope=scope))
+        set_current(record)
+        api = scope["path"].startswith(_API)
+        started = time.monotonic()
+
+        async def answering(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                MutableHeaders(scope=message)[_REQUEST_ID] = record.request_id
+            await send(message)
+
+        shed = api and self._under_way >= self._max_under_way
+        counted = api and not shed
+        self._under_way += counted
+        self._metrics.set_under_way(self._under_way)
+        try:
+            # Nobody wants a trace of each look at the gateway's health.
+            with self._tracer.request(record) if api else nullcontext():
+                if shed:
+                    await _shed(record, scope, receive, answering)
+                else:
+                    await self._answer(record, scope, receive, answering)
+        finally:
+            self._under_way -= counted
+            self._metrics.set_under_way(self._under_way)
+            self._ended(record, api, time.monotonic() - started)
+
+    async def _answer(
+        self, record: RequestRecord, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Let the application answer, or say that it cannot."""
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            # It went away before it had sent its question: there is nobody to answer.
+            record.refused(_CLIENT_GONE)
+        except Exception as error:  # whatever nobody has expected
+            record.refused("internal")
+            _LOG.error(
+                "a request failed",
+                request_id=record.request_id,
+                exception=described(error),
+            )
+            if record.status is None:
+                fault = GatewayError(
+                    500,
+                    "The gateway failed. Ask again with the same idempotency key: it is "
+                    "charged once.",
+                    "server_error",
+                    "internal",
+                )
+                await fault.response()(scope, receive, send)
+        finally:
+            route = scope.get("route")
+            if isinstance(route, APIRoute):
+                record.route = route.path
+
+    def _ended(self, record: RequestRecord, api: bool, seconds: float) -> None:
+        if not record.error and (record.status is None or record.status >= 400):
+            record.error = f"http_{record.status}" if record.status else "no_answer"
+        if api:
+            self._metrics.ended(record, seconds)
+        say = _LOG.debug if not api else _LOG.info
+        if record.error != _CLIENT_GONE and (record.status is None or record.status >= 500):
+            say = _LOG.error
+        say("request", **record.fields(), latency_ms=round(seconds * 1000, 3))
+
+
+async def _shed(record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
+    error = overloaded("Too many requests are under way. Try again in a moment.")
+    record.refused(str(error.code), "shed")
+    await error.response()(scope, receive, send)

@@ -1,0 +1,213 @@
+"""The page that Prometheus scrapes, held to its names and values, and the dashboard to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from running_gateway import RunningGateway, serving_gateway
+
+from serving.engines import RunningServer
+from serving.gateway.running import CacheSettings
+
+DASHBOARD = Path("serving/deploy/grafana/tallygraph-gateway.json")
+
+# Every family there is, with its labels.
+FAMILIES = {
+    "http_server_request_duration_seconds": {
+        "http_request_method",
+        "http_route",
+        "http_response_status_code",
+        "error_type",
+    },
+    "gen_ai_server_request_duration_seconds": {
+        "gen_ai_operation_name",
+        "gen_ai_request_model",
+        "error_type",
+    },
+    "gen_ai_client_operation_duration_seconds": {
+        "gen_ai_operation_name",
+        "gen_ai_request_model",
+        "error_type",
+    },
+    "gen_ai_client_token_usage": {
+        "gen_ai_token_type",
+        "gen_ai_request_model",
+        "gen_ai_response_model",
+    },
+    "tallygraph_tokens": {"tenant", "model", "model_version", "type"},
+    "tallygraph_charged_micro": {"tenant", "model", "currency"},
+    "tallygraph_replays": {"tenant"},
+    "tallygraph_errors": {"code"},
+    "tallygraph_limited": {"tenant", "limit"},
+    "tallygraph_cache_rows": {"outcome"},
+    "tallygraph_cache_errors": {"operation"},
+    "tallygraph_ledger_duration_seconds": {"operation"},
+    "tallygraph_requests_under_way": set(),
+    "tallygraph_model_requests_under_way": set(),
+    "tallygraph_ledger_up": set(),
+    "tallygraph_ledger_reservations_open": set(),
+    "tallygraph_ledger_reservation_oldest_seconds": set(),
+    "tallygraph_outbox_events_waiting": set(),
+    "tallygraph_outbox_event_oldest_seconds": set(),
+}
+
+
+def samples(page: str) -> dict[tuple[str, frozenset], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+
+def value(page: str, name: str, **labels: str) -> float | None:
+    return samples(page).get((name, frozenset(labels.items())))
+
+
+def ask(client: httpx.Client, text: str = "one two three", key: str = "") -> httpx.Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    body = {"model": "summarizer", "text": text}
+    return client.post("/v1/summaries", json=body, headers=headers)
+
+
+def test_every_family_by_its_name_and_labels(gateway: RunningGateway) -> None:
+    with gateway.client(gateway.key()) as client:
+        ask(client)
+    found = {
+        family.name: family for family in text_string_to_metric_families(gateway.metrics())
+    }
+    assert set(found) - {name for name in found if name.endswith("_created")} == set(FAMILIES)
+    for name, labels in FAMILIES.items():
+        for sample in found[name].samples:
+            assert set(sample.labels) - {"le"} == labels, name
+
+
+def test_what_was_asked_and_charged(
+    tmp_path: Path, model_server: RunningServer, metered_models: Path
+) -> None:
+    cache = CacheSettings("memory")
+    with serving_gateway(tmp_path, model_server.rest_url, metered_models, cache) as gateway:
+        with gateway.client(gateway.key()) as client:
+            ask(client)
+            ask(client, key="k")
+            ask(client, key="k")
+            client.post("/v1/summaries", json={"model": "nope", "text": "a"})
+            client.post("/v1/summaries", content=b"{")
+            client.get("/v1/what/is/this")
+            chat = {"model": "summarizer", "messages": [{"role": "user", "content": "a b"}]}
+            client.post("/v1/chat/completions", json=chat)
+        page = gateway.metrics()
+    by_tenant = {"tenant": "acme", "model": "summarizer", "model_version": "7"}
+    for kind, tokens in (("input", 5), ("input_cached", 3), ("output", 8)):
+        assert value(page, "tallygraph_tokens_total", **by_tenant, type=kind) == tokens
+    # 3 + 30 at first; 0.3 + 30, rounded, of the cache; 2 + 20 of the chat.
+    money = {"tenant": "acme", "model": "summarizer", "currency": "EUR"}
+    assert value(page, "tallygraph_charged_micro_total", **money) == 33 + 30 + 22
+    assert value(page, "tallygraph_replays_total", tenant="acme") == 1
+    usage = {"gen_ai_request_model": "summarizer", "gen_ai_response_model": "summarizer-7"}
+    for kind, tokens in (("input", 8), ("output", 8)):
+        for what, expected in (("sum", tokens), ("count", 3)):
+            name = f"gen_ai_client_token_usage_{what}"
+            assert value(page, name, gen_ai_token_type=kind, **usage) == expected
+    for path, method, status, error, count in (
+        ("/v1/summaries", "POST", "200", "", 3),
+        ("/v1/summaries", "POST", "404", "model_not_found", 1),
+        ("/v1/summaries", "POST", "400", "invalid_request_error", 1),
+        ("/v1/chat/completions", "POST", "200", "", 1),
+        ("other", "GET", "404", "http_404", 1),
+    ):
+        labels = {
+            "http_route": path,
+            "http_request_method": method,
+            "http_response_status_code": status,
+            "error_type": error,
+        }
+        name = "http_server_request_duration_seconds_count"
+        assert value(page, name, **labels) == count, labels
+        if error:
+            assert value(page, "tallygraph_errors_total", code=error) == count
+    for operation, count in (("summarize", 3), ("chat", 1)):
+        labels = {
+            "gen_ai_operation_name": operation,
+            "gen_ai_request_model": "summarizer",
+            "error_type": "",
+        }
+        name = "gen_ai_server_request_duration_seconds_count"
+        assert value(page, name, **labels) == count, operation
+    # One of the four came from the cache, one from the ledger.
+    asked = {
+        "gen_ai_operation_name": "summarize",
+        "gen_ai_request_model": "summarizer",
+        "error_type": "",
+    }
+    assert value(page, "gen_ai_client_operation_duration_seconds_count", **asked) == 2
+    for operation, count in (("reserve", 4), ("settle", 3), ("release", None)):
+        name = "tallygraph_ledger_duration_seconds_count"
+        assert value(page, name, operation=operation) == count
+    assert value(page, "tallygraph_requests_under_way") == 0
+    assert value(page, "tallygraph_model_requests_under_way") == 0
+
+
+def test_which_limit_was_hit(gateway: RunningGateway) -> None:
+    for tenant, limit in (
+        ("poor", {"budget_micro": 10}),
+        ("hasty", {"requests_per_minute": 1}),
+        ("chatty", {"tokens_per_minute": 1}),
+    ):
+        with gateway.client(gateway.key(tenant, **limit)) as client:
+            ask(client), ask(client)
+    with (
+        gateway.client(gateway.key("busy", max_concurrent=1)) as client,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        answers = list(pool.map(lambda _: ask(client), range(36)))
+    too_many = sum(answer.status_code == 429 for answer in answers)
+    with gateway.client(gateway.key("many")) as client, ThreadPoolExecutor(96) as pool:
+        answers = list(pool.map(lambda _: ask(client), range(384)))
+    shed = sum(answer.status_code == 503 for answer in answers)
+    page = gateway.metrics()
+    assert too_many and shed
+    for tenant, limit, count in (
+        ("poor", "budget", 2),
+        ("hasty", "requests_per_minute", 1),
+        ("chatty", "tokens_per_minute", 1),
+        ("busy", "concurrency", too_many),
+        ("", "shed", shed),
+    ):
+        name = "tallygraph_limited_total"
+        assert value(page, name, tenant=tenant, limit=limit) == count, limit
+
+
+def test_a_client_cannot_make_labels(gateway: RunningGateway) -> None:
+    with gateway.client(gateway.key()) as client:
+        client.request("SECRETMETHOD", "/v1/secret-path?secret=query")
+        client.post("/v1/summaries", json={"model": "secret-model", "text": "secret-text"})
+        client.post("/v1/count_tokens", json={"model": "secret-model", "text": "secret-text"})
+    assert "secret" not in gateway.metrics().lower()
+
+
+def test_the_dashboard_asks_for_what_there_is(gateway: RunningGateway) -> None:
+    endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
+    there = {
+        family.name + ending
+        for family in text_string_to_metric_families(gateway.metrics())
+        for ending in endings[family.type]
+    }
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    expressions = [
+        target["expr"] for panel in dashboard["panels"] for target in panel["targets"]
+    ]
+    labels: set[str] = set()
+    asked: set[str] = set()
+    for expression in expressions:
+        groups = re.findall(r"by \(([a-z_, ]+)\)", expression)
+        labels |= {label for group in groups for label in group.split(", ")}
+        without_labels = re.sub(r"by \([a-z_, ]+\)|\{[^}]*\}", "", expression)
+        asked |= set(re.findall(r"\b(?:http|gen_ai|tallygraph)_[a-z_]+", without_labels))
+    assert (len(asked) >= 15, asked - there) == (True, set())
+    assert labels - {"le"} <= set().union(*FAMILIES.values())
