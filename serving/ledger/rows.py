@@ -1,7 +1,7 @@
 """The ledger's rows, in a transaction: what is locked, and what is written together.
 
 Locks are taken in one order: a request, its tenant's chain, the account. A tenant's chain is
-its lock: whoever has it is alone with the tenant's money.
+its lock: whoever has it is alone with the tenant's money, and with its place in the tiers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from serving.ledger import schema
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.database import insert
 from serving.ledger.events import usage_event
-from serving.ledger.records import Entry, UnknownRequestError
+from serving.ledger.parts import METERS, tokens_of
+from serving.ledger.records import (
+    Charge,
+    Entry,
+    LedgerError,
+    Pricing,
+    TokensBefore,
+    UnknownRequestError,
+    Usage,
+)
 
 RESERVED: Final = "reserved"
 SETTLED: Final = "settled"
@@ -29,7 +38,7 @@ def locked_account(connection: sa.Connection, tenant: str, month: str) -> sa.Row
         .values(tenant=tenant, number=0, hash=FIRST_HASH)
         .on_conflict_do_nothing()
     )
-    _locked_chain(connection, tenant)
+    locked_chain(connection, tenant)
     connection.execute(
         insert(connection, schema.accounts)
         .values(tenant=tenant, month=month, spent_micro=0, reserved_micro=0)
@@ -42,7 +51,8 @@ def locked_account(connection: sa.Connection, tenant: str, month: str) -> sa.Row
     ).one()
 
 
-def _locked_chain(connection: sa.Connection, tenant: str) -> sa.Row[Any]:
+def locked_chain(connection: sa.Connection, tenant: str) -> sa.Row[Any]:
+    """The end of a tenant's chain of entries; nobody else is at the tenant."""
     return connection.execute(
         sa.select(schema.chains).where(schema.chains.c.tenant == tenant).with_for_update()
     ).one()
@@ -103,9 +113,57 @@ def add_to_account(
     )
 
 
-def append_entry(connection: sa.Connection, entry: Entry) -> Entry:
-    """Put an entry at the end of its tenant's chain, and its event into the outbox."""
-    chain = _locked_chain(connection, entry.tenant)
+def tokens_before(
+    connection: sa.Connection, tenant: str, month: str, model: str
+) -> TokensBefore:
+    """What the tenant's month has used of a model; its chain must be locked."""
+    columns = schema.month_tokens.c
+    row = connection.execute(
+        sa.select(columns.input_tokens, columns.cached_tokens, columns.output_tokens).where(
+            columns.tenant == tenant, columns.month == month, columns.model == model
+        )
+    ).one_or_none()
+    return TokensBefore() if row is None else TokensBefore(*row)
+
+
+def priced(
+    request: sa.Row[Any], usage: Usage, charge: Charge | Pricing, before: TokensBefore
+) -> Charge:
+    """A request's charge.
+
+    Raises:
+      LedgerError: it is more than was reserved, or its parts are not of the tokens used.
+    """
+    if not isinstance(charge, Charge):
+        charge = charge(usage, before)
+    if charge.amount_micro > request.reserved_micro:
+        raise LedgerError(
+            f"The request {request.request_id} costs {charge.amount_micro} millionths. "
+            f"Expected: at most the {request.reserved_micro} that are reserved for it."
+        )
+    of_parts = tuple(tokens_of(charge.parts, meter) for meter in METERS)
+    cached = usage.cached_tokens
+    used = (usage.input_tokens - cached, cached, usage.output_tokens)
+    if charge.parts and of_parts != used:
+        raise LedgerError(
+            f"The request {request.request_id} used {used} tokens ({', '.join(METERS)}). Its "
+            f"charge is of {of_parts}."
+        )
+    return charge
+
+
+def before_of(before: TokensBefore) -> dict[str, int]:
+    """Its fields as an entry has them."""
+    return {f"{name}_before": count for name, count in asdict(before).items()}
+
+
+def append_entry(connection: sa.Connection, entry: Entry, chain: sa.Row[Any]) -> Entry:
+    """Put an entry at the end of its tenant's chain, and its event into the outbox.
+
+    Args:
+      entry: all but its number and its hashes; at `tokens_before`, in this transaction.
+      chain: from `locked_chain`, in this transaction.
+    """
     entry = replace(entry, number=chain.number + 1, previous_hash=chain.hash)
     entry = replace(entry, hash=entry_hash(entry))
     connection.execute(schema.entries.insert().values(**asdict(entry)))
@@ -114,5 +172,23 @@ def append_entry(connection: sa.Connection, entry: Entry) -> Entry:
         .where(schema.chains.c.tenant == entry.tenant)
         .values(number=entry.number, hash=entry.hash)
     )
+    _add_to_month(connection, entry)
     connection.execute(schema.outbox.insert().values(event=usage_event(entry)))
     return entry
+
+
+def _add_to_month(connection: sa.Connection, entry: Entry) -> None:
+    counts = {
+        "input_tokens": entry.input_tokens,
+        "cached_tokens": entry.cached_tokens,
+        "output_tokens": entry.output_tokens,
+    }
+    columns = schema.month_tokens.c
+    connection.execute(
+        insert(connection, schema.month_tokens)
+        .values(tenant=entry.tenant, month=entry.month, model=entry.model, **counts)
+        .on_conflict_do_update(
+            index_elements=[columns.tenant, columns.month, columns.model],
+            set_={name: columns[name] + count for name, count in counts.items()},
+        )
+    )
