@@ -265,7 +265,7 @@ def savings(
                 month_price, tokens_per_second, use, at_least, hourly_premium
             )
             made = make_invoice(engine, tenant, month)
-            tokens = sum(line.input_tokens + line.output_tokens for line in made.lines)
+            tokens = made.input_tokens + made.output_tokens
             result = compared.savings(tokens, made.total_micro, renting)
         except (InvoiceError, ValueError) as error:
             fail(str(error), EXIT_BAD_INPUT)

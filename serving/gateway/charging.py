@@ -115,13 +115,15 @@ class ChargedModel:
             version, summaries = await self._summarize(caller, version, question)
             answer = render(Answered(request_id, version, summaries))
             usage = _usage(version, summaries, round((time.monotonic() - started) * 1000))
-            charge = self._prices.charge(price, usage)
-            await _in_thread(lambda: self._ledger.settle(request_id, usage, charge, answer))
+            pricing = self._prices.pricing(price)
+            entry = await _in_thread(
+                lambda: self._ledger.settle(request_id, usage, pricing, answer)
+            )
         except BaseException:
             # Whatever it was: the client gets no answer, and owes nothing.
             await _in_thread(lambda: self._ledger.release(request_id))
             raise
-        self._metrics.charged(caller, usage, charge)
+        self._metrics.charged(caller, usage, entry)
         await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
         return answer
 
@@ -133,9 +135,8 @@ class ChargedModel:
         version: ServedVersion,
         price: Price,
     ) -> object:
-        most = price.amount_micro(
+        most = price.most_micro(
             version.metering.max_input_tokens * len(question.texts),
-            0,
             version.metering.max_output_tokens * len(question.texts),
         )
         reservation = Reservation(

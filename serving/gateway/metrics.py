@@ -11,7 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from serving.gateway.tenants import Caller
-from serving.ledger import Charge, Usage
+from serving.ledger import Entry, Usage
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
@@ -67,7 +67,7 @@ class Metrics:
     def failed(self, code: str) -> None:
         self._errors.labels(code).inc()
 
-    def charged(self, caller: Caller, usage: Usage, charge: Charge) -> None:
+    def charged(self, caller: Caller, usage: Usage, charge: Entry) -> None:
         """Count an answer that has been charged for."""
         for kind, tokens in (
             ("input", usage.input_tokens - usage.cached_tokens),
