@@ -131,15 +131,18 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
     if len(currencies) > 1:
         named = ", ".join(sorted(currencies))
         raise InvoiceError(f"The entries of {month} are in several currencies: {named}.")
+    input_tokens, cached_tokens, output_tokens = (int(count or 0) for count in tokens)
     return Invoice(
-        tenant,
-        month,
-        currencies[0] if currencies else "",
-        first,
-        after - 1,
-        last_hash or FIRST_HASH,
-        int(requests or 0),
-        *(int(count or 0) for count in tokens),
+        tenant=tenant,
+        month=month,
+        currency=currencies[0] if currencies else "",
+        first_entry=first,
+        last_entry=after - 1,
+        last_hash=last_hash or FIRST_HASH,
+        requests=int(requests or 0),
+        input_tokens=input_tokens,
+        cached_tokens=cached_tokens,
+        output_tokens=output_tokens,
         lines=lines,
         total_micro=sum(line.amount_micro for line in lines),
     )

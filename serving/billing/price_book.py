@@ -18,8 +18,8 @@
     ]
 
 ``free_cached_tokens``, ``free_output_tokens``, ``cached_tiers`` and ``output_tiers`` likewise;
-what they mean is in `serving.billing.price`. A new price is a new entry; an old one is never edited:
-the ledger's charges are re-derived from it (`serving.billing.audit`).
+what they mean is in `serving.billing.price`. A new price is a new entry; an old one is never
+edited: the ledger's charges are re-derived from it (`serving.billing.audit`).
 """
 
 from __future__ import annotations

@@ -11,9 +11,8 @@ import sqlalchemy as sa
 
 from serving.ledger import rows, schema
 from serving.ledger.database import retrying, writing
-from serving.ledger.parts import parts_from_text, parts_to_text
+from serving.ledger.parts import parts_to_text
 from serving.ledger.records import (
-    FORM,
     BudgetExceededError,
     Charge,
     Entry,
@@ -273,24 +272,9 @@ class Ledger:
             raise LedgerError(f"Charge {number} is reversed already, by entry {before}.")
         chain = rows.locked_chain(connection, tenant)
         before = rows.tokens_before(connection, tenant, request.month, charge.model)
-        entry = rows.append_entry(
-            connection,
-            replace(
-                charge,
-                kind="reversal",
-                input_tokens=-charge.input_tokens,
-                cached_tokens=-charge.cached_tokens,
-                output_tokens=-charge.output_tokens,
-                amount_micro=-charge.amount_micro,
-                parts=parts_to_text(part.negative() for part in parts_from_text(charge.parts)),
-                reason=reason,
-                created_at=self._clock(),
-                form=FORM,
-                month=request.month,
-                **rows.before_of(before),
-            ),
-            chain,
-        )
+        reversal = rows.reversal_of(charge, request.month, before)
+        reversal = replace(reversal, reason=reason, created_at=self._clock())
+        entry = rows.append_entry(connection, reversal, chain)
         rows.add_to_account(connection, tenant, request.month, spent=-charge.amount_micro)
         return entry
 

@@ -15,8 +15,9 @@ from serving.ledger import schema
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.database import insert
 from serving.ledger.events import usage_event
-from serving.ledger.parts import METERS, tokens_of
+from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
 from serving.ledger.records import (
+    FORM,
     Charge,
     Entry,
     LedgerError,
@@ -152,9 +153,26 @@ def priced(
     return charge
 
 
-def before_of(before: TokensBefore) -> dict[str, int]:
+def before_of(before: TokensBefore) -> dict[str, Any]:
     """Its fields as an entry has them."""
     return {f"{name}_before": count for name, count in asdict(before).items()}
+
+
+def reversal_of(charge: Entry, month: str, before: TokensBefore) -> Entry:
+    """An entry of a charge's negatives, at its own place in the month."""
+    parts = parts_from_text(charge.parts)
+    return replace(
+        charge,
+        kind="reversal",
+        input_tokens=-charge.input_tokens,
+        cached_tokens=-charge.cached_tokens,
+        output_tokens=-charge.output_tokens,
+        amount_micro=-charge.amount_micro,
+        parts=parts_to_text(part.negative() for part in parts),
+        form=FORM,  # that of the charge may be an older one
+        month=month,
+        **before_of(before),
+    )
 
 
 def append_entry(connection: sa.Connection, entry: Entry, chain: sa.Row[Any]) -> Entry:

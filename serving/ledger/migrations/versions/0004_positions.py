@@ -20,7 +20,7 @@ _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
 
 
 def upgrade() -> None:
-    for column in (
+    columns: list[sa.Column] = [
         sa.Column("form", sa.Integer, nullable=False, server_default="1"),
         sa.Column("month", sa.String(7), nullable=False, server_default=""),
         *(
@@ -29,7 +29,8 @@ def upgrade() -> None:
         ),
         sa.Column("parts", sa.Text, nullable=False, server_default="[]"),
         sa.Column("work_hash", sa.String(64), nullable=False, server_default=""),
-    ):
+    ]
+    for column in columns:
         op.add_column("entries", column)
     op.create_table(
         "month_tokens",
