@@ -10,6 +10,7 @@ import typer
 
 from pipelines.cli import (
     ask,
+    bill,
     configuration,
     corpus,
     gateway,
@@ -35,7 +36,7 @@ app.command("count")(ask.count)
 app.command("config")(configuration.config)
 app.command("gateway")(gateway.gateway)
 app.add_typer(corpus.app, name="corpus")
-app.add_typer(gateway.bill, name="bill")
+app.add_typer(bill.app, name="bill")
 app.add_typer(gateway.ledger, name="ledger")
 app.add_typer(gateway.tenants, name="tenants")
 app.add_typer(versions.app, name="versions")
