@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
 
 from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
 from pipelines.cli.database import DATABASE, Database, opened
+
+if TYPE_CHECKING:
+    from serving.billing.reconciliation.reconcile import Reconciled
+
+_SHOWN: Final = 100
 
 app = typer.Typer(help="Invoices, and what they are held to.", no_args_is_help=True)
 
@@ -97,3 +103,99 @@ def audit(
     out.print(f"{checked} entries priced again, {len(findings)} findings")
     if findings:
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def reconcile(
+    since: Annotated[str, typer.Option(help="From when on, UTC: 2026-11-25T12:00:00.")],
+    until: Annotated[str, typer.Option(help="Until when; empty: now.")] = "",
+    log: Annotated[
+        list[str] | None,
+        typer.Option(help="Files of a server's request log (a pattern); may be repeated."),
+    ] = None,
+    before: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A server's Prometheus page at the beginning, file or address; may be "
+            "repeated. An empty text stands for a server that was not there."
+        ),
+    ] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(help="The same server's page at the end; may be repeated."),
+    ] = None,
+    not_billed: Annotated[
+        int, typer.Option(help="Requests the servers counted that are not billed on purpose.")
+    ] = 0,
+    slack: Annotated[
+        float, typer.Option(help="Seconds between an answer and its charge, at most.")
+    ] = 120.0,
+    retry: Annotated[
+        float, typer.Option(help="Seconds within which the same work again is a retry.")
+    ] = 120.0,
+    findings: Annotated[
+        Path | None, typer.Option(help="File for all findings, a line of JSON each.")
+    ] = None,
+    temporary: Annotated[
+        str, typer.Option(help="Folder that all of Beam's workers reach; empty: a local one.")
+    ] = "",
+    beam: Annotated[
+        list[str] | None, typer.Option(help="Option of Beam, --beam=--runner=...; repeated.")
+    ] = None,
+    database: Database = DATABASE,
+) -> None:
+    """Hold the ledger to the model servers' own counters and request logs."""
+    from serving.billing.reconciliation.counters import CountersError, counted
+    from serving.billing.reconciliation.reconcile import reconcile as compared
+    from serving.billing.reconciliation.records import LogsError, Window
+
+    if not log and not after:
+        fail(
+            "There is nothing to compare with. Give --log, or --before and --after, or both.",
+            EXIT_BAD_INPUT,
+        )
+    try:
+        window = Window(_moment(since), _moment(until), slack, retry)
+        requests = counted(before or [], after) if after else None
+        with opened(database) as engine:
+            result = compared(
+                engine, window, log or [], requests, not_billed, temporary or None, beam or []
+            )
+    except (CountersError, ValueError) as error:
+        fail(str(error), EXIT_BAD_INPUT)
+    except LogsError as error:
+        fail(str(error))
+    if findings:
+        lines = [f"{each.to_json()}\n" for each in result.findings]
+        findings.write_text("".join(lines), encoding="utf-8")
+    _show(result)
+    if result.drift:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _show(result: Reconciled) -> None:
+    from serving.billing.reconciliation.records import DRIFT
+
+    for model, count in sorted(result.billed.items()):
+        out.print(f"{escape(model)}: {count} charges for what a server computed")
+    for (model, what), count in sorted(result.counts.items()):
+        out.print(f"{escape(model)}: {count} {what}")
+    for note in result.notes:
+        out.print(f"note: {escape(note)}")
+    for each in result.findings[:_SHOWN]:
+        color = "red" if each.kind in DRIFT else "yellow"
+        out.print(f"[{color}]{each.kind}[/]: {escape(each.what)}")
+    if (more := len(result.findings) - _SHOWN) > 0:
+        out.print(f"and {more} more: --findings FILE has them all")
+    for sentence in result.counters:
+        out.print(f"[red]counters[/]: {escape(sentence)}")
+    out.print("no drift" if not result.drift else f"drift: {result.drift} findings")
+
+
+def _moment(text: str) -> float:
+    """Seconds since 1970 of a time, UTC unless it says otherwise; of now for an empty one."""
+    try:
+        moment = datetime.fromisoformat(text) if text else datetime.now(UTC)
+    except ValueError:
+        raise ValueError(f"A time is written 2026-11-25T12:00:00. Received: {text!r}") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()

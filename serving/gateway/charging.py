@@ -34,6 +34,7 @@ from serving.ledger import (
     Usage,
 )
 from serving.ledger.ledger import Clock, utc_now
+from serving.ledger.work import work_hash
 from tokenizer.contract import MeteredSummary
 
 T = TypeVar("T")
@@ -114,7 +115,9 @@ class ChargedModel:
         try:
             version, summaries = await self._summarize(caller, version, question)
             answer = render(Answered(request_id, version, summaries))
-            usage = _usage(version, summaries, round((time.monotonic() - started) * 1000))
+            work = work_hash(question.texts, [question.max_output_tokens] * len(summaries))
+            latency_ms = round((time.monotonic() - started) * 1000)
+            usage = _usage(version, summaries, latency_ms, work)
             pricing = self._prices.pricing(price)
             entry = await _in_thread(
                 lambda: self._ledger.settle(request_id, usage, pricing, answer)
@@ -188,7 +191,9 @@ class ChargedModel:
             raise GatewayError(403, str(error), "permission_error", "no_price") from None
 
 
-def _usage(version: ServedVersion, summaries: list[MeteredSummary], latency_ms: int) -> Usage:
+def _usage(
+    version: ServedVersion, summaries: list[MeteredSummary], latency_ms: int, work: str
+) -> Usage:
     return Usage(
         model=version.model,
         model_version=str(version.number),
@@ -199,6 +204,7 @@ def _usage(version: ServedVersion, summaries: list[MeteredSummary], latency_ms: 
         output_tokens=sum(each.output_tokens for each in summaries),
         finish_reasons=",".join(sorted({each.finish_reason for each in summaries})),
         latency_ms=latency_ms,
+        work_hash=work,
     )
 
 

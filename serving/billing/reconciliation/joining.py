@@ -6,7 +6,8 @@ counts agree, then the rest, whose counts differ. What then has no partner is na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from serving.billing.reconciliation.records import (
@@ -26,50 +27,43 @@ def join(answered: Iterable[Work], billed: Iterable[Work], window: Window) -> It
     Args:
       answered, billed: all of the key that the window reaches, in any order.
     """
-    left = sorted(answered, key=_order)
-    right = sorted(billed, key=_order)
-    all_billed = list(right)
-    for equal in (True, False):
-        pairs, left, right = _paired(left, right, window.slack_s, equal)
-        if not equal:
-            for of_server, of_ledger in pairs:
-                if window.has(of_ledger.at):
-                    yield _finding(
-                        DIFFERENT,
-                        of_ledger,
-                        f"{_counts(of_ledger)}; the server "
-                        f"counted {_counts(of_server)} in {of_server.where}",
-                    )
+    left, right = sorted(answered, key=_order), sorted(billed, key=_order)
+    times = [bill.at for bill in right]
+    _, left, right = _paired(left, right, window.slack_s, _agree)
+    pairs, left, right = _paired(left, right, window.slack_s, lambda work, bill: True)
+    for work, bill in pairs:
+        if window.has(bill.at):
+            other = f"the server counted {_counts(work)}, {work.where}"
+            yield _finding(DIFFERENT, bill, f"billed {_counts(bill)}; {other}")
     for work in left:
         if window.has(work.at):
-            again = any(abs(work.at - each.at) <= window.retry_s for each in all_billed)
+            place = bisect_left(times, work.at - window.retry_s)
+            again = place < len(times) and times[place] <= work.at + window.retry_s
             yield _finding(REPEATED if again else NOT_BILLED, work, _counts(work))
-    for work in right:
-        if window.has(work.at):
-            yield _finding(NOT_ANSWERED, work, _counts(work))
+    for bill in right:
+        if window.has(bill.at):
+            yield _finding(NOT_ANSWERED, bill, _counts(bill))
 
 
 def _paired(
-    left: list[Work], right: list[Work], slack_s: float, equal: bool
+    left: list[Work], right: list[Work], slack_s: float, fits: Callable[[Work, Work], bool]
 ) -> tuple[list[tuple[Work, Work]], list[Work], list[Work]]:
     """Each of the right with the first of the left that it can have; and what is over."""
     pairs, alone = [], []
-    free = list(left)
+    free, past = list(left), []
     for bill in right:
-        partner = next(
-            (
-                work
-                for work in free
-                if abs(work.at - bill.at) <= slack_s and (not equal or _agree(work, bill))
-            ),
-            None,
-        )
-        if partner is None:
-            alone.append(bill)
+        while free and free[0].at < bill.at - slack_s:
+            past.append(free.pop(0))  # too early for this one, and so for all that follow
+        for place, work in enumerate(free):
+            if work.at > bill.at + slack_s:
+                alone.append(bill)
+                break
+            if fits(work, bill):
+                pairs.append((free.pop(place), bill))
+                break
         else:
-            free.remove(partner)
-            pairs.append((partner, bill))
-    return pairs, free, alone
+            alone.append(bill)
+    return pairs, past + free, alone
 
 
 def _agree(work: Work, bill: Work) -> bool:
@@ -95,8 +89,8 @@ def _order(work: Work) -> tuple[float, str]:
 
 def _counts(work: Work) -> str:
     return (
-        f"{work.input_tokens - work.cached_tokens} input and {work.output_tokens} output tokens "
-        f"({work.finish_reasons})"
+        f"{work.input_tokens - work.cached_tokens} input and {work.output_tokens} output "
+        f"tokens ({work.finish_reasons})"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -52,6 +53,7 @@ _MESSAGES: Final[dict[str, tuple[tuple[str, int, int | str], ...]]] = {
 }
 _REPEATED: Final = {"dim", "inputs", "outputs", "int_val", "string_val", "int64_val"}
 _INT32, _STRING, _INT64 = 3, 7, 9  # of tensorflow/core/framework/types.proto
+_MAX_ROWS: Final = 1_000_000
 
 
 class RecordError(ValueError):
@@ -82,15 +84,27 @@ def _message_class() -> Any:
 _PredictionLog: Final = _message_class()
 
 
-def read_record(record: bytes, where: str) -> tuple[Work | None, float]:
-    """What was computed, by one record.
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """What one record says.
 
+    Attributes:
+      at: seconds since 1970.
+      sampling_rate: the share of requests that were logged.
+      work: what was computed; None where it was none that is billed: counting tokens, and other
+        calls than predict.
+    """
+
+    model: str
+    at: float
+    sampling_rate: float
+    work: Work | None
+
+
+def read_record(record: bytes, where: str) -> LogRecord:
+    """
     Args:
       where: the record's file and number.
-
-    Returns:
-      The work, or None where it was none that is billed: counting tokens, and other calls than
-      predict; and the share of requests that were logged.
 
     Raises:
       RecordError: it is no ``PredictionLog``, or not one of a metered model.
@@ -100,16 +114,21 @@ def read_record(record: bytes, where: str) -> tuple[Work | None, float]:
         log.ParseFromString(record)
     except DecodeError as error:
         raise RecordError(f"is no PredictionLog: {error}") from None
+    if not log.HasField("log_metadata"):
+        raise RecordError("is no PredictionLog: it lacks its metadata")
     metadata, predict = log.log_metadata, log.predict_log
-    rate = (
-        metadata.sampling_config.sampling_rate if metadata.HasField("sampling_config") else 1.0
+    sampled = metadata.HasField("sampling_config")
+    signature = predict.request.model_spec.signature_name
+    billed = log.HasField("predict_log") and signature != contract.SIGNATURE_COUNT_TOKENS
+    return LogRecord(
+        model=predict.response.model_spec.name or metadata.model_spec.name,
+        at=float(metadata.timestamp_secs),
+        sampling_rate=metadata.sampling_config.sampling_rate if sampled else 1.0,
+        work=_work(metadata, predict, where) if billed else None,
     )
-    if not log.HasField("predict_log"):
-        if not log.HasField("log_metadata"):
-            raise RecordError("is no PredictionLog: it has neither metadata nor a predict_log")
-        return None, rate
-    if predict.request.model_spec.signature_name == contract.SIGNATURE_COUNT_TOKENS:
-        return None, rate
+
+
+def _work(metadata: Any, predict: Any, where: str) -> Work:
     inputs = {each.key: each.value for each in predict.request.inputs}
     outputs = {each.key: each.value for each in predict.response.outputs}
     texts = [_decoded(text) for text in _values(inputs, contract.INPUT_TEXT)]
@@ -128,18 +147,15 @@ def read_record(record: bytes, where: str) -> tuple[Work | None, float]:
         raise RecordError(f"has {len(texts)} texts and other numbers of counts: {sorted(rows)}")
     spec = predict.response.model_spec
     version = spec.version.value or metadata.model_spec.version.value
-    return (
-        Work(
-            model=spec.name or metadata.model_spec.name,
-            model_version=str(version),
-            work_hash=work_hash(texts, limits),
-            at=float(metadata.timestamp_secs),
-            input_tokens=sum(counts[contract.INPUT_TOKENS]),
-            output_tokens=sum(counts[contract.OUTPUT_TOKENS]),
-            finish_reasons=",".join(sorted(set(reasons))),
-            where=where,
-        ),
-        rate,
+    return Work(
+        model=spec.name or metadata.model_spec.name,
+        model_version=str(version),
+        work_hash=work_hash(texts, limits),
+        at=float(metadata.timestamp_secs),
+        input_tokens=sum(counts[contract.INPUT_TOKENS]),
+        output_tokens=sum(counts[contract.OUTPUT_TOKENS]),
+        finish_reasons=",".join(sorted(set(reasons))),
+        where=where,
     )
 
 
@@ -172,9 +188,6 @@ def _values(tensors: Mapping[str, Any], name: str) -> list[Any]:
     if 0 < len(values) < size <= _MAX_ROWS:
         values += [values[-1]] * (size - len(values))
     return values
-
-
-_MAX_ROWS: Final = 1_000_000
 
 
 def _decoded(text: bytes) -> str:

@@ -6,6 +6,7 @@ All of them travel between Beam's workers and files as JSON objects of their fie
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
@@ -17,6 +18,20 @@ REPEATED: Final = "computed again"
 """Of a request that is billed once, shortly before or after: a retry. It is no drift."""
 
 DRIFT: Final = (NOT_BILLED, NOT_ANSWERED, DIFFERENT, UNREADABLE)
+
+
+class LogsError(RuntimeError):
+    """Logs that could not be compared; the message says why."""
+
+
+# What is counted of a log, for each model.
+COMPARED: Final = "records"
+NOT_BILLED_RECORDS: Final = "records of what is not billed"
+OUTSIDE: Final = "records outside of the window"
+SAMPLED: Final = "records of a sample"
+
+ModelCounts = Counter[tuple[str, str]]
+"""By model and what was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,14 @@ class Finding:
     @classmethod
     def from_json(cls, text: str) -> Self:
         return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A log against the ledger: what was found, in no order, and what was counted."""
+
+    findings: list[Finding]
+    counts: ModelCounts
 
 
 @dataclass(frozen=True, slots=True)
