@@ -124,9 +124,17 @@ def reconcile(
         list[str] | None,
         typer.Option(help="The same server's page at the end; may be repeated."),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the pages, this model only; may be repeated. None: all."),
+    ] = None,
     not_billed: Annotated[
-        int, typer.Option(help="Requests the servers counted that are not billed on purpose.")
-    ] = 0,
+        list[str] | None,
+        typer.Option(
+            help="summarizer=12: so many of the requests counted are not billed on purpose "
+            "and in no log; may be repeated."
+        ),
+    ] = None,
     slack: Annotated[
         float, typer.Option(help="Seconds between an answer and its charge, at most.")
     ] = 120.0,
@@ -156,10 +164,16 @@ def reconcile(
         )
     try:
         window = Window(_moment(since), _moment(until), slack, retry)
-        requests = counted(before or [], after) if after else None
+        requests = counted(before or [], after, model or []) if after else None
         with opened(database) as engine:
             result = compared(
-                engine, window, log or [], requests, not_billed, temporary or None, beam or []
+                engine,
+                window,
+                log or [],
+                requests,
+                dict(_count(each) for each in not_billed or []),
+                temporary or None,
+                beam or [],
             )
     except (CountersError, ValueError) as error:
         fail(str(error), EXIT_BAD_INPUT)
@@ -190,6 +204,13 @@ def _show(result: Reconciled) -> None:
     for sentence in result.counters:
         out.print(f"[red]counters[/]: {escape(sentence)}")
     out.print("no drift" if not result.drift else f"drift: {result.drift} findings")
+
+
+def _count(text: str) -> tuple[str, int]:
+    model, _, count = text.rpartition("=")
+    if not model or not count.isascii() or not count.isdecimal():
+        raise ValueError(f"Requests not billed are written summarizer=12. Received: {text!r}")
+    return model, int(count)
 
 
 def _moment(text: str) -> float:

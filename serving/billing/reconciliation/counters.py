@@ -7,7 +7,7 @@ signature they were for: counting tokens as well. It starts at 0 with the server
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,8 @@ def read_page(place: str) -> RequestCounts:
         counts = RequestCounts()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if sample.name == METRIC:
+                # The parser gives a counter the ending that others' counters have.
+                if sample.name.removesuffix("_total") == METRIC:
                     labels = sample.labels
                     counts[labels["model_name"], labels["status"]] += int(sample.value)
     except (OSError, httpx.HTTPError, ValueError, KeyError) as error:
@@ -52,10 +53,13 @@ def read_page(place: str) -> RequestCounts:
     return counts
 
 
-def counted(before: Sequence[str], after: Sequence[str]) -> RequestCounts:
+def counted(
+    before: Sequence[str], after: Sequence[str], models: Collection[str] = ()
+) -> RequestCounts:
     """What several servers have answered in between.
 
     Args:
+      models: those only; none: all.
       before, after: pages, one of each for each server's process, in the same order. A server
         that was started in between needs none before: give an empty text.
 
@@ -72,6 +76,8 @@ def counted(before: Sequence[str], after: Sequence[str]) -> RequestCounts:
         begun = read_page(first) if first else RequestCounts()
         ended = read_page(last)
         for key in {*begun, *ended}:
+            if models and key[0] not in models:
+                continue
             if ended[key] < begun[key]:
                 raise CountersError(
                     f"{last} has counted {ended[key]} requests of {key[0]} ({key[1]}), and "

@@ -61,6 +61,9 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         base = f"{temporary.rstrip('/')}/{Path(folder).name}" if temporary else f"{folder}/run"
         try:
+            for pattern in logs:
+                if not _files(pattern):
+                    raise LogsError(f"The pattern {pattern} names no file of a request log.")
             with FileSystems.create(f"{base}-billed", "text/plain") as file:
                 for work in billed:
                     file.write(f"{work.to_json()}\n".encode())
@@ -74,6 +77,8 @@ def compare(
                     }
                 ),
             )
+        except LogsError:
+            raise
         except (BeamIOError, OSError, RuntimeError, ValueError) as error:
             raise LogsError(f"The logs cannot be compared: {error}") from error
         finally:

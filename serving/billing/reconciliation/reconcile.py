@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -55,7 +55,7 @@ def reconcile(
     window: Window,
     logs: Sequence[str] = (),
     requests: RequestCounts | None = None,
-    not_billed: int = 0,
+    not_billed: Mapping[str, int] | None = None,
     temporary: str | None = None,
     beam_args: Sequence[str] = (),
 ) -> Reconciled:
@@ -64,7 +64,7 @@ def reconcile(
     Args:
       logs: patterns of the files of their request logs; none: counters only.
       requests: what they counted in the window, see `counters.counted`; None: logs only.
-      not_billed: of those counted, how many are not billed on purpose and in no log.
+      not_billed: of those counted, how many of a model are not billed on purpose and in no log.
       temporary: a folder that Beam's workers can read and write; None for one of this machine.
       beam_args: Beam's options.
 
@@ -91,7 +91,7 @@ def reconcile(
     findings, not_shown = _of_a_sample(compared)
     result = Reconciled(billed, compared.counts, findings, notes + not_shown)
     if requests is not None:
-        result.counters = _counters_compared(result, requests, not_billed, bool(logs))
+        result.counters = _counters_compared(result, requests, not_billed or {}, bool(logs))
     return result
 
 
@@ -137,14 +137,17 @@ def _of_a_sample(compared: Compared) -> tuple[list[Finding], list[str]]:
 
 
 def _counters_compared(
-    result: Reconciled, requests: RequestCounts, not_billed: int, has_logs: bool
+    result: Reconciled,
+    requests: RequestCounts,
+    not_billed: Mapping[str, int],
+    has_logs: bool,
 ) -> list[str]:
     """What the servers' counters do not agree with, a sentence each."""
     wrong = []
     models = {model for model, _ in requests} | set(result.billed)
     for model in sorted(models):
         answered, billed = requests[model, OK], result.billed[model]
-        other = result.counts[model, NOT_BILLED_RECORDS] + not_billed
+        other = result.counts[model, NOT_BILLED_RECORDS] + not_billed.get(model, 0)
         if answered != billed + other:
             what = "answered and not billed" if answered > billed + other else "never answered"
             hint = "" if has_logs else "; the logs tell which, and how many only counted tokens"
