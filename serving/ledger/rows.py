@@ -114,16 +114,34 @@ def add_to_account(
     )
 
 
+_MONTH: Final = schema.month_tokens.c
+_OF_MONTH: Final = (
+    (_MONTH.tenant == sa.bindparam("of_tenant"))
+    & (_MONTH.month == sa.bindparam("of_month"))
+    & (_MONTH.model == sa.bindparam("of_model"))
+)
+# Made once: every charge runs both.
+_TOKENS_BEFORE: Final = sa.select(
+    _MONTH.input_tokens, _MONTH.cached_tokens, _MONTH.output_tokens
+).where(_OF_MONTH)
+_ADD_TOKENS: Final = (
+    schema.month_tokens.update()
+    .where(_OF_MONTH)
+    .values(
+        {
+            column: column + sa.bindparam(f"more_{column.name}")
+            for column in (_MONTH.input_tokens, _MONTH.cached_tokens, _MONTH.output_tokens)
+        }
+    )
+)
+
+
 def tokens_before(
     connection: sa.Connection, tenant: str, month: str, model: str
 ) -> TokensBefore:
     """What the tenant's month has used of a model; its chain must be locked."""
-    columns = schema.month_tokens.c
-    row = connection.execute(
-        sa.select(columns.input_tokens, columns.cached_tokens, columns.output_tokens).where(
-            columns.tenant == tenant, columns.month == month, columns.model == model
-        )
-    ).one_or_none()
+    of = {"of_tenant": tenant, "of_month": month, "of_model": model}
+    row = connection.execute(_TOKENS_BEFORE, of).one_or_none()
     return TokensBefore() if row is None else TokensBefore(*row)
 
 
@@ -201,12 +219,13 @@ def _add_to_month(connection: sa.Connection, entry: Entry) -> None:
         "cached_tokens": entry.cached_tokens,
         "output_tokens": entry.output_tokens,
     }
-    columns = schema.month_tokens.c
+    of = {"of_tenant": entry.tenant, "of_month": entry.month, "of_model": entry.model}
+    more = {f"more_{name}": count for name, count in counts.items()}
+    if connection.execute(_ADD_TOKENS, of | more).rowcount:
+        return
+    # Nobody else can add it meanwhile: the tenant's chain is locked.
     connection.execute(
-        insert(connection, schema.month_tokens)
-        .values(tenant=entry.tenant, month=entry.month, model=entry.model, **counts)
-        .on_conflict_do_update(
-            index_elements=[columns.tenant, columns.month, columns.model],
-            set_={name: columns[name] + count for name, count in counts.items()},
+        schema.month_tokens.insert().values(
+            tenant=entry.tenant, month=entry.month, model=entry.model, **counts
         )
     )
