@@ -1,7 +1,10 @@
 """TensorFlow Serving's request counters, from its Prometheus page, before and after.
 
-``:tensorflow:serving:request_count`` counts predict requests by model and status, whichever
-signature they were for: counting tokens as well. It starts at 0 with the server's process.
+``:tensorflow:serving:request_count`` counts by model and status: predict requests of any
+signature (counting tokens as well), and over REST the questions for a model's status and
+metadata, too, which a gateway asks all the time. ``:tensorflow:serving:request_latency`` has the
+answered requests by their API, so that a page that has both tells how many were predictions.
+Both start at 0 with the server's process.
 """
 
 from __future__ import annotations
@@ -15,12 +18,16 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 METRIC: Final = ":tensorflow:serving:request_count"
+LATENCIES: Final = ":tensorflow:serving:request_latency_count"
 OK: Final = "OK"
+PREDICTED: Final = "answered predictions"
+"""Beside the statuses: where the page tells."""
+
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
 TIMEOUT_S: Final = 10.0
 
 RequestCounts = Counter[tuple[str, str]]
-"""By model and status."""
+"""By model and status, or `PREDICTED`."""
 
 
 class CountersError(ValueError):
@@ -41,10 +48,14 @@ def read_page(place: str) -> RequestCounts:
         counts = RequestCounts()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
+                labels = sample.labels
                 # The parser gives a counter the ending that others' counters have.
                 if sample.name.removesuffix("_total") == METRIC:
-                    labels = sample.labels
                     counts[labels["model_name"], labels["status"]] += int(sample.value)
+                elif sample.name == LATENCIES:
+                    of_predict = labels["API"].lower() == "predict"
+                    key = (labels["model_name"], PREDICTED)
+                    counts[key] += int(sample.value) if of_predict else 0
     except (OSError, httpx.HTTPError, ValueError, KeyError) as error:
         raise CountersError(
             f"Cannot read the counters of {place}: {type(error).__name__}: {error}. Expected: "
@@ -86,6 +97,12 @@ def counted(
                 )
             total[key] += ended[key] - begun[key]
     return total
+
+
+def answered(requests: RequestCounts, model: str) -> int:
+    """Predictions that were answered, as exactly as the pages tell."""
+    key = (model, PREDICTED)
+    return requests[key] if key in requests else requests[model, OK]
 
 
 def _read(path: str) -> str:

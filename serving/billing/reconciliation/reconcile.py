@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from serving.billing.reconciliation.billed import billed_work, unknown_work, unsettled
-from serving.billing.reconciliation.counters import OK, RequestCounts
+from serving.billing.reconciliation.counters import RequestCounts, answered
 from serving.billing.reconciliation.records import (
     COMPARED,
     DRIFT,
@@ -146,20 +146,20 @@ def _counters_compared(
     wrong = []
     models = {model for model, _ in requests} | set(result.billed)
     for model in sorted(models):
-        answered, billed = requests[model, OK], result.billed[model]
+        predicted, billed = answered(requests, model), result.billed[model]
         other = result.counts[model, NOT_BILLED_RECORDS] + not_billed.get(model, 0)
-        if answered != billed + other:
-            what = "answered and not billed" if answered > billed + other else "never answered"
+        if predicted != billed + other:
+            what = "answered and not billed" if predicted > billed + other else "never answered"
             hint = "" if has_logs else "; the logs tell which, and how many only counted tokens"
             wrong.append(
-                f"{model}: the servers answered {answered} requests. Expected: {billed} that "
+                f"{model}: the servers answered {predicted} requests. Expected: {billed} that "
                 f"are billed and {other} that are not on purpose. "
-                f"{abs(answered - billed - other)} were {what}{hint}"
+                f"{abs(predicted - billed - other)} were {what}{hint}"
             )
         logged = result.counts[model, COMPARED] + result.counts[model, NOT_BILLED_RECORDS]
-        if has_logs and answered != logged and not result.counts[model, SAMPLED]:
+        if has_logs and predicted != logged and not result.counts[model, SAMPLED]:
             wrong.append(
-                f"{model}: the servers answered {answered} requests, and their log has "
+                f"{model}: the servers answered {predicted} requests, and their log has "
                 f"{logged} of the window: records are missing, or come from elsewhere"
             )
     return wrong

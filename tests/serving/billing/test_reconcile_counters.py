@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serving.billing.reconciliation.counters import CountersError, counted, read_page
+from serving.billing.reconciliation.counters import CountersError, answered, counted, read_page
 from serving.billing.reconciliation.reconcile import reconcile
 from serving.billing.reconciliation.records import Window
 from serving.ledger import Charge, Ledger, Reservation, Usage
@@ -24,9 +24,9 @@ PAGE = """# TYPE :tensorflow:serving:request_count counter
 :tensorflow:serving:request_count{model_name="summarizer",status="INVALID_ARGUMENT"} 2
 :tensorflow:serving:request_count{model_name="other \\"one\\"",status="OK"} 5
 # TYPE :tensorflow:serving:request_latency histogram
-:tensorflow:serving:request_latency_bucket{model_name="summarizer",API="predict",le="10"} 9
-:tensorflow:serving:request_latency_sum{model_name="summarizer",API="predict"} 1.5e6
-:tensorflow:serving:request_latency_count{model_name="summarizer",API="predict"} 9
+:tensorflow:serving:request_latency_bucket{model_name="elsewhere",API="predict",le="10"} 9
+:tensorflow:serving:request_latency_sum{model_name="elsewhere",API="predict"} 1.5e6
+:tensorflow:serving:request_latency_count{model_name="elsewhere",API="predict"} 0
 """
 
 
@@ -43,6 +43,26 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
         ledger.settle(f"r{number}", usage, Charge(1, "EUR", "p"), b"")
     yield engine
     engine.dispose()
+
+
+def test_predictions_are_told_from_other_questions(tmp_path: Path) -> None:
+    """Over REST, the gateway's looks at a server are counted like requests."""
+    latencies = """# TYPE :tensorflow:serving:request_latency histogram
+:tensorflow:serving:request_latency_bucket{model_name="summarizer",API="predict",%s,le="1"} 1
+:tensorflow:serving:request_latency_count{model_name="summarizer",API="predict",%s} 4
+:tensorflow:serving:request_latency_count{model_name="summarizer",API="Predict",%s} 5
+:tensorflow:serving:request_latency_count{model_name="summarizer",API="",%s} 300
+:tensorflow:serving:request_latency_count{model_name="idle",API="",%s} 300
+"""
+    rest, grpc = 'entrypoint="REST"', 'entrypoint="GRPC"'
+    text = (PAGE % 309).split("# TYPE :tensorflow:serving:request_latency")[0]
+    text += latencies % (rest, rest, grpc, rest, rest)
+    (tmp_path / "page").write_text(text)
+    counts = read_page(str(tmp_path / "page"))
+    assert counts["summarizer", "OK"] == 309
+    assert answered(counts, "summarizer") == 9
+    assert answered(counts, "idle") == 0
+    assert answered(counts, 'other "one"') == 5  # as the page does not tell
 
 
 def pages(folder: Path, *counts: int) -> list[str]:
@@ -64,7 +84,7 @@ def test_what_several_servers_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answered", "drift"),
+    ("said", "drift"),
     [
         (12, []),
         (
@@ -86,15 +106,15 @@ def test_what_several_servers_counted(tmp_path: Path) -> None:
     ],
 )
 def test_counters_against_the_ledger(
-    tmp_path: Path, engine: sa.Engine, answered: int, drift: list[str]
+    tmp_path: Path, engine: sa.Engine, said: int, drift: list[str]
 ) -> None:
-    before, after = pages(tmp_path, 10, answered)
+    before, after = pages(tmp_path, 10, said)
     window = Window(0, 2e10)
     requests = counted([before], [after])
     result = reconcile(engine, window, requests=requests)
     assert result.counters == drift
     assert result.drift == len(drift)
-    if answered == 15:  # three of which counted tokens, as its operator knows
+    if said == 15:  # three of which counted tokens, as its operator knows
         of_purpose = {"summarizer": 3, "another": 0}
         assert reconcile(engine, window, (), requests, of_purpose).drift == 0
 
