@@ -10,6 +10,7 @@ import typer
 
 from pipelines.cli import (
     ask,
+    bill,
     configuration,
     corpus,
     demo_gateway,
@@ -37,7 +38,7 @@ app.command("config")(configuration.config)
 app.command("gateway")(gateway.gateway)
 app.command("demo-gateway")(demo_gateway.demo_gateway)
 app.add_typer(corpus.app, name="corpus")
-app.add_typer(gateway.bill, name="bill")
+app.add_typer(bill.app, name="bill")
 app.add_typer(gateway.ledger, name="ledger")
 app.add_typer(gateway.tenants, name="tenants")
 app.add_typer(versions.app, name="versions")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli import gateway as commands
+from pipelines.cli import bill, gateway
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_
     _step("5/6  its line in the ledger, and whether the ledger is whole")
     month = _show_last_entry(ledger)
     ledger.dispose()
-    commands.verify(tenant="", database=database)
+    gateway.verify(tenant="", database=database)
 
     _step("6/6  the invoice")
-    commands.invoice(tenant=_TENANT, month=month, format="json", database=database)
+    bill.invoice(tenant=_TENANT, month=month, format="json", database=database)
     print()  # an invoice ends with its last byte
 
 

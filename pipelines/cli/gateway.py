@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
+from pipelines.cli.database import DATABASE, Database, make_folder, opened, without_password
 
-if TYPE_CHECKING:
-    import sqlalchemy as sa
-
-_Database = Annotated[
-    str,
-    typer.Option(
-        envvar="TALLYGRAPH_DATABASE",
-        help="The ledger's database: sqlite:///file or postgresql+psycopg://user@host/name.",
-    ),
-]
-_DATABASE = "sqlite:///build/ledger.sqlite"
-
-bill = typer.Typer(help="Invoices.", no_args_is_help=True)
 tenants = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 ledger = typer.Typer(help="Check and correct the usage ledger.", no_args_is_help=True)
 
@@ -51,7 +37,7 @@ def gateway(
     canary_percent: Annotated[
         int, typer.Option(help="Share of the tenants, 0 to 100; always the same ones.")
     ] = 0,
-    database: _Database = _DATABASE,
+    database: Database = DATABASE,
     rates: Annotated[
         str,
         typer.Option(help="Where rates are counted: async+redis://host for several gateways."),
@@ -105,7 +91,7 @@ def gateway(
 
     if log_level not in LEVELS:
         fail(f"Unknown log level {log_level!r}. Expected: {', '.join(LEVELS)}.", EXIT_BAD_INPUT)
-    _make_folder(database)
+    make_folder(database)
     try:
         wanted = canary_label or canary_percent
         canary = Canary(canary_label, canary_percent) if wanted else None
@@ -129,13 +115,13 @@ def gateway(
         host=host,
         port=port,
     )
-    out.print(f"gateway on http://{host}:{port}/v1, ledger {_without_password(database)}")
+    out.print(f"gateway on http://{host}:{port}/v1, ledger {without_password(database)}")
     try:
         run_gateway(settings)
     except (BackendError, PriceBookError, RatesError, CacheError, TracingError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:
-        fail(f"Cannot use the ledger {_without_password(database)}: {error}")
+        fail(f"Cannot use the ledger {without_password(database)}: {error}")
 
 
 @tenants.command()
@@ -150,12 +136,12 @@ def create(
     max_concurrent: Annotated[
         int | None, typer.Option(help="Requests under way at a time; none: no limit.")
     ] = None,
-    database: _Database = _DATABASE,
+    database: Database = DATABASE,
 ) -> None:
     """Add a tenant, and print a key of its own, once."""
     from serving.gateway.tenants import Limits, TenantError, Tenants
 
-    with _opened(database) as engine:
+    with opened(database) as engine:
         try:
             known = Tenants(engine)
             limits = Limits(
@@ -173,12 +159,12 @@ def key(
     model: Annotated[
         list[str], typer.Option(help="Model that the key may ask; may be repeated.")
     ] = ["*"],  # noqa: B006  (Typer copies it)
-    database: _Database = _DATABASE,
+    database: Database = DATABASE,
 ) -> None:
     """Make another key of a tenant, and print it, once."""
     from serving.gateway.tenants import TenantError, Tenants
 
-    with _opened(database) as engine:
+    with opened(database) as engine:
         try:
             print(Tenants(engine).make_key(name, model))
         except TenantError as error:
@@ -188,12 +174,12 @@ def key(
 @tenants.command()
 def revoke(
     key: Annotated[str, typer.Argument(help="The key, or the part between its underscores.")],
-    database: _Database = _DATABASE,
+    database: Database = DATABASE,
 ) -> None:
     """Refuse a key from now on."""
     from serving.gateway.tenants import TenantError, Tenants
 
-    with _opened(database) as engine:
+    with opened(database) as engine:
         try:
             Tenants(engine).revoke_key(key.split("_")[1] if "_" in key else key)
         except TenantError as error:
@@ -204,12 +190,12 @@ def revoke(
 @ledger.command()
 def verify(
     tenant: Annotated[str, typer.Option(help="This one's only; empty: all.")] = "",
-    database: _Database = _DATABASE,
+    database: Database = DATABASE,
 ) -> None:
     """Check every entry's hash, that none is missing, and that all adds up."""
     from serving.ledger import verification
 
-    with _opened(database) as engine:
+    with opened(database) as engine:
         checked, findings = verification.verify(engine, tenant or None)
     for finding in findings:
         out.print(f"[red]{finding}[/]")
@@ -223,12 +209,12 @@ def reverse(
     tenant: Annotated[str, typer.Argument(help="Whose entry it is.")],
     number: Annotated[int, typer.Argument(help="Number of the charge's entry.")],
     reason: Annotated[str, typer.Option(help="For whoever reads the ledger.")],
-    database: _Database = _DATABASE,
+    database: Database = DATABASE,
 ) -> None:
     """Take a charge back by an entry of its negatives."""
     from serving.ledger import Ledger, LedgerError
 
-    with _opened(database) as engine:
+    with opened(database) as engine:
         try:
             entry = Ledger(engine, "tallygraph-ledger").reverse(tenant, number, reason)
         except LedgerError as error:
@@ -242,12 +228,12 @@ def deliver(
     token_file: Annotated[
         Path | None, typer.Option(help="File of a bearer token for the address.")
     ] = None,
-    database: _Database = _DATABASE,
+    database: Database = DATABASE,
 ) -> None:
     """Deliver the usage events that wait, as CloudEvents, each at least once."""
     from serving.ledger import outbox
 
-    with _opened(database) as engine:
+    with opened(database) as engine:
         try:
             token = token_file.read_text().strip() if token_file else None
             web = to.startswith(("http://", "https://"))
@@ -255,104 +241,3 @@ def deliver(
             out.print(f"{outbox.deliver(engine, sink)} events delivered")
         except (outbox.DeliveryError, OSError) as error:
             fail(str(error))
-
-
-@bill.command()
-def invoice(
-    tenant: Annotated[str, typer.Argument(help="Whose invoice it is.")],
-    month: Annotated[str, typer.Argument(help="Such as 2026-11, UTC.")],
-    format: Annotated[str, typer.Option(help="json, csv or html.")] = "json",
-    database: _Database = _DATABASE,
-) -> None:
-    """Print a tenant's invoice of a month; building it again gives the same bytes."""
-    from serving.billing.invoice import InvoiceError, make_invoice
-    from serving.billing.invoice_formats import FORMATS
-
-    if format not in FORMATS:
-        fail(f"Unknown format {format!r}. Expected: {', '.join(FORMATS)}.", EXIT_BAD_INPUT)
-    with _opened(database) as engine:
-        try:
-            made = make_invoice(engine, tenant, month)
-        except InvoiceError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    print(FORMATS[format](made), end="")
-
-
-@bill.command()
-def savings(
-    tenant: Annotated[str, typer.Argument(help="Whose month it is.")],
-    month: Annotated[str, typer.Argument(help="Such as 2026-11, UTC.")],
-    month_price: Annotated[float, typer.Option(help="Of an instance, in the currency.")],
-    tokens_per_second: Annotated[
-        float, typer.Option(help="Tokens that an instance does when it never waits.")
-    ],
-    use: Annotated[float, typer.Option(help="Share of the time that it is busy.")] = 0.3,
-    at_least: Annotated[float, typer.Option(help="Instances that autoscaling keeps.")] = 1.0,
-    hourly_premium: Annotated[
-        float, typer.Option(help="How much dearer an hour is than a month's.")
-    ] = 1.0,
-    plot: Annotated[Path | None, typer.Option(help="SVG file to draw.")] = None,
-    database: _Database = _DATABASE,
-) -> None:
-    """Compare a month's cost by the token with renting instances by the month."""
-    from serving.billing import savings as compared
-    from serving.billing.invoice import InvoiceError, make_invoice
-    from serving.billing.savings_plot import draw_savings
-
-    with _opened(database) as engine:
-        try:
-            renting = compared.Renting(
-                month_price, tokens_per_second, use, at_least, hourly_premium
-            )
-            made = make_invoice(engine, tenant, month)
-            tokens = sum(line.input_tokens + line.output_tokens for line in made.lines)
-            result = compared.savings(tokens, made.total_micro, renting)
-        except (InvoiceError, ValueError) as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    out.print(f"{tokens:,} tokens in {month}, costs in {made.currency or 'no currency'}")
-    out.print(f"  by the token         {result.by_token:14,.2f}")
-    out.print(f"  rented by the month  {result.rented:14,.2f}, {result.idle:,.2f} of it idle")
-    out.print(f"  autoscaled           {result.autoscaled:14,.2f}")
-    out.print(f"  saved by the token   {result.saved:14,.2f}")
-    if plot:
-        plot.write_text(draw_savings(result, renting, made.currency), encoding="utf-8")
-        out.print(f"drawn: {plot}")
-
-
-@contextlib.contextmanager
-def _opened(url: str) -> Iterator[sa.Engine]:
-    """The ledger's database with its tables up to date."""
-    import sqlalchemy as sa
-
-    from serving.ledger.database import open_database
-    from serving.ledger.upgrade import upgrade
-
-    shown = _without_password(url)
-    _make_folder(url)
-    try:
-        engine = open_database(url)
-        upgrade(engine)
-    except sa.exc.SQLAlchemyError as error:
-        fail(f"Cannot open the ledger {shown}: {error}")
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-def _make_folder(url: str) -> None:
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _without_password(url: str) -> str:
-    import sqlalchemy as sa
-
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        fail(
-            "The database's URL is none. Expected: sqlite:///file or "
-            "postgresql+psycopg://user@host/name.",
-            EXIT_BAD_INPUT,
-        )

@@ -9,18 +9,21 @@ later is credited on the invoice of the month of its reversal.
 from __future__ import annotations
 
 import datetime
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from serving.ledger import schema
 from serving.ledger.chain import FIRST_HASH
 from serving.ledger.database import reading
+from serving.ledger.parts import METERS
 
 _MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_ROWS_AT_A_TIME: Final = 1000
 
 
 class InvoiceError(ValueError):
@@ -33,17 +36,25 @@ class InvoiceLine:
 
     Attributes:
       kind: ``charge``, or ``reversal``, whose tokens and amount are negative.
-      requests: entries that the line adds up.
+      month: whose allowance and tiers it is in: the invoice's, or one before it where a request
+        began just before it, or where a charge of that month was reversed.
+      meter: ``input`` (computed), ``cached`` (input from a cache) or ``output``; ``all`` for
+        charges of one whole.
+      tier: 0 for what is free; then 1, 2, ... as the price has them.
+      price_micro_per_1k_tokens: None for charges of one whole.
+      requests: entries that have a part in the line.
       amount_micro: in millionths of the currency's unit.
     """
 
     price_id: str
     model: str
     kind: str
+    month: str
+    meter: str
+    tier: int
+    price_micro_per_1k_tokens: int | None
     requests: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
+    tokens: int
     amount_micro: int
 
 
@@ -56,7 +67,10 @@ class Invoice:
       first_entry, last_entry: numbers of the ledger's entries that it covers; ``last_entry`` is
         one less than ``first_entry`` where there are none.
       last_hash: of the last entry, by which the ledger up to it can be held to this invoice.
-      lines: in the order of price, model and kind.
+      requests: charges, less those reversed.
+      input_tokens, cached_tokens, output_tokens: of all of them; cached ones are among the
+        input's.
+      lines: in the order of price, model, kind, month, meter and tier.
       total_micro: what the lines add up to, exactly.
     """
 
@@ -66,6 +80,10 @@ class Invoice:
     first_entry: int
     last_entry: int
     last_hash: str
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
     lines: tuple[InvoiceLine, ...]
     total_micro: int
 
@@ -95,25 +113,15 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
         first = _first_since(connection, tenant, start)
         after = _first_since(connection, tenant, end)
         covered = (columns.tenant == tenant, columns.number >= first, columns.number < after)
-        group = (columns.price_id, columns.model, columns.kind)
-        rows = connection.execute(
+        requests, *tokens = connection.execute(
             sa.select(
-                *group,
-                sa.func.count().label("requests"),
-                *(
-                    sa.func.sum(column).label(column.name)
-                    for column in (
-                        columns.input_tokens,
-                        columns.cached_tokens,
-                        columns.output_tokens,
-                        columns.amount_micro,
-                    )
-                ),
-            )
-            .where(*covered)
-            .group_by(*group)
-            .order_by(*group)
-        ).all()
+                sa.func.sum(sa.case((columns.kind == "charge", 1), else_=-1)),
+                sa.func.sum(columns.input_tokens),
+                sa.func.sum(columns.cached_tokens),
+                sa.func.sum(columns.output_tokens),
+            ).where(*covered)
+        ).one()
+        lines = _lines(connection, covered)
         currencies = connection.scalars(
             sa.select(columns.currency).where(*covered).distinct()
         ).all()
@@ -123,10 +131,7 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
     if len(currencies) > 1:
         named = ", ".join(sorted(currencies))
         raise InvoiceError(f"The entries of {month} are in several currencies: {named}.")
-    lines = tuple(
-        InvoiceLine(row.price_id, row.model, row.kind, *(int(value) for value in row[3:]))
-        for row in rows
-    )
+    input_tokens, cached_tokens, output_tokens = (int(count or 0) for count in tokens)
     return Invoice(
         tenant=tenant,
         month=month,
@@ -134,9 +139,49 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
         first_entry=first,
         last_entry=after - 1,
         last_hash=last_hash or FIRST_HASH,
+        requests=int(requests or 0),
+        input_tokens=input_tokens,
+        cached_tokens=cached_tokens,
+        output_tokens=output_tokens,
         lines=lines,
         total_micro=sum(line.amount_micro for line in lines),
     )
+
+
+def _lines(
+    connection: sa.Connection, covered: Sequence[sa.ColumnElement[bool]]
+) -> tuple[InvoiceLine, ...]:
+    columns = schema.entries.c
+    rows = connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(
+        sa.select(
+            columns.price_id,
+            columns.model,
+            columns.kind,
+            sa.func.coalesce(sa.func.nullif(columns.month, ""), schema.requests.c.month),
+            columns.parts,
+            columns.input_tokens + columns.output_tokens,
+            columns.amount_micro,
+        )
+        .join(schema.requests, schema.requests.c.request_id == columns.request_id)
+        .where(*covered)
+    )
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for *key, parts, all_tokens, amount in rows:
+        for meter, tier, tokens, price, part in json.loads(parts) or [
+            ("all", 0, all_tokens, None, amount)
+        ]:
+            line = sums.setdefault((*key, meter, tier, price), [0, 0, 0])
+            line[0] += 1
+            line[1] += tokens
+            line[2] += part
+    return tuple(InvoiceLine(*key, *line) for key, line in sorted(sums.items(), key=_place))
+
+
+def _place(line: tuple[tuple[Any, ...], list[int]]) -> tuple[Any, ...]:
+    """Where a line stands: in the order of its key, meters in their own."""
+    *before, meter, tier, price = line[0]
+    order = METERS.index(meter) if meter in METERS else len(METERS)
+    return (*before, order, tier, price or 0)
 
 
 def _first_since(connection: sa.Connection, tenant: str, moment: datetime.datetime) -> int:
@@ -166,11 +211,19 @@ def columns_of(lines: Sequence[InvoiceLine]) -> list[list[str]]:
             line.price_id,
             line.model,
             line.kind,
+            line.month,
+            line.meter,
+            _tier(line),
+            "" if (price := line.price_micro_per_1k_tokens) is None else micro(price),
             str(line.requests),
-            str(line.input_tokens),
-            str(line.cached_tokens),
-            str(line.output_tokens),
+            str(line.tokens),
             micro(line.amount_micro),
         ]
         for line in lines
     ]
+
+
+def _tier(line: InvoiceLine) -> str:
+    if line.meter == "all":
+        return ""
+    return str(line.tier) if line.tier else "free"

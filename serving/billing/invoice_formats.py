@@ -17,10 +17,12 @@ _HEADINGS: Final = (
     "price",
     "model",
     "kind",
+    "month",
+    "tokens of",
+    "tier",
+    "price of 1,000",
     "requests",
-    "input tokens",
-    "of them cached",
-    "output tokens",
+    "tokens",
     "amount",
 )
 
@@ -33,14 +35,16 @@ _PAGE: Final = """<!DOCTYPE html>
 body { font: 11pt/1.5 sans-serif; max-width: 60em; margin: 3em auto; padding: 0 1em }
 table { border-collapse: collapse; width: 100% }
 th, td { padding: .3em .6em; border-bottom: 1px solid #ccc; text-align: right }
-th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left }
+th:nth-child(-n+5), td:nth-child(-n+5) { text-align: left }
 tfoot td { font-weight: bold; border-top: 2px solid #000 }
 footer { color: #555; font-size: 9pt; overflow-wrap: anywhere }
 </style>
 </head>
 <body>
 <h1>Invoice</h1>
-<p>{{ invoice.tenant }}, {{ invoice.month }}</p>
+<p>{{ invoice.tenant }}, {{ invoice.month }}: {{ invoice.requests }} requests,
+{{ invoice.input_tokens }} input tokens ({{ invoice.cached_tokens }} of them from a cache),
+{{ invoice.output_tokens }} output tokens</p>
 <table>
 <thead><tr>{% for heading in headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead>
 <tbody>
@@ -49,8 +53,8 @@ footer { color: #555; font-size: 9pt; overflow-wrap: anywhere }
 {%- endfor %}
 </tbody>
 <tfoot>
-<tr><td colspan="7">Total</td><td>{{ total }}</td></tr>
-<tr><td colspan="7">To pay, {{ invoice.currency }}</td><td>{{ invoice.payable }}</td></tr>
+<tr><td colspan="9">Total</td><td>{{ total }}</td></tr>
+<tr><td colspan="9">To pay, {{ invoice.currency }}</td><td>{{ invoice.payable }}</td></tr>
 </tfoot>
 </table>
 <footer>
@@ -80,7 +84,7 @@ def as_csv(invoice: Invoice) -> str:
     head = [invoice.tenant, invoice.month, invoice.currency]
     for row in columns_of(invoice.lines):
         writer.writerow([*head, *row])
-    writer.writerow([*head, "total", *[""] * 6, micro(invoice.total_micro)])
+    writer.writerow([*head, "total", *[""] * 8, micro(invoice.total_micro)])
     return text.getvalue()
 
 

@@ -12,8 +12,14 @@
     price_micro_per_1k_input_tokens = 400
     price_micro_per_1k_cached_tokens = 100
     price_micro_per_1k_output_tokens = 1600
+    free_input_tokens = 1_000_000              # of each month; left out: 0
+    input_tiers = [                            # left out: one price for all
+        { above_tokens = 10_000_000, price_micro_per_1k_tokens = 300 },
+    ]
 
-A new price is a new entry; an old one is never edited, so that an old invoice never changes.
+``free_cached_tokens``, ``free_output_tokens``, ``cached_tiers`` and ``output_tiers`` likewise;
+what they mean is in `serving.billing.price`. A new price is a new entry; an old one is never
+edited: the ledger's charges are re-derived from it (`serving.billing.audit`).
 """
 
 from __future__ import annotations
@@ -21,46 +27,19 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from serving.ledger.records import Charge, Usage
+from serving.billing.price import Price
+from serving.billing.price_table import price_from_table, price_problems
+from serving.ledger import Charge, Pricing, TokensBefore, Usage
 
-MAX_PRICE_MICRO: Final = 10**12
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 class PriceBookError(ValueError):
     """A price book that cannot be used, or that has no price; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What the tokens of a model cost on a plan; see the module for the fields' meaning."""
-
-    id: str
-    valid_from: datetime.date
-    model: str
-    plan: str
-    price_micro_per_1k_input_tokens: int
-    price_micro_per_1k_cached_tokens: int
-    price_micro_per_1k_output_tokens: int
-
-    def amount_micro(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> int:
-        """What a request costs, rounded once, half up, to a millionth.
-
-        Args:
-          input_tokens: cached ones included.
-          cached_tokens: of the input, those at the price of cached ones.
-        """
-        thousandths = (
-            (input_tokens - cached_tokens) * self.price_micro_per_1k_input_tokens
-            + cached_tokens * self.price_micro_per_1k_cached_tokens
-            + output_tokens * self.price_micro_per_1k_output_tokens
-        )
-        return (thousandths + 500) // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +67,11 @@ class PriceBook:
         if unknown := sorted(set(document) - {"currency", "prices"}):
             problems.append(f"unknown: {', '.join(unknown)}")
         prices = []
-        for place, values in enumerate(document.get("prices", []), start=1):
-            if found := _problems(values):
+        for place, table in enumerate(document.get("prices", []), start=1):
+            if found := price_problems(table):
                 problems += [f"price {place}: {each}" for each in found]
             else:
-                prices.append(Price(**values))
+                prices.append(price_from_table(table))
         problems += _conflicts(prices)
         if not problems and not prices:
             problems.append("it has no [[prices]]")
@@ -118,31 +97,15 @@ class PriceBook:
             )
         return max(holding, key=lambda price: price.valid_from)
 
-    def charge(self, price: Price, usage: Usage) -> Charge:
-        """What a request costs."""
-        amount = price.amount_micro(
-            usage.input_tokens, usage.cached_tokens, usage.output_tokens
-        )
-        return Charge(amount, self.currency, price.id)
+    def charge(self, price: Price, usage: Usage, before: TokensBefore) -> Charge:
+        """What a request costs, given what the month has used of the model before it."""
+        parts = price.parts(usage, before)
+        amount = sum(part.amount_micro for part in parts)
+        return Charge(amount, self.currency, price.id, parts)
 
-
-def _problems(values: Any) -> list[str]:
-    if not isinstance(values, dict):
-        return ["must be a table"]
-    names = [field.name for field in fields(Price)]
-    problems = [f"{name} is missing" for name in names if name not in values]
-    problems += [f"unknown: {name}" for name in sorted(set(values) - set(names))]
-    for name in set(names) & set(values):
-        value = values[name]
-        if name.startswith("price_"):
-            if type(value) is not int or not 0 <= value <= MAX_PRICE_MICRO:
-                problems.append(f"{name} must be an integer from 0. Received: {value!r}")
-        elif name == "valid_from":
-            if type(value) is not datetime.date:
-                problems.append(f"{name} must be a date (2026-11-01). Received: {value!r}")
-        elif not isinstance(value, str) or not _NAME.fullmatch(value):
-            problems.append(f"{name} must be a name. Received: {value!r}")
-    return sorted(problems)
+    def pricing(self, price: Price) -> Pricing:
+        """What the ledger prices a request by when it is settled."""
+        return lambda usage, before: self.charge(price, usage, before)
 
 
 def _conflicts(prices: list[Price]) -> list[str]:

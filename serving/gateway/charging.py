@@ -40,6 +40,7 @@ from serving.ledger import (
     Usage,
 )
 from serving.ledger.ledger import Clock, utc_now
+from serving.ledger.work import work_hash
 from tokenizer.contract import MeteredSummary
 
 T = TypeVar("T")
@@ -138,17 +139,17 @@ class ChargedModel:
         try:
             answered = await self._summarize(caller, version, question, request_id)
             answer = render(answered)
-            usage = _usage(answered, round((time.monotonic() - started) * 1000))
-            charge = self._prices.charge(price, usage)
-            await self._write(
-                "settle", lambda: self._ledger.settle(request_id, usage, charge, answer)
+            usage = _usage(question, answered, round((time.monotonic() - started) * 1000))
+            pricing = self._prices.pricing(price)
+            entry = await self._write(
+                "settle", lambda: self._ledger.settle(request_id, usage, pricing, answer)
             )
         except BaseException:
             # Whatever it was: the client gets no answer, and owes nothing.
             await self._write("release", lambda: self._ledger.release(request_id))
             raise
-        current().charged(request_id, usage, charge.amount_micro, charge.currency)
-        self._metrics.charged(caller, usage, charge)
+        current().charged(request_id, usage, entry.amount_micro, entry.currency)
+        self._metrics.charged(caller, usage, entry)
         await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
         await self._remember(caller, question, answered)
         return answer
@@ -161,11 +162,9 @@ class ChargedModel:
         version: ServedVersion,
         price: Price,
     ) -> object:
-        most_input = version.metering.max_input_tokens * len(question.texts)
-        most_output = version.metering.max_output_tokens * len(question.texts)
-        # Nothing keeps a price book from asking more for cached tokens than for others.
-        most = max(
-            price.amount_micro(most_input, cached, most_output) for cached in (0, most_input)
+        most = price.most_micro(
+            version.metering.max_input_tokens * len(question.texts),
+            version.metering.max_output_tokens * len(question.texts),
         )
         reservation = Reservation(
             request_id=request_id,
@@ -271,8 +270,13 @@ class ChargedModel:
             raise GatewayError(403, str(error), "permission_error", "no_price") from None
 
 
-def _usage(answered: Answered, latency_ms: int) -> Usage:
+def _usage(question: Question, answered: Answered, latency_ms: int) -> Usage:
     version, summaries = answered.version, answered.summaries
+    asked = [
+        text
+        for text, cached in zip(question.texts, answered.cached_tokens, strict=True)
+        if not cached
+    ]
     return Usage(
         model=version.model,
         model_version=str(version.number),
@@ -283,6 +287,8 @@ def _usage(answered: Answered, latency_ms: int) -> Usage:
         output_tokens=sum(each.output_tokens for each in summaries),
         finish_reasons=",".join(sorted({each.finish_reason for each in summaries})),
         latency_ms=latency_ms,
+        # Of what the model was asked: that is what its server can have logged.
+        work_hash=work_hash(asked, [question.max_output_tokens] * len(asked)) if asked else "",
     )
 
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from serving.gateway.errors import GatewayError
 from serving.gateway.request_record import RequestRecord
 from serving.gateway.tenants import Caller
-from serving.ledger import Charge, Usage
+from serving.ledger import Entry, Usage
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -127,7 +127,7 @@ class Metrics:
         if (operation := _OPERATIONS.get(record.route)) and record.model:
             self._duration.labels(operation, record.model, record.error).observe(seconds)
 
-    def charged(self, caller: Caller, usage: Usage, charge: Charge) -> None:
+    def charged(self, caller: Caller, usage: Usage, charge: Entry) -> None:
         """Count an answer that has been charged for."""
         for kind, tokens in (
             ("input", usage.input_tokens - usage.cached_tokens),

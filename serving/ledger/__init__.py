@@ -4,16 +4,19 @@ Needs no TensorFlow. `Ledger` is the way in; `README.md` states what always hold
 """
 
 from serving.ledger.ledger import Ledger
+from serving.ledger.parts import ChargePart
 from serving.ledger.records import (
     BudgetExceededError,
     Charge,
     Entry,
     IdempotencyConflictError,
     LedgerError,
+    Pricing,
     Replay,
     RequestInProgressError,
     Reservation,
     Reserved,
+    TokensBefore,
     TooManyAtOnceError,
     UnknownRequestError,
     Usage,
@@ -22,14 +25,17 @@ from serving.ledger.records import (
 __all__ = [
     "BudgetExceededError",
     "Charge",
+    "ChargePart",
     "Entry",
     "IdempotencyConflictError",
     "Ledger",
     "LedgerError",
+    "Pricing",
     "Replay",
     "RequestInProgressError",
     "Reservation",
     "Reserved",
+    "TokensBefore",
     "TooManyAtOnceError",
     "UnknownRequestError",
     "Usage",

@@ -11,12 +11,14 @@ import sqlalchemy as sa
 
 from serving.ledger import rows, schema
 from serving.ledger.database import retrying, writing
+from serving.ledger.parts import parts_to_text
 from serving.ledger.records import (
     BudgetExceededError,
     Charge,
     Entry,
     IdempotencyConflictError,
     LedgerError,
+    Pricing,
     Replay,
     RequestInProgressError,
     Reservation,
@@ -65,15 +67,22 @@ class Ledger:
         """
         return self._write(lambda connection: self._reserve(connection, reservation))
 
-    def settle(self, request_id: str, usage: Usage, charge: Charge, answer: bytes) -> Entry:
+    def settle(
+        self, request_id: str, usage: Usage, charge: Charge | Pricing, answer: bytes
+    ) -> Entry:
         """Charge a request for what it used, and keep its answer.
 
         Settling a request again that is settled, which happens where the first answer of the
         database was lost, changes nothing and returns its entry.
 
+        Args:
+          charge: what it costs; or what says so, given what the tenant's month has used of the
+            model by the entries before this one, while nobody else can add any.
+
         Raises:
           UnknownRequestError: nothing is reserved for it.
-          LedgerError: the charge is more than was reserved.
+          LedgerError: the charge is more than was reserved, or its parts are not of the tokens
+            used.
         """
         return self._write(
             lambda connection: self._settle(connection, request_id, usage, charge, answer)
@@ -186,7 +195,7 @@ class Ledger:
         connection: sa.Connection,
         request_id: str,
         usage: Usage,
-        charge: Charge,
+        charge: Charge | Pricing,
         answer: bytes,
     ) -> Entry:
         request = rows.locked_request(connection, request_id)
@@ -196,11 +205,9 @@ class Ledger:
             raise UnknownRequestError(
                 f"The request {request_id} was released. It cannot be charged any more."
             )
-        if charge.amount_micro > request.reserved_micro:
-            raise LedgerError(
-                f"The request {request_id} costs {charge.amount_micro} millionths. Expected: "
-                f"at most the {request.reserved_micro} that are reserved for it."
-            )
+        chain = rows.locked_chain(connection, request.tenant)
+        before = rows.tokens_before(connection, request.tenant, request.month, usage.model)
+        charge = rows.priced(request, usage, charge, before)
         entry = rows.append_entry(
             connection,
             Entry(
@@ -210,12 +217,18 @@ class Ledger:
                 request_id=request_id,
                 request_hash=request.request_hash,
                 **asdict(usage),
-                **asdict(charge),
+                amount_micro=charge.amount_micro,
+                currency=charge.currency,
+                price_id=charge.price_id,
+                parts=parts_to_text(charge.parts),
                 reason="",
                 created_at=self._clock(),
                 previous_hash="",
                 hash="",
+                month=request.month,
+                **rows.before_of(before),
             ),
+            chain,
         )
         connection.execute(schema.answers.insert().values(request_id=request_id, answer=answer))
         rows.end_request(connection, request, SETTLED)
@@ -257,19 +270,11 @@ class Ledger:
         )
         if (before := connection.execute(reversed_before).scalar()) is not None:
             raise LedgerError(f"Charge {number} is reversed already, by entry {before}.")
-        entry = rows.append_entry(
-            connection,
-            replace(
-                charge,
-                kind="reversal",
-                input_tokens=-charge.input_tokens,
-                cached_tokens=-charge.cached_tokens,
-                output_tokens=-charge.output_tokens,
-                amount_micro=-charge.amount_micro,
-                reason=reason,
-                created_at=self._clock(),
-            ),
-        )
+        chain = rows.locked_chain(connection, tenant)
+        before = rows.tokens_before(connection, tenant, request.month, charge.model)
+        reversal = rows.reversal_of(charge, request.month, before)
+        reversal = replace(reversal, reason=reason, created_at=self._clock())
+        entry = rows.append_entry(connection, reversal, chain)
         rows.add_to_account(connection, tenant, request.month, spent=-charge.amount_micro)
         return entry
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
+from serving.ledger.parts import ChargePart
+
 MAX_TEXT: Final = 255
 MAX_INTEGER: Final = 2**63 - 1
+FORM: Final = 2
+"""Of the entries that are written now; see `serving.ledger.chain`."""
 
 EntryKind = Literal["charge", "reversal"]
 
@@ -87,6 +92,8 @@ class Usage:
       input_tokens, cached_tokens, output_tokens: ids. Cached ones are among the input's.
       finish_reasons: of its answers, joined by commas.
       latency_ms: from the request's arrival to its answer.
+      work_hash: `serving.ledger.work.work_hash` of what a model server computed for it; empty
+        where none did (all was cached), or where it is not known.
     """
 
     model: str
@@ -98,6 +105,7 @@ class Usage:
     output_tokens: int
     finish_reasons: str
     latency_ms: int
+    work_hash: str = ""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -109,6 +117,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class TokensBefore:
+    """What a tenant has used of a model in a month before a request, by the entries before it.
+
+    Cached tokens are among the input's, as in `Usage`.
+    """
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
     """What a request costs.
 
@@ -116,14 +139,28 @@ class Charge:
       amount_micro: in millionths of the currency's unit.
       currency: ISO 4217, such as ``EUR``.
       price_id: which price of which book; invoices are made by it.
+      parts: what the amount is the sum of, for the invoice; empty for one whole.
     """
 
     amount_micro: int
     currency: str
     price_id: str
+    parts: tuple[ChargePart, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.parts and sum(part.amount_micro for part in self.parts) != self.amount_micro:
+            raise ValueError(
+                f"The parts must add up to the {self.amount_micro} millionths. Received: "
+                f"{[part.amount_micro for part in self.parts]}"
+            )
+
+
+Pricing = Callable[[Usage, TokensBefore], Charge]
+"""What a request costs, given what the month has used before it.
+
+It must be a pure function: the ledger calls it in a transaction that it may have to run again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +185,16 @@ class Entry:
 
     Attributes:
       tenant, number: its place; numbers run from 1 without a gap.
-      kind: a charge, or the reversal of one, whose counts and amount are its negatives.
+      kind: a charge, or the reversal of one, whose counts and amounts are its negatives.
       request_id: of the request that was charged.
       created_at: UTC.
       previous_hash, hash: SHA-256 in hex, see `serving.ledger.chain`.
+      form: which fields there are. An entry of form 1 has none of the following.
+      month: in whose account, budget and tiers it is: that of its reservation, such as 2026-11.
+      input_tokens_before, cached_tokens_before, output_tokens_before: what the tenant's entries
+        before it add up to, of its model and month.
+      parts: of the charge, as `serving.ledger.parts` writes them.
+      work_hash: see `Usage`.
     """
 
     tenant: str
@@ -175,15 +218,24 @@ class Entry:
     created_at: datetime.datetime
     previous_hash: str
     hash: str
+    form: int = FORM
+    month: str = ""
+    input_tokens_before: int = 0
+    cached_tokens_before: int = 0
+    output_tokens_before: int = 0
+    parts: str = "[]"
+    work_hash: str = ""
 
 
-def _check(record: Reservation | Usage | Charge) -> None:
+def _check(record: Reservation | Usage | TokensBefore | Charge) -> None:
     """
     Raises:
       ValueError: a text is empty or too long, a number negative or too large.
     """
     for each in fields(record):
         value = getattr(record, each.name)
+        if each.name == "work_hash" and value == "":
+            continue
         if isinstance(value, str) and not 0 < len(value) <= MAX_TEXT:
             raise ValueError(
                 f"{each.name} must have 1 to {MAX_TEXT} characters. Received: {len(value)}"

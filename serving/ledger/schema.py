@@ -1,7 +1,8 @@
 """The ledger's tables, for SQLite and PostgreSQL alike.
 
-Only ``entries`` and ``answers`` are for ever. ``accounts`` and ``chains`` hold what the entries
-add up to, so that a request reads two rows and not a month; ``Ledger.verify`` holds them to it.
+Only ``entries`` and ``answers`` are for ever. ``accounts``, ``month_tokens`` and ``chains``
+hold what the entries add up to, so that a request reads a row of each and not a month;
+`serving.ledger.verification` holds them to it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,18 @@ accounts: Final = sa.Table(
     sa.Column("spent_micro", sa.BigInteger, nullable=False),
     sa.Column("reserved_micro", sa.BigInteger, nullable=False),
     sa.CheckConstraint("reserved_micro >= 0", name="reserved_not_negative"),
+)
+
+# Tokens of a tenant's month by model: where in its tiers the next request begins.
+month_tokens: Final = sa.Table(
+    "month_tokens",
+    metadata,
+    sa.Column("tenant", _TEXT, primary_key=True),
+    sa.Column("month", sa.String(7), primary_key=True),
+    sa.Column("model", _TEXT, primary_key=True),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
 )
 
 # The end of each tenant's chain of entries.
@@ -108,6 +121,13 @@ entries: Final = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("previous_hash", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("form", sa.Integer, nullable=False),
+    sa.Column("month", sa.String(7), nullable=False),
+    sa.Column("input_tokens_before", sa.BigInteger, nullable=False),
+    sa.Column("cached_tokens_before", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens_before", sa.BigInteger, nullable=False),
+    sa.Column("parts", sa.Text, nullable=False),
+    sa.Column("work_hash", sa.String(64), nullable=False),
     # A request is charged once, and its charge is reversed once.
     sa.UniqueConstraint("request_id", "kind", name="one_entry_a_kind"),
     sa.CheckConstraint("kind in ('charge', 'reversal')", name="kind"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,10 +12,15 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.database import reading
+from serving.ledger.parts import parts_from_text
 from serving.ledger.records import Entry
 from serving.ledger.rows import RESERVED, SETTLED
 
 _ROWS_AT_A_TIME: Final = 1000
+_COUNTS: Final = ("input_tokens", "cached_tokens", "output_tokens")
+
+MonthCount = tuple[str, str, str]
+"""A month, a model, and which of its counts."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,9 @@ def verify(engine: sa.Engine, tenant: str | None = None) -> tuple[int, list[Find
 def _verify_tenant(connection: sa.Connection, tenant: str) -> tuple[int, list[Finding]]:
     findings: list[Finding] = []
     number, previous = 0, FIRST_HASH
-    spent: dict[str, int] = {}
+    spent: Counter[str] = Counter()
+    tokens: Counter[MonthCount] = Counter()
+    begins: dict[MonthCount, int] = {}  # where the next entry says that it begins
     count = 0
     for entry, month in _entries(connection, tenant):
         count += 1
@@ -86,7 +94,16 @@ def _verify_tenant(connection: sa.Connection, tenant: str) -> tuple[int, list[Fi
         if month is None:
             findings.append(Finding(tenant, entry.number, "has no request that was settled"))
         else:
-            spent[month] = spent.get(month, 0) + entry.amount_micro
+            findings += [
+                Finding(tenant, entry.number, what) for what in _misplaced(entry, month, begins)
+            ]
+            spent[month] += entry.amount_micro
+            for name in _COUNTS:
+                key, used = (month, entry.model, name), getattr(entry, name)
+                tokens[key] += used
+                # From what it says itself: one wrong entry is not the fault of all after it.
+                said = begins.get(key, 0) if entry.form == 1 else _before(entry, name)
+                begins[key] = said + used
         number, previous = entry.number, entry.hash
     end = connection.execute(
         sa.select(schema.chains).where(schema.chains.c.tenant == tenant)
@@ -101,14 +118,39 @@ def _verify_tenant(connection: sa.Connection, tenant: str) -> tuple[int, list[Fi
                 f"{number}, {previous}",
             )
         )
-    return count, findings + _verify_accounts(connection, tenant, spent)
+    findings += _verify_accounts(connection, tenant, spent)
+    return count, findings + _verify_tokens(connection, tenant, tokens)
+
+
+def _before(entry: Entry, count: str) -> int:
+    return int(getattr(entry, f"{count}_before"))
+
+
+def _misplaced(entry: Entry, month: str, begins: Mapping[MonthCount, int]) -> Iterator[str]:
+    """What is wrong with what an entry says of its place in the month, and of its parts."""
+    if entry.form == 1:
+        return  # it says nothing
+    if entry.month != month:
+        yield f"is in the month {entry.month}. Expected: {month}, of its reservation"
+    for name in _COUNTS:
+        said, expected = _before(entry, name), begins.get((month, entry.model, name), 0)
+        if said != expected:
+            yield f"has {said} {name} before it. Expected: {expected}, by the entry before it"
+    try:
+        parts = parts_from_text(entry.parts)
+    except ValueError as error:
+        yield str(error)
+        return
+    total = sum(part.amount_micro for part in parts)
+    if parts and total != entry.amount_micro:
+        yield f"costs {entry.amount_micro} millionths. Expected: {total}, by its parts"
 
 
 def _entries(connection: sa.Connection, tenant: str) -> Iterator[tuple[Entry, str | None]]:
     """A tenant's entries in order, and the month that each is in the account of."""
     columns = schema.entries.c
     rows = connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(
-        sa.select(schema.entries, schema.requests.c.month)
+        sa.select(schema.entries, schema.requests.c.month.label("of_request"))
         .outerjoin(
             schema.requests,
             (schema.requests.c.request_id == columns.request_id)
@@ -120,12 +162,12 @@ def _entries(connection: sa.Connection, tenant: str) -> Iterator[tuple[Entry, st
     )
     for row in rows:
         values: dict[str, Any] = dict(row._mapping)
-        month = values.pop("month")
+        month = values.pop("of_request")
         yield Entry(**values), month
 
 
 def _verify_accounts(
-    connection: sa.Connection, tenant: str, spent: dict[str, int]
+    connection: sa.Connection, tenant: str, spent: Mapping[str, int]
 ) -> list[Finding]:
     """What the accounts say against what entries and reservations add up to."""
     reserved = {
@@ -160,3 +202,26 @@ def _verify_accounts(
                     )
                 )
     return findings
+
+
+def _verify_tokens(
+    connection: sa.Connection, tenant: str, counted: Mapping[MonthCount, int]
+) -> list[Finding]:
+    """Where the next request of a month would begin, against what the entries add up to."""
+    said = {
+        (row.month, row.model, name): getattr(row, name)
+        for row in connection.execute(
+            sa.select(schema.month_tokens).where(schema.month_tokens.c.tenant == tenant)
+        )
+        for name in _COUNTS
+    }
+    return [
+        Finding(
+            tenant,
+            None,
+            f"{said.get(key, 0)} {key[2]} of {key[1]} are counted in {key[0]}. Expected: "
+            f"{counted.get(key, 0)}, by its entries",
+        )
+        for key in sorted({*said, *counted})
+        if said.get(key, 0) != counted.get(key, 0)
+    ]

@@ -60,7 +60,8 @@ def test_lines_add_up(book: Book) -> None:
         ("2026", 2, 12),
         ("2026-b", 1, 6),
     ]
-    assert (invoice.lines[0].input_tokens, invoice.lines[0].output_tokens) == (20, 6)
+    assert (invoice.lines[0].meter, invoice.lines[0].tokens) == ("all", 26)
+    assert (invoice.requests, invoice.input_tokens, invoice.cached_tokens) == (3, 30, 6)
     assert (invoice.first_entry, invoice.last_entry, invoice.total_micro) == (2, 4, 18)
     assert (invoice.currency, invoice.last_hash) == ("EUR", last.hash)
 
@@ -78,9 +79,10 @@ def test_an_old_invoice_never_changes(book: Book) -> None:
         render(before) for render in FORMATS.values()
     ]
     december = make_invoice(book.engine, "acme", "2026-12")
-    assert [(line.kind, line.amount_micro) for line in december.lines] == [
-        ("charge", 4),
-        ("reversal", -2_000_000),
+    assert [(line.kind, line.month, line.amount_micro) for line in december.lines] == [
+        ("charge", "2026-11", 3),
+        ("charge", "2026-12", 1),
+        ("reversal", "2026-11", -2_000_000),
     ]
     assert december.total_micro == -1_999_996
     assert december.payable == "-2.00"
@@ -108,8 +110,8 @@ def test_formats(book: Book) -> None:
     assert (document["total_micro"], document["payable"]) == (1_234_567, "1.23")
     rows = list(csv.reader(io.StringIO(as_csv(invoice))))
     assert rows[1] == [
-        *("acme", "2026-11", "EUR", "2026", "a<b>", "charge"),
-        *("1", "10", "2", "3", "1.234567"),
+        *("acme", "2026-11", "EUR", "2026", "a<b>", "charge", "2026-11", "all", "", ""),
+        *("1", "13", "1.234567"),
     ]
     assert rows[2][-1] == "1.234567"
     page = as_html(invoice)

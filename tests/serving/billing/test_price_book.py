@@ -6,11 +6,9 @@ import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from serving.billing import Price, PriceBook, PriceBookError
-from serving.ledger import Usage
+from serving.billing import PriceBook, PriceBookError, Tier
+from serving.ledger import TokensBefore, Usage
 
 BOOK = """
 currency = "EUR"
@@ -54,28 +52,14 @@ def test_a_price_holds_until_the_next(tmp_path: Path) -> None:
         prices.price("summarizer", "standard", datetime.date(2025, 12, 31))
 
 
-def test_a_charge_is_rounded_once(tmp_path: Path) -> None:
+def test_a_charge_is_the_sum_of_its_parts(tmp_path: Path) -> None:
     prices = book(tmp_path)
     price = prices.price("summarizer", "standard", datetime.date(2026, 11, 25))
     usage = Usage("summarizer", "7", "f", 1, 101, 1, 1, "stop", 3)
-    charge = prices.charge(price, usage)
-    # 100 * 400 + 1 * 100 + 1 * 1600 = 41,700 thousandths
+    charge = prices.charge(price, usage, TokensBefore())
+    # 100 * 400, 1 * 100 and 1 * 1600 thousandths
+    assert [part.amount_micro for part in charge.parts] == [40, 0, 2]
     assert (charge.amount_micro, charge.currency, charge.price_id) == (42, "EUR", "2026-01")
-    assert price.amount_micro(0, 0, 0) == 0
-
-
-tokens = st.integers(0, 10**6)
-
-
-@given(tokens, tokens, tokens, st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 5))
-def test_more_tokens_never_cost_less(
-    input_tokens: int, output_tokens: int, more: int, of_input: int, of_output: int, cached: int
-) -> None:
-    """So the most that a request can use is the most that it can cost."""
-    price = Price("p", datetime.date(2026, 1, 1), "m", "p", of_input, 0, of_output)
-    cached = min(cached, input_tokens)
-    cost = price.amount_micro(input_tokens, cached, output_tokens)
-    assert cost <= price.amount_micro(input_tokens + more, 0, output_tokens + more)
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
@@ -105,3 +89,52 @@ def test_books_that_contradict_themselves(tmp_path: Path) -> None:
 def test_the_example_is_a_price_book() -> None:
     example = PriceBook.load(Path(__file__).parents[3] / "examples" / "prices.toml")
     assert example.price("summarizer", "standard", datetime.date(2026, 11, 25)).id
+
+
+def test_tiers_and_allowances_are_read(tmp_path: Path) -> None:
+    tiers = """
+free_input_tokens = 1_000
+input_tiers = [
+    { above_tokens = 5_000, price_micro_per_1k_tokens = 300 },
+    { above_tokens = 9_000, price_micro_per_1k_tokens = 200 },
+]
+"""
+    price = book(tmp_path, BOOK + tiers).prices[1]
+    assert price.free_input_tokens == 1000
+    assert price.input_tiers == (Tier(5000, 300), Tier(9000, 200))
+    assert (price.free_output_tokens, price.output_tiers) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("free_input_tokens = -1", "free_input_tokens must be an integer from 0. Received: -1"),
+        ("free_input_tokens = 10000000000000000", "free_input_tokens must be at most"),
+        ("free_tokens = 1", "unknown: free_tokens"),
+        ("input_tiers = 3", "input_tiers must be a list of tables. Received: 3"),
+        (
+            "input_tiers = [{ above_tokens = 5 }]",
+            "input_tiers, tier 2 must have above_tokens, price_micro_per_1k_tokens. "
+            "Received: ['above_tokens']",
+        ),
+        (
+            "free_output_tokens = 9\noutput_tiers = "
+            "[{ above_tokens = 9, price_micro_per_1k_tokens = 1 }]",
+            "output_tiers, tier 2: above_tokens must be more than 9. Received: 9",
+        ),
+        (
+            "cached_tiers = [{ above_tokens = 5, price_micro_per_1k_tokens = 1 }, "
+            "{ above_tokens = 4, price_micro_per_1k_tokens = 1.5 }]",
+            "cached_tiers, tier 3: above_tokens must be more than 5. Received: 4",
+        ),
+        (
+            "input_tiers = [{ above_tokens = 5, price_micro_per_1k_tokens = 1.5 }]",
+            "input_tiers, tier 2: price_micro_per_1k_tokens must be an integer from 0. "
+            "Received: 1.5",
+        ),
+    ],
+)
+def test_tiers_that_make_no_sense(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(PriceBookError) as wrong:
+        book(tmp_path, f"{BOOK}\n{text}")
+    assert f"- price 2: {problem}" in str(wrong.value)

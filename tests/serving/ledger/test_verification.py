@@ -79,6 +79,7 @@ def test_every_column_is_in_the_hash(
         "created_at": sa.literal("2026-01-01 00:00:00").cast(sa.DateTime)
         if engine.dialect.name == "postgresql"
         else sa.text("'2026-01-01 00:00:00.000000'"),
+        "form": 1,
     }.get(column, 9 if isinstance(ENTRIES.c[column].type, sa.Integer) else "x")
     by_hand(engine, ENTRIES.update().where(ENTRIES.c.number == 2).values({column: changed}))
     assert any("was changed: its hash is another" in what for what in found(engine))
@@ -103,7 +104,12 @@ def test_an_entry_that_was_made_to_fit(engine: sa.Engine, five_entries: Ledger) 
         .where(ENTRIES.c.number == 2)
         .values(output_tokens=1, hash=entry_hash(forged)),
     )
-    assert found(engine) == ["acme, entry 3: does not hold the hash of the entry before it"]
+    assert found(engine) == [
+        "acme, entry 3: does not hold the hash of the entry before it",
+        "acme, entry 3: has 3 output_tokens before it. Expected: 2, by the entry before it",
+        "acme: 15 output_tokens of summarizer are counted in 2026-11. Expected: 14, by its "
+        "entries",
+    ]
 
 
 def test_an_entry_nobody_asked_for(engine: sa.Engine, five_entries: Ledger) -> None:
@@ -147,7 +153,7 @@ def test_the_hash_of_a_known_entry(engine: sa.Engine, five_entries: Ledger) -> N
         + "f" * 64
         + '",1,120,0,1,"stop",41,700,"EUR","2026-11/summarizer","",1795608000000000,"'
         + "0" * 64
-        + '"]'
+        + '",2,"2026-11",0,0,0,"[]",""]'
     )
     with engine.connect() as connection:
         first = connection.execute(sa.select(ENTRIES.c.hash).where(ENTRIES.c.number == 1))

@@ -1,0 +1,65 @@
+"""The ledger's database, as commands are given it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from pipelines.cli.console import EXIT_BAD_INPUT, fail
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+Database = Annotated[
+    str,
+    typer.Option(
+        envvar="TALLYGRAPH_DATABASE",
+        help="The ledger's database: sqlite:///file or postgresql+psycopg://user@host/name.",
+    ),
+]
+DATABASE: Final = "sqlite:///build/ledger.sqlite"
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[sa.Engine]:
+    """The ledger's database with its tables up to date."""
+    import sqlalchemy as sa
+
+    from serving.ledger.database import open_database
+    from serving.ledger.upgrade import upgrade
+
+    shown = without_password(url)
+    make_folder(url)
+    try:
+        engine = open_database(url)
+        upgrade(engine)
+    except sa.exc.SQLAlchemyError as error:
+        fail(f"Cannot open the ledger {shown}: {error}")
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def make_folder(url: str) -> None:
+    """Make the folder of a database that is a file."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+
+
+def without_password(url: str) -> str:
+    """A database's URL to be shown."""
+    import sqlalchemy as sa
+
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        fail(
+            "The database's URL is none. Expected: sqlite:///file or "
+            "postgresql+psycopg://user@host/name.",
+            EXIT_BAD_INPUT,
+        )

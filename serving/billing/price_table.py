@@ -1,0 +1,87 @@
+"""One ``[[prices]]`` table of a price book: whether it is right, and the price that it is."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+from serving.billing.price import Price, Tier
+
+MAX_PRICE_MICRO: Final = 10**12
+MAX_TOKENS: Final = 10**15
+MAX_TIERS: Final = 16
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+def price_from_table(table: dict[str, Any]) -> Price:
+    """The price that a table is which has no `price_problems`."""
+    tiers = {
+        name: tuple(Tier(**tier) for tier in value)
+        for name, value in table.items()
+        if name.endswith("_tiers")
+    }
+    return Price(**(table | tiers))
+
+
+def price_problems(table: Any) -> list[str]:
+    """All that is wrong with a table; nothing where it is a price."""
+    if not isinstance(table, dict):
+        return ["must be a table"]
+    known = {field.name: field.default is MISSING for field in fields(Price)}
+    problems = [f"{name} is missing" for name in known if known[name] and name not in table]
+    problems += [f"unknown: {name}" for name in sorted(set(table) - set(known))]
+    for name in set(known) & set(table):
+        value = table[name]
+        if name.startswith("price_"):
+            problems += _integer_problems(name, value, MAX_PRICE_MICRO)
+        elif name.startswith("free_"):
+            problems += _integer_problems(name, value, MAX_TOKENS)
+        elif name.endswith("_tiers"):
+            free = table.get(f"free_{name.removesuffix('_tiers')}_tokens", 0)
+            problems += _tier_problems(name, value, free)
+        elif name == "valid_from":
+            if type(value) is not datetime.date:
+                problems.append(f"{name} must be a date (2026-11-01). Received: {value!r}")
+        elif not isinstance(value, str) or not _NAME.fullmatch(value):
+            problems.append(f"{name} must be a name. Received: {value!r}")
+    return sorted(problems)
+
+
+def _integer_problems(name: str, value: Any, most: int) -> Iterator[str]:
+    if type(value) is not int or value < 0:
+        yield f"{name} must be an integer from 0. Received: {value!r}"
+    elif value > most:
+        yield f"{name} must be at most {most}. Received: {value}"
+
+
+def _tier_problems(name: str, tiers: Any, free: Any) -> Iterator[str]:
+    """
+    Args:
+      free: tokens of the allowance; whatever the table has.
+    """
+    names = {field.name for field in fields(Tier)}
+    if not isinstance(tiers, list) or not all(isinstance(tier, dict) for tier in tiers):
+        yield f"{name} must be a list of tables. Received: {tiers!r}"
+        return
+    if len(tiers) > MAX_TIERS:
+        yield f"{name} must be at most {MAX_TIERS} tiers. Received: {len(tiers)}"
+    begun = free if type(free) is int else 0
+    for place, tier in enumerate(tiers, start=2):
+        where = f"{name}, tier {place}"
+        if set(tier) != names:
+            yield f"{where} must have {', '.join(sorted(names))}. Received: {sorted(tier)}"
+            continue
+        above = tier["above_tokens"]
+        wrong = list(_integer_problems(f"{where}: above_tokens", above, MAX_TOKENS))
+        if not wrong and above <= begun:
+            wrong = [f"{where}: above_tokens must be more than {begun}. Received: {above}"]
+        yield from wrong
+        yield from _integer_problems(
+            f"{where}: price_micro_per_1k_tokens",
+            tier["price_micro_per_1k_tokens"],
+            MAX_PRICE_MICRO,
+        )
+        begun = above if type(above) is int else begun

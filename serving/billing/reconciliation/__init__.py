@@ -1,0 +1,1 @@
+"""Holds the ledger to what the model servers say themselves: their counters and their logs."""

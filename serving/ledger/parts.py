@@ -1,0 +1,62 @@
+"""The parts of a charge: so many tokens of one kind at one price.
+
+In an entry they are a JSON array of arrays, with no spaces, in the order in which they were
+priced::
+
+    [["input",0,100,0,0],["input",1,20,400,8],["output",1,30,1600,48]]
+
+A tier is 0 for what is free, and counts from 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, replace
+from typing import Final, Literal, get_args
+
+Meter = Literal["input", "cached", "output"]
+"""What is counted on its own: input that was computed, input from a cache, output."""
+
+METERS: Final[tuple[Meter, ...]] = get_args(Meter)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargePart:
+    """Tokens of one meter in one tier.
+
+    Attributes:
+      tokens, amount_micro: negative in a reversal.
+    """
+
+    meter: Meter
+    tier: int
+    tokens: int
+    price_micro_per_1k_tokens: int
+    amount_micro: int
+
+    def __post_init__(self) -> None:
+        if self.meter not in METERS:
+            raise ValueError(f"A meter is one of {METERS}. Received: {self.meter!r}")
+
+    def negative(self) -> ChargePart:
+        return replace(self, tokens=-self.tokens, amount_micro=-self.amount_micro)
+
+
+def parts_to_text(parts: Iterable[ChargePart]) -> str:
+    return json.dumps([astuple(part) for part in parts], separators=(",", ":"))
+
+
+def parts_from_text(text: str) -> tuple[ChargePart, ...]:
+    """
+    Raises:
+      ValueError: it was not written by `parts_to_text`.
+    """
+    try:
+        return tuple(ChargePart(*values) for values in json.loads(text))
+    except TypeError:
+        raise ValueError(f"These are no parts of a charge: {text!r}") from None
+
+
+def tokens_of(parts: Iterable[ChargePart], meter: Meter) -> int:
+    return sum(part.tokens for part in parts if part.meter == meter)

@@ -1,0 +1,271 @@
+"""A model server that logs, the gateway, `bill reconcile`: as processes."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving.engines import RunningServer, ServerSpec, choose_engine
+from serving.engines.base import free_ports
+from tokenizer.contract import MeteringRecord
+
+PRICES = """
+currency = "EUR"
+
+[[prices]]
+id = "2026"
+valid_from = 2026-01-01
+model = "summarizer"
+plan = "standard"
+price_micro_per_1k_input_tokens = 1500
+price_micro_per_1k_cached_tokens = 100
+price_micro_per_1k_output_tokens = 10000
+free_input_tokens = 10
+output_tiers = [{ above_tokens = 20, price_micro_per_1k_tokens = 5000 }]
+"""
+DEADLINE_S = 60.0
+TALLYGRAPH = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+
+
+class Shop:
+    """A model server, a gateway in front of it, and a ledger behind."""
+
+    def __init__(self, folder: Path, server: RunningServer, models: Path) -> None:
+        self.folder = folder
+        self.server = server
+        (folder / "prices.toml").write_text(PRICES)
+        (port,) = free_ports(1)
+        self.environment = {
+            **os.environ,
+            "TALLYGRAPH_DATABASE": f"sqlite:///{folder}/ledger.sqlite",
+        }
+        self.key = self.tallygraph("tenants", "create", "acme").stdout.strip()
+        self.process = subprocess.Popen(
+            [
+                *(*TALLYGRAPH, "gateway", "--prices", str(folder / "prices.toml")),
+                *("--port", str(port), "--model-dir", str(models)),
+                *("--model-url", server.rest_url),
+            ],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+        )
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=DEADLINE_S,
+            trust_env=False,
+        )
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                return self.http.get("/readyz").raise_for_status() and None
+            except httpx.HTTPError:
+                assert self.process.poll() is None, "the gateway ended by itself"
+                assert time.monotonic() < deadline, "the gateway does not begin"
+                time.sleep(0.05)
+
+    def close(self) -> None:
+        self.http.close()
+        self.process.terminate()
+        self.process.wait(DEADLINE_S)
+
+    def tallygraph(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        ran = subprocess.run(
+            [*TALLYGRAPH, *arguments], env=self.environment, capture_output=True, text=True
+        )
+        assert ran.returncode == code, f"{arguments}: {ran.stdout}{ran.stderr}"
+        return ran
+
+    def ask(self, *texts: str, **more: object) -> dict:
+        headers = {"Idempotency-Key": str(more.pop("key"))} if "key" in more else {}
+        body = {"model": "summarizer", "text": list(texts), **more}
+        answer = self.http.post("/v1/summaries", json=body, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+    def page(self) -> str:
+        url = f"{self.server.rest_url}/monitoring/prometheus/metrics"
+        path = self.folder / f"page-{time.monotonic_ns()}"
+        path.write_text(httpx.get(url, trust_env=False).text)
+        return str(path)
+
+    def reconcile(self, log: Path, since: str, *more: str, code: int = 0) -> str:
+        arguments = ("--log", str(log), "--since", since, *more)
+        return self.tallygraph("bill", "reconcile", *arguments, code=code).stdout
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    module = runpy.run_path(str(Path(__file__).parents[2] / "metered_model.py"))
+    models = tmp_path / "summarizer"
+    module["export_metered_model"](models / "7")
+    MeteringRecord(
+        contract_version=1,
+        model_family="words",
+        tokenizer_kind="words",
+        tokenizer_fingerprint="f" * 64,
+        vocabulary_size=1,
+        max_input_tokens=module["MAX_INPUT_TOKENS"],
+        max_output_tokens=module["MAX_OUTPUT_TOKENS"],
+        task_prefix="",
+        pipeline_run="none",
+        spans=(),
+        code_version="none",
+    ).save(models / "7")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "models.config").write_text(
+        f"""model_config_list {{ config {{
+        name: "summarizer" base_path: "{models}" model_platform: "tensorflow"
+        logging_config {{
+          log_collector_config {{
+            type: "tfrecord" filename_prefix: "{tmp_path}/logs/requests"
+          }}
+          sampling_config {{ sampling_rate: 1.0 }}
+        }} }} }}"""
+    )
+    (tmp_path / "monitoring.config").write_text(
+        'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }'
+    )
+    flags = {"monitoring_config_file": str(tmp_path / "monitoring.config")}
+    spec = ServerSpec.from_config(("summarizer",), tmp_path / "models.config", flags)
+    with choose_engine("local").start(spec) as server:
+        server.wait_until_available(120)
+        shop = Shop(tmp_path, server, models)
+        try:
+            shop.wait()
+            yield shop
+        finally:
+            shop.close()
+
+
+def logged(folder: Path, count: int) -> list[prediction_log_pb2.PredictionLog]:
+    """The server's log, once it has so many records."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        logs = []
+        for path in sorted((folder / "logs").glob("*.tfrecord")):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                logs.append(prediction_log_pb2.PredictionLog.FromString(record))
+        if len(logs) >= count:
+            return logs
+        assert time.monotonic() < deadline, f"{len(logs)} of {count} records"
+        time.sleep(0.1)
+
+
+def written(folder: Path, name: str, logs: list[prediction_log_pb2.PredictionLog]) -> Path:
+    path = folder / f"{name}.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for log in logs:
+            writer.write(log.SerializeToString())
+    return path
+
+
+def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) -> None:
+    since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    before = shop.page()
+    for number in range(6):
+        shop.ask(f"text number {number} of some words", key=number)
+        shop.ask(f"text number {number} of some words", key=number)  # the same answer again
+    shop.ask("a b c d e f g h i j k", "", "é 😀", max_output_tokens=2)
+    shop.ask("once more")
+    shop.ask("once more")
+    counting = {"model": "summarizer", "text": "a b"}
+    shop.http.post("/v1/count_tokens", json=counting).raise_for_status()
+    records = logged(shop.folder, 10)
+    assert len(records) == 10
+    after = shop.page()
+    log = shop.folder / "logs" / "*"
+    counters = ("--before", before, "--after", after)
+    until = ("--until", datetime.datetime.now(datetime.UTC).isoformat())
+    clean = shop.reconcile(log, since, *counters, *until)
+    assert clean.splitlines() == [
+        "summarizer: 9 charges for what a server computed",
+        "summarizer: 9 records",
+        "summarizer: 1 records of what is not billed",
+        "no drift",
+    ]
+    # What was charged can be derived again, tiers and all, and the invoice adds it up.
+    assert (
+        "9 entries priced again, 0 findings"
+        in shop.tallygraph("bill", "audit", "--prices", str(shop.folder / "prices.toml")).stdout
+    )
+    assert "9 entries checked, 0 findings" in shop.tallygraph("ledger", "verify").stdout
+    month = since[:7]
+    invoice = json.loads(shop.tallygraph("bill", "invoice", "acme", month).stdout)
+    assert {(line["meter"], line["tier"]) for line in invoice["lines"]} == {
+        *(("input", 0), ("input", 1), ("output", 1), ("output", 2))
+    }
+
+    # A record that is missing, one that says something else, and one that nobody asked for.
+    summaries = [log for log in records if log.predict_log.request.model_spec.signature_name
+                 == "summarize"]  # fmt: skip
+    less = written(shop.folder, "less", records[:2] + records[3:])
+    found = shop.reconcile(less, since, code=1)
+    assert "billed, not answered: " in found
+    assert "entry 3, request " in found
+    assert "drift: 1 findings" in found
+    changed = prediction_log_pb2.PredictionLog.FromString(summaries[0].SerializeToString())
+    outputs = changed.predict_log.response.outputs
+    outputs["output_tokens"].CopyFrom(tf.make_tensor_proto([99], tf.int32))
+    other = written(shop.folder, "other", [changed, *records[1:]])
+    found = shop.reconcile(other, since, code=1)
+    assert "counts differ: " in found
+    assert "entry 1, request " in found
+    assert "99 output tokens (length), other.tfrecord, record 1" in found
+    assert "drift: 1 findings" in found
+
+    # Past the gateway: the server counts and logs it, and the ledger knows nothing of it.
+    answer = httpx.post(
+        f"{shop.server.rest_url}/v1/models/summarizer:predict",
+        json={"instances": ["a secret of somebody's"]},
+        trust_env=False,
+    )
+    answer.raise_for_status()
+    logged(shop.folder, 11)
+    findings = shop.folder / "findings.jsonl"
+    found = shop.reconcile(
+        log, since, "--before", before, "--after", shop.page(), "--findings", str(findings),
+        code=1,
+    )  # fmt: skip
+    assert "answered, not billed: " in found
+    assert ", record 11: 4 input and 4 output tokens (stop)" in found
+    assert "1 were answered and not billed" in found
+    assert "secret" not in found
+    (line,) = findings.read_text().splitlines()
+    assert json.loads(line)["kind"] == "answered, not billed"
+
+
+def test_arguments_that_make_no_sense(shop: Shop) -> None:
+    for arguments, message in (
+        (("--since", "2026-11-25"), "There is nothing to compare with"),
+        (("--since", "yesterday", "--log", "x"), "A time is written 2026-11-25T12:00:00"),
+        (("--since", "2026-11-25", "--until", "2026-11-24", "--log", "x"), "must end after"),
+        (
+            ("--since", "2026-11-25", "--before", "a", "--after", "b"),
+            "Cannot read the counters",
+        ),
+        (
+            ("--since", "2026-11-25", "--log", "x", "--not-billed", "3"),
+            "are written summarizer=12",
+        ),
+    ):
+        ran = shop.tallygraph("bill", "reconcile", *arguments, code=2)
+        assert message in ran.stderr
+    nothing = ("--since", "2026-11-25", "--log", str(shop.folder / "nothing-*"))
+    ran = shop.tallygraph("bill", "reconcile", *nothing, code=1)
+    assert "nothing-* names no file of a request log." in ran.stderr
+    assert "Traceback" not in ran.stderr
