@@ -3,8 +3,8 @@
 ``:tensorflow:serving:request_count`` counts by model and status: predict requests of any
 signature (counting tokens as well), and over REST the questions for a model's status and
 metadata, too, which a gateway asks all the time. ``:tensorflow:serving:request_latency`` has
-the answered requests by their API, so that a page that has both tells how many were predictions.
-Both start at 0 with the server's process.
+the answered requests by their API, so that a page that has both tells how many were
+predictions. Both start at 0 with the server's process.
 """
 
 from __future__ import annotations
