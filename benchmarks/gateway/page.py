@@ -75,8 +75,10 @@ def render(results: Results, *, command: str) -> str:
 
 
 def _latency(results: Results, points: Sequence[Point]) -> str:
-    header = ("clients", "backend's time, ms", "way", "p50, ms", "p99, ms")
-    header += ("added p50, ms", "added p99, ms")
+    header = [
+        *("clients", "backend's time, ms", "way", "p50, ms", "p99, ms"),
+        *("added p50, ms", "added p99, ms"),
+    ]
     rows = []
     for point in points:
         for name, each in results.points[point].items():
@@ -99,9 +101,11 @@ def _added(each: Measured, base: Measured) -> tuple[str, str]:
 
 
 def _throughput(results: Results, points: Sequence[Point]) -> str:
-    header = ("clients", "backend's time, ms", "way", "requests/s", "p50, ms", "p99, ms")
-    header += ("clients' CPU ms", "CPU ms a request", "of the database")
-    header += ("requests/s and core", "times LiteLLM's")
+    header = [
+        *("clients", "backend's time, ms", "way", "requests/s", "p50, ms", "p99, ms"),
+        *("clients' CPU ms", "CPU ms a request", "of the database"),
+        *("requests/s and core", "times LiteLLM's"),
+    ]
     rows = []
     for point in points:
         ways = results.points[point]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ class Measured:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Measured:
-        lists = {name: tuple(each) for name, each in values.items() if isinstance(each, list)}
-        return replace(cls(**values), **lists)
+        of_turns = {name: tuple(each) for name, each in values.items() if name != "requests"}
+        return cls(requests=values["requests"], **of_turns)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ VERSION: Final = 1
 SUMMARY_WORDS: Final = 12
 MAX_INPUT_TOKENS: Final = 512
 
+STATUS: Final = orjson.dumps(
+    {"model_version_status": [{"version": str(VERSION), "state": "AVAILABLE"}]}
+)
 METADATA: Final = orjson.dumps(
     {"model_spec": {"name": MODEL, "signature_name": "", "version": str(VERSION)}}
 )
@@ -68,4 +71,9 @@ ROUTES: Final[dict[bytes, Route]] = {
     f"/v1/models/{MODEL}/versions/{VERSION}:predict".encode(): predict,
     b"/v1/chat/completions": chat,
 }
-METADATA_PATH: Final = f"/v1/models/{MODEL}/metadata".encode()
+MODEL_PATH: Final = f"/v1/models/{MODEL}".encode()
+# What is asked with ``GET``, and never takes its time.
+DESCRIPTIONS: Final[dict[bytes, bytes]] = {
+    MODEL_PATH: STATUS,
+    MODEL_PATH + b"/metadata": METADATA,
+}

@@ -12,7 +12,7 @@ import re
 import sys
 from typing import Final
 
-from benchmarks.gateway.stub_answers import METADATA, METADATA_PATH, ROUTES
+from benchmarks.gateway.stub_answers import DESCRIPTIONS, ROUTES
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _delay_s = 0.0
@@ -42,8 +42,8 @@ class _Connection(asyncio.Protocol):
 
     def _asked(self, path: bytes, body: bytes) -> None:
         global _delay_s
-        if path == METADATA_PATH:
-            self._answer(b"200 OK", METADATA)
+        if path in DESCRIPTIONS:
+            self._answer(b"200 OK", DESCRIPTIONS[path])
         elif path == b"/delay":
             _delay_s = float(body) / 1e3
             self._answer(b"200 OK", b"{}")

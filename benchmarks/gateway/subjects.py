@@ -19,8 +19,8 @@ from benchmarks.gateway.processes import running
 from benchmarks.gateway.results import DIRECT, DIRECT_CHAT, LITELLM, POSTGRESQL, SQLITE
 from benchmarks.gateway.stub_answers import (
     MAX_INPUT_TOKENS,
-    METADATA_PATH,
     MODEL,
+    MODEL_PATH,
     SUMMARY_WORDS,
     VERSION,
 )
@@ -109,7 +109,7 @@ def running_subjects(directory: Path, logs: Path, peers: Path | None) -> Iterato
             running(
                 "the stub",
                 [sys.executable, "-m", "benchmarks.gateway.stub_server", str(stub_port)],
-                f"http://127.0.0.1:{stub_port}{METADATA_PATH.decode()}",
+                f"http://127.0.0.1:{stub_port}{MODEL_PATH.decode()}",
                 logs / "stub.log",
                 os.environ,
             )

@@ -39,6 +39,7 @@ from serving.ledger import (
     TooManyAtOnceError,
     Usage,
 )
+from serving.ledger.grouped import GroupedLedger
 from serving.ledger.ledger import Clock, utc_now
 from tokenizer.contract import MeteredSummary
 
@@ -107,7 +108,7 @@ class ChargedModel:
         self._tracer = tracer
         self._metrics = metrics
         self._rates = rates
-        self._ledger = ledger
+        self._ledger = GroupedLedger(ledger)
         self._prices = prices
         self._clock = clock
 
@@ -141,11 +142,13 @@ class ChargedModel:
             usage = _usage(answered, round((time.monotonic() - started) * 1000))
             charge = self._prices.charge(price, usage)
             await self._write(
-                "settle", lambda: self._ledger.settle(request_id, usage, charge, answer)
+                "settle",
+                caller,
+                lambda ledger: ledger.settle(request_id, usage, charge, answer),
             )
         except BaseException:
             # Whatever it was: the client gets no answer, and owes nothing.
-            await self._write("release", lambda: self._ledger.release(request_id))
+            await self._write("release", caller, lambda ledger: ledger.release(request_id))
             raise
         current().charged(request_id, usage, charge.amount_micro, charge.currency)
         self._metrics.charged(caller, usage, charge)
@@ -177,7 +180,9 @@ class ChargedModel:
             idempotency_key=question.idempotency_key,
         )
         try:
-            return await self._write("reserve", lambda: self._ledger.reserve(reservation))
+            return await self._write(
+                "reserve", caller, lambda ledger: ledger.reserve(reservation)
+            )
         except BudgetExceededError as error:
             raise GatewayError(
                 429, str(error), "insufficient_quota", "insufficient_quota", limit="budget"
@@ -239,10 +244,10 @@ class ChargedModel:
         with self._metrics.model_asked(version.model), self._tracer.part("model", attributes):
             return await self.model.summarize(version, texts, limit, deadline)
 
-    async def _write(self, operation: str, work: Callable[[], T]) -> T:
+    async def _write(self, operation: str, caller: Caller, work: Callable[[Ledger], T]) -> T:
         """Work of the ledger's, which waits for the disk; to its end in any case."""
         with self._metrics.ledger_asked(operation), self._tracer.part(operation):
-            return await _in_thread(work)
+            return await self._ledger.write(caller.tenant, work)
 
     async def _cached(
         self, caller: Caller, version: ServedVersion, question: Question
@@ -284,8 +289,3 @@ def _usage(answered: Answered, latency_ms: int) -> Usage:
         finish_reasons=",".join(sorted({each.finish_reason for each in summaries})),
         latency_ms=latency_ms,
     )
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run what waits for the database off the event loop, to its end in any case."""
-    return await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(work)))

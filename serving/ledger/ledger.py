@@ -46,9 +46,9 @@ class Ledger:
           owner: name of this process, unique for ever: what it leaves reserved is found by it.
           clock: UTC.
         """
-        self._engine = engine
-        self._owner = owner
-        self._clock = clock
+        self.engine = engine
+        self.owner = owner
+        self.clock = clock
 
     def reserve(self, reservation: Reservation) -> Reserved | Replay:
         """Reserve the most that a request can cost.
@@ -104,7 +104,7 @@ class Ledger:
     def _reserve(
         self, connection: sa.Connection, reservation: Reservation
     ) -> Reserved | Replay:
-        now = self._clock()
+        now = self.clock()
         month = f"{now:%Y-%m}"
         # The tenant's lock comes first, so that two requests of one key meet here, in the
         # night in which a month ends, too.
@@ -133,7 +133,7 @@ class Ledger:
                     state=RESERVED,
                     month=month,
                     reserved_micro=reservation.amount_micro,
-                    owner=self._owner,
+                    owner=self.owner,
                     created_at=now,
                 )
             )
@@ -212,7 +212,7 @@ class Ledger:
                 **asdict(usage),
                 **asdict(charge),
                 reason="",
-                created_at=self._clock(),
+                created_at=self.clock(),
                 previous_hash="",
                 hash="",
             ),
@@ -267,7 +267,7 @@ class Ledger:
                 output_tokens=-charge.output_tokens,
                 amount_micro=-charge.amount_micro,
                 reason=reason,
-                created_at=self._clock(),
+                created_at=self.clock(),
             ),
         )
         rows.add_to_account(connection, tenant, request.month, spent=-charge.amount_micro)
@@ -275,7 +275,7 @@ class Ledger:
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def once() -> T:
-            with writing(self._engine) as connection:
+            with writing(self.engine) as connection:
                 return work(connection)
 
         return retrying()(once)
