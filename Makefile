@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve clean
+.PHONY: help setup demo test kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ bench-train: setup  ## Training steps against a plain PyTorch loop: docs/benchma
 bench-serve: setup  ## The model server against calls in process, and batching: docs/benchmarks/serve.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
 	.venv/bin/python -m benchmarks.serve
+
+# TALLYGRAPH_GATEWAY_PEERS names the Python of an environment with litellm[proxy]; else one is made.
+bench-gateway: setup  ## The gateway against LiteLLM's proxy, on a stub: docs/benchmarks/gateway.md
+	$(if $(TALLYGRAPH_GATEWAY_PEERS),,scripts/gateway_peers.sh)
+	.venv/bin/python -m benchmarks.gateway
 
 # After `make demo`, or with VERSION=... and CORPUS=... of another run.
 VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))

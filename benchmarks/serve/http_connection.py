@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -14,8 +15,13 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class HttpConnection:
     """One connection, kept open."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, headers: Mapping[str, str] | None = None) -> None:
+        """
+        Args:
+          headers: sent with each request, beside those that it must have.
+        """
         self._host, self._port = host, port
+        self._headers = "".join(f"{name}: {text}\r\n" for name, text in (headers or {}).items())
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, body: bytes) -> bytes:
@@ -29,7 +35,8 @@ class HttpConnection:
         reader, writer = self._streams
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\n{self._headers}"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode("ascii") + body)
         answered = await reader.readuntil(b"\r\n\r\n")

@@ -39,6 +39,7 @@ from serving.ledger import (
     TooManyAtOnceError,
     Usage,
 )
+from serving.ledger.grouped import GroupedLedger
 from serving.ledger.ledger import Clock, utc_now
 from serving.ledger.work import work_hash
 from tokenizer.contract import MeteredSummary
@@ -108,7 +109,7 @@ class ChargedModel:
         self._tracer = tracer
         self._metrics = metrics
         self._rates = rates
-        self._ledger = ledger
+        self._ledger = GroupedLedger(ledger)
         self._prices = prices
         self._clock = clock
 
@@ -142,11 +143,13 @@ class ChargedModel:
             usage = _usage(question, answered, round((time.monotonic() - started) * 1000))
             pricing = self._prices.pricing(price)
             entry = await self._write(
-                "settle", lambda: self._ledger.settle(request_id, usage, pricing, answer)
+                "settle",
+                caller,
+                lambda ledger: ledger.settle(request_id, usage, pricing, answer),
             )
         except BaseException:
             # Whatever it was: the client gets no answer, and owes nothing.
-            await self._write("release", lambda: self._ledger.release(request_id))
+            await self._write("release", caller, lambda ledger: ledger.release(request_id))
             raise
         current().charged(request_id, usage, entry.amount_micro, entry.currency)
         self._metrics.charged(caller, usage, entry)
@@ -176,7 +179,9 @@ class ChargedModel:
             idempotency_key=question.idempotency_key,
         )
         try:
-            return await self._write("reserve", lambda: self._ledger.reserve(reservation))
+            return await self._write(
+                "reserve", caller, lambda ledger: ledger.reserve(reservation)
+            )
         except BudgetExceededError as error:
             raise GatewayError(
                 429, str(error), "insufficient_quota", "insufficient_quota", limit="budget"
@@ -238,10 +243,10 @@ class ChargedModel:
         with self._metrics.model_asked(version.model), self._tracer.part("model", attributes):
             return await self.model.summarize(version, texts, limit, deadline)
 
-    async def _write(self, operation: str, work: Callable[[], T]) -> T:
+    async def _write(self, operation: str, caller: Caller, work: Callable[[Ledger], T]) -> T:
         """Work of the ledger's, which waits for the disk; to its end in any case."""
         with self._metrics.ledger_asked(operation), self._tracer.part(operation):
-            return await _in_thread(work)
+            return await self._ledger.write(caller.tenant, work)
 
     async def _cached(
         self, caller: Caller, version: ServedVersion, question: Question
@@ -290,8 +295,3 @@ def _usage(question: Question, answered: Answered, latency_ms: int) -> Usage:
         # Of what the model was asked: that is what its server can have logged.
         work_hash=work_hash(asked, [question.max_output_tokens] * len(asked)) if asked else "",
     )
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run what waits for the database off the event loop, to its end in any case."""
-    return await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(work)))

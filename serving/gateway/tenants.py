@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
@@ -18,6 +19,10 @@ from serving.ledger.ledger import Clock, utc_now
 from serving.ledger.records import MAX_INTEGER
 
 ALL_MODELS: Final = "*"
+BELIEVED_FOR_S: Final = 1.0
+"""How long a key that was good is taken for good, with its tenant's limits. A key that another
+process revokes is refused after so long at the latest; what this one revokes, at once."""
+_MAX_BELIEVED: Final = 10_000
 _PREFIX: Final = "tg"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _KEY: Final = re.compile(rf"{_PREFIX}_([0-9a-f]{{16}})_([A-Za-z0-9_-]{{43}})")
@@ -78,9 +83,22 @@ NO_LIMITS: Final = Limits()
 class Tenants:
     """The tenants of a ledger's database."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        clock: Clock = utc_now,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+          clock: UTC.
+          timer: seconds, for how long keys are believed.
+        """
         self._engine = engine
         self._clock = clock
+        self._timer = timer
+        # By the hash of the whole key, the oldest first: when each was read.
+        self._believed: dict[str, tuple[float, Caller]] = {}
 
     def create(self, name: str, plan: str, limits: Limits = NO_LIMITS) -> None:
         """Add a tenant.
@@ -136,7 +154,8 @@ class Tenants:
         return f"{_PREFIX}_{key_id}_{secret}"
 
     def revoke_key(self, key_id: str) -> None:
-        """Refuse a key from now on; harmless where it is revoked already.
+        """Refuse a key from now on; harmless where it is revoked already. Other processes
+        refuse it within `BELIEVED_FOR_S`.
 
         Args:
           key_id: the part between the key's underscores.
@@ -152,9 +171,28 @@ class Tenants:
                 .values(revoked_at=sa.func.coalesce(keys.c.revoked_at, self._clock()))
             ).rowcount:
                 raise TenantError(f"There is no key {key_id!r}.")
+        for known, (_, caller) in list(self._believed.items()):
+            if caller.key_id == key_id:
+                self._believed.pop(known, None)
+
+    def believed(self, key: str) -> Caller | None:
+        """Whose a key was a moment ago; None where it must be read. Waits for nothing."""
+        read_at, caller = self._believed.get(_hash(key), (float("-inf"), None))
+        return caller if self._timer() < read_at + BELIEVED_FOR_S else None
 
     def authenticate(self, key: str) -> Caller | None:
-        """Whose a key is; None where it is nobody's or revoked."""
+        """Whose a key is; None where it is nobody's or revoked. Reads the database."""
+        read_at = self._timer()
+        caller = self._read(key)
+        if caller is not None:
+            # Taken out first, so that it comes last again.
+            self._believed.pop(_hash(key), None)
+            self._believed[_hash(key)] = read_at, caller
+            while len(self._believed) > _MAX_BELIEVED:
+                self._believed.pop(next(iter(self._believed)), None)
+        return caller
+
+    def _read(self, key: str) -> Caller | None:
         match = _KEY.fullmatch(key)
         if match is None:
             return None

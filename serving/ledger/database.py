@@ -71,14 +71,15 @@ def retrying() -> Retrying:
     must ask the ledger what became of the request.
     """
     return Retrying(
-        retry=retry_if_exception(_gave_way),
+        retry=retry_if_exception(gave_way),
         wait=wait_random_exponential(multiplier=0.02, max=1),
         stop=stop_after_attempt(_ATTEMPTS),
         reraise=True,
     )
 
 
-def _gave_way(error: BaseException) -> bool:
+def gave_way(error: BaseException) -> bool:
+    """Whether the database gave a transaction up for the sake of another one."""
     if not isinstance(error, exc.DBAPIError) or error.connection_invalidated:
         return False
     # PostgreSQL: serialization_failure, deadlock_detected.

@@ -48,9 +48,9 @@ class Ledger:
           owner: name of this process, unique for ever: what it leaves reserved is found by it.
           clock: UTC.
         """
-        self._engine = engine
-        self._owner = owner
-        self._clock = clock
+        self.engine = engine
+        self.owner = owner
+        self.clock = clock
 
     def reserve(self, reservation: Reservation) -> Reserved | Replay:
         """Reserve the most that a request can cost.
@@ -113,7 +113,7 @@ class Ledger:
     def _reserve(
         self, connection: sa.Connection, reservation: Reservation
     ) -> Reserved | Replay:
-        now = self._clock()
+        now = self.clock()
         month = f"{now:%Y-%m}"
         # The tenant's lock comes first, so that two requests of one key meet here, in the
         # night in which a month ends, too.
@@ -142,7 +142,7 @@ class Ledger:
                     state=RESERVED,
                     month=month,
                     reserved_micro=reservation.amount_micro,
-                    owner=self._owner,
+                    owner=self.owner,
                     created_at=now,
                 )
             )
@@ -222,7 +222,7 @@ class Ledger:
                 price_id=charge.price_id,
                 parts=parts_to_text(charge.parts),
                 reason="",
-                created_at=self._clock(),
+                created_at=self.clock(),
                 previous_hash="",
                 hash="",
                 month=request.month,
@@ -273,14 +273,14 @@ class Ledger:
         chain = rows.locked_chain(connection, tenant)
         before = rows.tokens_before(connection, tenant, request.month, charge.model)
         reversal = rows.reversal_of(charge, request.month, before)
-        reversal = replace(reversal, reason=reason, created_at=self._clock())
+        reversal = replace(reversal, reason=reason, created_at=self.clock())
         entry = rows.append_entry(connection, reversal, chain)
         rows.add_to_account(connection, tenant, request.month, spent=-charge.amount_micro)
         return entry
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def once() -> T:
-            with writing(self._engine) as connection:
+            with writing(self.engine) as connection:
                 return work(connection)
 
         return retrying()(once)

@@ -1,0 +1,1 @@
+"""What the gateway adds to a request, and how many it takes, against LiteLLM's proxy."""

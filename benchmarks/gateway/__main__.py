@@ -1,0 +1,79 @@
+"""Measures the gateway against LiteLLM's proxy; writes docs/benchmarks/gateway.{md,json}."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+
+from benchmarks.gateway import litellm_proxy
+from benchmarks.gateway.measuring import measure
+from benchmarks.gateway.page import render
+from benchmarks.gateway.results import Point, Results
+
+POINTS = (Point(1, 0), Point(4, 0), Point(1, 5), Point(32, 0), Point(32, 5))
+QUICK_POINTS = (Point(1, 0), Point(32, 0))
+ROUNDS, QUICK_ROUNDS = 5, 2
+BUILD = Path("build/benchmarks/gateway")
+_DOCS = Path("docs/benchmarks")
+
+
+def main() -> None:
+    arguments = _arguments()
+    # As an exception, so that the processes of the measurement are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    output: Path = arguments.output or (BUILD / "quick" if arguments.quick else _DOCS)
+    kept = output / "gateway.json"
+    try:
+        results = Results.load(kept) if arguments.render else _measure(arguments)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    results.save(kept)
+    page = render(results, command="make bench-gateway")
+    (output / "gateway.md").write_text(page, encoding="utf-8")
+    print(f"written: {output}/gateway.md, gateway.json")
+
+
+def _measure(arguments: argparse.Namespace) -> Results:
+    peers = None if arguments.no_peers else arguments.peers
+    packages = ("fastapi", "uvicorn", "sqlalchemy", "psycopg")
+    versions = f"Tallygraph {version('tallygraph')} on Python {python_version()} ("
+    versions += ", ".join(f"{name} {version(name)}" for name in packages) + ")"
+    if peers is not None:
+        versions += f"; LiteLLM {litellm_proxy.version(peers)}"
+    BUILD.mkdir(parents=True, exist_ok=True)
+    # Not in /tmp, which may be memory: commits are to wait for a disk.
+    with tempfile.TemporaryDirectory(dir=BUILD) as directory:
+        return measure(
+            QUICK_POINTS if arguments.quick else POINTS,
+            rounds=arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS),
+            seconds=arguments.seconds,
+            directory=Path(directory).absolute(),
+            logs=BUILD / "logs",
+            peers=peers,
+            versions=versions,
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
+    litellm_proxy.add_option(parser)
+    parser.add_argument("--no-peers", action="store_true", help="leave LiteLLM out")
+    parser.add_argument("--rounds", type=int, help="turns of each way to ask at a point")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"two points, written to {BUILD / 'quick'}"
+    )
+    parser.add_argument(
+        "--render", action="store_true", help="make the page anew, without measuring"
+    )
+    parser.add_argument("--output", type=Path, help=f"folder; default: {_DOCS}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
