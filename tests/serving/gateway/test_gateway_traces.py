@@ -93,12 +93,12 @@ def test_the_parts_of_a_request(
         "tallygraph.texts": 1,
     }
 
-    # A hit asks no model; whoever has no trace begins one, and its line names it.
+    # A hit asks no model, and a key that was good a moment ago is believed; whoever has no
+    # trace begins one, and its line names it.
     hit, refused = (line for line in gateway.lines() if line["trace_id"] != TRACE)
     names = [span.name for span in spans if span.trace_id.hex() == hit["trace_id"]]
     assert sorted(names) == [
         "POST /v1/summaries",
-        "authenticate",
         "cache",
         "reserve",
         "settle",
