@@ -32,6 +32,12 @@ class CorpusConfig:
         gt=0,
         lt=1,
     )
+    test_path: str = setting(
+        "",
+        "File, folder or glob of a test set that stays as it is, whatever spans arrive: the "
+        "thresholds and the champion's lead are then measured on it, and the spans' own "
+        "held-out documents are measured beside it. Empty takes the latter for both.",
+    )
 
 
 CHAMPION: Final = "champion"

@@ -11,6 +11,7 @@ from pipelines.code_version import code_version
 # Whose edit makes a node run again. TFX's own nodes change with the lock file only.
 _NODE_CODE: dict[str, Sequence[str]] = {
     "CorpusExampleGen": ("components.corpus_example_gen",),
+    "TestExampleGen": ("components.corpus_example_gen",),
     "TokenizerTrainer": (
         "components.tokenizer_trainer",
         "components.example_texts",
@@ -20,6 +21,7 @@ _NODE_CODE: dict[str, Sequence[str]] = {
     "Trainer": ("pipelines.training", "pipelines.models", "pipelines.checkpoints", "tokenizer"),
     "Meter": ("components.meter", "components.example_texts", "tokenizer"),
     "Evaluator": ("pipelines.evaluation",),
+    "SpanEvaluator": ("pipelines.evaluation",),
     "MeterValidator": (
         "components.meter_validator",
         "components.example_texts",

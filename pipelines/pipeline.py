@@ -29,6 +29,7 @@ from pipelines.config_sections import CorpusConfig, RegistryConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 from pipelines.layout import OutputLayout
 from pipelines.node_code import model_code_version, node_code_version, put_code_into_cache_keys
+from pipelines.node_ids import SPAN_EVALUATOR, TEST_EXAMPLE_GEN
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class RunnerParts:
       champion: from the candidate's channel, the node whose output `model` is the champion.
       promoter: makes Promoter of its arguments, `registry` and `notes` apart.
       metadata_file: of ML Metadata, where the runner keeps a file of it; its folder is made.
+      test_example_gen: reads the test set that stays as it is; None where the settings name
+        none.
       beam_args: Beam's options, before those of the settings.
       code_in_cache_keys: whether an edit of the sources is to change a node's cache key. Not
         where the code comes in an image that is part of the key itself: what is compiled
@@ -52,6 +55,7 @@ class RunnerParts:
     champion: Callable[[BaseChannel], BaseNode]
     promoter: Callable[..., BaseNode]
     metadata_file: Path | None
+    test_example_gen: BaseNode | None
     beam_args: Sequence[str]
     code_in_cache_keys: bool
 
@@ -79,6 +83,13 @@ def local_parts(
             },
         ),
         metadata_file=layout.metadata_file,
+        test_example_gen=(
+            CorpusExampleGen(
+                config.corpus.test_path, corpus_options(config.corpus), split="eval"
+            ).with_id(TEST_EXAMPLE_GEN)
+            if config.corpus.test_path
+            else None
+        ),
         beam_args=_beam_args(layout),
         code_in_cache_keys=True,
     )
@@ -155,14 +166,27 @@ def create_pipeline(
     )
     model = meter.outputs["metered_model"]
     champion = parts.champion(model)
+    test_gen = parts.test_example_gen
+    test_examples = test_gen.outputs["examples"] if test_gen else examples
     evaluator = tfx.components.Evaluator(
-        examples=examples,
+        examples=test_examples,
         example_splits=["eval"],
         model=model,
         baseline_model=champion.outputs["model"],
         eval_config=eval_config(config.evaluation),
         module_path=EXTRACTORS_MODULE,
     )
+    of_the_test_set: list[BaseNode] = []
+    if test_gen:
+        span_evaluator = tfx.components.Evaluator(
+            examples=examples,
+            example_splits=["eval"],
+            model=model,
+            baseline_model=champion.outputs["model"],
+            eval_config=eval_config(config.evaluation, decides=False),
+            module_path=EXTRACTORS_MODULE,
+        ).with_id(SPAN_EVALUATOR)
+        of_the_test_set = [test_gen, span_evaluator]
     meter_validator = MeterValidator(
         model=model,
         tokenizer=tokenizer,
@@ -182,7 +206,7 @@ def create_pipeline(
     )
     promoter = parts.promoter(
         model=model,
-        examples=examples,
+        examples=test_examples,
         evaluation=evaluator.outputs["evaluation"],
         model_blessing=evaluator.outputs["blessing"],
         meter_blessing=meter_validator.outputs["blessing"],
@@ -210,6 +234,7 @@ def create_pipeline(
         trainer,
         meter,
         champion,
+        *of_the_test_set,
         evaluator,
         meter_validator,
         serving_validator,

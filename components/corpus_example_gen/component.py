@@ -12,7 +12,11 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
 from components.corpus_example_gen import executor
-from components.corpus_example_gen.corpus_path import output_config, resolve_corpus
+from components.corpus_example_gen.corpus_path import (
+    as_one_split,
+    output_config,
+    resolve_corpus,
+)
 from components.corpus_example_gen.options import CorpusOptions
 from components.corpus_example_gen.spans import with_spans
 
@@ -46,6 +50,7 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
         *,
         eval_fraction: float = 0.05,
         spans: Sequence[int] = (),
+        split: str = "",
     ):
         """Find the corpus and wire the component.
 
@@ -57,6 +62,7 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
           eval_fraction: share of the documents held out where the corpus has no splits of
             its own, by a hash of the document.
           spans: of a pattern with `{SPAN}`, those to read together.
+          split: put everything into this one, such as `eval` for a test set.
 
         Raises:
           CorpusInputError: nothing that can be read is at `path`, or an option makes no
@@ -66,10 +72,14 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
         corpus = resolve_corpus(path, options)
         if spans:
             corpus, options = with_spans(corpus, options, spans)
+        if split:
+            corpus = as_one_split(corpus, split)
         super().__init__(
             input_base=corpus.base,
             input_config=corpus.config,
-            output_config=output_config(corpus, eval_fraction),
+            output_config=(
+                example_gen_pb2.Output() if split else output_config(corpus, eval_fraction)
+            ),
             custom_config=_custom_config(options),
         )
 

@@ -65,6 +65,14 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
     return CorpusInput(base, example_gen_pb2.Input(splits=splits))
 
 
+def as_one_split(corpus: CorpusInput, name: str) -> CorpusInput:
+    """A corpus as one split: all of it, or what it holds out itself."""
+    patterns = {split.name: split.pattern for split in corpus.config.splits}
+    pattern = patterns[EVAL] if corpus.has_splits else patterns["all"]
+    split = example_gen_pb2.Input.Split(name=name, pattern=pattern)
+    return CorpusInput(corpus.base, example_gen_pb2.Input(splits=[split]))
+
+
 def output_config(corpus: CorpusInput, eval_fraction: float) -> example_gen_pb2.Output:
     """The corpus's own splits, or a split by a hash of the document.
 

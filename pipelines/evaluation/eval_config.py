@@ -49,8 +49,11 @@ THRESHOLDS: Final = (
 )
 
 
-def eval_config(config: EvaluationConfig) -> config_pb2.EvalConfig:
+def eval_config(config: EvaluationConfig, decides: bool = True) -> config_pb2.EvalConfig:
     """The EvalConfig for TFX's Evaluator.
+
+    Args:
+      decides: whether the thresholds are asked. Without, nothing is ever blessed by it.
 
     The Evaluator must also be given ``module_path=EXTRACTORS_MODULE``. A latest blessed
     model is optional: without one the Evaluator drops the champion and its threshold.
@@ -69,7 +72,7 @@ def eval_config(config: EvaluationConfig) -> config_pb2.EvalConfig:
                 },
                 sort_keys=True,
             ),
-            per_slice_thresholds=_thresholds(name, config),
+            per_slice_thresholds=_thresholds(name, config) if decides else [],
         )
         for position, name in enumerate(METRICS)
     ]

@@ -24,6 +24,7 @@ from pipelines.kubeflow.promoter.component import Promoter
 from pipelines.kubeflow.tokenizer_trainer.component import (
     TokenizerTrainer as ChampionsTokenizerTrainer,
 )
+from pipelines.node_ids import TEST_EXAMPLE_GEN
 from pipelines.pipeline import RunnerParts, corpus_options
 
 _BEAM_ARGS: Final = (
@@ -70,6 +71,17 @@ def kubeflow_parts(config: PipelineConfig) -> RunnerParts:
             models_dir=str(kubeflow_layout(config).output / "models"),
         ),
         metadata_file=None,
+        test_example_gen=(
+            CorpusExampleGen(
+                corpus=config.corpus.test_path,
+                span="",
+                options=corpus_options(config.corpus),
+                eval_fraction=config.corpus.eval_fraction,
+                split="eval",
+            ).with_id(TEST_EXAMPLE_GEN)
+            if config.corpus.test_path
+            else None
+        ),
         beam_args=_BEAM_ARGS,
         code_in_cache_keys=False,
     )

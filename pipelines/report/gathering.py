@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.corpus_example_gen.report import CorpusCounts
-from pipelines.evaluation.verdict import EvaluationOutputError, Verdict, read_verdict
+from pipelines.evaluation.verdict import (
+    EvaluationOutputError,
+    MetricSlice,
+    Verdict,
+    read_verdict,
+)
+from pipelines.node_ids import SPAN_EVALUATOR, TEST_EXAMPLE_GEN
 from pipelines.report.lineage import Lineage, trace
 from pipelines.report.model import (
     MeterValidation,
@@ -80,6 +86,7 @@ def gather(
         corpus=_corpus(records),
         training=_training(records),
         evaluation=evaluation,
+        span_quality=_span_quality(records),
         metering=_metering(model),
         meter_validation=meter_validation,
         serving_validation=serving_validation,
@@ -141,7 +148,7 @@ def _not_promoted(promotion: Promotion | Missing, ran: bool) -> str:
 
 
 def _corpus(records: RunRecords) -> CorpusCounts | Missing:
-    examples = records.output("Examples", "examples")
+    examples = records.output("Examples", "examples", but=TEST_EXAMPLE_GEN)
     if examples is None:
         return Missing("No corpus was read.")
     try:
@@ -174,14 +181,25 @@ def _training(records: RunRecords) -> Training | Missing:
 
 
 def _evaluation(records: RunRecords) -> Verdict | Missing:
-    evaluation = records.output("ModelEvaluation")
-    blessing = records.output("ModelBlessing")
+    evaluation = records.output("ModelEvaluation", but=SPAN_EVALUATOR)
+    blessing = records.output("ModelBlessing", but=SPAN_EVALUATOR)
     if evaluation is None or blessing is None:
         return Missing("The model was not evaluated.")
     try:
         return read_verdict(evaluation.uri, blessing.uri)
     except EvaluationOutputError as error:
         return Missing(str(error))
+
+
+def _span_quality(records: RunRecords) -> MetricSlice | None:
+    evaluation = records.output("ModelEvaluation", of=SPAN_EVALUATOR)
+    blessing = records.output("ModelBlessing", of=SPAN_EVALUATOR)
+    if evaluation is None or blessing is None:
+        return None
+    try:
+        return read_verdict(evaluation.uri, blessing.uri).overall
+    except EvaluationOutputError:
+        return None
 
 
 def _evaluated_model(records: RunRecords) -> ArtifactRecord | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from components.corpus_example_gen.report import CorpusCounts
 from components.promoter.rules import Comparison
-from pipelines.evaluation.verdict import Verdict
+from pipelines.evaluation.verdict import MetricSlice, Verdict
 from pipelines.report.lineage import Lineage
 from tokenizer.contract import MeteringRecord
 
@@ -180,7 +180,12 @@ class NodeTime:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Everything on the page, top to bottom."""
+    """Everything on the page, top to bottom.
+
+    Attributes:
+      span_quality: of the held-out documents of the spans, where `evaluation` is of a test set
+        that stays as it is; None where both are the same.
+    """
 
     pipeline_name: str
     run_id: str
@@ -196,3 +201,4 @@ class RunReport:
     lineage: Lineage | Missing
     nodes: tuple[NodeTime, ...]
     settings: Mapping[str, Mapping[str, Any]]
+    span_quality: MetricSlice | None = None

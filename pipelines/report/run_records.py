@@ -95,9 +95,18 @@ class RunRecords:
         self.executions = tuple(sorted(self._read(executions), key=lambda found: found.id))
         self.pipeline_name = self._pipeline_name(executions)
 
-    def output(self, artifact_type: str, key: str | None = None) -> ArtifactRecord | None:
-        """The last artifact of a type that a node of this run wrote or reused."""
+    def output(
+        self, artifact_type: str, key: str | None = None, but: str = "", of: str = ""
+    ) -> ArtifactRecord | None:
+        """The last artifact of a type that a node of this run wrote or reused.
+
+        Args:
+          but: a node whose outputs are not meant.
+          of: the only node whose outputs are meant; empty for any.
+        """
         for execution in reversed(self.executions):
+            if execution.node_id == but or of not in ("", execution.node_id):
+                continue
             for artifact in execution.outputs:
                 if artifact.type == artifact_type and key in (None, artifact.key):
                     return artifact

@@ -4,12 +4,54 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from pipeline_commands import CONFIGS, TALLYGRAPH, run, versions_in
 
-SETTINGS = ("--set=training.steps=40", "--set=model.init_from=champion")
+SETTINGS = (
+    "--set=model.init_from=champion",
+    "--set=model.max_output_tokens=24",
+    "--set=registry.min_gain=0.01",
+)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """A corpus that grows span by span, its test set, and what comes of it."""
+
+    folder: Path
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out"
+
+    def arrive(self, span: int, lines: list[str]) -> None:
+        (self.folder / f"span-{span}").mkdir()
+        (self.folder / f"span-{span}" / "pairs.jsonl").write_text("".join(lines))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run(
+            CONFIGS / "tiny.toml",
+            self.folder / "span-{SPAN}" / "pairs.jsonl",
+            self.output,
+            f"--set=corpus.test_path={self.folder / 'test.jsonl'}",
+            *SETTINGS,
+            *arguments,
+        )
+
+    def registry(self, *arguments: str) -> str:
+        """What `tallygraph registry` prints."""
+        finished = subprocess.run(
+            [str(TALLYGRAPH), "registry", *arguments, f"--output={self.output}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert finished.stderr == ""
+        return finished.stdout
 
 
 def record_of(version: Path) -> dict[str, object]:
@@ -19,61 +61,71 @@ def record_of(version: Path) -> dict[str, object]:
     return record
 
 
-@pytest.mark.timeout(600)
-def test_each_span_goes_on_from_the_champion_waits_for_approval_and_can_be_rolled_back(
+def damaged(line: str) -> str:
+    """A row whose summary says nothing of its document: of the same form, and worthless."""
+    row = json.loads(line)
+    return json.dumps({**row, "summary": "the the the the end."}) + "\n"
+
+
+@pytest.mark.timeout(900)
+def test_three_spans_a_better_one_is_served_a_damaged_one_is_not_and_one_can_go_back(
     corpus_file: Path, tmp_path: Path
 ) -> None:
-    # Given a corpus of one span
+    # Given a test set that stays as it is, and a corpus of one span
     rows = corpus_file.read_text().splitlines(keepends=True)
-    corpus, output = tmp_path / "span-{SPAN}" / "pairs.jsonl", tmp_path / "out"
+    spans = Spans(tmp_path)
+    (tmp_path / "test.jsonl").write_text("".join(rows[::8]))
+    rows = [row for place, row in enumerate(rows) if place % 8]
+    spans.arrive(1, rows[::2])
 
-    def arrive(span: int, lines: list[str]) -> None:
-        (tmp_path / f"span-{span}").mkdir()
-        (tmp_path / f"span-{span}" / "pairs.jsonl").write_text("".join(lines))
+    # When it is trained on, for a short while, and then again
+    first = spans.run("--span=latest", "--set=training.steps=40")
+    again = spans.run("--span=latest", "--set=training.steps=40")
 
-    arrive(1, rows[::2])
-
-    # When it is run twice
-    first = run(CONFIGS / "tiny.toml", corpus, output, "--span=latest", *SETTINGS)
-    again = run(CONFIGS / "tiny.toml", corpus, output, "--span=latest", *SETTINGS)
-
-    # Then the second run has nothing to do, and says so
+    # Then the first model is the champion, and the second run has nothing to do
     assert first.returncode == 0, first.stdout + first.stderr
     assert again.returncode == 0, again.stdout + again.stderr
     assert "nothing to do: the newest span is 1" in again.stdout
-    (old,) = versions_in(output)
+    (old,) = versions_in(spans.output)
     assert record_of(old)["spans"] == [1]
 
     # And when a new span arrives, and a person has the last word
-    arrive(2, rows[1::2])
-    manual = ("--span=latest:2", *SETTINGS, "--set=registry.approval=manual")
-    second = run(CONFIGS / "tiny.toml", corpus, output, *manual)
+    spans.arrive(2, rows[1::2])
+    second = ("--span=latest:2", "--set=training.steps=120")
+    waiting = spans.run(*second, "--set=registry.approval=manual")
 
-    # Then the new model waits
-    assert second.returncode == 3, second.stdout + second.stderr
-    assert "too few to tell (drift.min_documents = 200)" in second.stdout
-    assert "Promoter did not make version 2 the champion." in second.stdout
-    assert "waits for approval: `tallygraph registry promote 2`" in second.stdout
-    assert versions_in(output) == [old]
+    # Then the better model waits
+    assert waiting.returncode == 3, waiting.stdout + waiting.stderr
+    assert "too few to tell (drift.min_documents = 200)" in waiting.stdout
+    assert "Promoter did not make version 2 the champion." in waiting.stdout
+    assert "waits for approval: `tallygraph registry promote 2`" in waiting.stdout
+    assert versions_in(spans.output) == [old]
 
-    # And is served when it is approved: of both spans, with the champion's tokenizer
-    assert "champion: 1 -> 2" in registry("promote", "2", f"--output={output}")
-    _, new = versions_in(output)
+    # And when it need not, it takes the champion's place: of both spans, with its tokenizer
+    better = spans.run(*second)
+    assert better.returncode == 0, better.stdout + better.stderr
+    _, new = versions_in(spans.output)
     assert record_of(new)["spans"] == [1, 2]
     assert record_of(new)["tokenizer_fingerprint"] == record_of(old)["tokenizer_fingerprint"]
+    report = (spans.output / "reports" / "tiny.html").read_text()
+    assert "The new span" in report
 
-    # And one command puts the old one back
-    assert "champion: 2 -> 1" in registry("rollback", f"--output={output}")
-    newest = versions_in(output)[-1]
+    # And when the next span is damaged, its model is stopped, and the report says why
+    spans.arrive(3, [damaged(row) for row in rows])
+    stopped = spans.run("--span=latest", "--set=training.steps=120")
+    assert stopped.returncode == 3, stopped.stdout + stopped.stderr
+    reason = "below the latest blessed model&#39;s; at most 0.02 below is allowed"
+    assert reason.replace("&#39;", "'") in " ".join(stopped.stdout.split())
+    assert reason in " ".join((spans.output / "reports" / "tiny.html").read_text().split())
+    assert versions_in(spans.output) == [old, new]
+
+    # And one command says where the served version comes from
+    lineage = spans.registry("lineage", new.name)
+    assert str(record_of(new)["tokenizer_fingerprint"]) in lineage
+    assert "1 2" in lineage or "1, 2" in lineage
+
+    # And one command puts the first one back
+    assert "champion: 2 -> 1" in spans.registry("rollback")
+    newest = versions_in(spans.output)[-1]
     assert newest not in (old, new)
     assert record_of(newest) == record_of(old)
-
-
-def registry(*arguments: str) -> str:
-    """What `tallygraph registry` prints."""
-    finished = subprocess.run(
-        [str(TALLYGRAPH), "registry", *arguments], capture_output=True, text=True, timeout=60
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert finished.stderr == ""
-    return finished.stdout

@@ -25,6 +25,7 @@ class CorpusExampleGenSpec(ComponentSpec):
         executor.CORPUS_KEY: ExecutionParameter(type=str),
         executor.SPAN_KEY: ExecutionParameter(type=str),
         executor.EVAL_FRACTION_KEY: ExecutionParameter(type=float),
+        executor.SPLIT_KEY: ExecutionParameter(type=str, optional=True),
         specs.CUSTOM_CONFIG_KEY: ExecutionParameter(type=example_gen_pb2.CustomConfig),
         specs.OUTPUT_DATA_FORMAT_KEY: ExecutionParameter(type=int),
         specs.OUTPUT_FILE_FORMAT_KEY: ExecutionParameter(type=int),
@@ -48,6 +49,7 @@ class CorpusExampleGen(BaseBeamComponent):
         span: str | RuntimeParameter,
         options: CorpusOptions,
         eval_fraction: float,
+        split: str | None = None,
     ):
         """Wire the component.
 
@@ -56,12 +58,14 @@ class CorpusExampleGen(BaseBeamComponent):
           span: see `pipelines.kubeflow.corpus.span`.
           options: format, field names and bounds.
           eval_fraction: share of the documents held out where the corpus has no splits.
+          split: put everything into this one.
         """
         super().__init__(
             CorpusExampleGenSpec(
                 corpus=corpus,
                 span=span,
                 eval_fraction=eval_fraction,
+                split=split,
                 custom_config=_custom_config(options),
                 output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
                 output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,

@@ -14,15 +14,21 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
 from components.corpus_example_gen import executor as corpus_executor
-from components.corpus_example_gen.corpus_path import CorpusInput, output_config, resolve_corpus
+from components.corpus_example_gen.corpus_path import (
+    CorpusInput,
+    as_one_split,
+    output_config,
+    resolve_corpus,
+)
 from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
 from pipelines.kubeflow.corpus.span import span_range
 
 CORPUS_KEY: Final = "corpus"
 SPAN_KEY: Final = "span"
 EVAL_FRACTION_KEY: Final = "eval_fraction"
+SPLIT_KEY: Final = "split"
 # What the executor of `components.corpus_example_gen` does not know.
-RUN_TIME_KEYS: Final = (CORPUS_KEY, SPAN_KEY, EVAL_FRACTION_KEY)
+RUN_TIME_KEYS: Final = (CORPUS_KEY, SPAN_KEY, EVAL_FRACTION_KEY, SPLIT_KEY)
 
 
 class Executor(corpus_executor.Executor):
@@ -65,8 +71,15 @@ def resolve(exec_properties: dict[str, Any]) -> dict[str, Any]:
     """
     path = exec_properties[CORPUS_KEY]
     corpus = resolve_corpus(path, _options(exec_properties))
+    split = exec_properties.get(SPLIT_KEY)
+    if split:
+        corpus = as_one_split(corpus, split)
     span, version, fingerprint, patterns = _settle_span(path, corpus, exec_properties[SPAN_KEY])
-    output = output_config(corpus, float(exec_properties[EVAL_FRACTION_KEY]))
+    output = (
+        example_gen_pb2.Output()
+        if split
+        else output_config(corpus, float(exec_properties[EVAL_FRACTION_KEY]))
+    )
     others = {key: value for key, value in exec_properties.items() if key not in RUN_TIME_KEYS}
     return {
         **others,

@@ -1,0 +1,8 @@
+"""Ids of nodes that are told from others of their kind. No TFX in here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEST_EXAMPLE_GEN: Final = "TestExampleGen"
+SPAN_EVALUATOR: Final = "SpanEvaluator"
