@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 
@@ -59,3 +62,39 @@ def bad_request(message: str, param: str | None = None) -> GatewayError:
 
 def overloaded(message: str, retry_after_s: int = 1) -> GatewayError:
     return GatewayError(503, message, "server_error", "overloaded", retry_after_s=retry_after_s)
+
+
+def answer_every_error(app: FastAPI) -> None:
+    """Let an application answer in OpenAI's shape where a framework would in its own."""
+
+    async def no_route(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        response = GatewayError(
+            error.status_code,
+            f"{error.detail}: {request.method[:20]} {request.url.path[:200]}. The paths that "
+            "there are: /openapi.json",
+            code="no_such_path" if error.status_code == 404 else None,
+        ).response()
+        response.headers.update(error.headers or {})
+        return response
+
+    async def bad_parameter(request: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        return bad_request(f"{name}: {first['msg']}", name).response()
+
+    async def fault(request: Request, error: Exception) -> Response:
+        # The server logs the error itself; the client must not read what is inside it.
+        return GatewayError(
+            500,
+            "The gateway failed. Ask again with the same idempotency key: it is charged once.",
+            "server_error",
+            "internal",
+        ).response()
+
+    app.add_exception_handler(HTTPException, no_route)
+    app.add_exception_handler(RequestValidationError, bad_parameter)
+    app.add_exception_handler(Exception, fault)
