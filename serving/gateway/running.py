@@ -141,6 +141,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         host=settings.host,
         port=settings.port,
         http=gateway_protocol(),
+        ws="none",  # else an upgrade would be answered in another shape than all errors
         log_config=None,  # `configure_logs` has done it
         access_log=False,  # the gateway's own line says more, and no more than it may
     )

@@ -106,7 +106,9 @@ def serving_gateway(
     tenants = Tenants(engine)
     app = create_app(Gateway(engine, tenants, [charged], metrics, 32), close)
     (port,) = free_ports(1)
-    config = uvicorn.Config(app, port=port, http=gateway_protocol(), log_level="warning")
+    config = uvicorn.Config(
+        app, port=port, http=gateway_protocol(), ws="none", log_level="warning"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
