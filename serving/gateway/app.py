@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Header, Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from serving.gateway import answers
@@ -246,6 +247,9 @@ async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:
         raise GatewayError(
             408, f"The body did not arrive in {BODY_TIMEOUT_S:g} s.", code="body_too_slow"
         ) from None
+    except ClientDisconnect:
+        # Nobody is there to read it: it is for the counts of errors, which must show no fault.
+        raise GatewayError(400, "The body did not come to its end.", code="hung_up") from None
     try:
         whole = request.url.path.encode() + b"\n" + body
         return whole, kind.model_validate(orjson.loads(body))

@@ -29,6 +29,7 @@ class GatedProxy:
         self._over = threading.Event()
         self._open = threading.Event()
         self._open.set()
+        self._broken = False
         self._lock = threading.Lock()
         self.computing = 0
         self._threads = [threading.Thread(target=self._accept)]
@@ -38,6 +39,11 @@ class GatedProxy:
         self._open.clear()
 
     def open(self) -> None:
+        self._open.set()
+
+    def open_broken(self) -> None:
+        """Break the connections of the questions that wait instead of answering them."""
+        self._broken = True
         self._open.set()
 
     def close(self) -> None:
@@ -88,6 +94,8 @@ class GatedProxy:
                     return
                 if gated:
                     self._open.wait()
+                    if self._broken:
+                        return
                     gated = False
                 try:
                     client.sendall(answered)

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import sqlalchemy as sa
+from at_once import Answer, ask, request_bytes
 from gateway_stack import Stack, gateway_stack
 from running_gateway import MOST_MICRO
 
@@ -44,34 +44,22 @@ def stack(
         yield running
 
 
-def client(stack: Stack, key: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=stack.url,
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=120,
-        limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
-        trust_env=False,
-    )
-
-
 def test_a_budget_is_met_to_the_request(stack: Stack) -> None:
     """By a thousand requests at once, of which each costs all that is reserved for it."""
     budget = ALLOWED * MOST_MICRO + MOST_MICRO - 1
     key = stack.key(budget_micro=budget)
 
-    async def race() -> list[httpx.Response]:
-        async with client(stack, key) as http:
-            body = {"model": "summarizer", "text": DEAREST}
-            return await asyncio.gather(
-                *(http.post("/v1/summaries", json=body) for _ in range(AT_ONCE))
-            )
+    request = request_bytes(key, {"model": "summarizer", "text": DEAREST})
+
+    async def race() -> list[Answer]:
+        return await asyncio.gather(*(ask(stack.port, request) for _ in range(AT_ONCE)))
 
     answers = asyncio.run(race())
-    assert Counter(answer.status_code for answer in answers) == {
+    assert Counter(answer.status for answer in answers) == {
         200: ALLOWED,
         429: AT_ONCE - ALLOWED,
     }
-    refused = {a.json()["error"]["code"] for a in answers if a.status_code == 429}
+    refused = {answer.error_code() for answer in answers if answer.status == 429}
     assert refused == {"insufficient_quota"}
     with stack.engine.connect() as connection:
         account = connection.execute(sa.select(schema.accounts)).one()
@@ -86,22 +74,18 @@ def test_a_storm_of_retries_is_charged_once_each(stack: Stack) -> None:
     key = stack.key()
     times = [dice.randint(1, 5) for _ in range(STORM)]
 
-    async def until_answered(http: httpx.AsyncClient, number: int) -> tuple[int, bytes]:
+    async def until_answered(number: int) -> tuple[int, bytes]:
         body = {"model": "summarizer", "text": " ".join(["word"] * (1 + number % 10))}
-        headers = {"Idempotency-Key": f"request-{number}"}
-        while True:
-            answer = await http.post("/v1/summaries", json=body, headers=headers)
-            if answer.status_code == 200:
-                return number, answer.content
-            assert answer.status_code == 409
-            assert answer.json()["error"]["code"] == "request_in_progress"
+        request = request_bytes(key, body, f"request-{number}")
+        while (answer := await ask(stack.port, request)).status != 200:
+            assert (answer.status, answer.error_code()) == (409, "request_in_progress")
             await asyncio.sleep(dice.uniform(0.01, 0.1))
+        return number, answer.content
 
     async def storm() -> list[tuple[int, bytes]]:
         sent = [number for number, count in enumerate(times) for _ in range(count)]
         dice.shuffle(sent)
-        async with client(stack, key) as http:
-            return await asyncio.gather(*(until_answered(http, number) for number in sent))
+        return await asyncio.gather(*(until_answered(number) for number in sent))
 
     answers = asyncio.run(storm())
     assert len(answers) == sum(times) > STORM
