@@ -32,6 +32,7 @@ from serving.gateway.telemetry import Telemetry
 from serving.gateway.tenants import Caller, Tenants
 from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.gateway.usage import usage_of_month
+from serving.ledger.database import reading
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 30.0
@@ -221,9 +222,19 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     async def readyz() -> Response:
         for model in gateway.models.values():
             await model.model.check()
+        await run_in_threadpool(_reach, gateway.engine)
         return _json({"status": "ready"})
 
     return app
+
+
+def _reach(engine: sa.Engine) -> None:
+    """
+    Raises:
+      sqlalchemy.exc.SQLAlchemyError: the ledger cannot be reached.
+    """
+    with reading(engine) as connection:
+        connection.execute(sa.select(1))
 
 
 async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:

@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from serving.gateway.ledger_outages import OUTAGES
+
 
 class GatewayError(Exception):
     """An answer that is an error.
@@ -86,15 +88,13 @@ def answer_every_error(app: FastAPI) -> None:
         name = str(first["loc"][-1])
         return bad_request(f"{name}: {first['msg']}", name).response()
 
-    async def fault(request: Request, error: Exception) -> Response:
-        # The server logs the error itself; the client must not read what is inside it.
-        return GatewayError(
-            500,
-            "The gateway failed. Ask again with the same idempotency key: it is charged once.",
-            "server_error",
-            "internal",
+    async def ledger_is_out(request: Request, error: Exception) -> Response:
+        return overloaded(
+            "The ledger cannot be reached. Try again in a moment, with the same idempotency "
+            "key: it is charged once."
         ).response()
 
+    for outage in OUTAGES:
+        app.add_exception_handler(outage, ledger_is_out)
     app.add_exception_handler(HTTPException, no_route)
     app.add_exception_handler(RequestValidationError, bad_parameter)
-    app.add_exception_handler(Exception, fault)
