@@ -26,7 +26,7 @@ format: setup  ## Bring the sources into shape
 test: setup  ## All tests
 	.venv/bin/python -m pytest
 
-kill-test: setup  ## The gateway killed 200 times under load: every answer billed, once
+kill-test: setup  ## Gateway, model servers, database killed 200 times under load: every answer billed, once
 	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \
 	  --timeout=7200 tests/serving/gateway/test_kills.py
 

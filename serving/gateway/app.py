@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, TypeVar
@@ -11,22 +12,31 @@ import sqlalchemy as sa
 from fastapi import Depends, FastAPI, Header, Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from serving.gateway import answers
 from serving.gateway.charging import ChargedModel, Question
-from serving.gateway.errors import GatewayError, bad_request
+from serving.gateway.errors import GatewayError, answer_every_error, bad_request
 from serving.gateway.ledger_lag import LedgerLag
 from serving.gateway.metrics import CONTENT_TYPE, Metrics
+from serving.gateway.openapi import describe
 from serving.gateway.request_record import current
-from serving.gateway.requests import ChatRequest, CountRequest, SummariesRequest
+from serving.gateway.requests import (
+    MAX_KEY_CHARACTERS,
+    ChatRequest,
+    CountRequest,
+    SummariesRequest,
+)
 from serving.gateway.telemetry import Telemetry
 from serving.gateway.tenants import Caller, Tenants
 from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.gateway.usage import usage_of_month
+from serving.ledger.database import reading
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_KEY_CHARACTERS = 255
+BODY_TIMEOUT_S = 30.0
+_ECHOED_CHARACTERS = 100
 MAX_UNDER_WAY = 256
 
 # FastAPI's own, where its release has one, would record what it read and what went wrong with
@@ -38,6 +48,8 @@ _NO_TELEMETRY: Final[Any] = {
     "operation_spans": False,
     "auto_configure": False,
 }
+
+_JSON = "application/json"
 
 Body = TypeVar("Body", bound=BaseModel)
 _Key = Annotated[str | None, Header(alias="Idempotency-Key")]
@@ -137,6 +149,8 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     )
     app.state.gateway = gateway
 
+    describe(app)
+    answer_every_error(app)
     app.add_middleware(
         Telemetry,
         metrics=gateway.metrics,
@@ -208,26 +222,45 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     async def readyz() -> Response:
         for model in gateway.models.values():
             await model.model.check()
+        await run_in_threadpool(_reach, gateway.engine)
         return _json({"status": "ready"})
 
     return app
+
+
+def _reach(engine: sa.Engine) -> None:
+    """
+    Raises:
+      sqlalchemy.exc.SQLAlchemyError: the ledger cannot be reached.
+    """
+    with reading(engine) as connection:
+        connection.execute(sa.select(1))
 
 
 async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:
     """The request as it came, its path included, and what its body says.
 
     Raises:
-      GatewayError: it is too large, no JSON, or something in it is wrong.
+      GatewayError: it is too large or too slow, no JSON, or something in it is wrong.
     """
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise GatewayError(
-                413, f"The body is larger than {MAX_BODY_BYTES} bytes.", code="too_large"
-            )
-        chunks.append(chunk)
-    body = b"".join(chunks)
+    kind_of_body = request.headers.get("content-type", _JSON).partition(";")[0]
+    if kind_of_body.strip().lower() != _JSON:
+        raise GatewayError(
+            415,
+            f"The body must be {_JSON}. Received: {kind_of_body[:_ECHOED_CHARACTERS]!r}",
+            code="unsupported_media_type",
+            param="Content-Type",
+        )
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await _whole_body(request)
+    except TimeoutError:
+        raise GatewayError(
+            408, f"The body did not arrive in {BODY_TIMEOUT_S:g} s.", code="body_too_slow"
+        ) from None
+    except ClientDisconnect:
+        # Nobody is there to read it: it is for the counts of errors, which must show no fault.
+        raise GatewayError(400, "The body did not come to its end.", code="hung_up") from None
     try:
         whole = request.url.path.encode() + b"\n" + body
         return whole, kind.model_validate(orjson.loads(body))
@@ -236,8 +269,21 @@ async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:
     except ValidationError as error:
         # Where one of several shapes is allowed, the last is the richest: its fault is told.
         last = error.errors(include_url=False, include_input=False)[-1]
-        where = ".".join(str(place) for place in last["loc"])
+        # A place can be a name that the client has made up.
+        where = ".".join(str(place) for place in last["loc"])[:_ECHOED_CHARACTERS]
         raise bad_request(f"{where or 'the body'}: {last['msg']}", where or None) from None
+
+
+async def _whole_body(request: Request) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise GatewayError(
+                413, f"The body is larger than {MAX_BODY_BYTES} bytes.", code="too_large"
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _checked(key: str | None) -> str | None:

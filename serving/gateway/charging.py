@@ -24,6 +24,7 @@ from serving.billing import Price, PriceBook, PriceBookError
 from serving.gateway.backend import ServedModel, ServedVersion, VersionGoneError
 from serving.gateway.cache import AnswerCache
 from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.ledger_outages import OUTAGES, Returns, through_outages
 from serving.gateway.metrics import OPERATION, Metrics
 from serving.gateway.rates import Rates
 from serving.gateway.request_record import current
@@ -110,6 +111,7 @@ class ChargedModel:
         self._metrics = metrics
         self._rates = rates
         self._ledger = GroupedLedger(ledger)
+        self._returns = Returns()
         self._prices = prices
         self._clock = clock
 
@@ -132,7 +134,16 @@ class ChargedModel:
         version = await self.model.version(caller.tenant)
         price = self._price(caller)
         request_id = uuid.uuid4().hex
-        reserved = await self._reserve(caller, question, request_id, version, price)
+
+        async def release() -> None:
+            await self._write("release", caller, lambda ledger: ledger.release(request_id))
+
+        try:
+            reserved = await self._reserve(caller, question, request_id, version, price)
+        except OUTAGES:
+            # Nobody knows whether it was written: if so, it must not stay.
+            self._returns.give_back_later(request_id, release)
+            raise
         if isinstance(reserved, Replay):
             current().replay_of(reserved.request_id)
             self._metrics.replayed(caller)
@@ -142,14 +153,17 @@ class ChargedModel:
             answer = render(answered)
             usage = _usage(question, answered, round((time.monotonic() - started) * 1000))
             pricing = self._prices.pricing(price)
-            entry = await self._write(
-                "settle",
-                caller,
-                lambda ledger: ledger.settle(request_id, usage, pricing, answer),
+            # Settling twice is settling once; and the work is done, whatever the database does.
+            entry = await through_outages(
+                lambda: self._write(
+                    "settle",
+                    caller,
+                    lambda ledger: ledger.settle(request_id, usage, pricing, answer),
+                )
             )
         except BaseException:
             # Whatever it was: the client gets no answer, and owes nothing.
-            await self._write("release", caller, lambda ledger: ledger.release(request_id))
+            await self._returns.give_back(request_id, release)
             raise
         current().charged(request_id, usage, entry.amount_micro, entry.currency)
         self._metrics.charged(caller, usage, entry)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+from serving.gateway.ledger_outages import OUTAGES
 
 
 class GatewayError(Exception):
@@ -59,3 +64,37 @@ def bad_request(message: str, param: str | None = None) -> GatewayError:
 
 def overloaded(message: str, retry_after_s: int = 1) -> GatewayError:
     return GatewayError(503, message, "server_error", "overloaded", retry_after_s=retry_after_s)
+
+
+def answer_every_error(app: FastAPI) -> None:
+    """Let an application answer in OpenAI's shape where a framework would in its own."""
+
+    async def no_route(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        response = GatewayError(
+            error.status_code,
+            f"{error.detail}: {request.method[:20]} {request.url.path[:200]}. The paths that "
+            "there are: /openapi.json",
+            code="no_such_path" if error.status_code == 404 else None,
+        ).response()
+        response.headers.update(error.headers or {})
+        return response
+
+    async def bad_parameter(request: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        return bad_request(f"{name}: {first['msg']}", name).response()
+
+    async def ledger_is_out(request: Request, error: Exception) -> Response:
+        return overloaded(
+            "The ledger cannot be reached. Try again in a moment, with the same idempotency "
+            "key: it is charged once."
+        ).response()
+
+    for outage in OUTAGES:
+        app.add_exception_handler(outage, ledger_is_out)
+    app.add_exception_handler(HTTPException, no_route)
+    app.add_exception_handler(RequestValidationError, bad_parameter)

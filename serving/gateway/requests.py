@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_TEXTS = 64
 MAX_MESSAGES = 256
 MAX_MODEL_NAME = 100
+MAX_KEY_CHARACTERS = 255
+MONTH = "[0-9]{4}-(0[1-9]|1[0-2])"
 
-_Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 5.0 is as whole as 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), BeforeValidator(_whole)]
+
+
+def _one_message_is_the_users(schema: dict[str, Any]) -> None:
+    schema["properties"]["messages"]["contains"] = {
+        "properties": {"role": {"const": "user"}},
+        "required": ["role"],
+    }
 
 
 class StreamOptions(BaseModel):
     """Of a stream: whether a last chunk says what was used."""
 
+    model_config = ConfigDict(strict=True)
     include_usage: bool = False
 
 
@@ -46,12 +62,15 @@ class ChatRequest(BaseModel):
     models; ``n`` and the like, which would, are refused.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    # A schema of JSON can say that one message is the user's, so that clients can know it.
+    model_config = ConfigDict(
+        extra="ignore", strict=True, json_schema_extra=_one_message_is_the_users
+    )
     model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
     max_tokens: _Limit | None = None
     max_completion_tokens: _Limit | None = None
-    n: Literal[1] | None = None
+    n: Annotated[Literal[1], BeforeValidator(_whole)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     tools: Annotated[list[Any], Field(max_length=0)] | None = None

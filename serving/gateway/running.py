@@ -18,6 +18,7 @@ from serving.gateway.backend import Canary, ServedModel
 from serving.gateway.cache import AnswerCache
 from serving.gateway.cache_stores import open_store
 from serving.gateway.charging import ChargedModel
+from serving.gateway.http_protocol import gateway_protocol
 from serving.gateway.logs import configure_logs
 from serving.gateway.metrics import Metrics
 from serving.gateway.rates import MEMORY, Rates
@@ -139,6 +140,8 @@ def run_gateway(settings: GatewaySettings) -> None:
         create_app(gateway, close),
         host=settings.host,
         port=settings.port,
+        http=gateway_protocol(),
+        ws="none",  # else an upgrade would be answered in another shape than all errors
         log_config=None,  # `configure_logs` has done it
         access_log=False,  # the gateway's own line says more, and no more than it may
     )

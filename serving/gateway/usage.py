@@ -8,12 +8,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from serving.gateway.errors import bad_request
+from serving.gateway.requests import MONTH
 from serving.gateway.tenants import Caller
 from serving.ledger import schema
 from serving.ledger.database import reading
 from serving.ledger.ledger import utc_now
 
-_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_MONTH: Final = re.compile(MONTH)
 
 
 def usage_of_month(engine: sa.Engine, caller: Caller, month: str | None) -> dict[str, Any]:
@@ -25,9 +26,10 @@ def usage_of_month(engine: sa.Engine, caller: Caller, month: str | None) -> dict
     Raises:
       GatewayError: the month is no month.
     """
-    month = month or f"{utc_now():%Y-%m}"
+    if month is None:
+        month = f"{utc_now():%Y-%m}"
     if not _MONTH.fullmatch(month):
-        raise bad_request(f"A month is written 2026-11. Received: {month!r}", "month")
+        raise bad_request(f"A month is written 2026-11. Received: {month[:100]!r}", "month")
     entries, requests, accounts = schema.entries.c, schema.requests.c, schema.accounts.c
     with reading(engine) as connection:
         # By the month that paid, which is that of the reservation.

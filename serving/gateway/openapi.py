@@ -1,0 +1,186 @@
+"""What the gateway says of itself in ``/openapi.json``, such that it is true.
+
+The routes read and write bytes by hand, for speed, so that FastAPI cannot know their bodies.
+Here each is named: the body that a route reads, the answer it gives, and every status that it
+can have. It is made at the first request for it, and costs other requests nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serving.gateway import responses
+from serving.gateway.requests import (
+    MAX_KEY_CHARACTERS,
+    MONTH,
+    ChatRequest,
+    CountRequest,
+    SummariesRequest,
+)
+
+_REF: Final = "#/components/schemas/{model}"
+_JSON: Final = "application/json"
+_STREAM: Final = "text/event-stream"
+_TEXT: Final = "text/plain"
+_KEY_SCHEME: Final = "api_key"
+
+_REASONS: Final = {
+    400: "Something in the request is wrong; the message says what",
+    401: "The API key is missing, unknown or revoked",
+    403: "The tenant's plan has no price for the model",
+    404: "There is no such model, or the key may not ask it",
+    408: "The body took too long to arrive",
+    409: "The idempotency key was used for another request, or its first one is under way",
+    413: "The body is too large",
+    415: "The body is said to be something else than JSON",
+    429: "A limit or the budget of the tenant is used up",
+    500: "A fault of the gateway; ask again with the same idempotency key",
+    502: "The model server gave no answer, or a wrong one; nothing was charged",
+    503: "Too much to do, or no model server can be reached; nothing was charged",
+    504: "The model took too long; nothing was charged",
+}
+_WAIT: Final = {
+    "description": "After how many seconds another attempt makes sense",
+    "schema": {"type": "integer", "minimum": 1},
+}
+# Where a request that comes again later may be answered.
+_WITH_WAIT: Final = {409, 429, 503}
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """A route.
+
+    Attributes:
+      answer: of status 200, its type a class for JSON.
+      errors: every other status it can have.
+      body: what it reads.
+      keyed: whether it is asked with an API key.
+    """
+
+    answer: dict[str, type[BaseModel] | None]
+    errors: tuple[int, ...]
+    body: type[BaseModel] | None = None
+    keyed: bool = True
+
+
+_READS_MODEL: Final = (502, 503, 504)
+_READS_BODY: Final = (400, 401, 404, 408, 413, 415, 500, *_READS_MODEL)
+_CHARGES: Final = (*_READS_BODY, 403, 409, 429)
+
+_OPERATIONS: Final = {
+    ("post", "/v1/chat/completions"): _Operation(
+        {_JSON: responses.ChatCompletion, _STREAM: responses.ChatChunk}, _CHARGES, ChatRequest
+    ),
+    ("post", "/v1/summaries"): _Operation(
+        {_JSON: responses.Summaries}, _CHARGES, SummariesRequest
+    ),
+    ("post", "/v1/count_tokens"): _Operation(
+        {_JSON: responses.Counts}, _READS_BODY, CountRequest
+    ),
+    ("get", "/v1/models"): _Operation({_JSON: responses.Models}, (401, 500, 503)),
+    ("get", "/v1/usage"): _Operation({_JSON: responses.UsageOfMonth}, (400, 401, 500, 503)),
+    ("get", "/metrics"): _Operation({_TEXT: None}, (500,), keyed=False),
+    ("get", "/healthz"): _Operation({_JSON: responses.Status}, (500,), keyed=False),
+    ("get", "/readyz"): _Operation(
+        {_JSON: responses.Status}, (500, *_READS_MODEL), keyed=False
+    ),
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Let an application answer ``/openapi.json`` with what it does."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """
+    Raises:
+      KeyError: a route is not described above.
+    """
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    models = {
+        model
+        for each in _OPERATIONS.values()
+        for model in (each.body, *each.answer.values())
+        if model is not None
+    } | {responses.Failure}
+    _, schemas = models_json_schema(
+        [(each, "validation") for each in sorted(models, key=lambda model: model.__name__)],
+        ref_template=_REF,
+    )
+    document["components"] = {
+        "schemas": schemas["$defs"],
+        "securitySchemes": {
+            _KEY_SCHEME: {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A tenant's key, such as tg_…",
+            }
+        },
+    }
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            _describe(described, _OPERATIONS[method, path])
+    return document
+
+
+def _describe(described: dict[str, Any], operation: _Operation) -> None:
+    if operation.keyed:
+        described["security"] = [{_KEY_SCHEME: []}]
+    for parameter in described.get("parameters", []):
+        parameter["schema"] = _PARAMETERS[parameter["name"]]
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {_JSON: _schema(operation.body)},
+        }
+    content = {kind: _content(kind, model) for kind, model in operation.answer.items()}
+    described["responses"] = {"200": {"description": "The answer", "content": content}}
+    for status in sorted(operation.errors):
+        error = {
+            "description": _REASONS[status],
+            "content": {_JSON: _schema(responses.Failure)},
+        }
+        if status in _WITH_WAIT:
+            error["headers"] = {"Retry-After": _WAIT}
+        described["responses"][str(status)] = error
+
+
+_PARAMETERS: Final = {
+    "Idempotency-Key": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_CHARACTERS,
+        "description": "The same key with the same body gets the same answer, and is charged "
+        "once; with another body it is refused.",
+    },
+    "month": {"type": "string", "pattern": f"^{MONTH}$", "description": "Such as 2026-11"},
+}
+
+
+def _content(kind: str, model: type[BaseModel] | None) -> dict[str, Any]:
+    if model is None:
+        return {"schema": {"type": "string"}}
+    if kind != _STREAM:
+        return _schema(model)
+    # Of each event: JSON, but for the last.
+    chunk = {"contentMediaType": _JSON, "contentSchema": _schema(model)["schema"]}
+    data = {"type": "string", "anyOf": [{"const": "[DONE]"}, chunk]}
+    return {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": {"$ref": _REF.format(model=model.__name__)}}

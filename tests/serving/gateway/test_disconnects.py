@@ -1,0 +1,229 @@
+"""Clients that hang up, at every stage of a request, politely or not.
+
+The written policy (`serving.gateway.charging`): once the model has been asked, the request is
+charged and its answer kept; before, it costs nothing. Nothing stays reserved, no task stays.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import sqlalchemy as sa
+from at_once import request_bytes
+from gated_proxy import GatedProxy, gated_proxy
+from gateway_stack import DEADLINE_S, Stack, gateway_stack
+
+from serving.engines import RunningServer
+from serving.ledger import schema
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
+from serving.ledger.verification import verify
+
+Hang = Callable[[socket.socket], None]
+
+# Four words of it are more than the sockets in between can hold.
+LONG = " ".join(letter * 240_000 for letter in "abcd")
+
+
+@pytest.fixture
+def proxy(model_server: RunningServer) -> Iterator[GatedProxy]:
+    with gated_proxy(model_server.rest_url) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(tmp_path: Path, proxy: GatedProxy, metered_models: Path) -> Iterator[Stack]:
+    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
+    upgrade(engine)
+    with gateway_stack(engine, tmp_path, metered_models, [proxy.url]) as running:
+        yield running
+    engine.dispose()
+
+
+def politely(connection: socket.socket) -> None:
+    connection.close()
+
+
+def by_a_reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+ways = pytest.mark.parametrize("hang_up", [politely, by_a_reset])
+
+
+def chat(text: str, stream: bool) -> dict[str, Any]:
+    messages = [{"role": "user", "content": text}]
+    return {"model": "summarizer", "messages": messages, "stream": stream}
+
+
+REQUESTS: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
+    "summaries": ("/v1/summaries", lambda text: {"model": "summarizer", "text": text}),
+    "chat": ("/v1/chat/completions", lambda text: chat(text, False)),
+    "stream": ("/v1/chat/completions", lambda text: chat(text, True)),
+}
+kinds = pytest.mark.parametrize("kind", REQUESTS)
+
+
+def whole(kind: str, key: str, text: str) -> bytes:
+    path, body = REQUESTS[kind]
+    return request_bytes(key, body(text), "k", path)
+
+
+def connect(stack: Stack) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", stack.port))
+    return connection
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def warm(stack: Stack) -> tuple[str, int]:
+    """A key, and how many tasks the gateway has when nothing is asked of it."""
+    key = stack.key()
+    with stack.client(key) as client:
+        assert client.get("/readyz").status_code == 200
+    time.sleep(0.1)
+    return key, stack.tasks()
+
+
+def hold_charged_once(stack: Stack, proxy: GatedProxy, kind: str, key: str, text: str) -> None:
+    """The answer is kept: who asks again by the key gets it, and pays no more."""
+    stack.wait_until_settled(1)
+    path, body = REQUESTS[kind]
+    with stack.client(key) as client:
+        headers = {"Idempotency-Key": "k"}
+        content = orjson.dumps(body(text))
+        answers = [client.post(path, content=content, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert answers[0].content == answers[1].content
+        usage = client.get("/v1/usage").json()
+    assert (usage["entries"], usage["reserved_micro"]) == (1, 0)
+    assert proxy.computing == 1
+    with stack.engine.connect() as connection:
+        (kept,) = connection.scalars(sa.select(schema.answers.c.answer)).all()
+    if kind != "stream":
+        assert kept == answers[0].content
+    assert verify(stack.engine) == (1, [])
+
+
+@ways
+@kinds
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_before_the_request_is_whole(
+    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang, share: float
+) -> None:
+    key, tasks = warm(stack)
+    request = whole(kind, key, "one two")
+    connection = connect(stack)
+    connection.sendall(request[: int(len(request) * share)])
+    time.sleep(0.05)
+    hang_up(connection)
+    wait(lambda: stack.tasks() == tasks)
+    assert (stack.states(), stack.reserved_micro(), proxy.computing) == ({}, 0, 0)
+    with stack.client(key) as client:
+        # It is the client's doing: no fault of the gateway is counted.
+        assert 'status="500"' not in client.get("/metrics").text
+
+
+@ways
+@kinds
+def test_while_the_model_computes(
+    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+) -> None:
+    key, tasks = warm(stack)
+    proxy.shut()
+    connection = connect(stack)
+    connection.sendall(whole(kind, key, "one two"))
+    wait(lambda: proxy.computing == 1)
+    assert stack.states() == {"reserved": 1}
+    hang_up(connection)
+    time.sleep(0.1)
+    assert stack.states() == {"reserved": 1}
+    proxy.open()
+    hold_charged_once(stack, proxy, kind, key, "one two")
+    wait(lambda: stack.tasks() == tasks)
+
+
+@ways
+@kinds
+def test_while_the_model_computes_in_vain(
+    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+) -> None:
+    """Where no answer comes of it, nobody pays."""
+    key, tasks = warm(stack)
+    proxy.shut()
+    connection = connect(stack)
+    connection.sendall(whole(kind, key, "one two"))
+    wait(lambda: proxy.computing == 1)
+    hang_up(connection)
+    proxy.open_broken()
+    stack.wait_for_states({"released": 1})
+    assert stack.reserved_micro() == 0
+    assert verify(stack.engine) == (0, [])
+    wait(lambda: stack.tasks() == tasks)
+
+
+@ways
+@kinds
+def test_while_the_answer_is_written(
+    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+) -> None:
+    key, tasks = warm(stack)
+    connection = connect(stack)
+    connection.sendall(whole(kind, key, LONG))
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    # It cannot have been written whole: so much fits in no buffer.
+    hang_up(connection)
+    wait(lambda: stack.tasks() == tasks)
+    hold_charged_once(stack, proxy, kind, key, LONG)
+
+
+@ways
+@kinds
+def test_after_the_request_at_any_moment(
+    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+) -> None:
+    """Whatever it was doing: each request is charged whole or not at all, and ends."""
+    key, tasks = warm(stack)
+    path, body = REQUESTS[kind]
+    for step in range(25):
+        connection = connect(stack)
+        connection.sendall(request_bytes(key, body("one two"), f"k{step}", path))
+        time.sleep(step * 0.001)
+        hang_up(connection)
+    wait(lambda: stack.tasks() == tasks)
+    states = stack.states()
+    assert set(states) <= {"settled"}
+    assert proxy.computing == states.get("settled", 0)
+    assert stack.reserved_micro() == 0
+    assert verify(stack.engine) == (states.get("settled", 0), [])
+
+
+def test_nobody_is_let_in_by_who_never_ends_a_body(stack: Stack) -> None:
+    """A gateway full of bodies that do not come is free again when they hang up."""
+    key, tasks = warm(stack)
+    request = whole("summaries", key, "one two")
+    connections = [connect(stack) for _ in range(256)]
+    for connection in connections:
+        connection.sendall(request[:-1])
+    with stack.client(key) as client:
+        wait(lambda: client.get("/v1/models").status_code == 503)
+        for connection in connections:
+            connection.close()
+        wait(lambda: client.get("/v1/models").status_code == 200)
+    wait(lambda: stack.tasks() == tasks)
+    assert stack.states() == {}

@@ -1,0 +1,107 @@
+"""The gateway held to its own OpenAPI schema, by requests that schemathesis makes up.
+
+Requests that the schema allows must be answered, those that it forbids refused, each with a
+status and a body that the schema says, and never by a fault. ``TALLYGRAPH_SCHEMA_EXAMPLES`` is
+how many of each kind there are for a route.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, seed, settings
+from running_gateway import RunningGateway
+from schemathesis import BaseSchema, Case, GenerationMode
+
+from serving.gateway.responses import ChatChunk
+from serving.ledger.verification import verify
+
+EXAMPLES = int(os.environ.get("TALLYGRAPH_SCHEMA_EXAMPLES", "25"))
+SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))
+OPERATIONS = [
+    ("/v1/chat/completions", "POST"),
+    ("/v1/summaries", "POST"),
+    ("/v1/count_tokens", "POST"),
+    ("/v1/models", "GET"),
+    ("/v1/usage", "GET"),
+    ("/metrics", "GET"),
+    ("/healthz", "GET"),
+    ("/readyz", "GET"),
+]
+
+TAKE_NOTHING = ("/v1/models", "/metrics", "/healthz", "/readyz")
+
+
+def hold_stream(content: bytes) -> None:
+    *chunks, end = content.removesuffix(b"\n\n").split(b"\n\n")
+    assert end == b"data: [DONE]"
+    for chunk in chunks:
+        ChatChunk.model_validate_json(chunk.removeprefix(b"data: "))
+
+
+@pytest.fixture
+def schema(gateway: RunningGateway) -> BaseSchema:
+    loaded = schemathesis.openapi.from_url(f"{gateway.url}/openapi.json")
+    loaded.validate()
+    # The key is the tests' own; that it is asked for, schemathesis checks by itself.
+    loaded.config.generation.with_security_parameters = False
+    return loaded
+
+
+def test_every_route_is_in_the_schema(schema: BaseSchema) -> None:
+    described = {
+        (each.ok().path, each.ok().method.upper()) for each in schema.get_all_operations()
+    }
+    assert described == set(OPERATIONS)
+
+
+# What takes nothing can be asked nothing wrong.
+@pytest.mark.parametrize(
+    ("path", "method", "mode"),
+    [(*each, GenerationMode.POSITIVE) for each in OPERATIONS]
+    + [(*each, GenerationMode.NEGATIVE) for each in OPERATIONS if each[0] not in TAKE_NOTHING],
+)
+def test_the_schema_is_true(
+    gateway: RunningGateway, schema: BaseSchema, path: str, method: str, mode: GenerationMode
+) -> None:
+    operation = schema[path][method]
+    statuses: set[int] = set()
+    headers = {"Authorization": f"Bearer {gateway.key()}"}
+    with requests.Session() as session:
+        session.trust_env = False
+
+        def hold(case: Case) -> None:
+            # A made up model is nobody's: it would be all that these are told.
+            if mode.is_positive and isinstance(case.body, dict):
+                case.body["model"] = "summarizer"
+            answer = case.call_and_validate(gateway.url, session, headers)
+            statuses.add(answer.status_code)
+            if answer.headers["content-type"] == ["text/event-stream; charset=utf-8"]:
+                hold_stream(answer.content)
+
+        for case in schema.iter_coverage_cases(
+            operation, generation_modes=[mode], generation_config=schema.config.generation
+        ):
+            hold(case)
+
+        @seed(SEED)
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def made_up(case: Case) -> None:
+            hold(case)
+
+        made_up()
+    print(path, mode.value, sorted(statuses))
+    assert not any(status >= 500 for status in statuses)
+    if mode.is_positive:
+        assert 200 in statuses
+    _, findings = verify(gateway.engine)
+    assert findings == []
