@@ -70,10 +70,11 @@ class Counts(_Answer):
 
 
 class Summary(_Answer):
-    """One summary and its counts, as the counting contract says them."""
+    """One summary and its counts, as the counting contract says them, and the cache's."""
 
     summary: str
     input_tokens: _Count
+    cached_tokens: _Count
     output_tokens: _Count
     total_tokens: _Count
     truncated_tokens: _Count
@@ -84,6 +85,7 @@ class Usage(_Answer):
     """What the summaries of a request add up to."""
 
     input_tokens: _Count
+    cached_tokens: _Count
     output_tokens: _Count
     total_tokens: _Count
 

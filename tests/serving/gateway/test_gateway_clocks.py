@@ -128,6 +128,7 @@ def test_a_clock_jumps_while_the_model_computes(
             answer = answering.result()
         assert answer.json()["usage"] == {
             "input_tokens": 3,
+            "cached_tokens": 0,
             "output_tokens": 3,
             "total_tokens": 6,
         }

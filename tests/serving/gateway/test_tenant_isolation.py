@@ -116,6 +116,7 @@ class Expected:
         body = answer.json()
         assert body["usage"] == {
             "input_tokens": read,
+            "cached_tokens": 0,
             "output_tokens": written,
             "total_tokens": read + written,
         }
