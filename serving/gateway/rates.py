@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import Final
@@ -9,11 +10,13 @@ from typing import Final
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import Storage
 from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import ConfigurationError
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
-from serving.gateway.errors import GatewayError
+from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.tenants import Caller
+
+_LOG = logging.getLogger(__name__)
 
 MEMORY: Final = "async+memory://"
 """Each process counts by itself. ``async+redis://host:6379`` lets all count together."""
@@ -39,8 +42,11 @@ class Rates:
         Raises:
           RatesError: there is no such storage.
         """
+        options: dict[str, str | bool] = {"wrap_exceptions": True}
+        if not storage_url.startswith(MEMORY):
+            options["implementation"] = "redispy"  # the client that the cache uses, too
         try:
-            storage = storage_from_string(storage_url)
+            storage = storage_from_string(storage_url, **options)
         except (ConfigurationError, ValueError) as error:
             raise RatesError(f"{_EXPECTED} Received: {storage_url!r} ({error}).") from None
         if not isinstance(storage, Storage):
@@ -52,8 +58,16 @@ class Rates:
 
         Raises:
           GatewayError: 429, with the time after which there is room again. A request that is
-            refused does not count.
+            refused does not count. Or 503: it cannot be counted now, and nobody is let past a
+            limit uncounted.
         """
+        try:
+            await self._admit(caller)
+        except StorageError as error:
+            _LOG.error("Rates cannot be counted: %s", error)
+            raise overloaded("Rates cannot be counted now. Try again in a moment.") from None
+
+    async def _admit(self, caller: Caller) -> None:
         limits = caller.limits
         if limits.tokens_per_minute is not None:
             item = RateLimitItemPerMinute(limits.tokens_per_minute)
@@ -66,14 +80,23 @@ class Rates:
 
     async def used(self, caller: Caller, tokens: int) -> None:
         """Count tokens that an answer used. The last request of a window may go beyond it: how
-        much it uses is known only afterwards."""
+        much it uses is known only afterwards. The answer is charged for by then, and leaves
+        even if its tokens cannot be counted here."""
         limit = caller.limits.tokens_per_minute
-        if limit is not None and tokens:
-            item = RateLimitItemPerMinute(limit)
-            left = (
-                await self._limiter.get_window_stats(item, "tokens", caller.tenant)
-            ).remaining
-            await self._limiter.hit(item, "tokens", caller.tenant, cost=min(tokens, left))
+        if limit is None or not tokens:
+            return
+        item = RateLimitItemPerMinute(limit)
+        try:
+            # Other answers may be counted between the look and the hit, which then has no room.
+            while True:
+                stats = await self._limiter.get_window_stats(item, "tokens", caller.tenant)
+                cost = min(tokens, stats.remaining)
+                if not cost or await self._limiter.hit(
+                    item, "tokens", caller.tenant, cost=cost
+                ):
+                    return
+        except StorageError as error:
+            _LOG.error("%s tokens of %s are not counted: %s", tokens, caller.tenant, error)
 
     async def _too_fast(self, item: RateLimitItem, what: str, caller: Caller) -> GatewayError:
         stats = await self._limiter.get_window_stats(item, what, caller.tenant)

