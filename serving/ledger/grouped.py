@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -23,6 +24,11 @@ T = TypeVar("T")
 
 MAX_GROUP: Final = 64
 """Operations of a transaction: so many hold up the next ones for some milliseconds only."""
+
+
+CAREFUL_GROUPS: Final = 32
+"""So many groups have savepoints after one in which an operation failed: where one fails, the
+next ones are likely to, and a group that is not prepared for it is written twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +59,7 @@ class GroupedLedger:
         self._ledger = ledger
         self._waiting: deque[_Operation] = deque()
         self._writing: asyncio.Task[None] | None = None
+        self._careful = 0
         # One: two groups at a time would wait for each other's locks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
@@ -106,11 +113,50 @@ class GroupedLedger:
         return outcomes
 
     def _commit(self, group: Sequence[_Operation]) -> list[_Outcome]:
-        with writing(self._ledger.engine) as connection:
-            ledger = _LedgerInTransaction(self._ledger, connection)
-            if len(group) == 1:
+        """
+        Raises:
+          Exception: it could not be written as a whole; alone, an operation's own error.
+        """
+        if len(group) == 1:
+            with self._transaction() as (_, ledger):
                 return [_Outcome(group[0].work(ledger))]
+        if self._careful == 0:
+            try:
+                return self._all(group)
+            except _SpoiltError:
+                self._careful = CAREFUL_GROUPS
+        self._careful -= 1
+        return self._each(group)
+
+    def _all(self, group: Sequence[_Operation]) -> list[_Outcome]:
+        """Write a group whole.
+
+        Raises:
+          _SpoiltError: one of it failed, and nothing is written. Never of the commit: what that
+            has done is not known.
+        """
+        with self._transaction() as (_, ledger):
+            try:
+                return [_Outcome(operation.work(ledger)) for operation in group]
+            except Exception as error:
+                if _is_lost(error):
+                    raise
+                raise _SpoiltError from error
+
+    def _each(self, group: Sequence[_Operation]) -> list[_Outcome]:
+        """Write a group but for what fails of it. It takes longer: a savepoint is a statement
+        to begin and another one to end it."""
+        with self._transaction() as (connection, ledger):
             return [_outcome(operation, ledger, connection) for operation in group]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[tuple[sa.Connection, Ledger]]:
+        with writing(self._ledger.engine) as connection:
+            yield connection, _LedgerInTransaction(self._ledger, connection)
+
+
+class _SpoiltError(Exception):
+    """An operation of a group failed, so that the group's transaction was given up."""
 
 
 class _LedgerInTransaction(Ledger):
@@ -133,12 +179,17 @@ def _outcome(operation: _Operation, ledger: Ledger, connection: sa.Connection) -
     try:
         with connection.begin_nested():
             return _Outcome(operation.work(ledger))
-    except sa.exc.DBAPIError as error:
-        if gave_way(error) or error.connection_invalidated:
+    except Exception as error:
+        if _is_lost(error):
             raise
         return _Outcome(error=error)
-    except Exception as error:
-        return _Outcome(error=error)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether an operation's error is the end of its whole transaction."""
+    return gave_way(error) or (
+        isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    )
 
 
 def _tell(done: asyncio.Future[Any], outcome: _Outcome) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from serving.ledger import rows, schema
+from serving.ledger import statements as st
 from serving.ledger.database import retrying, writing
 from serving.ledger.parts import parts_to_text
 from serving.ledger.records import (
@@ -120,10 +121,8 @@ class Ledger:
         account = rows.locked_account(connection, reservation.tenant, month)
         if reservation.idempotency_key is not None:
             earlier = connection.execute(
-                sa.select(schema.requests).where(
-                    schema.requests.c.tenant == reservation.tenant,
-                    schema.requests.c.idempotency_key == reservation.idempotency_key,
-                )
+                st.FIND_KEY,
+                {"of_tenant": reservation.tenant, "of_key": reservation.idempotency_key},
             ).one_or_none()
             if earlier is not None:
                 return self._again(connection, reservation, earlier)
@@ -134,17 +133,18 @@ class Ledger:
         self._check_concurrency(connection, reservation)
         try:
             connection.execute(
-                schema.requests.insert().values(
-                    request_id=reservation.request_id,
-                    tenant=reservation.tenant,
-                    idempotency_key=reservation.idempotency_key,
-                    request_hash=reservation.request_hash,
-                    state=RESERVED,
-                    month=month,
-                    reserved_micro=reservation.amount_micro,
-                    owner=self.owner,
-                    created_at=now,
-                )
+                st.ADD_REQUEST,
+                {
+                    "request_id": reservation.request_id,
+                    "tenant": reservation.tenant,
+                    "idempotency_key": reservation.idempotency_key,
+                    "request_hash": reservation.request_hash,
+                    "state": RESERVED,
+                    "month": month,
+                    "reserved_micro": reservation.amount_micro,
+                    "owner": self.owner,
+                    "created_at": now,
+                },
             )
         except sa.exc.IntegrityError:
             raise LedgerError(
@@ -230,7 +230,7 @@ class Ledger:
             ),
             chain,
         )
-        connection.execute(schema.answers.insert().values(request_id=request_id, answer=answer))
+        connection.execute(st.ADD_ANSWER, {"request_id": request_id, "answer": answer})
         rows.end_request(connection, request, SETTLED)
         # The month of the reservation pays: that is whose budget was looked at.
         rows.add_to_account(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from serving.ledger import schema
+from serving.ledger import statements as st
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.database import insert
 from serving.ledger.events import usage_event
@@ -34,29 +35,28 @@ RELEASED: Final = "released"
 
 def locked_account(connection: sa.Connection, tenant: str, month: str) -> sa.Row[Any]:
     """A tenant's account, made where it is missing; nobody else is at the tenant."""
-    connection.execute(
-        insert(connection, schema.chains)
-        .values(tenant=tenant, number=0, hash=FIRST_HASH)
-        .on_conflict_do_nothing()
-    )
-    locked_chain(connection, tenant)
-    connection.execute(
-        insert(connection, schema.accounts)
-        .values(tenant=tenant, month=month, spent_micro=0, reserved_micro=0)
-        .on_conflict_do_nothing()
-    )
-    return connection.execute(
-        sa.select(schema.accounts).where(
-            schema.accounts.c.tenant == tenant, schema.accounts.c.month == month
+    if connection.execute(st.LOCK_CHAIN, {"of_tenant": tenant}).one_or_none() is None:
+        connection.execute(
+            insert(connection, schema.chains)
+            .values(tenant=tenant, number=0, hash=FIRST_HASH)
+            .on_conflict_do_nothing()
         )
-    ).one()
+        locked_chain(connection, tenant)
+    of_account = {"of_tenant": tenant, "of_month": month}
+    account = connection.execute(st.FIND_ACCOUNT, of_account).one_or_none()
+    if account is None:
+        connection.execute(
+            insert(connection, schema.accounts)
+            .values(tenant=tenant, month=month, spent_micro=0, reserved_micro=0)
+            .on_conflict_do_nothing()
+        )
+        account = connection.execute(st.FIND_ACCOUNT, of_account).one()
+    return account
 
 
 def locked_chain(connection: sa.Connection, tenant: str) -> sa.Row[Any]:
     """The end of a tenant's chain of entries; nobody else is at the tenant."""
-    return connection.execute(
-        sa.select(schema.chains).where(schema.chains.c.tenant == tenant).with_for_update()
-    ).one()
+    return connection.execute(st.LOCK_CHAIN, {"of_tenant": tenant}).one()
 
 
 def locked_request(connection: sa.Connection, request_id: str) -> sa.Row[Any]:
@@ -65,11 +65,7 @@ def locked_request(connection: sa.Connection, request_id: str) -> sa.Row[Any]:
     Raises:
       UnknownRequestError: there is none.
     """
-    request = connection.execute(
-        sa.select(schema.requests)
-        .where(schema.requests.c.request_id == request_id)
-        .with_for_update()
-    ).one_or_none()
+    request = connection.execute(st.LOCK_REQUEST, {"of_request": request_id}).one_or_none()
     if request is None:
         raise UnknownRequestError(f"Nothing was ever reserved for the request {request_id}.")
     return request
@@ -87,14 +83,10 @@ def charge_of(connection: sa.Connection, request_id: str) -> Entry:
 
 def end_request(connection: sa.Connection, request: sa.Row[Any], state: str) -> None:
     """Settle or release a request; a released one gives its key back."""
-    values: dict[str, str | None] = {"state": state}
+    of_request = {"of_request": request.request_id}
+    connection.execute(st.END_REQUEST, of_request | {"new_state": state})
     if state == RELEASED:
-        values["idempotency_key"] = None
-    connection.execute(
-        schema.requests.update()
-        .where(schema.requests.c.request_id == request.request_id)
-        .values(**values)
-    )
+        connection.execute(st.FREE_KEY, of_request)
 
 
 def add_to_account(
@@ -105,35 +97,14 @@ def add_to_account(
     reserved: int = 0,
 ) -> None:
     connection.execute(
-        schema.accounts.update()
-        .where(schema.accounts.c.tenant == tenant, schema.accounts.c.month == month)
-        .values(
-            spent_micro=schema.accounts.c.spent_micro + spent,
-            reserved_micro=schema.accounts.c.reserved_micro + reserved,
-        )
-    )
-
-
-_MONTH: Final = schema.month_tokens.c
-_OF_MONTH: Final = (
-    (_MONTH.tenant == sa.bindparam("of_tenant"))
-    & (_MONTH.month == sa.bindparam("of_month"))
-    & (_MONTH.model == sa.bindparam("of_model"))
-)
-# Made once: every charge runs both.
-_TOKENS_BEFORE: Final = sa.select(
-    _MONTH.input_tokens, _MONTH.cached_tokens, _MONTH.output_tokens
-).where(_OF_MONTH)
-_ADD_TOKENS: Final = (
-    schema.month_tokens.update()
-    .where(_OF_MONTH)
-    .values(
+        st.ADD_TO_ACCOUNT,
         {
-            column: column + sa.bindparam(f"more_{column.name}")
-            for column in (_MONTH.input_tokens, _MONTH.cached_tokens, _MONTH.output_tokens)
-        }
+            "of_tenant": tenant,
+            "of_month": month,
+            "more_spent": spent,
+            "more_reserved": reserved,
+        },
     )
-)
 
 
 def tokens_before(
@@ -141,7 +112,7 @@ def tokens_before(
 ) -> TokensBefore:
     """What the tenant's month has used of a model; its chain must be locked."""
     of = {"of_tenant": tenant, "of_month": month, "of_model": model}
-    row = connection.execute(_TOKENS_BEFORE, of).one_or_none()
+    row = connection.execute(st.TOKENS_BEFORE, of).one_or_none()
     return TokensBefore() if row is None else TokensBefore(*row)
 
 
@@ -202,14 +173,13 @@ def append_entry(connection: sa.Connection, entry: Entry, chain: sa.Row[Any]) ->
     """
     entry = replace(entry, number=chain.number + 1, previous_hash=chain.hash)
     entry = replace(entry, hash=entry_hash(entry))
-    connection.execute(schema.entries.insert().values(**asdict(entry)))
+    connection.execute(st.ADD_ENTRY, asdict(entry))
     connection.execute(
-        schema.chains.update()
-        .where(schema.chains.c.tenant == entry.tenant)
-        .values(number=entry.number, hash=entry.hash)
+        st.MOVE_CHAIN,
+        {"of_tenant": entry.tenant, "new_number": entry.number, "new_hash": entry.hash},
     )
     _add_to_month(connection, entry)
-    connection.execute(schema.outbox.insert().values(event=usage_event(entry)))
+    connection.execute(st.ADD_EVENT, {"event": usage_event(entry)})
     return entry
 
 
@@ -221,11 +191,10 @@ def _add_to_month(connection: sa.Connection, entry: Entry) -> None:
     }
     of = {"of_tenant": entry.tenant, "of_month": entry.month, "of_model": entry.model}
     more = {f"more_{name}": count for name, count in counts.items()}
-    if connection.execute(_ADD_TOKENS, of | more).rowcount:
+    if connection.execute(st.ADD_TOKENS, of | more).rowcount:
         return
     # Nobody else can add it meanwhile: the tenant's chain is locked.
     connection.execute(
-        schema.month_tokens.insert().values(
-            tenant=entry.tenant, month=entry.month, model=entry.model, **counts
-        )
+        st.ADD_MONTH,
+        {"tenant": entry.tenant, "month": entry.month, "model": entry.model, **counts},
     )

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -27,7 +24,7 @@ from serving.ledger import (
     UnknownRequestError,
     schema,
 )
-from serving.ledger.grouped import MAX_GROUP, GroupedLedger
+from serving.ledger.grouped import CAREFUL_GROUPS, MAX_GROUP, GroupedLedger
 from serving.ledger.verification import verify
 
 Make = Callable[..., Reservation]
@@ -115,6 +112,39 @@ def test_one_that_fails_does_not_spoil_the_others(
     assert sorted(ids) == sorted(["known", first.request_id])
     assert (account.spent_micro, account.reserved_micro) == (700, 1000)
     assert verify(engine) == (1, [])
+
+
+def test_groups_are_careful_for_a_while_after_a_failure(
+    ledger: Ledger, engine: sa.Engine, reservation: Make
+) -> None:
+    statements: list[str] = []
+    sa.event.listen(engine, "savepoint", lambda connection, name: statements.append(name))
+    rolled_back: list[int] = []
+    sa.event.listen(engine, "rollback", lambda connection: rolled_back.append(1))
+
+    async def ask() -> list[tuple[int, int]]:
+        grouped, seen = GroupedLedger(ledger), []
+        for number in range(CAREFUL_GROUPS + 3):
+            limits = {"amount_micro": 10, "budget_micro": 9 if number == 1 else None}
+            asked = [reservation(**limits), reservation()]
+            before = len(statements), len(rolled_back)
+            results = await asyncio.gather(
+                *(
+                    grouped.write("acme", lambda inner, each=each: inner.reserve(each))
+                    for each in asked
+                ),
+                return_exceptions=True,
+            )
+            assert isinstance(results[0], BudgetExceededError) == (number == 1)
+            assert isinstance(results[1], Reserved)
+            seen.append((len(statements) - before[0], len(rolled_back) - before[1]))
+        return seen
+
+    seen = asyncio.run(ask())
+    assert seen[0] == (0, 0)
+    assert seen[1] == (2, 1)  # written again, with a savepoint for each
+    assert seen[2 : CAREFUL_GROUPS + 1] == [(2, 0)] * (CAREFUL_GROUPS - 1)
+    assert seen[CAREFUL_GROUPS + 1 :] == [(0, 0)] * 2
 
 
 def test_a_race_for_a_budget_among_gateways_overspends_nothing(
@@ -208,86 +238,3 @@ def test_what_is_begun_is_done_though_nobody_waits(
     with engine.connect() as connection:
         states = connection.scalars(sa.select(schema.requests.c.state)).all()
     assert sorted(states) == ["reserved", "settled", "settled"]
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_locked_database_is_asked_again(
-    ledger: Ledger, engine: sa.Engine, reservation: Make
-) -> None:
-    """Another process writes for longer than SQLite itself waits."""
-    sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA busy_timeout = 1"))
-    engine.dispose()
-    blocker = sqlite3.connect(str(engine.url.database), check_same_thread=False)
-    blocker.execute("BEGIN IMMEDIATE")
-    released = threading.Timer(0.2, blocker.rollback)
-    released.start()
-    entry = asyncio.run(run(GroupedLedger(ledger), reservation()))
-    released.join()
-    blocker.close()
-    assert entry.number == 1
-    assert verify(engine) == (1, [])
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_group_that_ends_a_deadlock_is_written_again(
-    ledger: Ledger, engine: sa.Engine, reservation: Make
-) -> None:
-    """Another transaction has locked the tenants in the wrong order."""
-    for tenant in ("acme", "other"):
-        ledger.reserve(reservation(tenant=tenant))
-    # It is this engine's transactions that give way, before the other one's would.
-    sa.event.listen(
-        engine, "connect", lambda raw, _: raw.execute("SET deadlock_timeout = '500ms'")
-    )
-    engine.dispose()
-    blocker = sa.create_engine(engine.url)
-    lock = sa.select(schema.chains).where(schema.chains.c.tenant == sa.bindparam("tenant"))
-
-    async def at_once() -> list[Any]:
-        grouped = GroupedLedger(ledger)
-        requests = [reservation(tenant=tenant) for tenant in ("acme", "other")]
-        return await asyncio.gather(
-            *(
-                grouped.write(each.tenant, lambda inner, each=each: inner.reserve(each))
-                for each in requests
-            )
-        )
-
-    with blocker.connect() as connection, ThreadPoolExecutor(1) as pool:
-        connection.execute(lock.with_for_update(), {"tenant": "other"})
-        group = pool.submit(asyncio.run, at_once())
-        time.sleep(0.1)  # the group has the one, and waits for the other
-        connection.execute(lock.with_for_update(), {"tenant": "acme"})
-        connection.rollback()
-        reserved = group.result()
-    blocker.dispose()
-    assert all(isinstance(each, Reserved) for each in reserved)
-    assert verify(engine) == (0, [])
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_broken_connection_is_told_to_all_of_its_group(
-    ledger: Ledger, engine: sa.Engine, reservation: Make
-) -> None:
-    def break_connection(inner: Ledger) -> None:
-        with engine.connect() as other:
-            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
-            others += "current_database() AND pid <> pg_backend_pid()"
-            other.exec_driver_sql(others)
-        inner.reserve(reservation())
-
-    async def ask() -> list[Any]:
-        grouped = GroupedLedger(ledger)
-        broken = [
-            grouped.write("acme", lambda inner: inner.reserve(reservation())),
-            grouped.write("acme", break_connection),
-        ]
-        results = await asyncio.gather(*broken, return_exceptions=True)
-        # The next one has a connection of its own again.
-        return [*results, await run(grouped, reservation())]
-
-    first, second, third = asyncio.run(ask())
-    assert isinstance(first, sa.exc.DBAPIError) and isinstance(second, sa.exc.DBAPIError)
-    assert third.number == 1
-    with engine.connect() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.requests)) == 1
