@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import grpc
 
+from serving import api_protos as messages
 from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
-from serving.gateway.backend import messages
 from serving.gateway.backend.server import CONNECT_TIMEOUT_S, Columns, ModelServer
-from serving.gateway.backend.tensors import read_column, write_column
+from serving.tensor_columns import read_column, write_column
 
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"

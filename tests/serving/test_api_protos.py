@@ -1,4 +1,4 @@
-"""The gateway's own gRPC messages against TensorFlow Serving's, and their columns."""
+"""The project's own messages against TensorFlow Serving's, and their columns."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     predict_pb2,
+    prediction_log_pb2,
 )
 
+from serving import api_protos as messages
 from serving.client.errors import BadAnswerError
-from serving.gateway.backend import messages
-from serving.gateway.backend.tensors import read_column, write_column
+from serving.tensor_columns import read_column, write_column
 
 RECORDED = json.loads(
-    (Path(__file__).parents[1] / "reference" / "grpc.json").read_text(encoding="utf-8")
+    (Path(__file__).parent / "reference" / "grpc.json").read_text(encoding="utf-8")
 )
 PREDICTED = [
     case for case in RECORDED if case["rpc"] == "Predict" and case["response"]["code"] == "OK"
 ]
-# Every field that the gateway has, with the class of TensorFlow Serving's that has it too.
+# Every field that the project has, with the class of TensorFlow Serving's that has it too.
 TWINS = [
     (messages.PredictRequest, predict_pb2.PredictRequest),
     (messages.PredictResponse, predict_pb2.PredictResponse),
@@ -35,6 +36,7 @@ TWINS = [
     (messages.GetModelStatusResponse, get_model_status_pb2.GetModelStatusResponse),
     (messages.GetModelMetadataRequest, get_model_metadata_pb2.GetModelMetadataRequest),
     (messages.GetModelMetadataResponse, get_model_metadata_pb2.GetModelMetadataResponse),
+    (messages.PredictionLog, prediction_log_pb2.PredictionLog),
 ]
 
 
