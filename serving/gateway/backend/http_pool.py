@@ -1,16 +1,20 @@
-"""Connections to one model server that are kept open from request to request."""
+"""Connections to one model server that are kept open from request to request, by aiohttp."""
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from urllib.parse import urlsplit
+from typing import Final
 
-import h11
+import aiohttp
 
-from serving.client.errors import UnreachableError
-from serving.gateway.backend.http_connection import Answer, HttpConnection
+from serving.client.errors import BadAnswerError, UnreachableError
 from serving.gateway.backend.server import CONNECT_TIMEOUT_S
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+# Shorter than servers keep one open: a request must not be sent into a closing connection.
+KEPT_OPEN_S: Final = 3.0
+
+Answer = tuple[int, bytes]
+"""The status, and the body."""
 
 
 class HttpPool:
@@ -22,64 +26,53 @@ class HttpPool:
           url: ``http://host:port`` or ``https://host:port``; a path comes before every target.
           connections: at a time; further requests wait for one.
         """
-        parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
-        self._prefix = parts.path.rstrip("/")
-        self._headers = [
-            ("Host", parts.netloc),
-            ("Accept", "application/json"),
-            ("Content-Type", "application/json"),
-        ]
-        self._room = asyncio.Semaphore(connections)
-        self._idle: list[HttpConnection] = []
+        self._url = url.rstrip("/")
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
 
-    def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
 
     async def request(self, method: str, target: str, body: bytes = b"") -> Answer:
         """Send a request and wait for its answer, for as long as it takes.
 
         Raises:
-          UnreachableError, BadAnswerError: see `HttpConnection`.
+          UnreachableError: there is no connection, or it broke; then the request may have
+            arrived.
+          BadAnswerError: the answer is no HTTP, or is too large.
         """
-        length = ("Content-Length", str(len(body)))
-        head = h11.Request(
-            method=method, target=self._prefix + target, headers=[*self._headers, length]
-        )
-        async with self._room:
-            connection = self._kept() or await self._connect()
-            try:
-                return await connection.request(head, body)
-            finally:
-                # Given up, broken or told to close, it is of no more use.
-                if connection.is_reusable:
-                    self._idle.append(connection)
-                else:
-                    connection.close()
-
-    def _kept(self) -> HttpConnection | None:
-        # The last one used: the others can grow old, and so there are no more than are needed.
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_reusable:
-                return connection
-            connection.close()
-        return None
-
-    async def _connect(self) -> HttpConnection:
-        loop = asyncio.get_running_loop()
+        if self._session is None:  # which needs the loop that runs by now
+            self._session = self._new_session()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await loop.create_connection(
-                    HttpConnection, self._host, self._port, ssl=self._ssl
-                )
-        except TimeoutError:
-            what = f"it took no connection in {CONNECT_TIMEOUT_S:g} s"
-            raise UnreachableError(what, was_sent=False) from None
-        except OSError as error:
+            async with self._session.request(
+                method, self._url + target, data=body or None, allow_redirects=False
+            ) as response:
+                return response.status, await _bounded(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             what = f"{type(error).__name__}: {error}"
             raise UnreachableError(what, was_sent=False) from None
-        return connection
+        except aiohttp.ClientResponseError as error:
+            raise BadAnswerError(f"it is no HTTP: {error.message}") from None
+        except aiohttp.ClientError as error:
+            raise UnreachableError(f"the connection broke: {error}") from None
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, keepalive_timeout=KEPT_OPEN_S
+            ),
+            # Who asks has a deadline of its own, over all servers that it asks.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            headers={"Accept": "application/json", "Content-Type": "application/json"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            raise BadAnswerError(f"it is larger than {MAX_ANSWER_BYTES} bytes")
+    return bytes(body)

@@ -39,7 +39,7 @@ class RestServer(ModelServer):
         self._pool = HttpPool(url, connections)
 
     async def close(self) -> None:
-        self._pool.close()
+        await self._pool.close()
 
     async def predict(
         self, version: int, signature: str, inputs: Columns, deadline: float

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from serving.client.errors import BadAnswerError, UnreachableError
-from serving.gateway.backend import http_connection
+from serving.gateway.backend import http_pool
 from serving.gateway.backend.http_pool import HttpPool
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -38,7 +38,8 @@ class Peer:
         try:
             for place in range(1_000_000):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = int(head.lower().split("content-length: ")[1].split("\r\n")[0])
+                fields = dict(line.split(": ", 1) for line in head.lower().splitlines()[1:-1])
+                length = int(fields.get("content-length", "0"))
                 self.requests.append((head, await reader.readexactly(length)))
                 answer = self._answers[min(place, len(self._answers) - 1)]
                 # In two pieces: no reader may take what comes at once for all that comes.
@@ -65,7 +66,7 @@ def with_pool(
             try:
                 await ask(pool)
             finally:
-                pool.close()
+                await pool.close()
 
     asyncio.run(run())
 
@@ -162,7 +163,7 @@ def test_what_is_no_answer(answer: bytes, kind: type[Exception], message: str) -
 
 
 def test_an_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(http_pool, "MAX_ANSWER_BYTES", 1000)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n" + b"a" * 1001
 
     async def ask(pool: HttpPool) -> None:
@@ -188,7 +189,7 @@ def test_one_that_gave_up_leaves_its_answer_to_nobody() -> None:
 
 
 def test_an_idle_connection_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "_KEPT_OPEN_S", 0.05)
+    monkeypatch.setattr(http_pool, "KEPT_OPEN_S", 0.05)
     peer = Peer(PLAIN)
 
     async def ask(pool: HttpPool) -> None:
