@@ -112,7 +112,7 @@ def hold_charged_once(stack: Stack, proxy: GatedProxy, kind: str, key: str, text
         assert answers[0].content == answers[1].content
         usage = client.get("/v1/usage").json()
     assert (usage["entries"], usage["reserved_micro"]) == (1, 0)
-    assert proxy.computing == 1
+    assert proxy.questions == 1
     with stack.engine.connect() as connection:
         (kept,) = connection.scalars(sa.select(schema.answers.c.answer)).all()
     if kind != "stream":
@@ -133,7 +133,7 @@ def test_before_the_request_is_whole(
     time.sleep(0.05)
     hang_up(connection)
     wait(lambda: stack.tasks() == tasks)
-    assert (stack.states(), stack.reserved_micro(), proxy.computing) == ({}, 0, 0)
+    assert (stack.states(), stack.reserved_micro(), proxy.questions) == ({}, 0, 0)
     with stack.client(key) as client:
         # It is the client's doing: no fault of the gateway is counted.
         assert 'status="500"' not in client.get("/metrics").text
@@ -148,7 +148,7 @@ def test_while_the_model_computes(
     proxy.shut()
     connection = connect(stack)
     connection.sendall(whole(kind, key, "one two"))
-    wait(lambda: proxy.computing == 1)
+    wait(lambda: proxy.questions == 1)
     assert stack.states() == {"reserved": 1}
     hang_up(connection)
     time.sleep(0.1)
@@ -168,7 +168,7 @@ def test_while_the_model_computes_in_vain(
     proxy.shut()
     connection = connect(stack)
     connection.sendall(whole(kind, key, "one two"))
-    wait(lambda: proxy.computing == 1)
+    wait(lambda: proxy.questions == 1)
     hang_up(connection)
     proxy.open_broken()
     stack.wait_for_states({"released": 1})
@@ -208,7 +208,7 @@ def test_after_the_request_at_any_moment(
     wait(lambda: stack.tasks() == tasks)
     states = stack.states()
     assert set(states) <= {"settled"}
-    assert proxy.computing == states.get("settled", 0)
+    assert proxy.questions == states.get("settled", 0)
     assert stack.reserved_micro() == 0
     assert verify(stack.engine) == (states.get("settled", 0), [])
 

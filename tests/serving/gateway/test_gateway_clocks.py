@@ -99,7 +99,7 @@ def test_an_answer_is_replayed_after_months(
         assert used(client, "2036-01") == (1, 39, 0)
         assert used(client, "2026-11") == (1, 33, 0)
         assert as_json(make_invoice(stack.engine, "acme", "2026-11")) == invoice
-    assert proxy.computing == 2
+    assert proxy.questions == 2
     assert verify(stack.engine) == (2, [])
 
 
