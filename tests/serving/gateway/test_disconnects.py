@@ -213,15 +213,20 @@ def test_after_the_request_at_any_moment(
     assert verify(stack.engine) == (states.get("settled", 0), [])
 
 
-def test_nobody_is_let_in_by_who_never_ends_a_body(stack: Stack) -> None:
-    """A gateway full of bodies that do not come is free again when they hang up."""
+def test_bodies_that_never_end_keep_nobody_else_out(stack: Stack) -> None:
+    """Their tenant has no place left until they hang up; another one has."""
     key, tasks = warm(stack)
     request = whole("summaries", key, "one two")
-    connections = [connect(stack) for _ in range(256)]
+    connections = [connect(stack) for _ in range(300)]
     for connection in connections:
         connection.sendall(request[:-1])
-    with stack.client(key) as client:
+    with stack.client(key) as client, stack.client(stack.key("other")) as other:
         wait(lambda: client.get("/v1/models").status_code == 503)
+        # For a moment, those that are not yet known to be of that tenant take all places.
+        wait(lambda: other.get("/v1/models").status_code == 200)
+        for _ in range(10):
+            assert client.get("/v1/models").json()["error"]["code"] == "overloaded"
+            assert other.get("/v1/models").status_code == 200
         for connection in connections:
             connection.close()
         wait(lambda: client.get("/v1/models").status_code == 200)
