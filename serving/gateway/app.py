@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from serving.gateway import answers
 from serving.gateway.charging import ChargedModel, Question
+from serving.gateway.door import Door
 from serving.gateway.errors import GatewayError, answer_every_error, bad_request
 from serving.gateway.ledger_lag import LedgerLag
 from serving.gateway.metrics import CONTENT_TYPE, Metrics
@@ -73,7 +74,7 @@ class Gateway:
         """
         self.engine = engine
         self.metrics = metrics
-        self.max_under_way = max_under_way
+        self.door = Door(max_under_way)
         self.tracer = tracer
         metrics.watch(LedgerLag(engine))
         self.tenants = tenants
@@ -83,7 +84,7 @@ class Gateway:
         """Who asks.
 
         Raises:
-          GatewayError: 401, nobody that is known.
+          GatewayError: 401, nobody that is known. 503, somebody with too much under way.
         """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         caller = None
@@ -101,7 +102,10 @@ class Gateway:
                 "authentication_error",
                 "invalid_api_key",
             )
-        current().tenant = caller.tenant
+        record = current()
+        record.tenant = caller.tenant
+        self.door.let_in(caller.tenant)
+        record.let_in = True
         return caller
 
     def model(self, caller: Caller, name: str) -> ChargedModel:
@@ -154,7 +158,7 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     app.add_middleware(
         Telemetry,
         metrics=gateway.metrics,
-        max_under_way=gateway.max_under_way,
+        door=gateway.door,
         tracer=gateway.tracer,
     )
 

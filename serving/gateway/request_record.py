@@ -38,6 +38,7 @@ class RequestRecord:
       route: the path as the gateway knows it, not as the client wrote it.
       status: of the answer; None where none was sent.
       error: its code; empty where all went well.
+      let_in: the tenant's requests under way are counted with this one.
       limit: the limit that was hit; empty for none.
       charge_id: the ledger's name for the request.
       replayed: it had been answered before, and was not charged again.
@@ -53,6 +54,7 @@ class RequestRecord:
     error: str = ""
     limit: str = ""
     tenant: str = ""
+    let_in: bool = False
     model: str = ""
     model_version: str = ""
     charge_id: str = ""
@@ -105,7 +107,8 @@ class RequestRecord:
 
     def fields(self) -> dict[str, Any]:
         """What its log line says: all that is known."""
-        values = {name: getattr(self, name) for name in self.__slots__ if name != "trace_flags"}
+        told = [name for name in self.__slots__ if name not in ("trace_flags", "let_in")]
+        values = {name: getattr(self, name) for name in told}
         always = ("request_id", "method", "route", "status")
         return {name: value for name, value in values.items() if value or name in always}
 

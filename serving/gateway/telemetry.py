@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.gateway.door import Door
 from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.logs import described, structured_logger
 from serving.gateway.metrics import Metrics
@@ -34,18 +35,17 @@ class Telemetry:
         self,
         app: ASGIApp,
         metrics: Metrics,
-        max_under_way: int,
+        door: Door,
         tracer: Tracer = NO_TRACES,
     ) -> None:
         """
         Args:
-          max_under_way: requests of the API at a time; more are told to come again.
+          door: of the API; whom it does not let in is told to come again.
         """
         self._app = app
         self._metrics = metrics
-        self._max_under_way = max_under_way
+        self._door = door
         self._tracer = tracer
-        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,10 +62,9 @@ class Telemetry:
                 MutableHeaders(scope=message)[_REQUEST_ID] = record.request_id
             await send(message)
 
-        shed = api and self._under_way >= self._max_under_way
-        counted = api and not shed
-        self._under_way += counted
-        self._metrics.set_under_way(self._under_way)
+        entered = api and self._door.enter()
+        shed = api and not entered
+        self._metrics.set_under_way(self._door.inside)
         try:
             # Nobody wants a trace of each look at the gateway's health.
             with self._tracer.request(record) if api else nullcontext():
@@ -74,8 +73,9 @@ class Telemetry:
                 else:
                     await self._answer(record, scope, receive, answering)
         finally:
-            self._under_way -= counted
-            self._metrics.set_under_way(self._under_way)
+            if entered:
+                self._door.leave(record.tenant if record.let_in else None)
+            self._metrics.set_under_way(self._door.inside)
             self._ended(record, api, time.monotonic() - started)
 
     async def _answer(

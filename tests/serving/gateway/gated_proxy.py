@@ -1,48 +1,58 @@
-"""Stands between the gateway and a real model server, and can hold back what passes."""
+"""Stands between the gateway and a real server, and can hold back what passes."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
+
 _POLL_S = 0.02
-# So a question to the model is told from a look at the server.
-_QUESTION = b":predict"
 
 
 class GatedProxy:
     """Forwards bytes, both ways; while its gate is shut, no answer to a question comes back.
 
     Attributes:
-      url: to be asked instead of the server's.
-      computing: so many questions have gone to the server; every one is computed.
+      port: to be asked instead of the server's.
+      questions: so many have gone to the server; it does what they ask, gate or no gate.
     """
 
-    def __init__(self, server_url: str) -> None:
-        target = urlsplit(server_url)
-        self._target = (target.hostname or "", target.port or 0)
+    def __init__(self, connect: Callable[[], socket.socket], *question: bytes) -> None:
+        """
+        Args:
+          connect: to the server.
+          question: what a question has in it, in this order, unlike all else that is asked.
+        """
+        self._connect = connect
+        self._question = question
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.port = self._listener.getsockname()[1]
         self._over = threading.Event()
         self._open = threading.Event()
         self._open.set()
         self._broken = False
         self._lock = threading.Lock()
-        self.computing = 0
+        self.questions = 0
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def shut(self) -> None:
         self._open.clear()
 
     def open(self) -> None:
+        self._broken = False
         self._open.set()
 
     def open_broken(self) -> None:
-        """Break the connections of the questions that wait instead of answering them."""
+        """From now on, break connections where the answer to a question would come back."""
         self._broken = True
         self._open.set()
 
@@ -66,47 +76,77 @@ class GatedProxy:
 
     def _forward(self, client: socket.socket) -> None:
         """One connection: a question, its answer, the next question."""
-        with client, socket.create_connection(self._target) as server:
+        with client, self._connect() as server:
             client.settimeout(_POLL_S)
             server.settimeout(_POLL_S)
-            gated = False
+            asked, gated = b"", False
             while not self._over.is_set():
                 try:
-                    asked = client.recv(65536)
-                    if not asked:
+                    if not (sent := client.recv(65536)):
                         return
-                    gated = _QUESTION in asked or gated
-                    if _QUESTION in asked:
+                    asked += sent
+                    if self._is_question(asked):
+                        asked, gated = b"", True
                         with self._lock:
-                            self.computing += 1
-                    server.sendall(asked)
+                            self.questions += 1
+                    server.sendall(sent)
                 except TimeoutError:
                     pass
                 except OSError:
                     return
                 try:
-                    answered = server.recv(65536)
+                    if not (answered := server.recv(65536)):
+                        return
+                    if gated:
+                        self._open.wait()
+                        if self._broken:
+                            return
+                        gated = False
+                    client.sendall(answered)
                 except TimeoutError:
                     continue
                 except OSError:
                     return
-                if not answered:
-                    return
-                if gated:
-                    self._open.wait()
-                    if self._broken:
-                        return
-                    gated = False
-                try:
-                    client.sendall(answered)
-                except OSError:
-                    return
+
+    def _is_question(self, asked: bytes) -> bool:
+        place = 0
+        return all((place := asked.find(part, place)) >= 0 for part in self._question)
 
 
 @contextmanager
 def gated_proxy(server_url: str) -> Iterator[GatedProxy]:
-    proxy = GatedProxy(server_url)
+    """Before a model server: questions are those that the model must compute."""
+    target = urlsplit(server_url)
+    address = (target.hostname or "", target.port or 0)
+    proxy = GatedProxy(lambda: socket.create_connection(address), b":predict")
     try:
         yield proxy
+    finally:
+        proxy.close()
+
+
+@contextmanager
+def gated_postgres(database_url: str, statement: str) -> Iterator[tuple[GatedProxy, str]]:
+    """Before a PostgreSQL: questions are commits of transactions with a statement.
+
+    Args:
+      database_url: of a server that is reached by a socket in a folder.
+      statement: how it begins.
+
+    Yields:
+      The proxy, and the database's address through it.
+    """
+    url = sa.make_url(database_url)
+    path = f"{url.query['host']}/.s.PGSQL.5432"
+
+    def connect() -> socket.socket:
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(path)
+        return server
+
+    proxy = GatedProxy(connect, statement.encode(), b"COMMIT")
+    through = url.set(host="127.0.0.1", port=proxy.port, query={"sslmode": "disable"})
+    try:
+        yield proxy, through.render_as_string(hide_password=False)
     finally:
         proxy.close()

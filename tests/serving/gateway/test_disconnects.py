@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from at_once import request_bytes
 from gated_proxy import GatedProxy, gated_proxy
-from gateway_stack import DEADLINE_S, Stack, gateway_stack
+from running_gateway import DEADLINE_S, RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.ledger import schema
@@ -39,10 +39,10 @@ def proxy(model_server: RunningServer) -> Iterator[GatedProxy]:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, proxy: GatedProxy, metered_models: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, proxy: GatedProxy, metered_models: Path) -> Iterator[RunningGateway]:
     engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
     upgrade(engine)
-    with gateway_stack(engine, tmp_path, metered_models, [proxy.url]) as running:
+    with gateway_on(engine, tmp_path, metered_models, [proxy.url]) as running:
         yield running
     engine.dispose()
 
@@ -77,7 +77,7 @@ def whole(kind: str, key: str, text: str) -> bytes:
     return request_bytes(key, body(text), "k", path)
 
 
-def connect(stack: Stack) -> socket.socket:
+def connect(stack: RunningGateway) -> socket.socket:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", stack.port))
@@ -91,7 +91,7 @@ def wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def warm(stack: Stack) -> tuple[str, int]:
+def warm(stack: RunningGateway) -> tuple[str, int]:
     """A key, and how many tasks the gateway has when nothing is asked of it."""
     key = stack.key()
     with stack.client(key) as client:
@@ -100,7 +100,9 @@ def warm(stack: Stack) -> tuple[str, int]:
     return key, stack.tasks()
 
 
-def hold_charged_once(stack: Stack, proxy: GatedProxy, kind: str, key: str, text: str) -> None:
+def hold_charged_once(
+    stack: RunningGateway, proxy: GatedProxy, kind: str, key: str, text: str
+) -> None:
     """The answer is kept: who asks again by the key gets it, and pays no more."""
     stack.wait_until_settled(1)
     path, body = REQUESTS[kind]
@@ -112,7 +114,7 @@ def hold_charged_once(stack: Stack, proxy: GatedProxy, kind: str, key: str, text
         assert answers[0].content == answers[1].content
         usage = client.get("/v1/usage").json()
     assert (usage["entries"], usage["reserved_micro"]) == (1, 0)
-    assert proxy.computing == 1
+    assert proxy.questions == 1
     with stack.engine.connect() as connection:
         (kept,) = connection.scalars(sa.select(schema.answers.c.answer)).all()
     if kind != "stream":
@@ -124,7 +126,7 @@ def hold_charged_once(stack: Stack, proxy: GatedProxy, kind: str, key: str, text
 @kinds
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
 def test_before_the_request_is_whole(
-    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang, share: float
+    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang, share: float
 ) -> None:
     key, tasks = warm(stack)
     request = whole(kind, key, "one two")
@@ -133,7 +135,7 @@ def test_before_the_request_is_whole(
     time.sleep(0.05)
     hang_up(connection)
     wait(lambda: stack.tasks() == tasks)
-    assert (stack.states(), stack.reserved_micro(), proxy.computing) == ({}, 0, 0)
+    assert (stack.states(), stack.reserved_micro(), proxy.questions) == ({}, 0, 0)
     with stack.client(key) as client:
         # It is the client's doing: no fault of the gateway is counted.
         assert 'status="500"' not in client.get("/metrics").text
@@ -142,13 +144,13 @@ def test_before_the_request_is_whole(
 @ways
 @kinds
 def test_while_the_model_computes(
-    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
     key, tasks = warm(stack)
     proxy.shut()
     connection = connect(stack)
     connection.sendall(whole(kind, key, "one two"))
-    wait(lambda: proxy.computing == 1)
+    wait(lambda: proxy.questions == 1)
     assert stack.states() == {"reserved": 1}
     hang_up(connection)
     time.sleep(0.1)
@@ -161,14 +163,14 @@ def test_while_the_model_computes(
 @ways
 @kinds
 def test_while_the_model_computes_in_vain(
-    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
     """Where no answer comes of it, nobody pays."""
     key, tasks = warm(stack)
     proxy.shut()
     connection = connect(stack)
     connection.sendall(whole(kind, key, "one two"))
-    wait(lambda: proxy.computing == 1)
+    wait(lambda: proxy.questions == 1)
     hang_up(connection)
     proxy.open_broken()
     stack.wait_for_states({"released": 1})
@@ -180,7 +182,7 @@ def test_while_the_model_computes_in_vain(
 @ways
 @kinds
 def test_while_the_answer_is_written(
-    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
     key, tasks = warm(stack)
     connection = connect(stack)
@@ -195,7 +197,7 @@ def test_while_the_answer_is_written(
 @ways
 @kinds
 def test_after_the_request_at_any_moment(
-    stack: Stack, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
     """Whatever it was doing: each request is charged whole or not at all, and ends."""
     key, tasks = warm(stack)
@@ -208,20 +210,25 @@ def test_after_the_request_at_any_moment(
     wait(lambda: stack.tasks() == tasks)
     states = stack.states()
     assert set(states) <= {"settled"}
-    assert proxy.computing == states.get("settled", 0)
+    assert proxy.questions == states.get("settled", 0)
     assert stack.reserved_micro() == 0
     assert verify(stack.engine) == (states.get("settled", 0), [])
 
 
-def test_nobody_is_let_in_by_who_never_ends_a_body(stack: Stack) -> None:
-    """A gateway full of bodies that do not come is free again when they hang up."""
+def test_bodies_that_never_end_keep_nobody_else_out(stack: RunningGateway) -> None:
+    """Their tenant has no place left until they hang up; another one has."""
     key, tasks = warm(stack)
     request = whole("summaries", key, "one two")
-    connections = [connect(stack) for _ in range(256)]
+    connections = [connect(stack) for _ in range(300)]
     for connection in connections:
         connection.sendall(request[:-1])
-    with stack.client(key) as client:
+    with stack.client(key) as client, stack.client(stack.key("other")) as other:
         wait(lambda: client.get("/v1/models").status_code == 503)
+        # For a moment, those that are not yet known to be of that tenant take all places.
+        wait(lambda: other.get("/v1/models").status_code == 200)
+        for _ in range(10):
+            assert client.get("/v1/models").json()["error"]["code"] == "overloaded"
+            assert other.get("/v1/models").status_code == 200
         for connection in connections:
             connection.close()
         wait(lambda: client.get("/v1/models").status_code == 200)

@@ -250,9 +250,14 @@ def test_ready_and_alive(gateway: RunningGateway) -> None:
 def test_too_many_at_once_are_told_to_come_again(gateway: RunningGateway) -> None:
     # The gateway of these tests takes 32 at a time. They cannot end while somebody else
     # writes to the ledger.
-    with gateway.client(gateway.key()) as client, ThreadPoolExecutor(40) as pool:
+    with (
+        gateway.client(gateway.key("one")) as one,
+        gateway.client(gateway.key("two")) as two,
+        ThreadPoolExecutor(40) as pool,
+    ):
+        assert [client.get("/v1/models").status_code for client in (one, two)] == [200, 200]
         with writing(gateway.engine):
-            asked = [pool.submit(ask, client) for _ in range(40)]
+            asked = [pool.submit(ask, client) for client in (one, two) for _ in range(20)]
             refused = list(itertools.islice(as_completed(asked, timeout=20), 8))
         answers = [each.result() for each in asked]
     shed = [each.result() for each in refused]
@@ -261,3 +266,21 @@ def test_too_many_at_once_are_told_to_come_again(gateway: RunningGateway) -> Non
     assert shed[0].headers["retry-after"] == "1"
     assert sum(answer.status_code == 200 for answer in answers) == 32
     assert len(entries(gateway)) == 32
+
+
+def test_one_tenant_leaves_a_quarter_of_the_places_to_others(gateway: RunningGateway) -> None:
+    with (
+        gateway.client(gateway.key("one")) as one,
+        gateway.client(gateway.key("two")) as two,
+        ThreadPoolExecutor(64) as pool,
+    ):
+        # Known to the gateway: who is not, is looked for in the ledger first.
+        assert [client.get("/v1/models").status_code for client in (one, two)] == [200, 200]
+        with writing(gateway.engine):
+            asked = [pool.submit(ask, one) for _ in range(40)]
+            refused = list(itertools.islice(as_completed(asked, timeout=20), 16))
+            asked_by_two = [pool.submit(ask, two) for _ in range(8)]
+        assert {each.result().json()["error"]["code"] for each in refused} == {"overloaded"}
+        assert sum(each.result().status_code == 200 for each in asked) == 24
+        assert {each.result().status_code for each in asked_by_two} == {200}
+    assert verify(gateway.engine) == (32, [])

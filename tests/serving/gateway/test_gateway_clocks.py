@@ -11,8 +11,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from gated_proxy import GatedProxy, gated_proxy
-from gateway_stack import Stack, gateway_stack
-from running_gateway import PRICES
+from running_gateway import PRICES, RunningGateway, gateway_on
 
 from serving.billing.invoice import make_invoice
 from serving.billing.invoice_formats import as_json
@@ -57,8 +56,8 @@ def stack(
     tmp_path: Path,
     proxy: GatedProxy,
     metered_models: Path,
-) -> Iterator[Stack]:
-    with gateway_stack(
+) -> Iterator[RunningGateway]:
+    with gateway_on(
         engine, tmp_path, metered_models, [proxy.url], moved_clock, prices=DEARER
     ) as running:
         yield running
@@ -75,7 +74,7 @@ def used(client: httpx.Client, month: str) -> tuple[int, int, int]:
 
 
 def test_an_answer_is_replayed_after_months(
-    stack: Stack, moved_clock: MovedClock, proxy: GatedProxy
+    stack: RunningGateway, moved_clock: MovedClock, proxy: GatedProxy
 ) -> None:
     with stack.client(stack.key(budget_micro=BUDGET)) as client:
         moved_clock.now = datetime.datetime(2026, 11, 2)
@@ -99,7 +98,7 @@ def test_an_answer_is_replayed_after_months(
         assert used(client, "2036-01") == (1, 39, 0)
         assert used(client, "2026-11") == (1, 33, 0)
         assert as_json(make_invoice(stack.engine, "acme", "2026-11")) == invoice
-    assert proxy.computing == 2
+    assert proxy.questions == 2
     assert verify(stack.engine) == (2, [])
 
 
@@ -115,7 +114,7 @@ def test_an_answer_is_replayed_after_months(
     ],
 )
 def test_a_clock_jumps_while_the_model_computes(
-    stack: Stack, moved_clock: MovedClock, proxy: GatedProxy, jump: datetime.timedelta
+    stack: RunningGateway, moved_clock: MovedClock, proxy: GatedProxy, jump: datetime.timedelta
 ) -> None:
     """The month and the price are those of the reservation, whatever time it is after."""
     with stack.client(stack.key(budget_micro=BUDGET)) as client:

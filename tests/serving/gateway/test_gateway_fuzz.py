@@ -11,10 +11,9 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from gateway_stack import hold_refusal
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
-from running_gateway import RunningGateway
+from running_gateway import RunningGateway, hold_refusal
 
 from serving.ledger.verification import verify
 

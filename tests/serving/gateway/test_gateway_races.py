@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from at_once import Answer, ask, request_bytes
-from gateway_stack import Stack, gateway_stack
-from running_gateway import MOST_MICRO
+from running_gateway import MOST_MICRO, RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.ledger import schema
@@ -33,8 +32,8 @@ DEAREST = "a b c d e f g h i"
 @pytest.fixture
 def stack(
     engine: sa.Engine, tmp_path: Path, model_server: RunningServer, metered_models: Path
-) -> Iterator[Stack]:
-    with gateway_stack(
+) -> Iterator[RunningGateway]:
+    with gateway_on(
         engine,
         tmp_path,
         metered_models,
@@ -44,7 +43,7 @@ def stack(
         yield running
 
 
-def test_a_budget_is_met_to_the_request(stack: Stack) -> None:
+def test_a_budget_is_met_to_the_request(stack: RunningGateway) -> None:
     """By a thousand requests at once, of which each costs all that is reserved for it."""
     budget = ALLOWED * MOST_MICRO + MOST_MICRO - 1
     key = stack.key(budget_micro=budget)
@@ -68,7 +67,7 @@ def test_a_budget_is_met_to_the_request(stack: Stack) -> None:
     assert verify(stack.engine) == (ALLOWED, [])
 
 
-def test_a_storm_of_retries_is_charged_once_each(stack: Stack) -> None:
+def test_a_storm_of_retries_is_charged_once_each(stack: RunningGateway) -> None:
     """Each request is sent once to five times at once by the same key."""
     dice = random.Random(SEED)
     key = stack.key()

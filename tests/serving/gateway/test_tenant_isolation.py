@@ -18,7 +18,6 @@ import httpx
 import orjson
 import pytest
 import sqlalchemy as sa
-from gateway_stack import Stack, gateway_stack
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -28,7 +27,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from running_gateway import MOST_MICRO
+from running_gateway import MOST_MICRO, RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.gateway.tenants import Limits
@@ -136,7 +135,7 @@ class Machine(RuleBasedStateMachine):
 
     runs = 0
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: RunningGateway) -> None:
         super().__init__()
         Machine.runs += 1
         self.stack = stack
@@ -250,15 +249,17 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def stack(tmp_path: Path, model_server: RunningServer, metered_models: Path) -> Iterator[Stack]:
+def stack(
+    tmp_path: Path, model_server: RunningServer, metered_models: Path
+) -> Iterator[RunningGateway]:
     engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
     upgrade(engine)
-    with gateway_stack(engine, tmp_path, metered_models, [model_server.rest_url]) as running:
+    with gateway_on(engine, tmp_path, metered_models, [model_server.rest_url]) as running:
         yield running
     engine.dispose()
 
 
-def test_tenants_are_alone(stack: Stack) -> None:
+def test_tenants_are_alone(stack: RunningGateway) -> None:
     @seed(SEED)
     def machine() -> Machine:
         return Machine(stack)
