@@ -25,19 +25,16 @@ from serving.gateway.backend import ServedModel, ServedVersion, VersionGoneError
 from serving.gateway.cache import AnswerCache
 from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.ledger_outages import OUTAGES, Returns, through_outages
+from serving.gateway.ledger_refusals import refusals_told
 from serving.gateway.metrics import OPERATION, Metrics
 from serving.gateway.rates import Rates
 from serving.gateway.request_record import current
 from serving.gateway.tenants import Caller
 from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.ledger import (
-    BudgetExceededError,
-    IdempotencyConflictError,
     Ledger,
     Replay,
-    RequestInProgressError,
     Reservation,
-    TooManyAtOnceError,
     Usage,
 )
 from serving.ledger.grouped import GroupedLedger
@@ -192,31 +189,10 @@ class ChargedModel:
             max_concurrent=caller.limits.max_concurrent,
             idempotency_key=question.idempotency_key,
         )
-        try:
+        with refusals_told():
             return await self._write(
                 "reserve", caller, lambda ledger: ledger.reserve(reservation)
             )
-        except BudgetExceededError as error:
-            raise GatewayError(
-                429, str(error), "insufficient_quota", "insufficient_quota", limit="budget"
-            ) from None
-        except TooManyAtOnceError as error:
-            raise GatewayError(
-                429,
-                str(error),
-                "rate_limit_error",
-                "too_many_at_once",
-                retry_after_s=1,
-                limit="concurrency",
-            ) from None
-        except IdempotencyConflictError as error:
-            raise GatewayError(
-                409, str(error), code="idempotency_key_reused", param="Idempotency-Key"
-            ) from None
-        except RequestInProgressError as error:
-            raise GatewayError(
-                409, str(error), code="request_in_progress", retry_after_s=1
-            ) from None
 
     async def _summarize(
         self, caller: Caller, version: ServedVersion, question: Question, request_id: str
