@@ -121,8 +121,9 @@ def _throughput(results: Results, points: Sequence[Point]) -> str:
             row += ["" if peer is None or name == LITELLM else _times(each, peer)]
             rows.append(row)
     return (
-        "The last column: of requests a second and core, and of requests a second.\n\n"
-        + markdown.table(header, rows)
+        "The last column: of requests a second and core, and of requests a second. The slower a "
+        "way, the fewer of its requests are in a turn, and the more its rate varies: the ratio "
+        "by core is the steadier one.\n\n" + markdown.table(header, rows)
     )
 
 
@@ -159,8 +160,8 @@ def _targets(results: Results) -> str:
                 rate, core = _by_rate(each, peer), _by_core(each, peer)
                 lines.append(
                     f"- {where}, {name}: {rate:.1f} times LiteLLM's requests a second "
-                    f"({core:.1f} times by core); at least {TARGET_TIMES:g} times: "
-                    f"{_reached(rate >= TARGET_TIMES)}"
+                    f"({core:.1f} times by core); both at least {TARGET_TIMES:g} times: "
+                    f"{_reached(min(rate, core) >= TARGET_TIMES)}"
                 )
     return "\n".join(lines) + "\n"
 
