@@ -17,7 +17,7 @@ from benchmarks.gateway.results import Point, Results
 
 POINTS = (Point(1, 0), Point(4, 0), Point(1, 5), Point(32, 0), Point(32, 5))
 QUICK_POINTS = (Point(1, 0), Point(32, 0))
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 3, 2
 BUILD = Path("build/benchmarks/gateway")
 _DOCS = Path("docs/benchmarks")
 

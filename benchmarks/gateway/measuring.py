@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.environment import busy_share, machine, warn_if_busy
-from benchmarks.gateway.processes import processor_s
-from benchmarks.gateway.results import Measured, Point, Results
+from benchmarks.environment import QUIET, machine
+from benchmarks.gateway.processes import Others, processor_s
+from benchmarks.gateway.results import SATURATED, Measured, Point, Results
 from benchmarks.gateway.subjects import Subject, Subjects, running_subjects
 from benchmarks.serve.closed_loop import Load
 from benchmarks.worker import Worker
@@ -42,16 +43,22 @@ def measure(
     before = machine()
     command = [sys.executable, "-m", "benchmarks.gateway.caller"]
     found: dict[Point, dict[str, Measured]] = {}
-    busy, asked = list[float | None](), Counter[str]()
+    busy, asked = 0.0, Counter[str]()
     with (
         running_subjects(directory, logs, peers) as subjects,
         closing(Worker("the clients", command, logs / "clients.log")) as caller,
     ):
         for point in points:
             subjects.set_delay_ms(point.delay_ms)
-            busy.append(busy_share())
-            warn_if_busy(busy[-1])
+            # All that runs here was started by this process, but for the database's server.
+            others = Others([os.getpid(), *subjects.database_pids()])
             turns = _turns(caller, subjects, point, rounds, seconds)
+            share = others.share()
+            busy = max(busy, share)
+            if share > QUIET:
+                print(
+                    f"other processes took {share:.0%} of the cores: measure again when quiet"
+                )
             for name, each in turns.items():
                 asked[name] += sum(turn["asked"] for turn in each)
             _check_answers(turns)
@@ -60,8 +67,7 @@ def measure(
             _report(point, found[point])
         for name in subjects.ledgers:
             subjects.check_ledger(name, asked[name])
-    known = [share for share in busy if share is not None]
-    return Results(before, versions, max(known, default=None), found)
+    return Results(before, versions, busy, found)
 
 
 def _turns(
@@ -71,7 +77,9 @@ def _turns(
     names = list(subjects.ways)
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for number in range(rounds + 1):
-        load = Load(1, point.clients, seconds if number else seconds / 4)
+        # Many clients need longer until each has asked often enough.
+        whole = seconds * (2 if point.clients >= SATURATED else 1)
+        load = Load(1, point.clients, whole if number else seconds / 4)
         first = number % len(names)
         for name in names[first:] + names[:first]:
             turns[name].append(_turn(caller, subjects.ways[name], load))

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks import markdown
-from benchmarks.environment import others_took
-from benchmarks.gateway.results import BASE, LITELLM, Measured, Point, Results
+from benchmarks.gateway.results import BASE, LITELLM, SATURATED, Measured, Point, Results
 from benchmarks.timings import median_with_range
 
-SATURATED = 16
-"""So many clients keep a gateway's one process busy all the time."""
 TARGET_ADDED_MS = 3.0
 TARGET_TIMES = 5.0
 
@@ -31,7 +28,7 @@ is the gateways' own cost, and nothing of a model's.
   cost against the tenant's budget; asks the backend; charges what was counted, with the
   answer, in a hash-chained ledger; and answers only when both are on the disk (SQLite in WAL
   mode with `synchronous = FULL`; PostgreSQL with its defaults of `fsync` and
-  `synchronous_commit`, both on).
+  `synchronous_commit`, both on). A line of log for each request.
 - *LiteLLM*: checks its one master key, routes, asks the backend, works out a cost in memory.
   **It runs without a database**: the engine of its database client could not be downloaded
   where this was measured. So it has no virtual keys, no budgets and no spend log, and nothing
@@ -68,7 +65,7 @@ def render(results: Results, *, command: str) -> str:
             "## What was aimed at\n",
             _targets(results),
             f"Medians of {turns} turns (least-most). {results.versions}. {results.machine}. "
-            f"{others_took(results.busy)}\n",
+            f"Others took {results.busy:.0%} of the cores' time, at the worst point.\n",
             f"Again: `{command}`.\n",
         ]
     )
@@ -124,8 +121,9 @@ def _throughput(results: Results, points: Sequence[Point]) -> str:
             row += ["" if peer is None or name == LITELLM else _times(each, peer)]
             rows.append(row)
     return (
-        "The last column: of requests a second and core, and of requests a second.\n\n"
-        + markdown.table(header, rows)
+        "The last column: of requests a second and core, and of requests a second. The slower a "
+        "way, the fewer of its requests are in a turn, and the more its rate varies: the ratio "
+        "by core is the steadier one.\n\n" + markdown.table(header, rows)
     )
 
 
@@ -162,8 +160,8 @@ def _targets(results: Results) -> str:
                 rate, core = _by_rate(each, peer), _by_core(each, peer)
                 lines.append(
                     f"- {where}, {name}: {rate:.1f} times LiteLLM's requests a second "
-                    f"({core:.1f} times by core); at least {TARGET_TIMES:g} times: "
-                    f"{_reached(rate >= TARGET_TIMES)}"
+                    f"({core:.1f} times by core); both at least {TARGET_TIMES:g} times: "
+                    f"{_reached(min(rate, core) >= TARGET_TIMES)}"
                 )
     return "\n".join(lines) + "\n"
 

@@ -26,6 +26,26 @@ def processor_s(pid: int) -> float:
     return sum(each.user + each.system for each in times)
 
 
+class Others:
+    """What processes other than the given ones, and those that they started, take meanwhile."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self._before = self._read()
+
+    def share(self) -> float:
+        """Of the cores' time, since this was made. A host that lends the cores counts, too."""
+        (busy, total, ours), (busy_now, total_now, ours_now) = self._before, self._read()
+        others = (busy_now - busy) - (ours_now - ours)
+        return max(0.0, others / max(total_now - total, 0.01))
+
+    def _read(self) -> tuple[float, float, float]:
+        times = psutil.cpu_times()
+        # Guests' time is in the users' already.
+        total = sum(times[:8])
+        return total - times.idle - times.iowait, total, sum(map(processor_s, self._pids))
+
+
 @contextmanager
 def running(
     name: str,

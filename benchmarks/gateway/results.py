@@ -14,6 +14,8 @@ from benchmarks.environment import Machine
 
 DIRECT, DIRECT_CHAT = "stub, TF Serving's API", "stub, OpenAI's API"
 SQLITE, POSTGRESQL = "Tallygraph, SQLite", "Tallygraph, PostgreSQL"
+SATURATED = 16
+"""So many clients keep a gateway's one process busy all the time."""
 LITELLM = "LiteLLM, no database"
 # By whom each is asked when nothing is between.
 BASE = {SQLITE: DIRECT, POSTGRESQL: DIRECT, LITELLM: DIRECT_CHAT}
@@ -85,13 +87,14 @@ class Results:
     Attributes:
       machine: that it was measured on.
       versions: of both sides, and of what they run on.
-      busy: share of the cores' time that other processes took, between points, at most.
+      busy: share of the cores' time that other processes took while a point was measured, at
+        the worst one.
       points: by how it was asked: by way to ask.
     """
 
     machine: Machine
     versions: str
-    busy: float | None
+    busy: float
     points: dict[Point, dict[str, Measured]]
 
     def save(self, path: Path) -> None:

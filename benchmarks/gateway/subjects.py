@@ -80,6 +80,10 @@ class Subjects:
         with opener.open(url, data=str(delay_ms).encode(), timeout=5):
             pass
 
+    def database_pids(self) -> list[int]:
+        """Of the databases' servers."""
+        return [way.database_pid for way in self.ways.values() if way.database_pid is not None]
+
     def check_ledger(self, name: str, requests: int) -> None:
         """Hold a ledger to what was asked.
 

@@ -8,6 +8,7 @@ commit is shared by as many as are there. Each is told its own result, after the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from serving.ledger.database import gave_way, retrying, writing
+from serving.ledger.database import gave_way, retrying
 from serving.ledger.ledger import Ledger
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ MAX_GROUP: Final = 64
 """Operations of a transaction: so many hold up the next ones for some milliseconds only."""
 
 
+KEPT_FOR_S: Final = 1.0
+"""How long a connection is kept after a transaction without asking whether it still works."""
 CAREFUL_GROUPS: Final = 32
 """So many groups have savepoints after one in which an operation failed: where one fails, the
 next ones are likely to, and a group that is not prepared for it is written twice."""
@@ -60,6 +63,9 @@ class GroupedLedger:
         self._waiting: deque[_Operation] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._careful = 0
+        # The thread's own.
+        self._connection: sa.Connection | None = None
+        self._used_at = 0.0
         # One: two groups at a time would wait for each other's locks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
@@ -103,14 +109,21 @@ class GroupedLedger:
         # Those of a tenant stay in the order in which they came.
         order = sorted(range(len(group)), key=lambda place: group[place].tenant)
         outcomes = [_Outcome()] * len(group)
+        ordered = [group[place] for place in order]
         try:
-            for place, outcome in zip(
-                order, retrying()(self._commit, [group[place] for place in order]), strict=True
-            ):
+            for place, outcome in zip(order, self._committed(ordered), strict=True):
                 outcomes[place] = outcome
         except Exception as error:
             return [_Outcome(error=error)] * len(group)
         return outcomes
+
+    def _committed(self, group: Sequence[_Operation]) -> list[_Outcome]:
+        try:
+            return self._commit(group)
+        except sa.exc.DBAPIError as error:
+            if not gave_way(error):
+                raise
+        return retrying()(self._commit, group)
 
     def _commit(self, group: Sequence[_Operation]) -> list[_Outcome]:
         """
@@ -151,8 +164,22 @@ class GroupedLedger:
 
     @contextmanager
     def _transaction(self) -> Iterator[tuple[sa.Connection, Ledger]]:
-        with writing(self._ledger.engine) as connection:
-            yield connection, _LedgerInTransaction(self._ledger, connection)
+        """A transaction on the connection of the last one, if that was a moment ago: taking one
+        from the pool asks the database whether it is still there, and giving it back resets it.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None and time.monotonic() > self._used_at + KEPT_FOR_S:
+            connection.close()
+            connection = None
+        if connection is None:
+            connection = self._ledger.engine.connect()
+        try:
+            with connection.begin():
+                yield connection, _LedgerInTransaction(self._ledger, connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._used_at = connection, time.monotonic()
 
 
 class _SpoiltError(Exception):

@@ -54,10 +54,13 @@ def test_a_group_that_ends_a_deadlock_is_written_again(
     """Another transaction has locked the tenants in the wrong order."""
     for tenant in ("acme", "other"):
         ledger.reserve(reservation(tenant=tenant))
+
     # It is this engine's transactions that give way, before the other one's would.
-    sa.event.listen(
-        engine, "connect", lambda raw, _: raw.execute("SET deadlock_timeout = '500ms'")
-    )
+    @sa.event.listens_for(engine, "connect")
+    def be_quick_to_give_way(raw: Any, _: object) -> None:
+        raw.execute("SET deadlock_timeout = '500ms'")
+        raw.commit()
+
     engine.dispose()
     blocker = sa.create_engine(engine.url)
     lock = sa.select(schema.chains).where(schema.chains.c.tenant == sa.bindparam("tenant"))
