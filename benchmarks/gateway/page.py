@@ -121,9 +121,9 @@ def _throughput(results: Results, points: Sequence[Point]) -> str:
             row += ["" if peer is None or name == LITELLM else _times(each, peer)]
             rows.append(row)
     return (
-        "The last column: of requests a second and core, and of requests a second. The slower a "
-        "way, the fewer of its requests are in a turn, and the more its rate varies: the ratio "
-        "by core is the steadier one.\n\n" + markdown.table(header, rows)
+        "The last column: of requests a second and core, and of requests a second. The slower "
+        "a way, the fewer of its requests are in a turn, and the more its rate varies: the "
+        "ratio by core is the steadier one.\n\n" + markdown.table(header, rows)
     )
 
 
