@@ -84,6 +84,7 @@ def _program(command: str, port: int, log: Path) -> Iterator[None]:
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PATH": path},
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + _DEADLINE_S
@@ -93,8 +94,9 @@ def _program(command: str, port: int, log: Path) -> Iterator[None]:
             time.sleep(0.1)
         yield
     finally:
-        # An interrupt, so that the pool ends its workers too.
-        process.send_signal(signal.SIGINT)
+        # With the workers that the pool has started. No interrupt: what runs in the background
+        # may have been told to ignore those.
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=_DEADLINE_S)
 
 
