@@ -214,6 +214,7 @@ def create_pipeline(
         model_name=config.serving.model_name,
         rules=promotion_rules(config.registry),
         evaluator_module=EXTRACTORS_MODULE,
+        baseline_model=champion.outputs["model"],
     )
     pusher = Pusher(
         model=model,

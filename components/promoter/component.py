@@ -34,6 +34,7 @@ class PromoterSpec(ComponentSpec):
         executor.MODEL_BLESSING_KEY: ChannelParameter(type=standard_artifacts.ModelBlessing),
         executor.METER_BLESSING_KEY: ChannelParameter(type=MeterBlessing),
         executor.INFRA_BLESSING_KEY: ChannelParameter(type=standard_artifacts.InfraBlessing),
+        executor.BASELINE_KEY: ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {executor.BLESSING_KEY: ChannelParameter(type=PromotionBlessing)}  # noqa: RUF012
 
@@ -53,6 +54,7 @@ class Promoter(BaseBeamComponent):
             model_blessing=evaluator.outputs["blessing"],
             meter_blessing=meter_validator.outputs["blessing"],
             infra_blessing=serving_validator.outputs["blessing"],
+            baseline_model=champion.outputs["model"],
             registry="sqlite:////srv/tallygraph/registry.sqlite",
             model_name="summarizer",
             rules=Rules(metric="rouge_l_f1", min_gain=0.005),
@@ -79,6 +81,7 @@ class Promoter(BaseBeamComponent):
         model_name: str,
         rules: Rules,
         evaluator_module: str,
+        baseline_model: types.BaseChannel | None = None,
         notes: Mapping[str, str] | None = None,
     ):
         """Wire the component.
@@ -94,6 +97,8 @@ class Promoter(BaseBeamComponent):
           model_name: of the model in the registry.
           rules: what promotion takes.
           evaluator_module: the Evaluator's `module_path`.
+          baseline_model: the Evaluator's; where it is the champion, the champion is not
+            evaluated a second time.
           notes: further tags of a version, such as where its report is.
         """
         super().__init__(
@@ -104,6 +109,7 @@ class Promoter(BaseBeamComponent):
                 model_blessing=model_blessing,
                 meter_blessing=meter_blessing,
                 infra_blessing=infra_blessing,
+                baseline_model=baseline_model,
                 registry=registry,
                 model_name=model_name,
                 rules=json.dumps(asdict(rules), sort_keys=True),

@@ -19,7 +19,13 @@ from components.model_registry import open_registry
 from components.model_registry.digest import digest_of
 from components.model_registry.port import RegisteredVersion
 from components.promoter.measuring import champion_metrics, metrics_in
-from components.promoter.promotion import Candidate, consider
+from components.promoter.promotion import DIGEST_TAG, Candidate, consider
+from components.promoter.reasons import (
+    REPORT_FILE,
+    reasons_of_evaluator,
+    reasons_of_meter_validator,
+    reasons_of_serving_validator,
+)
 from components.promoter.rules import CONTRACT_TAG, FINGERPRINT_TAG, Decision, Rules
 from tokenizer.contract import MeteringRecord
 
@@ -29,6 +35,7 @@ EVALUATION_KEY: Final = "evaluation"
 MODEL_BLESSING_KEY: Final = "model_blessing"
 METER_BLESSING_KEY: Final = "meter_blessing"
 INFRA_BLESSING_KEY: Final = "infra_blessing"
+BASELINE_KEY: Final = "baseline_model"
 BLESSING_KEY: Final = "blessing"
 REGISTRY_KEY: Final = "registry"
 MODEL_NAME_KEY: Final = "model_name"
@@ -36,7 +43,7 @@ RULES_KEY: Final = "rules"
 NOTES_KEY: Final = "notes"
 EVALUATOR_MODULE_KEY: Final = "evaluator_module"
 
-REPORT_FILE: Final = "report.json"
+_MAX_REASON: Final = 1000  # characters
 NOT_BLESSED: Final = "not_blessed"
 TEST_SPLIT: Final = "eval"
 
@@ -54,7 +61,8 @@ class Executor(BaseBeamExecutor):
 
         Args:
           input_dict: `model`, the metered one; `examples` and `evaluation`, the Evaluator's
-            input and output; `model_blessing`, `meter_blessing`, `infra_blessing`.
+            input and output; `model_blessing`, `meter_blessing`, `infra_blessing`;
+            `baseline_model`, the Evaluator's, left out where it had none.
           output_dict: `blessing`, one PromotionBlessing; gets its properties and
             `report.json`.
           exec_properties: `registry`, a URI; `model_name`; `rules`, a JSON object of `Rules`;
@@ -70,18 +78,11 @@ class Executor(BaseBeamExecutor):
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
         blessing.registry = exec_properties[REGISTRY_KEY]
         blessing.model_name = exec_properties[MODEL_NAME_KEY]
-        refused_by = [
-            who
-            for who, blessed in (
-                ("Evaluator", _model_blessed(input_dict)),
-                ("MeterValidator", _one(input_dict, METER_BLESSING_KEY).blessed),
-                ("ServingValidator", _infra_blessed(input_dict)),
-            )
-            if not blessed
-        ]
-        if refused_by:
-            reason = f"It is not registered: {', '.join(refused_by)} did not bless it."
-            leave_report(blessing, NOT_BLESSED, reason, None, {"refused_by": refused_by})
+        if refused := _refused(input_dict):
+            reason = f"It is not registered: {', '.join(refused)} did not bless it."
+            reasons = [f"{who}: {why}" for who, found in refused.items() for why in found]
+            facts = {"refused_by": list(refused), "reasons": reasons}
+            leave_report(blessing, NOT_BLESSED, " ".join([reason, *reasons]), None, facts)
             return
         version, decision = self._consider(input_dict, exec_properties)
         leave_report(blessing, decision.outcome, decision.reason, version, facts_of(decision))
@@ -109,7 +110,7 @@ class Executor(BaseBeamExecutor):
                 champion_metrics(
                     champion.uri,
                     evaluation.uri,
-                    _one(input_dict, MODEL_BLESSING_KEY),
+                    _is_baseline(champion, input_dict.get(BASELINE_KEY, [])),
                     input_dict[EXAMPLES_KEY],
                     TEST_SPLIT,
                     exec_properties[EVALUATOR_MODULE_KEY],
@@ -161,6 +162,8 @@ def leave_report(
     blessing.blessed = int(outcome == "champion")
     blessing.version = version.number if version else 0
     blessing.outcome = outcome
+    # For who looks at the artifact where its files are far away, as in Kubeflow's own pages.
+    blessing.set_string_custom_property("reason", reason[:_MAX_REASON])
     report = {
         "outcome": outcome,
         "reason": reason,
@@ -181,9 +184,29 @@ def _one(input_dict: dict[str, list[types.Artifact]], key: str) -> types.Artifac
     return artifact_utils.get_single_instance(input_dict[key])
 
 
+def _refused(input_dict: dict[str, list[types.Artifact]]) -> dict[str, list[str]]:
+    """The validators that did not bless the model, and why not."""
+    meter = _one(input_dict, METER_BLESSING_KEY)
+    infra = _one(input_dict, INFRA_BLESSING_KEY)
+    refused = {}
+    if not _model_blessed(input_dict):
+        refused["Evaluator"] = reasons_of_evaluator(_one(input_dict, EVALUATION_KEY).uri)
+    if not meter.blessed:
+        refused["MeterValidator"] = reasons_of_meter_validator(meter.uri)
+    if not model_utils.is_infra_validated(infra):
+        refused["ServingValidator"] = reasons_of_serving_validator(infra.uri)
+    return refused
+
+
+def _is_baseline(champion: RegisteredVersion, baseline: list[types.Artifact]) -> bool:
+    """Whether a version is what the Evaluator compared with: by its bytes, because a runner
+    may hand the same model to each node in another place."""
+    if not baseline:
+        return False
+    (model,) = baseline
+    directory = Path(path_utils.serving_model_path(model.uri))
+    return digest_of(directory) == champion.tags.get(DIGEST_TAG)
+
+
 def _model_blessed(input_dict: dict[str, list[types.Artifact]]) -> bool:
     return bool(model_utils.is_model_blessed(_one(input_dict, MODEL_BLESSING_KEY)))
-
-
-def _infra_blessed(input_dict: dict[str, list[types.Artifact]]) -> bool:
-    return bool(model_utils.is_infra_validated(_one(input_dict, INFRA_BLESSING_KEY)))

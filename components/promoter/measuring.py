@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
@@ -17,9 +17,6 @@ from tfx.components.evaluator import executor as evaluator
 from tfx.types import standard_artifacts
 from tfx.types import standard_component_specs as keys
 from tfx.utils import path_utils
-
-# Custom properties of a ModelBlessing, by TFX's Evaluator.
-_BASELINE_URI: Final = "baseline_model"
 
 
 class MetricsError(ValueError):
@@ -59,7 +56,7 @@ def metrics_in(evaluation_uri: str, baseline: bool = False) -> dict[str, float]:
 def champion_metrics(
     champion_dir: str,
     evaluation_uri: str,
-    model_blessing: types.Artifact,
+    is_baseline: bool,
     examples: list[types.Artifact],
     split: str,
     module_path: str,
@@ -72,15 +69,14 @@ def champion_metrics(
 
     Args:
       champion_dir: its SavedModel.
-      model_blessing: of the candidate; names the baseline.
+      is_baseline: whether it was the baseline of that evaluation.
       module_path: the Evaluator's.
       context: of the executor that asks, for its Beam arguments; None for defaults.
 
     Returns:
       Metrics by name; none if the champion's folder is gone.
     """
-    baseline = model_blessing.get_string_custom_property(_BASELINE_URI)
-    if baseline and path_utils.serving_model_path(baseline) == champion_dir:
+    if is_baseline:
         return metrics_in(evaluation_uri, baseline=True)
     if not (Path(champion_dir) / "saved_model.pb").is_file():
         return {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from components.promoter.reasons import missed_thresholds
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.evaluation.material import Material
 from pipelines.evaluation.slices import (
@@ -164,14 +165,13 @@ def read_verdict(evaluation_uri: str | Path, blessing_uri: str | Path) -> Verdic
     evaluation = str(evaluation_uri)
     eval_config = eval_config_writer.load_eval_run(evaluation)[0]
     settings = settings_in(eval_config)
-    validation = tfma.load_validation_result(evaluation)
     read = [_read_slice(message) for message in tfma.load_metrics(evaluation)]
     overall = next(((found, material) for found, material in read if not found.feature), None)
     enough = settings.min_examples_per_slice
     slices = [found for found, _ in read if found.feature and found.examples >= enough]
     return Verdict(
         blessed=(Path(blessing_uri) / "BLESSED").exists(),
-        checks=_checks(settings, validation, overall[0] if overall else None),
+        checks=_checks(settings, evaluation, overall[0] if overall else None),
         overall=overall[0] if overall else None,
         slices=tuple(sorted(slices, key=_slice_order)),
         material=overall[1] if overall else None,
@@ -211,11 +211,11 @@ def _read_slice(message: Any) -> tuple[MetricSlice, Material | None]:
 
 
 def _checks(
-    settings: EvaluationConfig, validation: Any, overall: MetricSlice | None
+    settings: EvaluationConfig, evaluation_uri: str, overall: MetricSlice | None
 ) -> tuple[Check, ...]:
     from pipelines.evaluation.eval_config import THRESHOLDS
 
-    failed = set(_failures(validation))
+    failed = {(missed.metric, missed.kind) for missed in missed_thresholds(evaluation_uri)}
     checks = []
     for threshold in THRESHOLDS:
         dropped = threshold.kind == "drop"
@@ -235,19 +235,6 @@ def _checks(
             )
         )
     return tuple(checks)
-
-
-def _failures(validation: Any) -> Iterable[tuple[str, str]]:
-    """Metric and kind of every threshold that TFMA found missed."""
-    for slice_validation in validation.metric_validations_per_slice:
-        for failure in slice_validation.failures:
-            threshold = failure.metric_threshold
-            if threshold.HasField("change_threshold"):
-                yield failure.metric_key.name, "drop"
-            elif threshold.value_threshold.HasField("lower_bound"):
-                yield failure.metric_key.name, "at_least"
-            else:
-                yield failure.metric_key.name, "at_most"
 
 
 def _slice_order(found: MetricSlice) -> tuple[bool, float, str]:

@@ -25,15 +25,23 @@ def promote(tmp_path: Path, evaluate, toy_model, toy_examples: Path):
 
     (tmp_path / "requirements.txt").touch()
 
-    def run(manner: str, fingerprint: str = "aa", refused_by: str = "", **rules):
+    def run(
+        manner: str,
+        fingerprint: str = "aa",
+        refused_by: str = "",
+        found: tuple[Path, Path] | None = None,
+        baseline: Path | None = None,
+        **rules,
+    ):
         evaluation = standard_artifacts.ModelEvaluation()
         model_blessing = standard_artifacts.ModelBlessing()
-        found = evaluate(manner)
-        evaluation.uri, model_blessing.uri = map(str, found)
+        evaluation.uri, model_blessing.uri = map(str, found or evaluate(manner))
         model_blessing.set_int_custom_property("blessed", int(refused_by != "Evaluator"))
         infra_blessing = standard_artifacts.InfraBlessing()
+        infra_blessing.uri = str(tmp_path / "infra")
         infra_blessing.set_int_custom_property("blessed", int(refused_by != "ServingValidator"))
         meter_blessing = MeterBlessing()
+        meter_blessing.uri = str(tmp_path / "meter")
         meter_blessing.blessed = int(refused_by != "MeterValidator")
         examples = standard_artifacts.Examples()
         examples.uri, examples.split_names = str(toy_examples), '["eval"]'
@@ -42,6 +50,8 @@ def promote(tmp_path: Path, evaluate, toy_model, toy_examples: Path):
         if not Path(model.uri).exists():
             shutil.copytree(toy_model(manner), model.uri)
             record(fingerprint).save(Path(model.uri) / "Format-Serving")
+        compared_with = standard_artifacts.Model()
+        compared_with.uri = str(baseline)
         blessing = PromotionBlessing()
         blessing.uri = str(tmp_path / "blessing")
         context = BaseBeamExecutor.Context(
@@ -60,6 +70,7 @@ def promote(tmp_path: Path, evaluate, toy_model, toy_examples: Path):
                 "model_blessing": [model_blessing],
                 "meter_blessing": [meter_blessing],
                 "infra_blessing": [infra_blessing],
+                "baseline_model": [compared_with] if baseline else [],
             },
             {"blessing": [blessing]},
             {
@@ -91,15 +102,56 @@ def record(fingerprint: str) -> MeteringRecord:
     )
 
 
-@pytest.mark.parametrize("validator", ["Evaluator", "MeterValidator", "ServingValidator"])
+@pytest.mark.parametrize(
+    ("validator", "why"),
+    [
+        ("Evaluator", "it names no threshold; its test set may be empty."),
+        ("MeterValidator", "counts: 3 of 40 cases differ. bounds was not run: no limit."),
+        ("ServingValidator", "The server did not start."),
+    ],
+)
 def test_what_a_validator_did_not_bless_is_not_registered(
-    promote, tmp_path: Path, validator: str
+    promote, tmp_path: Path, validator: str, why: str
 ) -> None:
+    from components.meter_validator.check import Check, Mismatch
+    from components.meter_validator.report import write_reports
+    from components.serving_validator.report import Report
+
+    for folder in ("meter", "infra"):
+        (tmp_path / folder).mkdir()
+    wrong = Check("counts", "that they are right", cases=40, mismatch_count=3)
+    wrong.mismatches.append(Mismatch("a", "1", "2"))
+    write_reports(
+        [Check("ids", "", cases=40), wrong, Check("bounds", "", not_run="no limit")],
+        {},
+        tmp_path / "meter",
+    )
+    Report("local", "", "summarizer", reason="The server did not start.").save(
+        tmp_path / "infra" / "report.json"
+    )
+
     blessing, report = promote("fewer_words", refused_by=validator)
+
     assert (blessing.blessed, blessing.version, blessing.outcome) == (0, 0, "not_blessed")
-    assert report["reason"] == f"It is not registered: {validator} did not bless it."
+    assert report["reason"].startswith(f"It is not registered: {validator} did not bless it.")
+    assert " ".join(found.removeprefix(f"{validator}: ") for found in report["reasons"]) == why
     assert report["refused_by"] == [validator]
+    assert blessing.get_string_custom_property("reason") == report["reason"]
     assert not (tmp_path / "registry.sqlite").exists()
+
+
+def test_the_thresholds_that_were_missed_are_named_with_what_was_measured(
+    promote, evaluate
+) -> None:
+    found = evaluate("first_words", "fewer_words")
+
+    _, report = promote("fewer_words", refused_by="Evaluator", found=found)
+
+    assert report["reasons"] == [
+        "Evaluator: rouge_l_f1 is 0.1429 below the baseline model's; at most 0.02 below is "
+        "allowed."
+    ]
+    assert report["reasons"][0] in report["reason"]
 
 
 def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
@@ -153,7 +205,7 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
 
 
 def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(
-    evaluate, toy_model, toy_examples: Path
+    promote, evaluate, toy_model, toy_examples: Path, tmp_path: Path
 ) -> None:
     from tfx.types import standard_artifacts
 
@@ -165,25 +217,42 @@ def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(
     examples = standard_artifacts.Examples()
     examples.uri, examples.split_names = str(toy_examples), '["eval"]'
 
-    def measured(baseline: str, champion: str) -> dict[str, float]:
-        blessing = standard_artifacts.ModelBlessing()
-        blessing.set_string_custom_property("baseline_model", str(toy_model(baseline)))
-        folder = str(toy_model(champion) / "Format-Serving")
+    def measured(is_baseline: bool, champion: Path) -> dict[str, float]:
         return dict(
-            champion_metrics(folder, uri, blessing, [examples], "eval", EXTRACTORS_MODULE, None)
+            champion_metrics(
+                str(champion), uri, is_baseline, [examples], "eval", EXTRACTORS_MODULE, None
+            )
         )
 
-    assert measured("first_words", "first_words")["rouge_l_f1"] == 1.0
+    assert measured(True, tmp_path / "not read")["rouge_l_f1"] == 1.0
     # Another champion than the baseline is evaluated now, by the settings of that evaluation.
-    again = measured("first_words", "fewer_words")
+    again = measured(False, toy_model("fewer_words") / "Format-Serving")
     assert again == metrics_in(uri)
 
 
-def test_a_champion_whose_folder_is_gone_cannot_be_measured(evaluate, tmp_path: Path) -> None:
-    from tfx.types import standard_artifacts
+def test_the_baseline_is_the_champion_where_its_bytes_are(
+    promote, evaluate, tmp_path: Path
+) -> None:
+    # Given a champion, and an evaluation whose baseline had other values than it would get
+    promote("fewer_words")
+    found = evaluate("first_words", "fewer_words")
 
+    def champion_was(baseline: Path) -> float:
+        _, report = promote("fewer_words", "cc", found=found, baseline=baseline)
+        value: float = report["comparison"]["champion"]
+        return value
+
+    # When the baseline is a copy of the champion elsewhere, then the Evaluator's is taken
+    copy = shutil.copytree(tmp_path / "fewer_words-aa", tmp_path / "another pod")
+    assert champion_was(copy) == 1.0
+
+    # When one byte of it differs, then the champion is evaluated
+    (copy / "Format-Serving" / "one.more").write_text("x")
+    assert champion_was(copy) == pytest.approx(0.857, abs=1e-3)
+
+
+def test_a_champion_whose_folder_is_gone_cannot_be_measured(evaluate, tmp_path: Path) -> None:
     from components.promoter.measuring import champion_metrics
 
     uri = str(evaluate("first_words")[0])
-    blessing = standard_artifacts.ModelBlessing()
-    assert champion_metrics(str(tmp_path), uri, blessing, [], "eval", "", None) == {}
+    assert champion_metrics(str(tmp_path), uri, False, [], "eval", "", None) == {}
