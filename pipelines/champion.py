@@ -12,7 +12,7 @@ from pipelines.config_sections import CHAMPION
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
-    from components.model_registry.port import RegisteredVersion
+    from components.model_registry.port import ModelRegistry, RegisteredVersion
 
 
 def registered_champion(
@@ -23,12 +23,35 @@ def registered_champion(
     Raises:
       RegistryError: the registry cannot be read.
     """
+    registry = _registry(settings, layout)
+    if registry is None:
+        return None
+    from components.model_registry.port import CHAMPION as CHAMPION_ALIAS
+
+    return registry.by_alias(settings.serving.model_name, CHAMPION_ALIAS)
+
+
+def moved_by_hand(settings: PipelineConfig, layout: OutputLayout) -> str:
+    """What people have moved in the registry of a pipeline, and when; empty for nothing.
+
+    Raises:
+      RegistryError: the registry cannot be read.
+    """
+    registry = _registry(settings, layout)
+    if registry is None:
+        return ""
+    from components.promoter import promotion
+
+    return promotion.moved_by_hand(registry, settings.serving.model_name)
+
+
+def _registry(settings: PipelineConfig, layout: OutputLayout) -> ModelRegistry | None:
+    """None where nothing has been registered yet."""
     if not settings.registry.uri and not layout.registry_file.is_file():
         return None
-    from components.model_registry import open_registry, port
+    from components.model_registry import open_registry
 
-    registry = open_registry(settings.registry.uri or layout.registry_uri)
-    return registry.by_alias(settings.serving.model_name, port.CHAMPION)
+    return open_registry(settings.registry.uri or layout.registry_uri)
 
 
 def with_champion(

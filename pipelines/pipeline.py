@@ -23,6 +23,7 @@ from components.pusher.component import Pusher
 from components.serving_validator.component import ServingValidator
 from components.tokenizer_input import Trainer, Transform
 from components.tokenizer_trainer.component import TokenizerTrainer
+from pipelines.champion import moved_by_hand
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.config import PipelineConfig
 from pipelines.config_sections import CorpusConfig, RegistryConfig
@@ -81,6 +82,7 @@ def local_parts(
                 "mlmd": str(layout.metadata_file),
                 "report": str(layout.report_file),
             },
+            moved_by_hand=moved_by_hand(config, layout),
         ),
         metadata_file=layout.metadata_file,
         test_example_gen=(

@@ -26,6 +26,7 @@ class PromoterSpec(ComponentSpec):
         executor.RULES_KEY: ExecutionParameter(type=str),
         executor.NOTES_KEY: ExecutionParameter(type=str),
         executor.EVALUATOR_MODULE_KEY: ExecutionParameter(type=str),
+        executor.MOVED_BY_HAND_KEY: ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {  # noqa: RUF012
         executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
@@ -83,6 +84,7 @@ class Promoter(BaseBeamComponent):
         evaluator_module: str,
         baseline_model: types.BaseChannel | None = None,
         notes: Mapping[str, str] | None = None,
+        moved_by_hand: str | None = None,
     ):
         """Wire the component.
 
@@ -100,6 +102,8 @@ class Promoter(BaseBeamComponent):
           baseline_model: the Evaluator's; where it is the champion, the champion is not
             evaluated a second time.
           notes: further tags of a version, such as where its report is.
+          moved_by_hand: what people have moved in the registry by now, for a runner that
+            caches: after such a move an earlier decision is no longer the same.
         """
         super().__init__(
             PromoterSpec(
@@ -115,6 +119,7 @@ class Promoter(BaseBeamComponent):
                 rules=json.dumps(asdict(rules), sort_keys=True),
                 notes=json.dumps(dict(notes or {}), sort_keys=True),
                 evaluator_module=evaluator_module,
+                moved_by_hand=moved_by_hand,
                 blessing=types.Channel(type=PromotionBlessing),
             )
         )

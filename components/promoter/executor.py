@@ -42,6 +42,7 @@ MODEL_NAME_KEY: Final = "model_name"
 RULES_KEY: Final = "rules"
 NOTES_KEY: Final = "notes"
 EVALUATOR_MODULE_KEY: Final = "evaluator_module"
+MOVED_BY_HAND_KEY: Final = "moved_by_hand"
 
 _MAX_REASON: Final = 1000  # characters
 NOT_BLESSED: Final = "not_blessed"
@@ -67,7 +68,7 @@ class Executor(BaseBeamExecutor):
             `report.json`.
           exec_properties: `registry`, a URI; `model_name`; `rules`, a JSON object of `Rules`;
             `notes`, a JSON object of further tags; `evaluator_module`, the Evaluator's
-            module path.
+            module path; `moved_by_hand`, which only the cache goes by.
 
         Raises:
           RegistryError: the registry cannot be used. Worth a retry if it is on a server.

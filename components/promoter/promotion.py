@@ -16,6 +16,7 @@ DECISION_TAG: Final = "decision"
 REASON_TAG: Final = "reason"
 PROMOTED_TAG: Final = "promoted"
 PUSHED_TAG: Final = "pushed_versions"
+BY_HAND_TAG: Final = "moved_by_hand"
 
 Measure = Callable[[RegisteredVersion], Mapping[str, float]]
 """The metrics of the champion on the candidate's test set; none if it cannot be measured."""
@@ -115,6 +116,7 @@ def promote(
                 DECISION_TAG: "champion",
                 REASON_TAG: "It was promoted by hand.",
                 ROLLED_BACK_TAG: "",
+                BY_HAND_TAG: _now(),
             },
         )
         _make_champion(registry, name, number)
@@ -149,6 +151,7 @@ def roll_back(
                 ROLLED_BACK_TAG: _now(),
                 DECISION_TAG: "rolled back",
                 REASON_TAG: "It was rolled back by hand.",
+                BY_HAND_TAG: _now(),
             },
         )
         _move(registry, name, wanted)
@@ -178,6 +181,15 @@ def aliases_of(registry: ModelRegistry, name: str) -> dict[str, int]:
     }
 
 
+def moved_by_hand(registry: ModelRegistry, name: str) -> str:
+    """What people have moved, and when: another text after every such move, else the same."""
+    return ", ".join(
+        f"{version.number} at {version.tags[BY_HAND_TAG]}"
+        for version in registry.versions(name)
+        if version.tags.get(BY_HAND_TAG)
+    )
+
+
 def _make_champion(registry: ModelRegistry, name: str, number: int) -> None:
     moved = _move(registry, name, moves.promote(aliases_of(registry, name), number))
     if moved:
@@ -202,4 +214,4 @@ def _number(version: RegisteredVersion | None) -> int | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

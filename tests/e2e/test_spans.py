@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pipeline_commands import CONFIGS, TALLYGRAPH, run, versions_in
+from pipeline_commands import CONFIGS, TALLYGRAPH, nodes_of, run, versions_in
 
 SETTINGS = (
     "--set=model.init_from=champion",
@@ -110,6 +110,16 @@ def test_three_spans_a_better_one_is_served_a_damaged_one_is_not_and_one_can_go_
     report = (spans.output / "reports" / "tiny.html").read_text()
     assert "The new span" in report
 
+    # And when it is rolled back, the run that made it does not bring it back from the cache
+    assert "champion: 2 -> 1" in spans.registry("rollback")
+    repeated = spans.run(*second)
+    assert repeated.returncode == 3, repeated.stdout + repeated.stderr
+    done = [name for name, how in nodes_of(repeated.stdout).items() if how == "done"]
+    assert done == ["ChampionResolver", "Promoter", "Pusher"]
+    assert "It was rolled back at" in " ".join(repeated.stdout.split())
+    assert "champion: 1 -> 2" in spans.registry("promote", "2")
+    served = versions_in(spans.output)
+
     # And when the next span is damaged, its model is stopped, and the report says why
     spans.arrive(3, [damaged(row) for row in rows])
     stopped = spans.run("--span=latest", "--set=training.steps=120")
@@ -117,7 +127,8 @@ def test_three_spans_a_better_one_is_served_a_damaged_one_is_not_and_one_can_go_
     reason = "below the latest blessed model&#39;s; at most 0.02 below is allowed"
     assert reason.replace("&#39;", "'") in " ".join(stopped.stdout.split())
     assert reason in " ".join((spans.output / "reports" / "tiny.html").read_text().split())
-    assert versions_in(spans.output) == [old, new]
+    assert versions_in(spans.output) == served
+    assert record_of(served[-1]) == record_of(new)
 
     # And one command says where the served version comes from
     lineage = spans.registry("lineage", new.name)
@@ -127,5 +138,5 @@ def test_three_spans_a_better_one_is_served_a_damaged_one_is_not_and_one_can_go_
     # And one command puts the first one back
     assert "champion: 2 -> 1" in spans.registry("rollback")
     newest = versions_in(spans.output)[-1]
-    assert newest not in (old, new)
+    assert newest not in served
     assert record_of(newest) == record_of(old)

@@ -21,7 +21,10 @@ from components.promoter.promotion import (
 )
 from components.promoter.rules import Rules
 from components.pusher.publish import publish_version
+from pipelines.champion import moved_by_hand
 from pipelines.cli import app
+from pipelines.config import load_config
+from pipelines.layout import OutputLayout
 from serving.engines import RunningServer, ServerFiles, choose_engine
 
 ROOT = Path(__file__).parents[3]
@@ -129,6 +132,22 @@ def test_promoting_and_rolling_back_changes_what_is_served(output: Path) -> None
     assert aliases_of(registry, NAME) == {"champion": 1}
     assert tallygraph(output, "promote", "2")[0] == 0
     assert served(output) == "b"
+
+
+def test_a_run_can_tell_that_a_person_has_moved_something(output: Path) -> None:
+    settings = load_config(ROOT / "configs" / "tiny.toml", [])
+    layout = OutputLayout(output, settings.pipeline.name)
+    seen = [moved_by_hand(settings, layout)]
+    # What a run decides is no such move.
+    consider_model(output, output / "models" / "a")
+    assert seen == [moved_by_hand(settings, layout)] == [""]
+
+    for command in (["promote", "2"], ["rollback"]):
+        assert tallygraph(output, *command)[0] == 0
+        seen.append(moved_by_hand(settings, layout))
+
+    assert len(set(seen)) == 3, seen
+    assert moved_by_hand(settings, OutputLayout(output / "new", "tiny")) == ""
 
 
 def test_a_roll_back_that_was_killed_before_the_registry_changed_is_completed(
