@@ -16,10 +16,12 @@ from pipelines.cli import (
     demo_gateway,
     gateway,
     kfp,
+    ledger,
     registry,
     run,
     schedule,
     serve,
+    tenants,
     versions,
 )
 
@@ -39,8 +41,8 @@ app.command("gateway")(gateway.gateway)
 app.command("demo-gateway")(demo_gateway.demo_gateway)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(bill.app, name="bill")
-app.add_typer(gateway.ledger, name="ledger")
-app.add_typer(gateway.tenants, name="tenants")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(versions.app, name="versions")
 app.add_typer(kfp.app, name="kfp")
 app.add_typer(registry.app, name="registry")

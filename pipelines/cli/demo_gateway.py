@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli import bill, gateway
+from pipelines.cli import bill
+from pipelines.cli import ledger as ledger_command
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def demo_gateway(
 def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_s: int) -> None:
     from serving.engines import EngineError, ServerSpec, choose_engine
     from serving.ledger.database import open_database
+    from serving.ledger.entries import Selection, select_entries
     from serving.ledger.upgrade import upgrade
 
     model = model_dir.resolve().name
@@ -109,12 +111,13 @@ def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_
         fail(str(error))
 
     _step("5/6  its line in the ledger, and whether the ledger is whole")
-    month = _show_last_entry(ledger)
+    (entry,) = select_entries(ledger, Selection(_TENANT, limit=1))
     ledger.dispose()
-    gateway.verify(tenant="", database=database)
+    ledger_command.show(_TENANT, entry.number, database)
+    ledger_command.verify(tenant="", database=database)
 
     _step("6/6  the invoice")
-    bill.invoice(tenant=_TENANT, month=month, format="json", database=database)
+    bill.invoice(tenant=_TENANT, month=entry.month, format="json", database=database)
     print()  # an invoice ends with its last byte
 
 
@@ -217,28 +220,6 @@ def _ask(url: str, key: str, model: str, text: str) -> None:
         "usage": document["usage"],
     }
     print(json.dumps(shown, indent=2, ensure_ascii=False))
-
-
-def _show_last_entry(ledger: sa.Engine) -> str:
-    """Print the newest entry of the tenant; the month that pays for it."""
-    import sqlalchemy as sa
-
-    from serving.ledger import schema
-    from serving.ledger.database import reading
-
-    entries, requests = schema.entries, schema.requests
-    with reading(ledger) as connection:
-        row = connection.execute(
-            sa.select(entries, requests.c.month)
-            .join(requests, requests.c.request_id == entries.c.request_id)
-            .where(entries.c.tenant == _TENANT)
-            .order_by(entries.c.number.desc())
-            .limit(1)
-        ).one()
-    line = dict(row._mapping)
-    month = str(line.pop("month"))
-    print(json.dumps(line, indent=2, default=str))
-    return month
 
 
 def _interrupt(signal_number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""`tallygraph gateway`, `tenants` and `ledger`: sell summaries by the token. No TensorFlow."""
+"""`tallygraph gateway`: sell summaries by the token. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
-from pipelines.cli.database import DATABASE, Database, make_folder, opened, without_password
-
-tenants = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
-ledger = typer.Typer(help="Check and correct the usage ledger.", no_args_is_help=True)
+from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.database import DATABASE, Database, make_folder, without_password
 
 
 def gateway(
@@ -122,122 +119,3 @@ def gateway(
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:
         fail(f"Cannot use the ledger {without_password(database)}: {error}")
-
-
-@tenants.command()
-def create(
-    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
-    plan: Annotated[str, typer.Option(help="Plan of the price book.")] = "standard",
-    budget_micro: Annotated[
-        int | None, typer.Option(help="Millionths of the currency a month; none: no limit.")
-    ] = None,
-    requests_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
-    max_concurrent: Annotated[
-        int | None, typer.Option(help="Requests under way at a time; none: no limit.")
-    ] = None,
-    database: Database = DATABASE,
-) -> None:
-    """Add a tenant, and print a key of its own, once."""
-    from serving.gateway.tenants import Limits, TenantError, Tenants
-
-    with opened(database) as engine:
-        try:
-            known = Tenants(engine)
-            limits = Limits(
-                budget_micro, requests_per_minute, tokens_per_minute, max_concurrent
-            )
-            known.create(name, plan, limits)
-            print(known.make_key(name))
-        except TenantError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-
-
-@tenants.command()
-def key(
-    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
-    model: Annotated[
-        list[str], typer.Option(help="Model that the key may ask; may be repeated.")
-    ] = ["*"],  # noqa: B006  (Typer copies it)
-    database: Database = DATABASE,
-) -> None:
-    """Make another key of a tenant, and print it, once."""
-    from serving.gateway.tenants import TenantError, Tenants
-
-    with opened(database) as engine:
-        try:
-            print(Tenants(engine).make_key(name, model))
-        except TenantError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-
-
-@tenants.command()
-def revoke(
-    key: Annotated[str, typer.Argument(help="The key, or the part between its underscores.")],
-    database: Database = DATABASE,
-) -> None:
-    """Refuse a key from now on."""
-    from serving.gateway.tenants import TenantError, Tenants
-
-    with opened(database) as engine:
-        try:
-            Tenants(engine).revoke_key(key.split("_")[1] if "_" in key else key)
-        except TenantError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    out.print("revoked")
-
-
-@ledger.command()
-def verify(
-    tenant: Annotated[str, typer.Option(help="This one's only; empty: all.")] = "",
-    database: Database = DATABASE,
-) -> None:
-    """Check every entry's hash, that none is missing, and that all adds up."""
-    from serving.ledger import verification
-
-    with opened(database) as engine:
-        checked, findings = verification.verify(engine, tenant or None)
-    for finding in findings:
-        out.print(f"[red]{finding}[/]")
-    out.print(f"{checked} entries checked, {len(findings)} findings")
-    if findings:
-        raise typer.Exit(EXIT_FAILED)
-
-
-@ledger.command()
-def reverse(
-    tenant: Annotated[str, typer.Argument(help="Whose entry it is.")],
-    number: Annotated[int, typer.Argument(help="Number of the charge's entry.")],
-    reason: Annotated[str, typer.Option(help="For whoever reads the ledger.")],
-    database: Database = DATABASE,
-) -> None:
-    """Take a charge back by an entry of its negatives."""
-    from serving.ledger import Ledger, LedgerError
-
-    with opened(database) as engine:
-        try:
-            entry = Ledger(engine, "tallygraph-ledger").reverse(tenant, number, reason)
-        except LedgerError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
-
-
-@ledger.command()
-def deliver(
-    to: Annotated[str, typer.Option(help="A file to append to, or an http(s) address.")],
-    token_file: Annotated[
-        Path | None, typer.Option(help="File of a bearer token for the address.")
-    ] = None,
-    database: Database = DATABASE,
-) -> None:
-    """Deliver the usage events that wait, as CloudEvents, each at least once."""
-    from serving.ledger import outbox
-
-    with opened(database) as engine:
-        try:
-            token = token_file.read_text().strip() if token_file else None
-            web = to.startswith(("http://", "https://"))
-            sink = outbox.to_http(to, token) if web else outbox.to_file(Path(to))
-            out.print(f"{outbox.deliver(engine, sink)} events delivered")
-        except (outbox.DeliveryError, OSError) as error:
-            fail(str(error))

@@ -110,11 +110,7 @@ class Tenants:
           TenantError: the name is taken or no name.
         """
         for value in (name, plan):
-            if not _NAME.fullmatch(value):
-                raise TenantError(
-                    "A name is at most 63 letters, digits, '_', '.' and '-', the first a "
-                    f"letter or digit. Received: {value!r}"
-                )
+            checked_name(value)
         try:
             with writing(self._engine) as connection:
                 connection.execute(
@@ -214,6 +210,20 @@ class Tenants:
             Limits(*(getattr(row, each.name) for each in fields(Limits))),
             frozenset(row.models.split()),
         )
+
+
+def checked_name(name: str) -> str:
+    """The name of a tenant or plan.
+
+    Raises:
+      TenantError: it is none.
+    """
+    if not _NAME.fullmatch(name):
+        raise TenantError(
+            "A name is at most 63 letters, digits, '_', '.' and '-', the first a "
+            f"letter or digit. Received: {name!r}"
+        )
+    return name
 
 
 def contains_key(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import subprocess
@@ -45,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
 def test_from_a_tenant_to_a_verified_ledger(model: tuple[Path, str], tmp_path: Path) -> None:
     base, model_url = model
     database = f"sqlite:///{tmp_path}/ledger/usage.sqlite"
-    environment = {**os.environ, "TALLYGRAPH_DATABASE": database}
+    environment = {**os.environ, "TALLYGRAPH_DATABASE": database, "COLUMNS": "200"}
 
     def tallygraph(*arguments: str, status: int = 0) -> str:
         done = subprocess.run(
@@ -81,14 +82,33 @@ def test_from_a_tenant_to_a_verified_ledger(model: tuple[Path, str], tmp_path: P
     try:
         with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key) as client:
             answer = _once_it_listens(client)
+            changed = tallygraph("tenants", "change", "acme", "--budget-micro", "6")
+            assert changed.splitlines()[:2] == ["acme: plan standard", "budget_micro: 6"]
+            _until_it_is_refused(client)
     finally:
         gateway.terminate()
         assert gateway.wait(30) in (0, -15)
     assert answer.usage.total_tokens == 6
     assert "1 entries checked, 0 findings" in tallygraph("ledger", "verify")
+    listed = tallygraph("ledger", "list", "acme", "--request", answer.id).splitlines()
+    assert len(listed) == 2, listed
+    assert listed[1].split()[3:] == [
+        *("charge", "summarizer", "7", "3", "0", "3", "6", "EUR"),
+        answer.id.removeprefix("chatcmpl-"),
+    ]
+    shown = json.loads(tallygraph("ledger", "show", "acme", "1"))
+    assert (shown["input_tokens"], shown["tokenizer_fingerprint"]) == (3, "f" * 64)
+    assert shown["month"] in tallygraph("bill", "invoice", "acme", shown["month"])
+    assert "has no entry 2 of 'acme'" in tallygraph("ledger", "show", "acme", "2", status=2)
     reversal = tallygraph("ledger", "reverse", "acme", "1", "--reason", "a test")
     assert "entry 2: -6 millionths EUR" in reversal
+    (acme,) = json.loads(tallygraph("tenants", "list", "--json"))
+    assert (acme["spent_micro"], acme["limits"]["budget_micro"]) == (0, 6)
+    assert [each["revoked_at"] for each in acme["keys"]] == [None]
     tallygraph("tenants", "revoke", key)
+    assert tallygraph("tenants", "list").splitlines()[1].split() == [
+        *("acme", "standard", "0", "6", "-", "-", "-", "0")
+    ]
     engine = sa.create_engine(database)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE accounts SET spent_micro = 5"))
@@ -106,6 +126,50 @@ def _once_it_listens(client: openai.OpenAI) -> openai.types.chat.ChatCompletion:
         except openai.APIConnectionError:
             assert time.monotonic() < deadline
             time.sleep(0.2)
+
+
+def _until_it_is_refused(client: openai.OpenAI) -> None:
+    """A running gateway takes up another budget, soon."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            client.with_options(max_retries=0).chat.completions.create(
+                model="summarizer", messages=[{"role": "user", "content": "one two three"}]
+            )
+        except openai.RateLimitError as error:
+            assert error.code == "insufficient_quota"
+            return
+    raise AssertionError("the budget of 6 millionths was never found too small")
+
+
+def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) -> None:
+    database = ["--database", f"sqlite:///{tmp_path}/ledger.sqlite"]
+
+    def tenants(*arguments: str) -> tuple[int, str]:
+        command = ["tenants", *arguments, *database]
+        result = CliRunner(env={"COLUMNS": "300"}).invoke(app, command)
+        return result.exit_code, result.output
+
+    assert tenants("create", "acme", "--requests-per-minute", "5")[0] == 0
+    for arguments, message in (
+        (("nobody", "--plan", "other"), "There is no tenant 'nobody'."),
+        (("acme", "--plan", "what is this"), "A name is at most 63 letters"),
+        (("acme", "--budget-micro", "-1"), "--budget-micro expects a number or none."),
+        (("acme", "--max-concurrent", "0"), "max_concurrent must be at least 1. Received: 0"),
+    ):
+        status, said = tenants("change", *arguments)
+        assert (status, message in said) == (2, True), said
+    status, said = tenants("change", "acme", "--requests-per-minute", "none", "--plan", "b")
+    assert (status, said.splitlines()) == (
+        0,
+        [
+            "acme: plan b",
+            "budget_micro: no limit",
+            "requests_per_minute: no limit",
+            "tokens_per_minute: no limit",
+            "max_concurrent: no limit",
+        ],
+    )
 
 
 @pytest.mark.parametrize(

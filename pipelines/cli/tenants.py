@@ -1,0 +1,173 @@
+"""`tallygraph tenants`: who may ask, how much, and by which keys. No TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.database import DATABASE, Database, opened
+
+app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
+
+_Limit = Annotated[str | None, typer.Option(help="A number, or none for no limit.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    plan: Annotated[str, typer.Option(help="Plan of the price book.")] = "standard",
+    budget_micro: Annotated[
+        int | None, typer.Option(help="Millionths of the currency a month; none: no limit.")
+    ] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(help="Requests under way at a time; none: no limit.")
+    ] = None,
+    database: Database = DATABASE,
+) -> None:
+    """Add a tenant, and print a key of its own, once."""
+    from serving.gateway.tenants import Limits, TenantError, Tenants
+
+    with opened(database) as engine:
+        try:
+            known = Tenants(engine)
+            limits = Limits(
+                budget_micro, requests_per_minute, tokens_per_minute, max_concurrent
+            )
+            known.create(name, plan, limits)
+            print(known.make_key(name))
+        except TenantError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    model: Annotated[
+        list[str], typer.Option(help="Model that the key may ask; may be repeated.")
+    ] = ["*"],  # noqa: B006  (Typer copies it)
+    database: Database = DATABASE,
+) -> None:
+    """Make another key of a tenant, and print it, once."""
+    from serving.gateway.tenants import TenantError, Tenants
+
+    with opened(database) as engine:
+        try:
+            print(Tenants(engine).make_key(name, model))
+        except TenantError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key, or the part between its underscores.")],
+    database: Database = DATABASE,
+) -> None:
+    """Refuse a key from now on."""
+    from serving.gateway.tenants import TenantError, Tenants
+
+    with opened(database) as engine:
+        try:
+            Tenants(engine).revoke_key(key.split("_")[1] if "_" in key else key)
+        except TenantError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    out.print("revoked")
+
+
+@app.command()
+def change(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    plan: Annotated[str | None, typer.Option(help="Plan of the price book.")] = None,
+    budget_micro: Annotated[
+        str | None,
+        typer.Option(help="Millionths of the currency a month, or none for no limit."),
+    ] = None,
+    requests_per_minute: _Limit = None,
+    tokens_per_minute: _Limit = None,
+    max_concurrent: _Limit = None,
+    database: Database = DATABASE,
+) -> None:
+    """Change a tenant's plan or limits; what is not named stays. Running gateways follow."""
+    from serving.gateway.tenant_administration import change_tenant
+    from serving.gateway.tenants import TenantError
+
+    given = {
+        "budget_micro": budget_micro,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "max_concurrent": max_concurrent,
+    }
+    limits = {key: _limit(key, text) for key, text in given.items() if text is not None}
+    with opened(database) as engine:
+        try:
+            now_plan, now = change_tenant(engine, name, plan, limits)
+        except TenantError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    out.print(f"{name}: plan {now_plan}", markup=False)
+    for each in fields(now):
+        value = getattr(now, each.name)
+        out.print(f"{each.name}: {'no limit' if value is None else value}", markup=False)
+
+
+@app.command("list")
+def list_(
+    month: Annotated[
+        str, typer.Option(help="Whose money is told: YYYY-MM; empty: this one.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all keys.")] = False,
+    database: Database = DATABASE,
+) -> None:
+    """List the tenants: plan, limits, what they have spent, how many keys are good."""
+    from serving.gateway.tenant_administration import list_tenants
+    from serving.ledger.ledger import utc_now
+
+    with opened(database) as engine:
+        known = list_tenants(engine, month or f"{utc_now():%Y-%m}")
+    if as_json:
+        print(json.dumps([asdict(tenant) for tenant in known], indent=2, default=str))
+        return
+    table = Table(
+        "tenant",
+        "plan",
+        "spent",
+        "budget",
+        "requests/min",
+        "tokens/min",
+        "at a time",
+        "keys",
+        box=None,
+    )
+    for tenant in known:
+        limits = tenant.limits
+        good = sum(key.revoked_at is None for key in tenant.keys)
+        table.add_row(
+            tenant.name,
+            tenant.plan,
+            str(tenant.spent_micro),
+            *(
+                "-" if value is None else str(value)
+                for value in (
+                    limits.budget_micro,
+                    limits.requests_per_minute,
+                    limits.tokens_per_minute,
+                    limits.max_concurrent,
+                )
+            ),
+            str(good),
+        )
+    out.print(table)
+
+
+def _limit(name: str, text: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        option = name.replace("_", "-")
+        fail(f"--{option} expects a number or none. Received: {text!r}", EXIT_BAD_INPUT)
+    return int(text)
