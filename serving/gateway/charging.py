@@ -16,9 +16,9 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from serving.billing import Price, PriceBook, PriceBookError
 from serving.gateway.backend import ServedModel, ServedVersion, VersionGoneError
@@ -32,17 +32,16 @@ from serving.gateway.request_record import current
 from serving.gateway.tenants import Caller
 from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.ledger import (
+    Entry,
     Ledger,
     Replay,
     Reservation,
     Usage,
 )
+from serving.ledger.clock import Clock, utc_now
 from serving.ledger.grouped import GroupedLedger
-from serving.ledger.ledger import Clock, utc_now
 from serving.ledger.work import work_hash
 from tokenizer.contract import MeteredSummary
-
-T = TypeVar("T")
 
 _UNLOADED_ATTEMPTS = 3
 
@@ -133,7 +132,12 @@ class ChargedModel:
         request_id = uuid.uuid4().hex
 
         async def release() -> None:
-            await self._write("release", caller, lambda ledger: ledger.release(request_id))
+            with self._ledger_asked("release"):
+                await self._ledger.release(request_id)
+
+        async def settle() -> Entry:
+            with self._ledger_asked("settle"):
+                return await self._ledger.settle(request_id, usage, pricing, answer)
 
         try:
             reserved = await self._reserve(caller, question, request_id, version, price)
@@ -151,13 +155,7 @@ class ChargedModel:
             usage = _usage(question, answered, round((time.monotonic() - started) * 1000))
             pricing = self._prices.pricing(price)
             # Settling twice is settling once; and the work is done, whatever the database does.
-            entry = await through_outages(
-                lambda: self._write(
-                    "settle",
-                    caller,
-                    lambda ledger: ledger.settle(request_id, usage, pricing, answer),
-                )
-            )
+            entry = await through_outages(settle)
         except BaseException:
             # Whatever it was: the client gets no answer, and owes nothing.
             await self._returns.give_back(request_id, release)
@@ -189,10 +187,8 @@ class ChargedModel:
             max_concurrent=caller.limits.max_concurrent,
             idempotency_key=question.idempotency_key,
         )
-        with refusals_told():
-            return await self._write(
-                "reserve", caller, lambda ledger: ledger.reserve(reservation)
-            )
+        with refusals_told(), self._ledger_asked("reserve"):
+            return await self._ledger.reserve(reservation)
 
     async def _summarize(
         self, caller: Caller, version: ServedVersion, question: Question, request_id: str
@@ -233,10 +229,11 @@ class ChargedModel:
         with self._metrics.model_asked(version.model), self._tracer.part("model", attributes):
             return await self.model.summarize(version, texts, limit, deadline)
 
-    async def _write(self, operation: str, caller: Caller, work: Callable[[Ledger], T]) -> T:
-        """Work of the ledger's, which waits for the disk; to its end in any case."""
+    @contextmanager
+    def _ledger_asked(self, operation: str) -> Iterator[None]:
+        """While the ledger is asked, which waits for the disk."""
         with self._metrics.ledger_asked(operation), self._tracer.part(operation):
-            return await self._ledger.write(caller.tenant, work)
+            yield
 
     async def _cached(
         self, caller: Caller, version: ServedVersion, question: Question

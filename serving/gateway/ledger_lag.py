@@ -15,9 +15,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from serving.ledger import schema
+from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading
-from serving.ledger.ledger import Clock, utc_now
-from serving.ledger.rows import RESERVED
+from serving.ledger.schema import RESERVED
 
 SAMPLE_S: Final = 5.0
 """However often it is scraped, the database is asked no more often."""

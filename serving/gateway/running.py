@@ -25,8 +25,8 @@ from serving.gateway.rates import MEMORY, Rates
 from serving.gateway.tenants import Tenants
 from serving.gateway.tracing import open_tracer
 from serving.ledger import Ledger
+from serving.ledger.clock import utc_now
 from serving.ledger.database import open_database
-from serving.ledger.ledger import utc_now
 from serving.ledger.recovery import recover
 from serving.ledger.upgrade import upgrade
 

@@ -14,8 +14,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from serving.ledger import schema
+from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, writing
-from serving.ledger.ledger import Clock, utc_now
 from serving.ledger.records import MAX_INTEGER
 
 ALL_MODELS: Final = "*"

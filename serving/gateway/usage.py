@@ -11,8 +11,8 @@ from serving.gateway.errors import bad_request
 from serving.gateway.requests import MONTH
 from serving.gateway.tenants import Caller
 from serving.ledger import schema
+from serving.ledger.clock import utc_now
 from serving.ledger.database import reading
-from serving.ledger.ledger import utc_now
 
 _MONTH: Final = re.compile(MONTH)
 

@@ -20,75 +20,74 @@ import sqlalchemy as sa
 
 from serving.ledger.database import gave_way, retrying
 from serving.ledger.ledger import Ledger
+from serving.ledger.operations import Operation, Outcome, Release, Reserve, Settle
+from serving.ledger.records import (
+    Charge,
+    Entry,
+    Pricing,
+    Replay,
+    Reservation,
+    Reserved,
+    Usage,
+)
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_GROUP: Final = 64
 """Operations of a transaction: so many hold up the next ones for some milliseconds only."""
 
-
 KEPT_FOR_S: Final = 1.0
 """How long a connection is kept after a transaction without asking whether it still works."""
-CAREFUL_GROUPS: Final = 32
-"""So many groups have savepoints after one in which an operation failed: where one fails, the
-next ones are likely to, and a group that is not prepared for it is written twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Operation:
+class _Waiting:
     """What one caller waits for."""
 
-    tenant: str
-    work: Callable[[Ledger], Any]
+    operation: Operation
     done: asyncio.Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """A result, or what was raised."""
-
-    value: Any = None
-    error: Exception | None = None
 
 
 class GroupedLedger:
     """A ledger for the tasks of one event loop. Other processes may write at the same time.
 
     All that `Ledger` promises holds: an operation that fails leaves nothing behind and does
-    not touch the others of its group.
+    not touch the others of its group. One that is begun is done to its end, even if whoever
+    waits for it is cancelled. Where a transaction could not be committed, all of its group are
+    told so: whether it was, only the ledger can tell.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: deque[_Operation] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._writing: asyncio.Task[None] | None = None
-        self._careful = 0
         # The thread's own.
         self._connection: sa.Connection | None = None
         self._used_at = 0.0
         # One: two groups at a time would wait for each other's locks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
-    async def write(self, tenant: str, work: Callable[[Ledger], T]) -> T:
-        """Do an operation, to its end even if whoever waits for it is cancelled.
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
+        """See `Ledger.reserve`."""
+        return await self._write(Reserve(reservation))
 
-        Args:
-          tenant: whose money it is about.
-          work: calls the ledger that it is given, all or nothing. Where the database gives a
-            transaction up, it is called again.
+    async def settle(
+        self, request_id: str, usage: Usage, charge: Charge | Pricing, answer: bytes
+    ) -> Entry:
+        """See `Ledger.settle`."""
+        return await self._write(Settle(request_id, usage, charge, answer))
 
-        Returns:
-          What `work` returned, once it is committed.
+    async def release(self, request_id: str) -> bool:
+        """See `Ledger.release`."""
+        return await self._write(Release(request_id))
 
-        Raises:
-          Exception: what `work` raised; then none of it is written. Or the transaction
-            could not be committed: whether it was, only the ledger can tell.
-        """
-        operation = _Operation(tenant, work, asyncio.get_running_loop().create_future())
-        self._waiting.append(operation)
+    async def _write(self, operation: Operation) -> Any:
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(operation, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
-        return await operation.done
+        return await done
 
     async def _write_all(self) -> None:
         """Write group after group until nobody waits."""
@@ -97,76 +96,48 @@ class GroupedLedger:
             while self._waiting:
                 count = min(MAX_GROUP, len(self._waiting))
                 group = [self._waiting.popleft() for _ in range(count)]
-                outcomes = await loop.run_in_executor(self._thread, self._outcomes, group)
-                for operation, outcome in zip(group, outcomes, strict=True):
-                    _tell(operation.done, outcome)
+                operations = [each.operation for each in group]
+                outcomes = await loop.run_in_executor(self._thread, self._outcomes, operations)
+                for each, outcome in zip(group, outcomes, strict=True):
+                    _tell(each.done, outcome)
         finally:
             self._writing = None
 
-    def _outcomes(self, group: Sequence[_Operation]) -> list[_Outcome]:
-        """Write a group; one outcome for each of it, after the commit."""
-        # One order of tenants in all processes, so that none wait for each other in a circle.
-        # Those of a tenant stay in the order in which they came.
-        order = sorted(range(len(group)), key=lambda place: group[place].tenant)
-        outcomes = [_Outcome()] * len(group)
-        ordered = [group[place] for place in order]
+    def _outcomes(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Write a group; an outcome for each of it, after the commit."""
+        if len(operations) == 1:
+            return [self._alone(operations[0])]
         try:
-            for place, outcome in zip(order, self._committed(ordered), strict=True):
-                outcomes[place] = outcome
+            return self._done(self._ledger.write, operations)
         except Exception as error:
-            return [_Outcome(error=error)] * len(group)
-        return outcomes
+            if _is_of_one(error):
+                return [self._alone(operation) for operation in operations]
+            return [Outcome(error=error)] * len(operations)
 
-    def _committed(self, group: Sequence[_Operation]) -> list[_Outcome]:
+    def _alone(self, operation: Operation) -> Outcome:
         try:
-            return self._commit(group)
+            return self._done(self._ledger.write_alone, operation)
+        except Exception as error:
+            return Outcome(error=error)
+
+    def _done(self, write: Callable[[sa.Connection, T], R], what: T) -> R:
+        """Write in a transaction, again and again where the database gives it up."""
+
+        def once() -> R:
+            with self._kept_connection() as connection:
+                return write(connection, what)
+
+        try:
+            return once()
         except sa.exc.DBAPIError as error:
             if not gave_way(error):
                 raise
-        return retrying()(self._commit, group)
-
-    def _commit(self, group: Sequence[_Operation]) -> list[_Outcome]:
-        """
-        Raises:
-          Exception: it could not be written as a whole; alone, an operation's own error.
-        """
-        if len(group) == 1:
-            with self._transaction() as (_, ledger):
-                return [_Outcome(group[0].work(ledger))]
-        if self._careful == 0:
-            try:
-                return self._all(group)
-            except _SpoiltError:
-                self._careful = CAREFUL_GROUPS
-        self._careful -= 1
-        return self._each(group)
-
-    def _all(self, group: Sequence[_Operation]) -> list[_Outcome]:
-        """Write a group whole.
-
-        Raises:
-          _SpoiltError: one of it failed, and nothing is written. Never of the commit: what that
-            has done is not known.
-        """
-        with self._transaction() as (_, ledger):
-            try:
-                return [_Outcome(operation.work(ledger)) for operation in group]
-            except Exception as error:
-                if _is_lost(error):
-                    raise
-                raise _SpoiltError from error
-
-    def _each(self, group: Sequence[_Operation]) -> list[_Outcome]:
-        """Write a group but for what fails of it. It takes longer: a savepoint is a statement
-        to begin and another one to end it."""
-        with self._transaction() as (connection, ledger):
-            return [_outcome(operation, ledger, connection) for operation in group]
+        return retrying()(once)
 
     @contextmanager
-    def _transaction(self) -> Iterator[tuple[sa.Connection, Ledger]]:
-        """A transaction on the connection of the last one, if that was a moment ago: taking one
-        from the pool asks the database whether it is still there, and giving it back resets it.
-        """
+    def _kept_connection(self) -> Iterator[sa.Connection]:
+        """The connection of the last transaction, if that was a moment ago: taking one from the
+        pool asks the database whether it is still there, and giving it back resets it."""
         connection, self._connection = self._connection, None
         if connection is not None and time.monotonic() > self._used_at + KEPT_FOR_S:
             connection.close()
@@ -174,52 +145,20 @@ class GroupedLedger:
         if connection is None:
             connection = self._ledger.engine.connect()
         try:
-            with connection.begin():
-                yield connection, _LedgerInTransaction(self._ledger, connection)
+            yield connection
         except BaseException:
             connection.close()
             raise
         self._connection, self._used_at = connection, time.monotonic()
 
 
-class _SpoiltError(Exception):
-    """An operation of a group failed, so that the group's transaction was given up."""
+def _is_of_one(error: Exception) -> bool:
+    """Whether a group is certain not to be written, and the others of it can be."""
+    of_database = isinstance(error, sa.exc.SQLAlchemyError)
+    return not of_database or isinstance(error, (sa.exc.IntegrityError, sa.exc.DataError))
 
 
-class _LedgerInTransaction(Ledger):
-    """A ledger whose operations are parts of a transaction that is under way."""
-
-    def __init__(self, ledger: Ledger, connection: sa.Connection) -> None:
-        super().__init__(ledger.engine, ledger.owner, ledger.clock)
-        self._connection = connection
-
-    def _write(self, work: Callable[[sa.Connection], T]) -> T:
-        return work(self._connection)
-
-
-def _outcome(operation: _Operation, ledger: Ledger, connection: sa.Connection) -> _Outcome:
-    """Do one operation of several; where it fails, it alone is undone.
-
-    Raises:
-      sqlalchemy.exc.DBAPIError: the whole transaction is lost with the operation.
-    """
-    try:
-        with connection.begin_nested():
-            return _Outcome(operation.work(ledger))
-    except Exception as error:
-        if _is_lost(error):
-            raise
-        return _Outcome(error=error)
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether an operation's error is the end of its whole transaction."""
-    return gave_way(error) or (
-        isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
-    )
-
-
-def _tell(done: asyncio.Future[Any], outcome: _Outcome) -> None:
+def _tell(done: asyncio.Future[Any], outcome: Outcome) -> None:
     if done.done():  # cancelled: nobody waits any more
         return
     if outcome.error is not None:

@@ -227,6 +227,9 @@ class Entry:
     work_hash: str = ""
 
 
+ENTRY_FIELDS: Final = tuple(each.name for each in fields(Entry))
+
+
 def _check(record: Reservation | Usage | TokensBefore | Charge) -> None:
     """
     Raises:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.database import reading
 from serving.ledger.ledger import Ledger
-from serving.ledger.rows import RESERVED
+from serving.ledger.schema import RESERVED
 
 
 def recover(

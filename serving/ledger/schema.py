@@ -71,6 +71,10 @@ chains: Final = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 
+RESERVED: Final = "reserved"
+SETTLED: Final = "settled"
+RELEASED: Final = "released"
+
 # Every request that was let run: reserved, settled or released.
 requests: Final = sa.Table(
     "requests",

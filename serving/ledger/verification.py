@@ -14,7 +14,7 @@ from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.database import reading
 from serving.ledger.parts import parts_from_text
 from serving.ledger.records import Entry
-from serving.ledger.rows import RESERVED, SETTLED
+from serving.ledger.schema import RESERVED, SETTLED
 
 _ROWS_AT_A_TIME: Final = 1000
 _COUNTS: Final = ("input_tokens", "cached_tokens", "output_tokens")

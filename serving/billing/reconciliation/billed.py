@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from serving.billing.reconciliation.records import Window, Work
 from serving.ledger import schema
-from serving.ledger.rows import RELEASED, RESERVED
+from serving.ledger.schema import RELEASED, RESERVED
 
 _ROWS_AT_A_TIME: Final = 1000
 _EPOCH: Final = datetime.datetime(1970, 1, 1)

@@ -27,8 +27,8 @@ from serving.gateway.responses import Failure
 from serving.gateway.running import CacheSettings
 from serving.gateway.tenants import Limits, Tenants
 from serving.ledger import Ledger, schema
+from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import open_database
-from serving.ledger.ledger import Clock, utc_now
 from serving.ledger.upgrade import upgrade
 
 DEADLINE_S = 60

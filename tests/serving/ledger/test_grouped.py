@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,17 +13,27 @@ from ledger_values import charge, usage
 
 from serving.ledger import (
     BudgetExceededError,
+    Charge,
     Entry,
+    IdempotencyConflictError,
     Ledger,
     LedgerError,
     Replay,
     RequestInProgressError,
     Reservation,
     Reserved,
+    TokensBefore,
+    TooManyAtOnceError,
     UnknownRequestError,
+    Usage,
     schema,
 )
-from serving.ledger.grouped import CAREFUL_GROUPS, MAX_GROUP, GroupedLedger
+from serving.ledger.books import Books, Wanted
+from serving.ledger.clock import utc_now
+from serving.ledger.grouped import MAX_GROUP, GroupedLedger
+from serving.ledger.operations import Reserve, Settle
+from serving.ledger.prepared import Driver, Prepared, transaction
+from serving.ledger.statements import Statements
 from serving.ledger.verification import verify
 
 Make = Callable[..., Reservation]
@@ -39,11 +48,8 @@ def commits(engine: sa.Engine) -> list[int]:
 
 
 async def run(grouped: GroupedLedger, request: Reservation, answer: bytes = b"a") -> Entry:
-    await grouped.write(request.tenant, lambda ledger: ledger.reserve(request))
-    return await grouped.write(
-        request.tenant,
-        lambda ledger: ledger.settle(request.request_id, usage(), charge(), answer),
-    )
+    await grouped.reserve(request)
+    return await grouped.settle(request.request_id, usage(), charge(), answer)
 
 
 def test_who_waits_at_the_same_time_shares_a_commit(
@@ -64,48 +70,41 @@ def test_who_waits_at_the_same_time_shares_a_commit(
     assert verify(engine) == (count, [])
 
 
-def test_one_that_fails_does_not_spoil_the_others(
+def test_one_that_is_refused_does_not_spoil_the_others(
     ledger: Ledger, engine: sa.Engine, reservation: Make, commits: list[int]
 ) -> None:
     known = reservation(request_id="known", idempotency_key="k")
     ledger.reserve(known)
     commits.clear()
-
-    def writes_then_fails(inner: Ledger) -> None:
-        inner.reserve(reservation(request_id="half", amount_micro=500))
-        inner.settle("nowhere", usage(), charge(), b"")
-
-    operations: list[Callable[[Ledger], Any]] = [
-        lambda inner: inner.reserve(reservation()),
-        lambda inner: inner.reserve(reservation(amount_micro=10, budget_micro=9)),
-        lambda inner: inner.settle("unknown", usage(), charge(), b""),
-        lambda inner: inner.reserve(reservation(request_id="known")),
-        lambda inner: inner.reserve(
-            reservation(idempotency_key="k", request_hash=known.request_hash)
-        ),
-        writes_then_fails,
-        lambda inner: inner.settle("known", usage(), charge(), b"the answer"),
-        lambda inner: inner.reserve(
-            reservation(idempotency_key="k", request_hash=known.request_hash)
-        ),
-    ]
+    again = reservation(idempotency_key="k", request_hash=known.request_hash)
 
     async def at_once() -> list[Any]:
         grouped = GroupedLedger(ledger)
-        written = (grouped.write("acme", each) for each in operations)
-        return await asyncio.gather(*written, return_exceptions=True)
+        return await asyncio.gather(
+            grouped.reserve(reservation()),
+            grouped.reserve(reservation(amount_micro=10, budget_micro=9)),
+            grouped.settle("unknown", usage(), charge(), b""),
+            grouped.settle("known", usage(), charge(1001), b""),
+            grouped.reserve(again),
+            grouped.settle("known", usage(), charge(), b"the answer"),
+            grouped.settle("known", usage(), charge(), b"the answer"),
+            grouped.reserve(again),
+            grouped.release("known"),
+            return_exceptions=True,
+        )
 
-    first, budget, unknown, taken, under_way, half, settled, again = asyncio.run(at_once())
+    results = asyncio.run(at_once())
+    first, budget, unknown, dear, under_way, settled, twice, answered, released = results
     assert isinstance(first, Reserved)
     assert isinstance(budget, BudgetExceededError)
     assert isinstance(unknown, UnknownRequestError)
-    assert isinstance(taken, LedgerError) and "is taken" in str(taken)
+    assert isinstance(dear, LedgerError) and "costs 1001" in str(dear)
     assert isinstance(under_way, RequestInProgressError)
-    assert isinstance(half, UnknownRequestError)
     assert isinstance(settled, Entry) and settled.number == 1
-    assert again == Replay("known", b"the answer")
+    assert twice == settled
+    assert answered == Replay("known", b"the answer")
+    assert released is False
     assert len(commits) == 1
-    # What the one wrote before it failed is gone, and so is its money.
     with engine.connect() as connection:
         ids = connection.scalars(sa.select(schema.requests.c.request_id)).all()
         account = connection.execute(sa.select(schema.accounts)).one()
@@ -114,37 +113,116 @@ def test_one_that_fails_does_not_spoil_the_others(
     assert verify(engine) == (1, [])
 
 
-def test_groups_are_careful_for_a_while_after_a_failure(
+def test_what_one_does_the_next_one_of_its_group_sees(
+    ledger: Ledger, engine: sa.Engine, reservation: Make, commits: list[int]
+) -> None:
+    """As if each had a transaction of its own: budget, limit, key, tokens of the month."""
+    old = reservation(idempotency_key="k", request_hash="a" * 64)
+    ledger.reserve(old)
+    commits.clear()
+    limits: dict[str, Any] = {"amount_micro": 1000, "budget_micro": 3000, "max_concurrent": 2}
+    first, second, third = (reservation(**limits) for _ in range(3))
+    taken, other = (
+        reservation(**limits, idempotency_key="k", request_hash=each * 64) for each in "ab"
+    )
+
+    async def at_once() -> list[Any]:
+        grouped = GroupedLedger(ledger)
+        return await asyncio.gather(
+            grouped.reserve(first),
+            grouped.reserve(second),  # one too many at a time
+            grouped.release(old.request_id),
+            grouped.reserve(taken),  # its key is free again
+            grouped.reserve(other),
+            grouped.settle(first.request_id, usage(), charge(900), b""),
+            grouped.settle(taken.request_id, usage(), charge(900), b""),
+            grouped.reserve(third),
+            grouped.reserve(reservation(**{**limits, "amount_micro": 201})),
+            return_exceptions=True,
+        )
+
+    results = asyncio.run(at_once())
+    assert [type(each) for each in results] == [
+        Reserved,
+        TooManyAtOnceError,
+        bool,
+        Reserved,
+        IdempotencyConflictError,
+        Entry,
+        Entry,
+        Reserved,
+        BudgetExceededError,
+    ]
+    one, two = results[5:7]
+    assert (one.number, two.number, two.previous_hash) == (1, 2, one.hash)
+    assert (two.input_tokens_before, two.output_tokens_before) == (120, 30)
+    assert results[8].used_micro == 2800
+    assert len(commits) == 1
+    assert verify(engine) == (2, [])
+
+
+def test_where_one_cannot_be_written_each_is_written_alone(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
-    statements: list[str] = []
-    sa.event.listen(engine, "savepoint", lambda connection, name: statements.append(name))
-    rolled_back: list[int] = []
-    sa.event.listen(engine, "rollback", lambda connection: rolled_back.append(1))
+    ledger.reserve(reservation(request_id="known"))
 
-    async def ask() -> list[tuple[int, int]]:
-        grouped, seen = GroupedLedger(ledger), []
-        for number in range(CAREFUL_GROUPS + 3):
-            limits = {"amount_micro": 10, "budget_micro": 9 if number == 1 else None}
-            asked = [reservation(**limits), reservation()]
-            before = len(statements), len(rolled_back)
-            results = await asyncio.gather(
-                *(
-                    grouped.write("acme", lambda inner, each=each: inner.reserve(each))
-                    for each in asked
-                ),
-                return_exceptions=True,
-            )
-            assert isinstance(results[0], BudgetExceededError) == (number == 1)
-            assert isinstance(results[1], Reserved)
-            seen.append((len(statements) - before[0], len(rolled_back) - before[1]))
-        return seen
+    def no_price(used: Usage, before: TokensBefore) -> Charge:
+        raise ZeroDivisionError
 
-    seen = asyncio.run(ask())
-    assert seen[0] == (0, 0)
-    assert seen[1] == (2, 1)  # written again, with a savepoint for each
-    assert seen[2 : CAREFUL_GROUPS + 1] == [(2, 0)] * (CAREFUL_GROUPS - 1)
-    assert seen[CAREFUL_GROUPS + 1 :] == [(0, 0)] * 2
+    async def at_once() -> list[Any]:
+        grouped = GroupedLedger(ledger)
+        return await asyncio.gather(
+            grouped.reserve(reservation()),
+            grouped.reserve(reservation(request_id="known")),
+            grouped.settle("known", usage(), no_price, b""),
+            grouped.settle("known", usage(), charge(), b"the answer"),
+            return_exceptions=True,
+        )
+
+    reserved, taken, failed, settled = asyncio.run(at_once())
+    assert isinstance(reserved, Reserved)
+    assert isinstance(taken, LedgerError) and "known is taken" in str(taken)
+    assert isinstance(failed, ZeroDivisionError)
+    assert isinstance(settled, Entry) and settled.number == 1
+    assert verify(engine) == (1, [])
+
+
+def test_a_group_takes_as_many_statements_as_one_request(
+    ledger: Ledger, engine: sa.Engine, reservation: Make
+) -> None:
+    """Whatever else is made faster: no statement of it is for one request."""
+    requests = [reservation() for _ in range(MAX_GROUP)]
+    ran: list[str] = []
+
+    class Counted(Driver):
+        def ask(self, statement: Prepared, **values: Any) -> Any:
+            ran.append(statement.sql)
+            return super().ask(statement, **values)
+
+        def write(self, statement: Prepared, rows: Any) -> None:
+            if rows:
+                ran.append(statement.sql)
+            super().write(statement, rows)
+
+    def do(operations: list[Any]) -> int:
+        ran.clear()
+        statements = Statements(engine.dialect)
+        wanted = Wanted()
+        for each in operations:
+            each.want(wanted)
+        with engine.connect() as connection, transaction(connection):
+            books = Books(Counted(connection), statements, "gateway-0", utc_now)
+            books.read(wanted)
+            for each in operations:
+                each.do(books)
+            books.write()
+        return len(ran)
+
+    settled = [Settle(each.request_id, usage(), charge(), b"") for each in requests]
+    assert do([Reserve(requests[0])]) == 5  # with the tenant's first row
+    assert do([Reserve(each) for each in requests[1:]]) == 3
+    assert do(settled[:1]) == do(settled[1:]) == 10
+    assert verify(engine) == (MAX_GROUP, [])
 
 
 def test_a_race_for_a_budget_among_gateways_overspends_nothing(
@@ -160,13 +238,10 @@ def test_a_race_for_a_budget_among_gateways_overspends_nothing(
     def gateway(name: str, mine: list[Reservation]) -> None:
         async def ask(grouped: GroupedLedger, request: Reservation) -> None:
             try:
-                await grouped.write(request.tenant, lambda inner: inner.reserve(request))
+                await grouped.reserve(request)
             except BudgetExceededError:
                 return
-            await grouped.write(
-                request.tenant,
-                lambda inner: inner.settle(request.request_id, usage(), charge(10), b""),
-            )
+            await grouped.settle(request.request_id, usage(), charge(10), b"")
             ran.append(request.tenant)
 
         async def all_at_once() -> None:
@@ -195,23 +270,14 @@ def test_a_storm_of_retries_is_one_charge(
         request = reservation(idempotency_key="k", request_hash="a" * 64)
         while True:
             try:
-                got = await grouped.write("acme", lambda inner: inner.reserve(request))
+                got = await grouped.reserve(request)
             except RequestInProgressError:
                 await asyncio.sleep(0)
                 continue
             if isinstance(got, Replay):
                 return got.answer
             answer = f"answer {number}".encode()
-            await grouped.write(
-                "acme",
-                partial(
-                    Ledger.settle,
-                    request_id=request.request_id,
-                    usage=usage(),
-                    charge=charge(),
-                    answer=answer,
-                ),
-            )
+            await grouped.settle(request.request_id, usage(), charge(), answer)
             return answer
 
     async def storm() -> list[bytes]:

@@ -14,7 +14,16 @@ import pytest
 import sqlalchemy as sa
 from ledger_values import charge, usage
 
-from serving.ledger import Entry, Ledger, Reservation, Reserved, schema
+from serving.ledger import (
+    Charge,
+    Entry,
+    Ledger,
+    Reservation,
+    Reserved,
+    TokensBefore,
+    Usage,
+    schema,
+)
 from serving.ledger.grouped import GroupedLedger
 from serving.ledger.verification import verify
 
@@ -22,11 +31,8 @@ Make = Callable[..., Reservation]
 
 
 async def run(grouped: GroupedLedger, request: Reservation) -> Entry:
-    await grouped.write(request.tenant, lambda ledger: ledger.reserve(request))
-    return await grouped.write(
-        request.tenant,
-        lambda ledger: ledger.settle(request.request_id, usage(), charge(), b"answer"),
-    )
+    await grouped.reserve(request)
+    return await grouped.settle(request.request_id, usage(), charge(), b"answer")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -68,12 +74,7 @@ def test_a_group_that_ends_a_deadlock_is_written_again(
     async def at_once() -> list[Any]:
         grouped = GroupedLedger(ledger)
         requests = [reservation(tenant=tenant) for tenant in ("acme", "other")]
-        return await asyncio.gather(
-            *(
-                grouped.write(each.tenant, lambda inner, each=each: inner.reserve(each))
-                for each in requests
-            )
-        )
+        return await asyncio.gather(*(grouped.reserve(each) for each in requests))
 
     with blocker.connect() as connection, ThreadPoolExecutor(1) as pool:
         connection.execute(lock.with_for_update(), {"tenant": "other"})
@@ -91,25 +92,35 @@ def test_a_group_that_ends_a_deadlock_is_written_again(
 def test_a_broken_connection_is_told_to_all_of_its_group(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
-    def break_connection(inner: Ledger) -> None:
-        with engine.connect() as other:
-            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
-            others += "current_database() AND pid <> pg_backend_pid()"
-            other.exec_driver_sql(others)
-        inner.reserve(reservation())
+    ledger.reserve(reservation(request_id="known"))
+    ours: list[int] = []
+
+    @sa.event.listens_for(engine, "begin")
+    def remember(connection: sa.Connection) -> None:
+        ours.append(connection.connection.driver_connection.info.backend_pid)
+
+    def break_connection(used: Usage, before: TokensBefore) -> Charge:
+        """What is priced while a transaction is under way."""
+        (pid,) = ours
+        with blocker.connect() as other:
+            other.execute(sa.select(sa.func.pg_terminate_backend(pid, 5000)))
+        return charge()
 
     async def ask() -> list[Any]:
         grouped = GroupedLedger(ledger)
         broken = [
-            grouped.write("acme", lambda inner: inner.reserve(reservation())),
-            grouped.write("acme", break_connection),
+            grouped.reserve(reservation()),
+            grouped.settle("known", usage(), break_connection, b""),
         ]
         results = await asyncio.gather(*broken, return_exceptions=True)
         # The next one has a connection of its own again.
         return [*results, await run(grouped, reservation())]
 
+    blocker = sa.create_engine(engine.url)
     first, second, third = asyncio.run(ask())
-    assert isinstance(first, sa.exc.DBAPIError) and isinstance(second, sa.exc.DBAPIError)
+    blocker.dispose()
+    assert isinstance(first, sa.exc.DBAPIError) and first.connection_invalidated
+    assert second is first
     assert third.number == 1
     with engine.connect() as connection:
-        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.requests)) == 1
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.requests)) == 2

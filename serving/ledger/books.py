@@ -1,0 +1,279 @@
+"""What a group of operations reads at its beginning, and writes at its end.
+
+In between nothing is asked of the database: its tenants are locked, so that what was read stays
+true, and what one operation has done the next one sees here. So a group of many requests takes
+as many statements as one of a single request.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from serving.ledger.chain import FIRST_HASH, entry_hash
+from serving.ledger.clock import Clock
+from serving.ledger.parts import parts_to_text
+from serving.ledger.prepared import Driver, Row
+from serving.ledger.records import (
+    ENTRY_FIELDS,
+    Charge,
+    Entry,
+    Reservation,
+    TokensBefore,
+    UnknownRequestError,
+    Usage,
+)
+from serving.ledger.schema import RELEASED, RESERVED, SETTLED
+from serving.ledger.statements import Statements
+from serving.ledger.written import Request, Written
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What is to be read.
+
+    Attributes:
+      request_ids: to be settled, released or reversed.
+      tenants: that reserve; `keyed`, `budgeted` and `counted` are those of them that give an
+        idempotency key, have a budget, or a limit of requests at a time.
+      keys: idempotency keys.
+      models: that were used.
+    """
+
+    request_ids: set[str] = field(default_factory=set)
+    tenants: set[str] = field(default_factory=set)
+    keyed: set[str] = field(default_factory=set)
+    budgeted: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+
+
+def _nothing() -> Sequence[Row]:
+    return []
+
+
+class Books:
+    """The tenants of a group, for one transaction."""
+
+    def __init__(
+        self, driver: Driver, statements: Statements, owner: str, clock: Clock
+    ) -> None:
+        """
+        Args:
+          owner: of what is reserved.
+          clock: UTC.
+        """
+        self._driver = driver
+        self._statements = statements
+        self._owner = owner
+        self._clock = clock
+        self._began = clock()
+        self._month = f"{self._began:%Y-%m}"
+        self.written = Written()
+        # As read, and as changed since.
+        self._requests: dict[str, Request] = {}
+        self._of_keys: dict[tuple[str, str], Request] = {}
+        self._chains: dict[str, tuple[int, str]] = {}
+        self._tokens: dict[tuple[str, str, str], TokensBefore] = {}
+        self._used = Counter[tuple[str, str]]()
+        self._under_way = Counter[str]()
+
+    def read(self, wanted: Wanted) -> None:
+        """Lock the tenants, and read what is to be known of them."""
+        while missing := self._read(wanted):
+            self._driver.write(
+                self._statements.add_chain,
+                [{"tenant": each, "number": 0, "hash": FIRST_HASH} for each in sorted(missing)],
+            )
+
+    def _read(self, wanted: Wanted) -> set[str]:
+        """
+        Returns:
+          Tenants that are not there: then what was read is worth nothing.
+        """
+        ask, statements = self._driver.ask, self._statements
+        ids, tenants = sorted(wanted.request_ids), sorted(wanted.tenants)
+        # All are on their way before the first is waited for.
+        requests = ask(statements.lock_requests, request_ids=ids) if ids else _nothing
+        chains = ask(statements.lock_chains, request_ids=ids, tenants=tenants)
+        tokens = used = of_keys = under_way = _nothing
+        if ids and wanted.models:
+            models = sorted(wanted.models)
+            tokens = ask(
+                statements.tokens_before,
+                request_ids=ids,
+                tenants=tenants,
+                months=[self._month],
+                models=models,
+            )
+        if wanted.budgeted:
+            budgeted = sorted(wanted.budgeted)
+            used = ask(statements.used_of_accounts, tenants=budgeted, of_month=self._month)
+        if wanted.keys:
+            keyed, keys = sorted(wanted.keyed), sorted(wanted.keys)
+            of_keys = ask(statements.requests_of_keys, tenants=keyed, keys=keys)
+        if wanted.counted:
+            under_way = ask(statements.under_way, tenants=sorted(wanted.counted))
+
+        self._requests = {row[0]: Request(*row) for row in requests()}
+        self._chains = {tenant: (number, last) for tenant, number, last in chains()}
+        self._tokens = {row[:3]: TokensBefore(*row[3:]) for row in tokens()}
+        self._used = Counter({(row[0], self._month): row[1] for row in used()})
+        for row in of_keys():
+            request = self._requests.setdefault(row[0], Request(*row))
+            self._of_keys[request.tenant, row[2]] = request
+        for request in self._requests.values():
+            if request.idempotency_key is not None:
+                self._of_keys[request.tenant, request.idempotency_key] = request
+        self._under_way = Counter(dict(under_way()))
+        return wanted.tenants - self._chains.keys()
+
+    # What is known.
+
+    def now(self) -> datetime.datetime:
+        return self._clock()
+
+    def request(self, request_id: str) -> Request:
+        """
+        Raises:
+          UnknownRequestError: there is none.
+        """
+        request = self._requests.get(request_id)
+        if request is None:
+            raise UnknownRequestError(
+                f"Nothing was ever reserved for the request {request_id}."
+            )
+        return request
+
+    def request_of_key(self, tenant: str, key: str) -> Request | None:
+        return self._of_keys.get((tenant, key))
+
+    def used_micro(self, tenant: str) -> int:
+        """Spent or reserved this month."""
+        return self._used[tenant, self._month]
+
+    def under_way(self, tenant: str) -> int:
+        return self._under_way[tenant]
+
+    def tokens_before(self, tenant: str, month: str, model: str) -> TokensBefore:
+        return self._tokens.get((tenant, month, model)) or TokensBefore()
+
+    def answer(self, request_id: str) -> bytes:
+        """Of a request that is settled."""
+        if request_id in self.written.answers:
+            return self.written.answers[request_id]
+        ((answer,),) = self._driver.ask(self._statements.answer, of_request=request_id)()
+        return bytes(answer)
+
+    def charge(self, request_id: str) -> Entry:
+        """Of a request that is settled."""
+        for entry in self.written.entries:
+            if entry.request_id == request_id and entry.kind == "charge":
+                return entry
+        (row,) = self._driver.ask(self._statements.charge, of_request=request_id)()
+        return Entry(**dict(zip(ENTRY_FIELDS, row, strict=True)))
+
+    def reversal(self, request_id: str) -> int | None:
+        """The number of the entry that reverses a request's charge; None for none."""
+        rows = self._driver.ask(self._statements.reversal, of_request=request_id)()
+        return rows[0][0] if rows else None
+
+    # What changes.
+
+    def reserve(self, asked: Reservation) -> None:
+        request = Request(
+            asked.request_id,
+            asked.tenant,
+            asked.idempotency_key,
+            asked.request_hash,
+            RESERVED,
+            self._month,
+            asked.amount_micro,
+        )
+        self._requests[request.request_id] = request
+        if request.idempotency_key is not None:
+            self._of_keys[request.tenant, request.idempotency_key] = request
+        self.written.reserved(request)
+        self._used[request.tenant, self._month] += asked.amount_micro
+        self._under_way[request.tenant] += 1
+
+    def settle(self, request: Request, usage: Usage, charge: Charge, answer: bytes) -> Entry:
+        before = self.tokens_before(request.tenant, request.month, usage.model)
+        entry = self.append(
+            Entry(
+                tenant=request.tenant,
+                number=0,
+                kind="charge",
+                request_id=request.request_id,
+                request_hash=request.request_hash,
+                model=usage.model,
+                model_version=usage.model_version,
+                tokenizer_fingerprint=usage.tokenizer_fingerprint,
+                contract_version=usage.contract_version,
+                input_tokens=usage.input_tokens,
+                cached_tokens=usage.cached_tokens,
+                output_tokens=usage.output_tokens,
+                finish_reasons=usage.finish_reasons,
+                latency_ms=usage.latency_ms,
+                amount_micro=charge.amount_micro,
+                currency=charge.currency,
+                price_id=charge.price_id,
+                reason="",
+                created_at=self.now(),
+                previous_hash="",
+                hash="",
+                month=request.month,
+                input_tokens_before=before.input_tokens,
+                cached_tokens_before=before.cached_tokens,
+                output_tokens_before=before.output_tokens,
+                parts=parts_to_text(charge.parts),
+                work_hash=usage.work_hash,
+            )
+        )
+        self.written.answers[request.request_id] = answer
+        self.end(request, SETTLED, charge.amount_micro)
+        return entry
+
+    def append(self, entry: Entry) -> Entry:
+        """Put an entry at the end of its tenant's chain, and its event into the outbox.
+
+        Args:
+          entry: all but its number and its hashes; at `tokens_before`.
+        """
+        number, previous = self._chains[entry.tenant]
+        entry = replace(entry, number=number + 1, previous_hash=previous)
+        entry = replace(entry, hash=entry_hash(entry))
+        self._chains[entry.tenant] = entry.number, entry.hash
+        self._tokens[entry.tenant, entry.month, entry.model] = TokensBefore(
+            entry.input_tokens_before + entry.input_tokens,
+            entry.cached_tokens_before + entry.cached_tokens,
+            entry.output_tokens_before + entry.output_tokens,
+        )
+        self.written.entries.append(entry)
+        return entry
+
+    def end(self, request: Request, state: str, spent_micro: int = 0) -> None:
+        """Settle or release; the month of the reservation pays: its budget was looked at."""
+        request.state = state
+        if state == RELEASED and request.idempotency_key is not None:
+            self._of_keys.pop((request.tenant, request.idempotency_key), None)
+            request.idempotency_key = None
+        self.written.ended(request)
+        self._under_way[request.tenant] -= 1
+        self.pay(request, spent_micro, -request.reserved_micro)
+
+    def pay(self, request: Request, spent_micro: int, reserved_micro: int = 0) -> None:
+        """From the account of a request's month.
+
+        Args:
+          reserved_micro: how much more is reserved; negative for less.
+        """
+        self.written.paid(request, spent_micro, reserved_micro)
+        self._used[request.tenant, request.month] += spent_micro + reserved_micro
+
+    def write(self) -> None:
+        """Write all that has changed."""
+        self.written.write(self._driver, self._statements, self._owner, self._began)

@@ -1,0 +1,211 @@
+"""What may be done to a request: reserve, then settle or release.
+
+Each looks first and changes only then, so that one that fails leaves nothing behind and the
+others of its group are as if it had never been.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from serving.ledger.books import Books, Wanted
+from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
+from serving.ledger.records import (
+    FORM,
+    BudgetExceededError,
+    Charge,
+    Entry,
+    IdempotencyConflictError,
+    LedgerError,
+    Pricing,
+    Replay,
+    RequestInProgressError,
+    Reservation,
+    Reserved,
+    TooManyAtOnceError,
+    UnknownRequestError,
+    Usage,
+)
+from serving.ledger.schema import RELEASED, RESERVED, SETTLED
+from serving.ledger.written import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """See `serving.ledger.Ledger.reserve`."""
+
+    reservation: Reservation
+
+    def want(self, wanted: Wanted) -> None:
+        asked = self.reservation
+        wanted.tenants.add(asked.tenant)
+        if asked.idempotency_key is not None:
+            wanted.keyed.add(asked.tenant)
+            wanted.keys.add(asked.idempotency_key)
+        if asked.budget_micro is not None:
+            wanted.budgeted.add(asked.tenant)
+        if asked.max_concurrent is not None:
+            wanted.counted.add(asked.tenant)
+
+    def do(self, books: Books) -> Reserved | Replay:
+        asked = self.reservation
+        if asked.idempotency_key is not None:
+            earlier = books.request_of_key(asked.tenant, asked.idempotency_key)
+            if earlier is not None:
+                return self._again(books, earlier)
+        self._check_budget(books)
+        self._check_concurrency(books)
+        books.reserve(asked)
+        return Reserved(asked.request_id, asked.amount_micro)
+
+    def _check_budget(self, books: Books) -> None:
+        budget, amount = self.reservation.budget_micro, self.reservation.amount_micro
+        if budget is None:
+            return
+        used = books.used_micro(self.reservation.tenant)
+        if used + amount > budget:
+            raise BudgetExceededError(budget, used, amount)
+
+    def _check_concurrency(self, books: Books) -> None:
+        most = self.reservation.max_concurrent
+        if most is None:
+            return
+        under_way = books.under_way(self.reservation.tenant)
+        if under_way >= most:
+            raise TooManyAtOnceError(
+                f"{under_way} requests are under way. Expected: at most {most} at a time. Wait "
+                "until one is answered."
+            )
+
+    def _again(self, books: Books, earlier: Request) -> Replay:
+        key = self.reservation.idempotency_key
+        if earlier.request_hash != self.reservation.request_hash:
+            raise IdempotencyConflictError(
+                f"The idempotency key {key!r} belongs to a request with another body. Use a "
+                "new key for another request."
+            )
+        if earlier.state == RESERVED:
+            raise RequestInProgressError(
+                f"The request with the idempotency key {key!r} is under way. Ask again in a "
+                "moment."
+            )
+        return Replay(earlier.request_id, books.answer(earlier.request_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """See `serving.ledger.Ledger.settle`."""
+
+    request_id: str
+    usage: Usage
+    charge: Charge | Pricing
+    answer: bytes
+
+    def want(self, wanted: Wanted) -> None:
+        wanted.request_ids.add(self.request_id)
+        wanted.models.add(self.usage.model)
+
+    def do(self, books: Books) -> Entry:
+        request = books.request(self.request_id)
+        if request.state == SETTLED:
+            return books.charge(self.request_id)
+        if request.state != RESERVED:
+            raise UnknownRequestError(
+                f"The request {self.request_id} was released. It cannot be charged any more."
+            )
+        return books.settle(request, self.usage, self._priced(books, request), self.answer)
+
+    def _priced(self, books: Books, request: Request) -> Charge:
+        """
+        Raises:
+          LedgerError: it is more than was reserved, or its parts are not of the tokens used.
+        """
+        usage, charge = self.usage, self.charge
+        if not isinstance(charge, Charge):
+            before = books.tokens_before(request.tenant, request.month, usage.model)
+            charge = charge(usage, before)
+        if charge.amount_micro > request.reserved_micro:
+            raise LedgerError(
+                f"The request {self.request_id} costs {charge.amount_micro} millionths. "
+                f"Expected: at most the {request.reserved_micro} that are reserved for it."
+            )
+        of_parts = tuple(tokens_of(charge.parts, meter) for meter in METERS)
+        cached = usage.cached_tokens
+        used = (usage.input_tokens - cached, cached, usage.output_tokens)
+        if charge.parts and of_parts != used:
+            raise LedgerError(
+                f"The request {self.request_id} used {used} tokens ({', '.join(METERS)}). Its "
+                f"charge is of {of_parts}."
+            )
+        return charge
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """See `serving.ledger.Ledger.release`."""
+
+    request_id: str
+
+    def want(self, wanted: Wanted) -> None:
+        wanted.request_ids.add(self.request_id)
+
+    def do(self, books: Books) -> bool:
+        request = books.request(self.request_id)
+        if request.state != RESERVED:
+            return False
+        books.end(request, RELEASED)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """See `serving.ledger.Ledger.reverse`.
+
+    Attributes:
+      charge: as it is in the ledger, where it never changes.
+    """
+
+    charge: Entry
+    reason: str
+
+    def want(self, wanted: Wanted) -> None:
+        wanted.request_ids.add(self.charge.request_id)
+        wanted.models.add(self.charge.model)
+
+    def do(self, books: Books) -> Entry:
+        charge = self.charge
+        request = books.request(charge.request_id)
+        if (number := books.reversal(charge.request_id)) is not None:
+            raise LedgerError(f"Charge {charge.number} is reversed already, by entry {number}.")
+        before = books.tokens_before(request.tenant, request.month, charge.model)
+        parts = parts_from_text(charge.parts)
+        reversal = replace(
+            charge,
+            kind="reversal",
+            input_tokens=-charge.input_tokens,
+            cached_tokens=-charge.cached_tokens,
+            output_tokens=-charge.output_tokens,
+            amount_micro=-charge.amount_micro,
+            reason=self.reason,
+            created_at=books.now(),
+            form=FORM,  # that of the charge may be an older one
+            month=request.month,
+            input_tokens_before=before.input_tokens,
+            cached_tokens_before=before.cached_tokens,
+            output_tokens_before=before.output_tokens,
+            parts=parts_to_text(part.negative() for part in parts),
+        )
+        books.pay(request, -charge.amount_micro)
+        return books.append(reversal)
+
+
+Operation = Reserve | Settle | Release | Reverse
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation returned, or what it raised."""
+
+    value: Any = None
+    error: Exception | None = None

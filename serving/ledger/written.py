@@ -1,0 +1,160 @@
+"""What a group of operations has changed, and how it is written: a statement for each table."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Final
+
+from serving.ledger.events import usage_event
+from serving.ledger.prepared import Driver
+from serving.ledger.records import ENTRY_FIELDS, Entry
+from serving.ledger.schema import RELEASED, SETTLED
+from serving.ledger.statements import Statements
+
+_fields_of: Final = attrgetter(*ENTRY_FIELDS)
+
+Account = tuple[str, str]
+"""A tenant and a month."""
+
+
+@dataclass(slots=True)
+class Request:
+    """A row of the requests, as it will be.
+
+    Attributes:
+      state: reserved, settled or released.
+    """
+
+    request_id: str
+    tenant: str
+    idempotency_key: str | None
+    request_hash: str
+    state: str
+    month: str
+    reserved_micro: int
+
+
+@dataclass(slots=True)
+class Written:
+    """What is to be written.
+
+    Attributes:
+      entries: in the order of their chains.
+      answers: by the requests' ids.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    answers: dict[str, bytes] = field(default_factory=dict)
+    _new: dict[str, Request] = field(default_factory=dict)
+    _ended: dict[str, list[str]] = field(default_factory=lambda: {SETTLED: [], RELEASED: []})
+    _reserved: Counter[Account] = field(default_factory=Counter)
+    _paid: dict[Account, tuple[int, int]] = field(default_factory=dict)
+
+    def reserved(self, request: Request) -> None:
+        """A request is new."""
+        self._new[request.request_id] = request
+        self._reserved[request.tenant, request.month] += request.reserved_micro
+
+    def ended(self, request: Request) -> None:
+        """A request is settled or released."""
+        if request.request_id not in self._new:
+            self._ended[request.state].append(request.request_id)
+
+    def paid(self, request: Request, spent_micro: int, reserved_micro: int) -> None:
+        """So much more is spent and reserved in the account of a request."""
+        account = request.tenant, request.month
+        spent, reserved = self._paid.get(account, (0, 0))
+        self._paid[account] = spent + spent_micro, reserved + reserved_micro
+
+    def write(
+        self, driver: Driver, statements: Statements, owner: str, created_at: datetime.datetime
+    ) -> None:
+        """Write all of it.
+
+        Args:
+          owner, created_at: of the new requests; UTC.
+        """
+        # Keys that are given back come before those that are taken.
+        if released := self._ended[RELEASED]:
+            driver.write(statements.release_requests, [{"request_ids": released}])
+        if settled := self._ended[SETTLED]:
+            driver.write(statements.settle_requests, [{"request_ids": settled}])
+        common = {"owner": owner, "created_at": created_at}
+        driver.write(
+            statements.add_request,
+            [_request_row(request) | common for request in self._new.values()],
+        )
+        driver.write(
+            statements.add_answer,
+            [{"request_id": key, "answer": answer} for key, answer in self.answers.items()],
+        )
+        driver.write(statements.add_entry, [_entry_row(entry) for entry in self.entries])
+        driver.write(
+            statements.add_event, [{"event": usage_event(entry)} for entry in self.entries]
+        )
+        self._write_sums(driver, statements)
+
+    def _write_sums(self, driver: Driver, statements: Statements) -> None:
+        """What the rows that are written add up to."""
+        last_ones = {entry.tenant: entry for entry in self.entries}
+        driver.write(
+            statements.move_chain,
+            [
+                {"of_tenant": tenant, "new_number": entry.number, "new_hash": entry.hash}
+                for tenant, entry in last_ones.items()
+            ],
+        )
+        months = {(each.tenant, each.month, each.model): each for each in self.entries}
+        driver.write(
+            statements.set_month, [_month_row(months[each]) for each in sorted(months)]
+        )
+        driver.write(
+            statements.reserve_in_account,
+            [
+                {"tenant": tenant, "month": month, "spent_micro": 0, "reserved_micro": amount}
+                for (tenant, month), amount in sorted(self._reserved.items())
+            ],
+        )
+        driver.write(
+            statements.add_to_account,
+            [
+                {
+                    "of_tenant": tenant,
+                    "of_month": month,
+                    "more_spent": spent,
+                    "more_reserved": reserved,
+                }
+                for (tenant, month), (spent, reserved) in sorted(self._paid.items())
+            ],
+        )
+
+
+def _request_row(request: Request) -> dict[str, Any]:
+    return {
+        "request_id": request.request_id,
+        "tenant": request.tenant,
+        "idempotency_key": request.idempotency_key,
+        "request_hash": request.request_hash,
+        "state": request.state,
+        "month": request.month,
+        "reserved_micro": request.reserved_micro,
+    }
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    return dict(zip(ENTRY_FIELDS, _fields_of(entry), strict=True))
+
+
+def _month_row(last: Entry) -> dict[str, Any]:
+    """The counts of a month after its last entry."""
+    return {
+        "tenant": last.tenant,
+        "month": last.month,
+        "model": last.model,
+        "input_tokens": last.input_tokens_before + last.input_tokens,
+        "cached_tokens": last.cached_tokens_before + last.cached_tokens,
+        "output_tokens": last.output_tokens_before + last.output_tokens,
+    }
