@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 import sqlalchemy as sa
-from fastapi import Depends, FastAPI, Header, Request
-from pydantic import BaseModel, ValidationError
+from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
+from starlette.routing import request_response
 
 from serving.gateway import answers
+from serving.gateway.bodies import idempotency_key, read_body
 from serving.gateway.charging import ChargedModel, Question
 from serving.gateway.door import Door
 from serving.gateway.errors import GatewayError, answer_every_error, bad_request
@@ -24,7 +24,6 @@ from serving.gateway.metrics import CONTENT_TYPE, Metrics
 from serving.gateway.openapi import describe
 from serving.gateway.request_record import current
 from serving.gateway.requests import (
-    MAX_KEY_CHARACTERS,
     ChatRequest,
     CountRequest,
     SummariesRequest,
@@ -35,9 +34,6 @@ from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.gateway.usage import usage_of_month
 from serving.ledger.database import reading
 
-MAX_BODY_BYTES = 1024 * 1024
-BODY_TIMEOUT_S = 30.0
-_ECHOED_CHARACTERS = 100
 MAX_UNDER_WAY = 256
 
 # FastAPI's own, where its release has one, would record what it read and what went wrong with
@@ -50,10 +46,7 @@ _NO_TELEMETRY: Final[Any] = {
     "auto_configure": False,
 }
 
-_JSON = "application/json"
-
-Body = TypeVar("Body", bound=BaseModel)
-_Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Gateway:
@@ -123,13 +116,15 @@ class Gateway:
         return model
 
 
-async def _caller(request: Request) -> Caller:
-    gateway: Gateway = request.app.state.gateway
-    return await gateway.caller(request)
+class _DirectRoute(APIRoute):
+    """A route whose function is given the request, and finds the rest itself.
 
+    What FastAPI would do for it takes longer than checking the key and the body together.
+    """
 
-# At the top: FastAPI looks for annotations' names here.
-Known = Annotated[Caller, Depends(_caller)]
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = request_response(endpoint)
 
 
 def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> FastAPI:
@@ -153,6 +148,7 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     )
     app.state.gateway = gateway
 
+    app.router.route_class = _DirectRoute
     describe(app)
     answer_every_error(app)
     app.add_middleware(
@@ -168,12 +164,14 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
         return error.response()
 
     @app.post("/v1/chat/completions")
-    async def chat(request: Request, caller: Known, key: _Key = None) -> Response:
-        whole, asked = await _read(request, ChatRequest)
+    async def chat(request: Request) -> Response:
+        caller = await gateway.caller(request)
+        whole, asked = await read_body(request, ChatRequest)
         document = asked.document()
         if document is None:
             raise bad_request("There is no message of the user to summarise.", "messages")
-        question = Question([document], asked.limit(), whole, _checked(key))
+        key = idempotency_key(request)
+        question = Question([document], asked.limit(), whole, key)
         answer = await gateway.model(caller, asked.model).ask(
             caller, question, answers.chat_completion
         )
@@ -184,24 +182,28 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
         return StreamingResponse(chunks, media_type="text/event-stream")
 
     @app.post("/v1/summaries")
-    async def summaries(request: Request, caller: Known, key: _Key = None) -> Response:
-        whole, asked = await _read(request, SummariesRequest)
-        question = Question(asked.texts(), asked.max_output_tokens or 0, whole, _checked(key))
+    async def summaries(request: Request) -> Response:
+        caller = await gateway.caller(request)
+        whole, asked = await read_body(request, SummariesRequest)
+        key = idempotency_key(request)
+        question = Question(asked.texts(), asked.max_output_tokens or 0, whole, key)
         answer = await gateway.model(caller, asked.model).ask(
             caller, question, answers.summaries
         )
         return Response(answer, media_type="application/json")
 
     @app.post("/v1/count_tokens")
-    async def count_tokens(request: Request, caller: Known) -> Response:
-        _, asked = await _read(request, CountRequest)
+    async def count_tokens(request: Request) -> Response:
+        caller = await gateway.caller(request)
+        _, asked = await read_body(request, CountRequest)
         model = gateway.model(caller, asked.model).model
         counts = await model.count(caller.tenant, asked.texts())
         rows = [{"input_tokens": read, "truncated_tokens": cut} for read, cut in counts]
         return _json({"model": asked.model, "counts": rows})
 
     @app.get("/v1/models")
-    async def models(caller: Known) -> Response:
+    async def models(request: Request) -> Response:
+        caller = await gateway.caller(request)
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": "tallygraph"}
             for name in sorted(gateway.models)
@@ -210,20 +212,22 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
         return _json({"object": "list", "data": data})
 
     @app.get("/v1/usage")
-    async def usage(caller: Known, month: str | None = None) -> Response:
+    async def usage(request: Request) -> Response:
+        caller = await gateway.caller(request)
+        month = request.query_params.get("month")
         return _json(await run_in_threadpool(usage_of_month, gateway.engine, caller, month))
 
     @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         page = await run_in_threadpool(gateway.metrics.page)
         return Response(page, media_type=CONTENT_TYPE)
 
     @app.get("/healthz")
-    async def healthz() -> Response:
+    async def healthz(request: Request) -> Response:
         return _json({"status": "ok"})
 
     @app.get("/readyz")
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         for model in gateway.models.values():
             await model.model.check()
         await run_in_threadpool(_reach, gateway.engine)
@@ -239,65 +243,6 @@ def _reach(engine: sa.Engine) -> None:
     """
     with reading(engine) as connection:
         connection.execute(sa.select(1))
-
-
-async def _read(request: Request, kind: type[Body]) -> tuple[bytes, Body]:
-    """The request as it came, its path included, and what its body says.
-
-    Raises:
-      GatewayError: it is too large or too slow, no JSON, or something in it is wrong.
-    """
-    kind_of_body = request.headers.get("content-type", _JSON).partition(";")[0]
-    if kind_of_body.strip().lower() != _JSON:
-        raise GatewayError(
-            415,
-            f"The body must be {_JSON}. Received: {kind_of_body[:_ECHOED_CHARACTERS]!r}",
-            code="unsupported_media_type",
-            param="Content-Type",
-        )
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            body = await _whole_body(request)
-    except TimeoutError:
-        raise GatewayError(
-            408, f"The body did not arrive in {BODY_TIMEOUT_S:g} s.", code="body_too_slow"
-        ) from None
-    except ClientDisconnect:
-        # Nobody is there to read it: it is for the counts of errors, which must show no fault.
-        raise GatewayError(400, "The body did not come to its end.", code="hung_up") from None
-    try:
-        whole = request.url.path.encode() + b"\n" + body
-        return whole, kind.model_validate(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"The body is no JSON: {error}") from None
-    except ValidationError as error:
-        # Where one of several shapes is allowed, the last is the richest: its fault is told.
-        last = error.errors(include_url=False, include_input=False)[-1]
-        # A place can be a name that the client has made up.
-        where = ".".join(str(place) for place in last["loc"])[:_ECHOED_CHARACTERS]
-        raise bad_request(f"{where or 'the body'}: {last['msg']}", where or None) from None
-
-
-async def _whole_body(request: Request) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise GatewayError(
-                413, f"The body is larger than {MAX_BODY_BYTES} bytes.", code="too_large"
-            )
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _checked(key: str | None) -> str | None:
-    if key is not None and not 0 < len(key) <= MAX_KEY_CHARACTERS:
-        raise bad_request(
-            f"An idempotency key has 1 to {MAX_KEY_CHARACTERS} characters. Received: "
-            f"{len(key)}",
-            "Idempotency-Key",
-        )
-    return key
 
 
 def _json(value: object) -> Response:

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -81,13 +80,6 @@ def answer_every_error(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    async def bad_parameter(request: Request, error: Exception) -> Response:
-        if not isinstance(error, RequestValidationError):
-            raise error
-        first = error.errors()[0]
-        name = str(first["loc"][-1])
-        return bad_request(f"{name}: {first['msg']}", name).response()
-
     async def ledger_is_out(request: Request, error: Exception) -> Response:
         return overloaded(
             "The ledger cannot be reached. Try again in a moment, with the same idempotency "
@@ -97,4 +89,3 @@ def answer_every_error(app: FastAPI) -> None:
     for outage in OUTAGES:
         app.add_exception_handler(outage, ledger_is_out)
     app.add_exception_handler(HTTPException, no_route)
-    app.add_exception_handler(RequestValidationError, bad_parameter)

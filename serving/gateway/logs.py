@@ -7,6 +7,7 @@ its types and where it came from, not its message, which may quote what it choke
 
 from __future__ import annotations
 
+import datetime
 import logging
 import sys
 from pathlib import Path
@@ -14,24 +15,35 @@ from types import TracebackType
 from typing import IO, Any, Final
 
 import orjson
-import structlog
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _OURS: Final = frozenset({"pipelines", "serving", "tokenizer"})
 _MAX_CAUSES: Final = 5
 _MAX_FRAMES: Final = 30
+_FIELDS: Final = "tallygraph_fields"
 
 
-def structured_logger(name: str) -> Any:
-    """A logger of structlog's that says what `logging` lets it: events with fields."""
-    return structlog.wrap_logger(
-        logging.getLogger(name),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-    )
+class StructuredLogger:
+    """Says events with fields, as far as `logging` lets it."""
+
+    def __init__(self, name: str) -> None:
+        """
+        Args:
+          name: of the module.
+        """
+        self._logger = logging.getLogger(name)
+
+    def say(self, level: int, event: str, **fields: Any) -> None:
+        """
+        Args:
+          level: `logging`'s.
+          fields: values that may be read by whoever reads the log.
+        """
+        if self._logger.isEnabledFor(level):
+            told = {_FIELDS: fields}
+            name = self._logger.name
+            record = self._logger.makeRecord(name, level, "", 0, event, (), None, extra=told)
+            self._logger.handle(record)
 
 
 def configure_logs(level: str, stream: IO[str] | None = None) -> None:
@@ -47,20 +59,8 @@ def configure_logs(level: str, stream: IO[str] | None = None) -> None:
     """
     if level not in LEVELS:
         raise ValueError(f"A log level is one of {', '.join(LEVELS)}. Received: {level!r}")
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_without_values],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=_json),
-        ],
-        # `_without_values` puts a message together, where it may.
-        use_get_message=False,
-        pass_foreign_args=True,
-    )
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(formatter)
+    handler = logging.StreamHandler(stream) if stream else _ToStandardError()
+    handler.setFormatter(_JsonLines())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -94,25 +94,40 @@ def _frames(traceback: TracebackType | None) -> list[str]:
     return frames
 
 
-def _without_values(_: Any, __: str, event: Any) -> Any:
+class _ToStandardError(logging.StreamHandler[Any]):
+    """Writes to what standard error is at the time: a test has another one than the next."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        """`logging` sets it once, to what it is anyway."""
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] | None = getattr(record, _FIELDS, None)
+        said = _without_values(record) if fields is None else {**fields, "event": record.msg}
+        said["level"] = record.levelname.lower()
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        said["timestamp"] = f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+        return orjson.dumps(said, default=str).decode()
+
+
+def _without_values(record: logging.LogRecord) -> dict[str, Any]:
     """What `logging` was told, without what a library may have put into it."""
-    record: logging.LogRecord = event["_record"]
-    arguments = event.pop("positional_args", ())
-    event["logger"] = record.name
+    said: dict[str, Any] = {"logger": record.name}
     if record.name.partition(".")[0] in _OURS:
-        event["event"] = str(record.msg) % arguments if arguments else str(record.msg)
+        said["event"] = record.getMessage()
     elif isinstance(record.msg, BaseException):
         # The system's own words (a port is taken) quote no client.
         known = isinstance(record.msg, OSError)
-        event["event"] = str(record.msg) if known else type(record.msg).__name__
+        said["event"] = str(record.msg) if known else type(record.msg).__name__
     else:
         # asyncio adds what it was about in further lines.
-        event["event"] = str(record.msg).partition("\n")[0]
-    if (exc_info := event.pop("exc_info", None)) and exc_info is not True:
-        event["exception"] = described(exc_info[1])
-    event.pop("stack_info", None)
-    return event
-
-
-def _json(value: Any, **_: Any) -> str:
-    return orjson.dumps(value, default=str).decode()
+        said["event"] = str(record.msg).partition("\n")[0]
+    if record.exc_info:
+        said["exception"] = described(record.exc_info[1])
+    return said

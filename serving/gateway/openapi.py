@@ -62,13 +62,34 @@ class _Operation:
       errors: every other status it can have.
       body: what it reads.
       keyed: whether it is asked with an API key.
+      parameters: that it may be given, besides.
     """
 
     answer: dict[str, type[BaseModel] | None]
     errors: tuple[int, ...]
     body: type[BaseModel] | None = None
     keyed: bool = True
+    parameters: tuple[dict[str, Any], ...] = ()
 
+
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_CHARACTERS,
+        "description": "The same key with the same body gets the same answer, and is charged "
+        "once; with another body it is refused.",
+    },
+}
+_MONTH: Final = {
+    "name": "month",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{MONTH}$", "description": "Such as 2026-11"},
+}
 
 _READS_MODEL: Final = (502, 503, 504)
 _READS_BODY: Final = (400, 401, 404, 408, 413, 415, 500, *_READS_MODEL)
@@ -76,16 +97,24 @@ _CHARGES: Final = (*_READS_BODY, 403, 409, 429)
 
 _OPERATIONS: Final = {
     ("post", "/v1/chat/completions"): _Operation(
-        {_JSON: responses.ChatCompletion, _STREAM: responses.ChatChunk}, _CHARGES, ChatRequest
+        {_JSON: responses.ChatCompletion, _STREAM: responses.ChatChunk},
+        _CHARGES,
+        ChatRequest,
+        parameters=(_IDEMPOTENCY_KEY,),
     ),
     ("post", "/v1/summaries"): _Operation(
-        {_JSON: responses.Summaries}, _CHARGES, SummariesRequest
+        {_JSON: responses.Summaries},
+        _CHARGES,
+        SummariesRequest,
+        parameters=(_IDEMPOTENCY_KEY,),
     ),
     ("post", "/v1/count_tokens"): _Operation(
         {_JSON: responses.Counts}, _READS_BODY, CountRequest
     ),
     ("get", "/v1/models"): _Operation({_JSON: responses.Models}, (401, 500, 503)),
-    ("get", "/v1/usage"): _Operation({_JSON: responses.UsageOfMonth}, (400, 401, 500, 503)),
+    ("get", "/v1/usage"): _Operation(
+        {_JSON: responses.UsageOfMonth}, (400, 401, 500, 503), parameters=(_MONTH,)
+    ),
     ("get", "/metrics"): _Operation({_TEXT: None}, (500,), keyed=False),
     ("get", "/healthz"): _Operation({_JSON: responses.Status}, (500,), keyed=False),
     ("get", "/readyz"): _Operation(
@@ -140,8 +169,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
 def _describe(described: dict[str, Any], operation: _Operation) -> None:
     if operation.keyed:
         described["security"] = [{_KEY_SCHEME: []}]
-    for parameter in described.get("parameters", []):
-        parameter["schema"] = _PARAMETERS[parameter["name"]]
+    if operation.parameters:
+        described["parameters"] = list(operation.parameters)
     if operation.body is not None:
         described["requestBody"] = {
             "required": True,
@@ -157,18 +186,6 @@ def _describe(described: dict[str, Any], operation: _Operation) -> None:
         if status in _WITH_WAIT:
             error["headers"] = {"Retry-After": _WAIT}
         described["responses"][str(status)] = error
-
-
-_PARAMETERS: Final = {
-    "Idempotency-Key": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_KEY_CHARACTERS,
-        "description": "The same key with the same body gets the same answer, and is charged "
-        "once; with another body it is refused.",
-    },
-    "month": {"type": "string", "pattern": f"^{MONTH}$", "description": "Such as 2026-11"},
-}
 
 
 def _content(kind: str, model: type[BaseModel] | None) -> dict[str, Any]:

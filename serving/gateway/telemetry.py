@@ -6,6 +6,7 @@ ends here, so that neither a client nor a log reads what is inside it.
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import nullcontext
 from typing import Final
@@ -17,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.gateway.door import Door
 from serving.gateway.errors import GatewayError, overloaded
-from serving.gateway.logs import described, structured_logger
+from serving.gateway.logs import StructuredLogger, described
 from serving.gateway.metrics import Metrics
 from serving.gateway.request_record import RequestRecord, set_current
 from serving.gateway.tracing import NO_TRACES, Tracer
 
-_LOG = structured_logger(__name__)
+_LOG = StructuredLogger(__name__)
 _API: Final = "/v1/"
 _REQUEST_ID: Final = "X-Request-Id"
 _CLIENT_GONE: Final = "client_gone"
@@ -89,7 +90,8 @@ class Telemetry:
             record.refused(_CLIENT_GONE)
         except Exception as error:  # whatever nobody has expected
             record.refused("internal")
-            _LOG.error(
+            _LOG.say(
+                logging.ERROR,
                 "a request failed",
                 request_id=record.request_id,
                 exception=described(error),
@@ -113,10 +115,10 @@ class Telemetry:
             record.error = f"http_{record.status}" if record.status else "no_answer"
         if api:
             self._metrics.ended(record, seconds)
-        say = _LOG.debug if not api else _LOG.info
+        level = logging.INFO if api else logging.DEBUG
         if record.error != _CLIENT_GONE and (record.status is None or record.status >= 500):
-            say = _LOG.error
-        say("request", **record.fields(), latency_ms=round(seconds * 1000, 3))
+            level = logging.ERROR
+        _LOG.say(level, "request", **record.fields(), latency_ms=round(seconds * 1000, 3))
 
 
 async def _shed(record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:

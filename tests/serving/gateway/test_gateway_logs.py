@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -227,17 +228,36 @@ def test_every_answer_has_an_id(gateway: RunningGateway) -> None:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """This process's own log, as a gateway writes it, for as long as a test runs."""
+def as_it_was() -> Iterator[None]:
+    """Gives this process its own logs back."""
     root = logging.getLogger()
     handlers, level, ours = root.handlers, root.level, logging.getLogger("serving").level
-    stream = io.StringIO()
-    configure_logs("debug", stream)
-    yield stream
+    yield
     root.handlers = handlers
     root.setLevel(level)
     for name in ("pipelines", "serving", "tokenizer"):
         logging.getLogger(name).setLevel(ours)
+
+
+@pytest.fixture
+def log(as_it_was: None) -> io.StringIO:
+    """This process's own log, as a gateway writes it, for as long as a test runs."""
+    stream = io.StringIO()
+    configure_logs("debug", stream)
+    return stream
+
+
+def test_a_line_goes_to_what_standard_error_is_by_then(
+    as_it_was: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs a command in its own process gives it one, and takes it away again."""
+    before, after = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", before)
+    configure_logs("info")
+    before.close()
+    monkeypatch.setattr(sys, "stderr", after)
+    logging.getLogger("serving.gateway.test").info("here")
+    assert [json.loads(line)["event"] for line in after.getvalue().splitlines()] == ["here"]
 
 
 def test_of_a_librarys_log_the_authors_words_are_kept(log: io.StringIO) -> None:
