@@ -6,6 +6,9 @@ Commands import what they need when they run: `tallygraph --help`, `config`, `su
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from pipelines.cli import (
@@ -27,11 +30,30 @@ from pipelines.cli import (
 
 app = typer.Typer(
     name="tallygraph",
-    help="Train, meter, validate, push and serve a summariser that counts its own tokens.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"tallygraph {version('tallygraph')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Say which one it is."
+        ),
+    ] = False,
+) -> None:
+    """Train, meter, validate, push and serve a summariser that counts its own tokens."""
+
+
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
 app.command("summarize")(ask.summarize)

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipelines.cli import app
 from pipelines.cli.console import quiet_stderr
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_it_says_which_version_it_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"tallygraph {project['version']}\n")
 
 
 def test_what_a_native_library_writes_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
