@@ -45,7 +45,7 @@ async def read_body(request: Request, kind: type[Body]) -> tuple[bytes, Body]:
         # Nobody is there to read it: it is for the counts of errors, which must show no fault.
         raise GatewayError(400, "The body did not come to its end.", code="hung_up") from None
     try:
-        whole = request.url.path.encode() + b"\n" + body
+        whole = request.scope["path"].encode() + b"\n" + body
         return whole, kind.model_validate(orjson.loads(body))
     except orjson.JSONDecodeError as error:
         raise bad_request(f"The body is no JSON: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,6 +137,9 @@ def run_gateway(settings: GatewaySettings) -> None:
             await cache.close()
         await asyncio.to_thread(tracer.close)  # it sends what it has
 
+    # What is there now stays: no collection of garbage need look at it.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
         create_app(gateway, close),
         host=settings.host,
@@ -144,4 +148,5 @@ def run_gateway(settings: GatewaySettings) -> None:
         ws="none",  # else an upgrade would be answered in another shape than all errors
         log_config=None,  # `configure_logs` has done it
         access_log=False,  # the gateway's own line says more, and no more than it may
+        proxy_headers=False,  # nothing here asks where a client is
     )

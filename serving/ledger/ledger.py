@@ -119,7 +119,8 @@ class Ledger:
         wanted = Wanted()
         for operation in operations:
             operation.want(wanted)
-        with transaction(connection) as driver:
+        on_disk = any(operation.on_disk for operation in operations)
+        with transaction(connection, on_disk) as driver:
             books = Books(driver, self._statements, self._owner, self._clock)
             books.read(wanted)
             outcomes = [_outcome(operation, books) for operation in operations]

@@ -1,13 +1,14 @@
 """What may be done to a request: reserve, then settle or release.
 
 Each looks first and changes only then, so that one that fails leaves nothing behind and the
-others of its group are as if it had never been.
+others of its group are as if it had never been. `on_disk` says whether it must be there when
+it is told.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from serving.ledger.books import Books, Wanted
 from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
@@ -33,8 +34,14 @@ from serving.ledger.written import Request
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """See `serving.ledger.Ledger.reserve`."""
+    """See `serving.ledger.Ledger.reserve`.
 
+    Alone, it need not be on the disk before the model is asked: its charge brings it there, in
+    the same log and before the answer leaves. Where the machine ends before that, nobody has an
+    answer, and the next start would have released it.
+    """
+
+    on_disk: ClassVar[bool] = False
     reservation: Reservation
 
     def want(self, wanted: Wanted) -> None:
@@ -97,6 +104,7 @@ class Reserve:
 class Settle:
     """See `serving.ledger.Ledger.settle`."""
 
+    on_disk: ClassVar[bool] = True
     request_id: str
     usage: Usage
     charge: Charge | Pricing
@@ -145,6 +153,7 @@ class Settle:
 class Release:
     """See `serving.ledger.Ledger.release`."""
 
+    on_disk: ClassVar[bool] = True
     request_id: str
 
     def want(self, wanted: Wanted) -> None:
@@ -166,6 +175,7 @@ class Reverse:
       charge: as it is in the ledger, where it never changes.
     """
 
+    on_disk: ClassVar[bool] = True
     charge: Entry
     reason: str
 

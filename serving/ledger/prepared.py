@@ -101,8 +101,13 @@ class Driver:
 
 
 @contextmanager
-def transaction(connection: sa.Connection) -> Iterator[Driver]:
+def transaction(connection: sa.Connection, on_disk: bool = True) -> Iterator[Driver]:
     """A transaction: all that is done in it, or nothing.
+
+    Args:
+      on_disk: wait until it is there. Without, SQLite puts it there together with the next one
+        that waits, and only the machine's own end can come in between. PostgreSQL waits always:
+        its server can end without those that use it.
 
     Raises:
       sqlalchemy.exc.DBAPIError: what the driver raised, as SQLAlchemy would tell it.
@@ -110,6 +115,7 @@ def transaction(connection: sa.Connection) -> Iterator[Driver]:
     try:
         with (
             _as_sqlalchemy_tells(connection),
+            _unsynced(connection) if not on_disk else nullcontext(),
             _without_waiting(connection),
             connection.begin(),
             # Once more: SQLAlchemy must know before it rolls back that a connection is gone.
@@ -122,6 +128,19 @@ def transaction(connection: sa.Connection) -> Iterator[Driver]:
             with _as_sqlalchemy_tells(connection):
                 connection.connection.rollback()
         raise
+
+
+@contextmanager
+def _unsynced(connection: sa.Connection) -> Iterator[None]:
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver_connection: Any = connection.connection.driver_connection
+    driver_connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        driver_connection.execute("PRAGMA synchronous = FULL")
 
 
 def _without_waiting(connection: sa.Connection) -> AbstractContextManager[Any]:

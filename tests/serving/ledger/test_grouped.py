@@ -225,6 +225,35 @@ def test_a_group_takes_as_many_statements_as_one_request(
     assert verify(engine) == (MAX_GROUP, [])
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_only_what_reserves_does_not_wait_for_the_disk(
+    ledger: Ledger, engine: sa.Engine, reservation: Make
+) -> None:
+    """2 is FULL: the commit returns when it is on the disk, and all before it."""
+    levels: list[int] = []
+
+    @sa.event.listens_for(engine, "commit")
+    def ask(connection: sa.Connection) -> None:
+        levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    async def work() -> None:
+        grouped = GroupedLedger(ledger)
+        one, two, three = (reservation() for _ in range(3))
+        await asyncio.gather(grouped.reserve(one), grouped.reserve(two))
+        await asyncio.gather(
+            grouped.reserve(three), grouped.settle(one.request_id, usage(), charge(), b"")
+        )
+        await grouped.release(two.request_id)
+        with pytest.raises(BudgetExceededError):
+            await grouped.reserve(reservation(budget_micro=1))
+        await grouped.settle(three.request_id, usage(), charge(), b"")
+
+    asyncio.run(work())
+    ledger.reverse("acme", 1, "a wrong price")
+    assert levels == [1, 2, 2, 1, 2, 2, 2]  # the last two: the charge is read, and reversed
+    assert verify(engine) == (3, [])
+
+
 def test_a_race_for_a_budget_among_gateways_overspends_nothing(
     ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Callable
 ) -> None:
