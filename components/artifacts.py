@@ -45,3 +45,19 @@ class PromotionBlessing(Artifact):
         "version": Property(type=PropertyType.INT),
         "outcome": Property(type=PropertyType.STRING),
     }
+
+
+class GateReport(Artifact):
+    """What a run on a cluster has found to do, before anything is trained.
+
+    Properties: `todo` is ``train``, ``nothing`` or ``stop``; `spans` are the numbers of those
+    that it is about, such as ``3,4``; `start_from` is the registry's alias of the version that
+    training starts from, empty for random weights.
+    """
+
+    TYPE_NAME = "GateReport"
+    PROPERTIES = {  # noqa: RUF012
+        "todo": Property(type=PropertyType.STRING),
+        "spans": Property(type=PropertyType.STRING),
+        "start_from": Property(type=PropertyType.STRING),
+    }

@@ -19,6 +19,7 @@ class OutputLayout:
           logs/<name>.log                    what TFX, Beam and TensorFlow have to say
           reports/<name>.html                the report of the last run
           reports/<name>-drift.json          how far its spans were from the champion's
+          reports/<name>-gate/               on a cluster: what the last run had to do, and why
           serving/<model>/<version>/         what is pushed: a model server polls this
           registry.sqlite                    the model registry, of all pipelines
     """
@@ -57,6 +58,10 @@ class OutputLayout:
     @property
     def drift_file(self) -> Path:
         return self.output / "reports" / f"{self.pipeline_name}-drift.json"
+
+    @property
+    def gate_dir(self) -> Path:
+        return self.output / "reports" / f"{self.pipeline_name}-gate"
 
     @property
     def registry_file(self) -> Path:

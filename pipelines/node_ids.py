@@ -6,3 +6,5 @@ from typing import Final
 
 TEST_EXAMPLE_GEN: Final = "TestExampleGen"
 SPAN_EVALUATOR: Final = "SpanEvaluator"
+SPAN_GATE: Final = "SpanGate"
+STARTING_POINT: Final = "StartingPoint"

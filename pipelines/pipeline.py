@@ -2,99 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
-from tfx.types import BaseChannel
 
-from components.champion import champion_resolver
-from components.corpus_example_gen.component import CorpusExampleGen
-from components.corpus_example_gen.options import CorpusOptions
 from components.meter.component import Meter
 from components.meter_validator.component import MeterValidator
-from components.promoter.component import Promoter
 from components.promoter.rules import MANUAL, Rules
 from components.pusher.component import Pusher
 from components.serving_validator.component import ServingValidator
 from components.tokenizer_input import Trainer, Transform
-from components.tokenizer_trainer.component import TokenizerTrainer
-from pipelines.champion import moved_by_hand
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.config import PipelineConfig
-from pipelines.config_sections import CorpusConfig, RegistryConfig
+from pipelines.config_sections import CHAMPION, RegistryConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 from pipelines.layout import OutputLayout
+from pipelines.local_parts import local_parts
 from pipelines.node_code import model_code_version, node_code_version, put_code_into_cache_keys
-from pipelines.node_ids import SPAN_EVALUATOR, TEST_EXAMPLE_GEN
-
-
-@dataclass(frozen=True)
-class RunnerParts:
-    """What a cluster's runner puts in the place of what only one machine can do.
-
-    Attributes:
-      example_gen: reads a corpus that is not at hand where the pipeline is defined.
-      tokenizer_trainer: makes TokenizerTrainer of its arguments.
-      champion: from the candidate's channel, the node whose output `model` is the champion.
-      promoter: makes Promoter of its arguments, `registry` and `notes` apart.
-      metadata_file: of ML Metadata, where the runner keeps a file of it; its folder is made.
-      test_example_gen: reads the test set that stays as it is; None where the settings name
-        none.
-      beam_args: Beam's options, before those of the settings.
-      code_in_cache_keys: whether an edit of the sources is to change a node's cache key. Not
-        where the code comes in an image that is part of the key itself: what is compiled
-        from the pipeline should then change with the pipeline only.
-    """
-
-    example_gen: BaseNode
-    tokenizer_trainer: Callable[..., BaseNode]
-    champion: Callable[[BaseChannel], BaseNode]
-    promoter: Callable[..., BaseNode]
-    metadata_file: Path | None
-    test_example_gen: BaseNode | None
-    beam_args: Sequence[str]
-    code_in_cache_keys: bool
-
-
-def local_parts(
-    config: PipelineConfig, corpus: str, layout: OutputLayout, spans: tuple[int, ...]
-) -> RunnerParts:
-    """The parts of a pipeline that runs on this machine."""
-    return RunnerParts(
-        example_gen=CorpusExampleGen(
-            corpus,
-            corpus_options(config.corpus),
-            eval_fraction=config.corpus.eval_fraction,
-            spans=spans,
-        ),
-        tokenizer_trainer=TokenizerTrainer,
-        champion=champion_resolver,
-        promoter=partial(
-            Promoter,
-            registry=config.registry.uri or layout.registry_uri,
-            notes={
-                "pipeline": config.pipeline.name,
-                "mlmd": str(layout.metadata_file),
-                "report": str(layout.report_file),
-            },
-            moved_by_hand=moved_by_hand(config, layout),
-        ),
-        metadata_file=layout.metadata_file,
-        test_example_gen=(
-            CorpusExampleGen(
-                config.corpus.test_path, corpus_options(config.corpus), split="eval"
-            ).with_id(TEST_EXAMPLE_GEN)
-            if config.corpus.test_path
-            else None
-        ),
-        beam_args=_beam_args(layout),
-        code_in_cache_keys=True,
-    )
+from pipelines.node_ids import SPAN_EVALUATOR
+from pipelines.runner_parts import RunnerParts
 
 
 def create_pipeline(
@@ -144,6 +70,7 @@ def create_pipeline(
         tokenizer=tokenizer,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
+        base_model=parts.starting_point.outputs["model"] if parts.starting_point else None,
         run_fn="pipelines.training.run.run_fn",
         train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=config.training.steps),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
@@ -228,12 +155,14 @@ def create_pipeline(
         keep_versions=config.serving.keep_versions,
     )
     nodes = [
+        *([parts.gate] if parts.gate else []),
         example_gen,
         statistics_gen,
         schema_gen,
         example_validator,
         tokenizer_trainer,
         transform,
+        *([parts.starting_point] if parts.starting_point else []),
         trainer,
         meter,
         champion,
@@ -275,26 +204,4 @@ def promotion_rules(config: RegistryConfig) -> Rules:
 
 def _checkpoint_identity(init_from: str) -> str:
     """Other weights in the same folder must train anew: part of Trainer's cache key."""
-    return open_checkpoint(init_from).identity() if init_from else ""
-
-
-def corpus_options(config: CorpusConfig) -> CorpusOptions:
-    """What the settings say of the corpus, as its reader takes it."""
-    return CorpusOptions(
-        format=config.format,
-        document_field=config.document_field,
-        summary_field=config.summary_field,
-        max_document_bytes=config.max_document_bytes,
-        max_summary_bytes=config.max_summary_bytes,
-    )
-
-
-def _beam_args(layout: OutputLayout) -> list[str]:
-    # Without a requirements file of the pipeline's own TFX packs itself again for every
-    # node; without a named runner Beam tries to download one.
-    requirements: Path = layout.empty_requirements_file
-    return [
-        "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-        f"--requirements_file={requirements}",
-        "--direct_num_workers=1",
-    ]
+    return "" if init_from in ("", CHAMPION) else open_checkpoint(init_from).identity()

@@ -52,14 +52,14 @@ class ChampionLookup(BaseComponent):
         self,
         registry_uri: str | RuntimeParameter,
         model_name: str,
-        alias: str = CHAMPION,
+        alias: str | RuntimeParameter = CHAMPION,
     ):
         """Wire the component.
 
         Args:
           registry_uri: as `components.model_registry.open_registry` takes it.
           model_name: name of the registered model.
-          alias: of the version that is asked for.
+          alias: of the version that is asked for; an empty one is no version's.
         """
         super().__init__(
             ChampionLookupSpec(

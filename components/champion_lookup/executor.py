@@ -56,9 +56,13 @@ class Executor(BaseExecutor):
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
         name, alias = exec_properties[MODEL_NAME_KEY], exec_properties[ALIAS_KEY]
         registry = open_registry(exec_properties[REGISTRY_URI_KEY])
-        champion = registry.by_alias(name, alias)
+        champion = registry.by_alias(name, alias) if alias else None
         if champion is None:
-            note = f"No version of {name} has the alias {alias}.\n"
+            note = (
+                f"No version of {name} has the alias {alias}.\n"
+                if alias
+                else f"No version of {name} was asked for.\n"
+            )
             fileio.makedirs(model.uri)
             io_utils.write_string_file(f"{model.uri}/{_NOTE_FILE}", note)
             model.set_int_custom_property(ABSENT_PROPERTY, 1)

@@ -1,9 +1,15 @@
-"""Spans of a corpus: which there are, which are asked for, and the files of these."""
+"""Spans of a corpus: which there are, which are asked for, and the files of these.
+
+A span is a number where the corpus's path has ``{SPAN}``, or ``{SPAN:2}`` where numbers have
+two digits. Where it has ``{YYYY}``, ``{MM}`` and ``{DD}`` it is a day, and its number that of
+days since 1970-01-01, as TFX counts.
+"""
 
 from __future__ import annotations
 
+import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,25 +21,40 @@ from components.corpus_example_gen.options import CorpusInputError, CorpusOption
 
 LATEST: Final = "latest"
 
-_SPAN: Final = re.compile(r"\{SPAN(?::(\d+))?\}")
+_SPAN: Final = "SPAN"
+_VERSION: Final = "VERSION"
+_DATE: Final = ("YYYY", "MM", "DD")
+_DATE_DIGITS: Final = {"YYYY": 4, "MM": 2, "DD": 2}
+_FIELD: Final = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 _LATEST: Final = re.compile(rf"{LATEST}(?::([1-9]\d*))?")
 _RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _WILD: Final = {"*": "[^/]*", "?": "[^/]"}
+_EPOCH: Final = datetime.date(1970, 1, 1)
+
+
+def has_spans(path: str) -> bool:
+    """Whether a corpus comes in spans, by its path."""
+    fields = _fields(path)
+    return _SPAN in fields or fields.issuperset(_DATE)
 
 
 def spans_of(path: str, options: CorpusOptions) -> dict[int, str]:
     """The spans that a corpus has files of, rising: their numbers, as written in names.
 
     Args:
-      path: with ``{SPAN}``, or ``{SPAN:2}`` where numbers have two digits.
+      path: as this module's head says; a ``{VERSION}`` in it may be any.
+
+    Returns:
+      by number, the digits of a span, or its day as ``2026-01-31``.
 
     Raises:
-      CorpusInputError: there is no ``{SPAN}`` in it, or no file that can be read.
+      CorpusInputError: it has no spans, or no file that can be read.
     """
-    if not _SPAN.search(path):
+    if not has_spans(path):
         raise CorpusInputError(
             f"The corpus {path} has no spans. Expected {{SPAN}} where their numbers are, as in "
-            "articles/span-{SPAN}/*.jsonl."
+            "articles/span-{SPAN}/*.jsonl, or {YYYY}, {MM} and {DD} where their days are."
         )
     return _spans_in(resolve_corpus(path, options))
 
@@ -43,27 +64,27 @@ def choose_spans(asked: str, there: Mapping[int, str]) -> tuple[int, ...]:
 
     Args:
       asked: ``latest``, ``latest:3`` for the newest three (or as many as there are), ``7``,
-        or ``5-7``.
+        ``5-7``, or a day as ``2026-01-31``.
 
     Raises:
       CorpusInputError: it is none of these, or one is not there.
     """
-    known = ", ".join(map(str, there)) or "none"
+    known = ", ".join(there.values()) or "none"
     if latest := _LATEST.fullmatch(asked):
         chosen = tuple(sorted(there)[-int(latest[1] or 1) :])
     elif numbers := _RANGE.fullmatch(asked):
         chosen = tuple(range(int(numbers[1]), int(numbers[2] or numbers[1]) + 1))
+    elif _DAY.fullmatch(asked) and (number := _day_number(asked)) is not None:
+        chosen = (number,)
     else:
         raise CorpusInputError(
-            f"--span expects latest, latest:3, 7 or 5-7. Received: {asked!r}. There are: "
-            f"{known}."
+            f"--span expects latest, latest:3, 7, 5-7 or a day such as 2026-01-31. Received: "
+            f"{asked!r}. There are: {known}."
         )
     missing = [span for span in chosen if span not in there]
     if missing or not chosen:
-        raise CorpusInputError(
-            f"The corpus has no span {', '.join(map(str, missing)) or asked}. "
-            f"There are: {known}."
-        )
+        named = asked if len(chosen) < 2 else ", ".join(map(str, missing))
+        raise CorpusInputError(f"The corpus has no span {named}. There are: {known}.")
     return chosen
 
 
@@ -76,48 +97,105 @@ def with_spans(
     read again; a pattern for several has to leave out the others when it is read.
 
     Raises:
-      CorpusInputError: a span has no file.
+      CorpusInputError: a span has no file, or the corpus has versions, of which this cannot
+        tell the newest.
     """
+    patterns = {split.name: split.pattern for split in corpus.config.splits}
+    if any(_VERSION in _fields(pattern) for pattern in patterns.values()):
+        raise CorpusInputError(
+            "Spans with a {VERSION} cannot be chosen or compared. Expected: a corpus without "
+            "versions, or no span named. Received: " + ", ".join(patterns.values())
+        )
     there = _spans_in(corpus)
     for span in spans:
         choose_spans(str(span), there)
-    digits = [there[span] for span in spans]
+    chosen = [there[span] for span in spans]
+    one = _texts(chosen[0]) if len(chosen) == 1 else None
     splits = [
         example_gen_pb2.Input.Split(
-            name=split.name,
-            pattern=_SPAN.sub(digits[0] if len(digits) == 1 else "*", split.pattern),
+            name=name, pattern=_FIELD.sub(lambda field: one[field[1]] if one else "*", pattern)
         )
-        for split in corpus.config.splits
+        for name, pattern in patterns.items()
     ]
     only = "|".join(
-        _regex(corpus.base, split.pattern, "|".join(digits), f"span_{split.name}")
-        for split in corpus.config.splits
+        _regex(corpus.base, pattern, _written(_texts(span)))
+        for pattern in patterns.values()
+        for span in chosen
     )
     return (
         CorpusInput(corpus.base, example_gen_pb2.Input(splits=splits)),
-        replace(options, only=only if len(digits) > 1 else ""),
+        replace(options, only="" if one else only),
     )
 
 
 def _spans_in(corpus: CorpusInput) -> dict[int, str]:
     found: dict[int, str] = {}
     for split in corpus.config.splits:
-        regex = re.compile(_regex(corpus.base, split.pattern, r"\d+"))
-        for path in list_files(corpus.base, _SPAN.sub("*", split.pattern)):
+        regex = re.compile(_regex(corpus.base, split.pattern, _any_span()))
+        for path in list_files(corpus.base, _FIELD.sub("*", split.pattern)):
             if match := regex.fullmatch(path):
-                found[int(match["span"])] = match["span"]
+                texts = match.groupdict()
+                if _SPAN in texts:
+                    found[int(texts[_SPAN])] = texts[_SPAN]
+                elif (number := _day_number(day := _as_day(texts))) is not None:
+                    found[number] = day
     return dict(sorted(found.items()))
 
 
-def _regex(base: str, pattern: str, digits: str, group: str = "span") -> str:
-    """What the paths of a pattern's files match; the group is the span's digits."""
+def _fields(pattern: str) -> set[str]:
+    return {match[1] for match in _FIELD.finditer(pattern)}
+
+
+def _as_day(texts: Mapping[str, str]) -> str:
+    return "-".join(texts[field] for field in _DATE)
+
+
+def _day_number(day: str) -> int | None:
+    try:
+        return (datetime.date.fromisoformat(day) - _EPOCH).days
+    except ValueError:  # no such day
+        return None
+
+
+def _texts(written: str) -> dict[str, str]:
+    """What stands for each field in the names of a span's files."""
+    if not _DAY.fullmatch(written):
+        return {_SPAN: written}
+    return dict(zip(_DATE, written.split("-"), strict=True))
+
+
+def _any_span() -> Callable[[re.Match[str]], str]:
+    seen: set[str] = set()
+
+    def of_field(match: re.Match[str]) -> str:
+        field, digits = match[1], match[2]
+        if field == _VERSION:
+            return r"\d+"
+        if field in seen:
+            return f"(?P={field})" + (r"(?!\d)" if field == _SPAN else "")
+        seen.add(field)
+        if field in _DATE_DIGITS:
+            return rf"(?P<{field}>\d{{{_DATE_DIGITS[field]}}})"
+        width = rf"(?=\d{{{digits}}}(?!\d))" if digits else ""
+        return rf"{width}(?P<{field}>\d+)(?!\d)"
+
+    return of_field
+
+
+def _written(texts: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    def of_field(match: re.Match[str]) -> str:
+        return re.escape(texts[match[1]]) + (r"(?!\d)" if match[1] == _SPAN else "")
+
+    return of_field
+
+
+def _regex(base: str, pattern: str, of_field: Callable[[re.Match[str]], str]) -> str:
+    """What the paths of a pattern's files match, each field as `of_field` has it."""
     parts: list[str] = []
-    end, seen = 0, False
-    for match in _SPAN.finditer(pattern):
-        parts.append(_glob_regex(pattern[end : match.start()]))
-        width = rf"(?=\d{{{match[1]}}}(?!\d))" if match[1] else ""
-        parts.append(f"(?P={group})" if seen else rf"{width}(?P<{group}>{digits})(?!\d)")
-        end, seen = match.end(), True
+    end = 0
+    for match in _FIELD.finditer(pattern):
+        parts += [_glob_regex(pattern[end : match.start()]), of_field(match)]
+        end = match.end()
     parts.append(_glob_regex(pattern[end:]))
     return re.escape(base.rstrip("/") + "/") + "".join(parts)
 

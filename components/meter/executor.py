@@ -145,11 +145,11 @@ def _documents(examples: Sequence[types.Artifact], count: int) -> list[str]:
 
 
 def _spans(examples: Sequence[types.Artifact]) -> list[int]:
-    """ExampleGen notes each artifact's span as a custom property."""
-    return sorted(
-        {
-            artifact.get_int_custom_property("span")
-            for artifact in examples
-            if artifact.has_custom_property("span")
-        }
-    )
+    """ExampleGen notes each artifact's span as a custom property, of several all as `3,4`."""
+    spans: set[int] = set()
+    for artifact in examples:
+        if artifact.has_custom_property("spans"):
+            spans.update(map(int, artifact.get_string_custom_property("spans").split(",")))
+        elif artifact.has_custom_property("span"):
+            spans.add(artifact.get_int_custom_property("span"))
+    return sorted(spans)

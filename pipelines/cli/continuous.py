@@ -1,4 +1,4 @@
-"""What `tallygraph run --span` finds out before anything is trained."""
+"""What `tallygraph run --span` says of what it finds out before anything is trained."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.champion import newest_span, registered_champion
+from pipelines.champion import registered_champion
 from pipelines.cli.console import EXIT_NOT_BLESSED
 from pipelines.config import PipelineConfig
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
     from components.model_registry.port import RegisteredVersion
+    from pipelines.continuous import Decision
 
 
 @dataclass(frozen=True)
@@ -50,66 +51,47 @@ class RunRequest:
 
 
 def plan(request: RunRequest, terminal: Console) -> Plan:
-    """Choose the spans, and hold them against the champion's.
+    """Have it decided what to do, and say it. A stop leaves a report.
 
     Raises:
       CorpusInputError: a span that is asked for is not there.
       RegistryError: the registry cannot be read.
+      ReportError: the report cannot be written.
     """
-    from components.corpus_example_gen.spans import LATEST, choose_spans, spans_of
-    from pipelines.pipeline import corpus_options
+    from pipelines.continuous import Question, Todo, decide
+    from pipelines.runner_parts import corpus_options
 
-    settings, corpus = request.settings, request.corpus
+    settings, layout = request.settings, request.layout
     if not request.span:
         return Plan(settings)
-    spans = choose_spans(request.span, spans_of(corpus, corpus_options(settings.corpus)))
-    champion = registered_champion(settings, request.layout)
-    newest = newest_span(champion) if champion else None
-    if champion is None or newest is None:
-        return Plan(settings, spans)
-    if request.span.startswith(LATEST) and max(spans) <= newest:
+    options = corpus_options(settings.corpus)
+    question = Question(request.corpus, options, request.span, settings.drift)
+    champion = registered_champion(settings, layout)
+    decision = decide(question, champion)
+    if decision.todo is Todo.NOTHING:
+        reason = decision.reason[0].lower() + decision.reason[1:]
         terminal.print(
-            f"[bold green]nothing to do[/]: the newest span is {max(spans)}, and the champion "
-            f"(version {champion.number}) was trained on span {newest}. --span {max(spans)} "
+            f"[bold green]nothing to do[/]: {escape(reason)} --span {max(decision.spans)} "
             "trains on it all the same."
         )
-        return Plan(settings, spans, exit_code=0)
-    if settings.drift.action == "off" or max(spans) <= newest:
-        return Plan(settings, spans)
-    drifted = _drifted(request, champion, spans, terminal)
-    if drifted and settings.drift.action == "stop":
+        return Plan(settings, decision.spans, exit_code=0)
+    _say_drift(decision, layout, terminal)
+    if decision.todo is Todo.STOP:
+        from pipelines.report.stopped import write_stopped_report
+
+        file = write_stopped_report(decision, settings, layout.report_file)
         terminal.print('[bold red]stopped[/], because drift.action = "stop"')
-        return Plan(settings, spans, EXIT_NOT_BLESSED)
-    if drifted and settings.drift.action == "retrain":
+        terminal.print(f"report: {file}")
+        return Plan(settings, decision.spans, EXIT_NOT_BLESSED)
+    if decision.todo is Todo.RETRAIN and champion:
         terminal.print("training from scratch, with the champion's tokenizer")
-        return Plan(request.from_scratch(champion), spans)
-    return Plan(settings, spans)
+        return Plan(request.from_scratch(champion), decision.spans)
+    return Plan(settings, decision.spans)
 
 
-def _drifted(
-    request: RunRequest,
-    champion: RegisteredVersion,
-    spans: tuple[int, ...],
-    terminal: Console,
-) -> bool:
-    """Compare the texts and say what has come out. What cannot be compared has drifted."""
-    from components.corpus_example_gen.options import CorpusInputError
-    from pipelines.drift.comparison import compare_spans
-    from pipelines.pipeline import corpus_options
-    from tokenizer.base import TokenizerError
-
-    settings = request.settings
-    options = corpus_options(settings.corpus)
-    try:
-        drift = compare_spans(request.corpus, options, champion, spans, settings.drift)
-    except (CorpusInputError, TokenizerError) as error:
-        terminal.print(
-            "[bold yellow]drift[/]: the champion's spans cannot be compared. "
-            f"{escape(str(error))}"
-        )
-        return True
-    drift.save(request.layout.drift_file)
-    for finding in drift.findings:
-        terminal.print(f"[bold yellow]drift[/]: {escape(str(finding))}")
-    terminal.print(f"{drift.summary} See {request.layout.drift_file}")
-    return bool(drift.findings)
+def _say_drift(decision: Decision, layout: OutputLayout, terminal: Console) -> None:
+    for finding in decision.findings:
+        terminal.print(f"[bold yellow]drift[/]: {escape(finding)}")
+    if decision.drift:
+        decision.drift.save(layout.drift_file)
+        terminal.print(f"{decision.drift.summary} See {layout.drift_file}")

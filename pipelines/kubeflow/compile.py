@@ -14,11 +14,13 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 
 from pipelines.config import ConfigError, PipelineConfig
 from pipelines.kubeflow.artifact_types import own_types_compiled
+from pipelines.kubeflow.gated import put_behind_gate
 from pipelines.kubeflow.node_input import CONTAINER_IMAGE
 from pipelines.kubeflow.parameters import IMAGE, kubeflow_layout, run_parameters
 from pipelines.kubeflow.parts import kubeflow_parts
 from pipelines.kubeflow.platform_spec import platform_spec
 from pipelines.kubeflow.settings import NodeResources
+from pipelines.node_ids import SPAN_GATE
 from pipelines.pipeline import create_pipeline
 
 ENTRY_POINT: Final = ("python", "-m", "pipelines.kubeflow.entry_point")
@@ -47,13 +49,14 @@ def compile_pipeline(config: PipelineConfig) -> str:
             f"kubeflow.nodes: no such node. Expected: some of {', '.join(sorted(nodes))}. "
             f"Received: {', '.join(unknown)}"
         )
-    _declare_parameters(spec, config)
     for node_id, label in nodes.items():
         _let_the_run_say_the_image(spec, deployment, node_id, label)
         _configure_task(spec.root.dag.tasks[node_id], node_id, config)
         _set_resources(
             deployment.executors[label].container.resources, config.kubeflow.of_node(node_id)
         )
+    put_behind_gate(spec, SPAN_GATE)
+    _declare_parameters(spec, config)
     spec.default_pipeline_root = config.kubeflow.pipeline_root
     spec.deployment_spec.Clear()
     spec.deployment_spec.update(json_format.MessageToDict(deployment))

@@ -80,7 +80,11 @@ def run_node(executor_class: type[BaseExecutor], node: NodeInput, beam_args: lis
 
 
 def executor_output(node: NodeInput) -> kfp_pb2.ExecutorOutput:
-    """What Kubeflow records: each output's URI in the object store, and its properties."""
+    """What Kubeflow records: each output's URI in the object store, and its properties.
+
+    TFX's executors have artifacts for outputs and nothing else: an output parameter is the
+    property of its name of one of them.
+    """
     output = kfp_pb2.ExecutorOutput()
     translated = tfx_utils.translate_executor_output(node.outputs, node.name_of_id)
     for key, listed in translated.items():
@@ -88,6 +92,9 @@ def executor_output(node: NodeInput) -> kfp_pb2.ExecutorOutput:
             # The launcher refuses a URI that is not below the run's root.
             artifact.uri = node.output_uris[key]
             _drop_nulls(artifact)
+            for name in node.output_parameters:
+                if name in artifact.metadata.fields:
+                    output.parameter_values[name].CopyFrom(artifact.metadata.fields[name])
         output.artifacts[key].CopyFrom(listed)
     return output
 

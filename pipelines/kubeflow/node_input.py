@@ -31,6 +31,7 @@ class NodeInput:
       inputs, outputs: artifacts whose URIs are local paths.
       properties: the node's execution properties.
       output_uris: URI of each output in the object store, by key.
+      output_parameters: names of the output parameters that Kubeflow waits for.
       output_file: where the launcher looks for the ExecutorOutput.
       name_of_id: Kubeflow's name of each artifact, by TFX's id.
     """
@@ -39,6 +40,7 @@ class NodeInput:
     outputs: dict[str, list[types.Artifact]]
     properties: dict[str, Any]
     output_uris: dict[str, str]
+    output_parameters: tuple[str, ...]
     output_file: str
     name_of_id: dict[int, str]
 
@@ -91,6 +93,7 @@ def read_node_input(executor_input: str, inputs_spec: str, staging: Staging) -> 
             given.inputs.parameter_values, given.inputs.parameters, declared
         ),
         output_uris=output_uris,
+        output_parameters=tuple(sorted(given.outputs.parameters)),
         output_file=given.outputs.output_file,
         name_of_id=name_of_id,
     )

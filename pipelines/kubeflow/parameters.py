@@ -15,6 +15,10 @@ CORPUS: Final = "corpus"
 SPAN: Final = "span"
 REGISTRY_URI: Final = "registry_uri"
 IMAGE: Final = "image"
+# Of these three a run's gate decides the values: see `pipelines.kubeflow.gated`.
+TODO: Final = "todo"
+SPANS: Final = "spans"
+START_FROM: Final = "start_from"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class RunParameter:
     def as_runtime_parameter(self) -> RuntimeParameter:
         """As a TFX component takes it. TFX's compiler leaves the default out."""
         return RuntimeParameter(name=self.name, ptype=str)
+
+
+def decided_by_the_gate(name: str) -> RuntimeParameter:
+    """One of the gate's output parameters, as a TFX component takes it."""
+    return RuntimeParameter(name=name, ptype=str)
 
 
 def kubeflow_layout(config: PipelineConfig) -> OutputLayout:
@@ -46,8 +55,8 @@ def run_parameters(config: PipelineConfig) -> dict[str, RunParameter]:
         RunParameter(
             SPAN,
             "",
-            "Span to read: a number, a day (2026-01-31) or a schedule's time; empty for the "
-            "newest.",
+            "Spans to read: a number, 5-7, a day (2026-01-31), a schedule's time, latest, or "
+            "latest:3 for the newest three; empty for the newest.",
         ),
         RunParameter(
             REGISTRY_URI,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from pipelines.node_ids import SPAN_GATE, STARTING_POINT
 from pipelines.setting import STRICT, setting
 
 # As Kubernetes writes a quantity: 500m, 2, 1.5, 16Gi. Empty leaves the cluster's default.
@@ -37,7 +39,8 @@ class NodeResources:
     cache: bool | None = setting(
         None,
         "Take an earlier result for the same inputs and image. Unset: yes, but not for the "
-        "nodes that look outside the pipeline, CorpusExampleGen and ChampionLookup.",
+        "nodes that look outside the pipeline: SpanGate, CorpusExampleGen, ChampionLookup and "
+        "StartingPoint.",
     )
 
 
@@ -51,7 +54,14 @@ class SecretVariable:
 
 
 # An earlier result of theirs may be stale though no input changed.
-_NOT_CACHED_UNASKED: Final = ("CorpusExampleGen", "ChampionLookup")
+_NOT_CACHED_UNASKED: Final = (
+    SPAN_GATE,
+    "CorpusExampleGen",
+    "ChampionLookup",
+    STARTING_POINT,
+)
+# Ends a run with the drift that it has found: a retry would find the same.
+_NOT_RETRIED_UNASKED: Final = (SPAN_GATE,)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -106,7 +116,11 @@ class KubeflowConfig:
 
     def of_node(self, node_id: str) -> NodeResources:
         """What a node gets."""
-        return self.nodes.get(node_id, self.defaults)
+        if node_id in self.nodes:
+            return self.nodes[node_id]
+        if node_id in _NOT_RETRIED_UNASKED:
+            return replace(self.defaults, retries=0)
+        return self.defaults
 
     def is_cached(self, node_id: str) -> bool:
         """Whether a node's earlier result may be taken.

@@ -2,7 +2,9 @@
 
 ``custom_config`` is a plain JSON-able dict:
 
-- ``model``, ``training``, ``export``: the config's sections, as dicts;
+- ``model``, ``training``, ``export``: the config's sections, as dicts. Where Trainer has a
+  ``base_model``, training starts from that one, whatever ``model.init_from`` says, and its
+  sizes hold, not the section's;
 - ``tokenizer_dir``: folder of the Tokenizer artifact;
 - ``checkpoint_identity``: of the checkpoint in ``model.init_from``, as the pipeline was defined
   with it; empty where there is none;
@@ -20,9 +22,10 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from pipelines.checkpoints.checkpoint import Checkpoint
-from pipelines.checkpoints.description import CheckpointError
+from pipelines.checkpoints.description import SIZES, CheckpointError
 from pipelines.checkpoints.keras_preset import save_preset
 from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
+from pipelines.config_sections import CHAMPION
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
@@ -44,6 +47,7 @@ class TrainerArguments(Protocol):
     transform_output: str
     serving_model_dir: str
     model_run_dir: str
+    base_model: str | None
     custom_config: dict[str, Any]
 
 
@@ -55,7 +59,7 @@ def run_fn(fn_args: TrainerArguments) -> None:
       CheckpointError: the checkpoint to start from cannot be used.
       TrainingDivergedError: the loss became no number.
     """
-    config = fn_args.custom_config
+    config = _from_base_model(fn_args.custom_config, fn_args.base_model)
     tokenizer = load_tokenizer(config["tokenizer_dir"])
     settings = TrainingSettings.from_config(config["training"])
     checkpoint = _checkpoint(config, tokenizer)
@@ -64,7 +68,8 @@ def run_fn(fn_args: TrainerArguments) -> None:
     eval_files = _matching(fn_args.eval_files, "eval")
     key = training_key(
         {
-            "model": config["model"],
+            # Where the checkpoint lies does not matter, and differs from pod to pod.
+            "model": {**config["model"], "init_from": ""},
             "training": config["training"],
             "tokenizer": tokenizer.fingerprint,
             "checkpoint": checkpoint.identity() if checkpoint else "",
@@ -114,6 +119,24 @@ def run_fn(fn_args: TrainerArguments) -> None:
         model, architecture, architecture.prefix_ids[:start], model_dir / CHECKPOINT_DIR
     )
     checkpoints.remove()
+
+
+def _from_base_model(config: dict[str, Any], base_model: str | None) -> dict[str, Any]:
+    """The settings of a training that starts from the model that Trainer was given.
+
+    Without one, ``champion`` in ``init_from`` is the first of them, which is yet to come.
+    Where there is one, nothing is made to copy its input first: it has learnt that.
+    """
+    model = config["model"]
+    if not base_model:
+        meant = model.get("init_from")
+        return {**config, "model": {**model, "init_from": "" if meant == CHAMPION else meant}}
+    limits = {name: value for name, value in model.items() if name not in SIZES}
+    return {
+        **config,
+        "model": {**limits, "init_from": base_model},
+        "training": {**config["training"], "start_copying": False},
+    }
 
 
 def _checkpoint(config: dict[str, Any], tokenizer: Tokenizer) -> Checkpoint | None:

@@ -51,6 +51,39 @@ def test_the_files_of_spans(tmp_path: Path, pattern: str, names: list[str]) -> N
         assert files_read(path, spans) == {"all": expected}
 
 
+@pytest.mark.parametrize(
+    "pattern", ["{YYYY}-{MM}-{DD}/*.jsonl", "{YYYY}/{MM}/{YYYY}{MM}{DD}.jsonl"]
+)
+def test_days_are_spans(tmp_path: Path, pattern: str) -> None:
+    names = {}
+    for number, (year, month, day) in {
+        20484: ("2026", "01", "31"),
+        20485: ("2026", "02", "01"),
+        20513: ("2026", "03", "01"),
+    }.items():
+        name = pattern.format(YYYY=year, MM=month, DD=day).replace("*", "a")
+        names[number] = name
+        corpus_in(tmp_path, name)
+    corpus_in(tmp_path, pattern.format(YYYY="2026", MM="02", DD="30").replace("*", "a"))
+    path = f"{tmp_path}/{pattern}"
+    there = spans_of(path, OPTIONS)
+    assert there == {20484: "2026-01-31", 20485: "2026-02-01", 20513: "2026-03-01"}
+    assert choose_spans("2026-02-01", there) == (20485,)
+    assert choose_spans("latest:2", there) == (20485, 20513)
+    with pytest.raises(CorpusInputError, match="--span expects"):
+        choose_spans("2026-02-30", there)
+    for spans in ((20485,), (20484, 20513)):
+        assert files_read(path, spans) == {"all": sorted(names[span] for span in spans)}
+
+
+def test_versions_are_told_but_not_chosen(tmp_path: Path) -> None:
+    corpus_in(tmp_path, "span-1/v1/a.csv", "span-1/v2/a.csv", "span-3/v1/a.csv")
+    path = f"{tmp_path}/span-{{SPAN}}/v{{VERSION}}/*.csv"
+    assert list(spans_of(path, OPTIONS)) == [1, 3]
+    with pytest.raises(CorpusInputError, match=r"Spans with a \{VERSION\} cannot be chosen"):
+        files_read(path, (3,))
+
+
 def test_a_folder_keeps_its_splits(tmp_path: Path) -> None:
     for span in ("01", "02", "11"):
         corpus_in(tmp_path, f"span-{span}/train.csv", f"span-{span}/eval.csv")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from google.protobuf import any_pb2, struct_pb2
 from tfx import types
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
@@ -23,7 +22,7 @@ class CorpusExampleGenSpec(ComponentSpec):
     OUTPUTS = {specs.EXAMPLES_KEY: ChannelParameter(type=Examples)}  # noqa: RUF012
     PARAMETERS = {  # noqa: RUF012
         executor.CORPUS_KEY: ExecutionParameter(type=str),
-        executor.SPAN_KEY: ExecutionParameter(type=str),
+        executor.SPANS_KEY: ExecutionParameter(type=str),
         executor.EVAL_FRACTION_KEY: ExecutionParameter(type=float),
         executor.SPLIT_KEY: ExecutionParameter(type=str, optional=True),
         specs.CUSTOM_CONFIG_KEY: ExecutionParameter(type=example_gen_pb2.CustomConfig),
@@ -33,11 +32,12 @@ class CorpusExampleGenSpec(ComponentSpec):
 
 
 class CorpusExampleGen(BaseBeamComponent):
-    """As `components.corpus_example_gen`, with corpus and span as parameters of the run.
+    """As `components.corpus_example_gen`, with corpus and spans as parameters of the run.
 
     TFX resolves spans and fingerprints in a driver, which open-source Kubeflow never runs;
     here the executor does both before it reads, and notes them on `examples` as the driver
-    would: custom properties `span`, `version` and `input_fingerprint`.
+    would: custom properties `span`, `version` and `input_fingerprint`. Of several spans `span`
+    is the newest, and `spans` names them all.
     """
 
     SPEC_CLASS = CorpusExampleGenSpec
@@ -46,7 +46,7 @@ class CorpusExampleGen(BaseBeamComponent):
     def __init__(
         self,
         corpus: str | RuntimeParameter,
-        span: str | RuntimeParameter,
+        spans: str | RuntimeParameter,
         options: CorpusOptions,
         eval_fraction: float,
         split: str | None = None,
@@ -55,7 +55,8 @@ class CorpusExampleGen(BaseBeamComponent):
 
         Args:
           corpus: file, folder, glob or pattern with `{SPAN}` and its like.
-          span: see `pipelines.kubeflow.corpus.span`.
+          spans: numbers of those to read together, such as `3,4`; empty for the newest, and
+            for a corpus without.
           options: format, field names and bounds.
           eval_fraction: share of the documents held out where the corpus has no splits.
           split: put everything into this one.
@@ -63,20 +64,12 @@ class CorpusExampleGen(BaseBeamComponent):
         super().__init__(
             CorpusExampleGenSpec(
                 corpus=corpus,
-                span=span,
+                spans=spans,
                 eval_fraction=eval_fraction,
                 split=split,
-                custom_config=_custom_config(options),
+                custom_config=executor.custom_config(options),
                 output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
                 output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
                 examples=types.Channel(type=Examples),
             )
         )
-
-
-def _custom_config(options: CorpusOptions) -> example_gen_pb2.CustomConfig:
-    values = struct_pb2.Struct()
-    values.update(options.to_dict())
-    packed = any_pb2.Any()
-    packed.Pack(values)
-    return example_gen_pb2.CustomConfig(custom_config=packed)

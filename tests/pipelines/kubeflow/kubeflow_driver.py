@@ -33,6 +33,7 @@ class MetadataStore:
 
     _ids: Any = field(default_factory=lambda: itertools.count(101))
     _artifacts: dict[tuple[str, str], kfp_pb2.RuntimeArtifact] = field(default_factory=dict)
+    _parameters: dict[tuple[str, str], struct_pb2.Value] = field(default_factory=dict)
 
     def record(self, task: str, key: str, artifact: kfp_pb2.RuntimeArtifact) -> None:
         """Record an output; refuses what the launcher cannot convert."""
@@ -52,8 +53,48 @@ class MetadataStore:
                 converted.CopyFrom(value)
         self._artifacts[task, key] = recorded
 
+    def record_parameter(self, task: str, key: str, value: struct_pb2.Value) -> None:
+        self._parameters[task, key] = value
+
+    def parameter(self, task: str, key: str) -> struct_pb2.Value:
+        return self._parameters[task, key]
+
     def output(self, task: str, key: str) -> kfp_pb2.RuntimeArtifact:
         return self._artifacts[task, key]
+
+
+def task_parameters(
+    pipeline: UploadedPipeline,
+    name: str,
+    task: kfp_pb2.PipelineTaskSpec,
+    parameters: dict[str, struct_pb2.Value],
+    store: MetadataStore,
+) -> dict[str, struct_pb2.Value]:
+    """Resolve the parameters of a task, be it a container or a pipeline.
+
+    Args:
+      parameters: those of the pipeline that the task is in.
+    """
+    given: dict[str, struct_pb2.Value] = {}
+    for key, source in task.inputs.parameters.items():
+        match source.WhichOneof("kind"):
+            case "component_input_parameter":
+                given[key] = parameters[source.component_input_parameter]
+            case "task_output_parameter":
+                made = source.task_output_parameter
+                given[key] = store.parameter(made.producer_task, made.output_parameter_key)
+            case kind:
+                assert kind == "runtime_value", f"{name}.{key}"
+                given[key] = source.runtime_value.constant
+    declared = pipeline.spec.components[task.component_ref.name].input_definitions.parameters
+    for key, declaration in declared.items():
+        assert key in given or declaration.is_optional, (
+            f"neither value nor default value provided for {name}.{key}"
+        )
+        if key in given:
+            kind = given[key].WhichOneof("kind")
+            assert declaration.parameter_type in _TYPE_OF_KIND[kind], f"{name}.{key}: {kind}"
+    return given
 
 
 def executor_input(
@@ -62,25 +103,19 @@ def executor_input(
     parameters: dict[str, struct_pb2.Value],
     store: MetadataStore,
     task_root: str,
-    output_file: str,
+    output_folder: str,
 ) -> kfp_pb2.ExecutorInput:
-    """Resolve a task's inputs and provide for its outputs."""
-    task = pipeline.spec.root.dag.tasks[task_name]
+    """Resolve a task's inputs and provide for its outputs.
+
+    Args:
+      parameters: of the task, as `task_parameters` gives them.
+      output_folder: of the container: for what is no artifact.
+    """
+    task = pipeline.tasks[task_name]
     component = pipeline.component(task_name)
     given = kfp_pb2.ExecutorInput()
-    for name, source in task.inputs.parameters.items():
-        value = given.inputs.parameter_values[name]
-        if source.WhichOneof("kind") == "component_input_parameter":
-            value.CopyFrom(parameters[source.component_input_parameter])
-        else:
-            assert source.WhichOneof("kind") == "runtime_value", f"{task_name}.{name}"
-            value.CopyFrom(source.runtime_value.constant)
-    for name, declared in component.input_definitions.parameters.items():
-        assert name in given.inputs.parameter_values or declared.is_optional, (
-            f"neither value nor default value provided for {task_name}.{name}"
-        )
-        kind = given.inputs.parameter_values[name].WhichOneof("kind")
-        assert declared.parameter_type in _TYPE_OF_KIND[kind], f"{task_name}.{name} is a {kind}"
+    for name, value in parameters.items():
+        given.inputs.parameter_values[name].CopyFrom(value)
     for name, source in task.inputs.artifacts.items():
         producer = source.task_output_artifact
         given.inputs.artifacts[name].artifacts.add().CopyFrom(
@@ -96,7 +131,9 @@ def executor_input(
     logs = given.outputs.artifacts["executor-logs"].artifacts.add()
     logs.name, logs.uri = "executor-logs", f"{task_root}/executor-logs"
     logs.type.schema_title = "system.Artifact"
-    given.outputs.output_file = output_file
+    for name in component.output_definitions.parameters:
+        given.outputs.parameters[name].output_file = f"{output_folder}/outputs/{name}"
+    given.outputs.output_file = f"{output_folder}/output_metadata.json"
     return given
 
 

@@ -78,6 +78,8 @@ def run_node(
         for artifact in listed.artifacts:
             # The folder above it only: the node makes its own.
             local_path(artifact.uri, file_system).parent.mkdir(parents=True, exist_ok=True)
+    for parameter in given.outputs.parameters.values():
+        Path(parameter.output_file).parent.mkdir(parents=True, exist_ok=True)
     work = file_system / "work"
     work.mkdir()
     log = file_system / "log.txt"
@@ -99,6 +101,13 @@ def run_node(
         raise NodeFailedError(f"{name} failed:\n" + log.read_text(errors="replace")[-6000:])
     text = Path(given.outputs.output_file).read_text(encoding="utf-8")
     output = json_format.Parse(text, kfp_pb2.ExecutorOutput())  # strict: no unknown field
+    for key, parameter in given.outputs.parameters.items():
+        if key not in output.parameter_values:
+            # Text in a file of its own: all output parameters that there are here are strings.
+            file = Path(parameter.output_file)
+            assert file.is_file(), f"{name}: failed to read output parameter {key}"
+            output.parameter_values[key].string_value = file.read_text(encoding="utf-8")
+        store.record_parameter(name, key, output.parameter_values[key])
     for key, listed in given.outputs.artifacts.items():
         artifact = listed.artifacts[0]
         if key == "executor-logs":

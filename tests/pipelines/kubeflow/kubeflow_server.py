@@ -8,6 +8,7 @@ that a cluster runs it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp_pb2
 
 _PIPELINE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'] == '([^']*)'")
 _TASK_NAME = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]{0,127}")
 # What a Kubernetes object may hold, and an Argo workflow repeats much of the spec.
 _MOST_BYTES = 500_000
@@ -41,11 +43,34 @@ class UploadedPipeline:
     deployment: kfp_pb2.PipelineDeploymentConfig
     platform: dict[str, dict[str, Any]]
 
+    @property
+    def tasks(self) -> dict[str, kfp_pb2.PipelineTaskSpec]:
+        """The tasks with containers, of the root and of the pipelines in it."""
+        return {
+            name: task
+            for dag in self._dags()
+            for name, task in dag.tasks.items()
+            if not self.is_dag(task)
+        }
+
+    def dag(self, task: str = "") -> kfp_pb2.DagSpec:
+        """The pipeline that a task of the root stands for; the root itself without one."""
+        if not task:
+            return self.spec.root.dag
+        return self.spec.components[self.spec.root.dag.tasks[task].component_ref.name].dag
+
+    def is_dag(self, task: kfp_pb2.PipelineTaskSpec) -> bool:
+        return self.spec.components[task.component_ref.name].HasField("dag")
+
     def container(self, task: str) -> kfp_pb2.PipelineDeploymentConfig.PipelineContainerSpec:
         return self.deployment.executors[self.component(task).executor_label].container
 
     def component(self, task: str) -> kfp_pb2.ComponentSpec:
-        return self.spec.components[self.spec.root.dag.tasks[task].component_ref.name]
+        return self.spec.components[self.tasks[task].component_ref.name]
+
+    def _dags(self) -> Iterator[kfp_pb2.DagSpec]:
+        yield self.spec.root.dag
+        yield from (c.dag for c in self.spec.components.values() if c.HasField("dag"))
 
 
 def upload(text: str) -> UploadedPipeline:
@@ -77,7 +102,7 @@ def upload(text: str) -> UploadedPipeline:
         kfp_pb2.PipelineDeploymentConfig(),
         ignore_unknown_fields=True,
     )
-    _check_tasks(spec, deployment)
+    _check_dag(spec, deployment, spec.root)
     return UploadedPipeline(spec, deployment, _executor_configs(platform))
 
 
@@ -111,23 +136,47 @@ def _strict(document: Any, message: Any) -> Any:
         raise RefusedError(f"invalid {type(message).__name__}: {error}") from None
 
 
-def _check_tasks(
-    spec: kfp_pb2.PipelineSpec, deployment: kfp_pb2.PipelineDeploymentConfig
+def condition_of(task: kfp_pb2.PipelineTaskSpec) -> tuple[str, str] | None:
+    """The input parameter of a trigger condition, and the text it has to be."""
+    text = task.trigger_policy.condition
+    if not text:
+        return None
+    # Kubeflow evaluates CEL; this is what kfp makes of `parameter == "text"`.
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise RefusedError(f"this emulation cannot evaluate the condition {text}")
+    return match[1], match[2]
+
+
+def _check_dag(
+    spec: kfp_pb2.PipelineSpec,
+    deployment: kfp_pb2.PipelineDeploymentConfig,
+    dag: kfp_pb2.ComponentSpec,
 ) -> None:
-    tasks = spec.root.dag.tasks
+    """Check a pipeline's tasks, and those of the pipelines in it."""
+    tasks = dag.dag.tasks
     for name, task in tasks.items():
         if not _TASK_NAME.fullmatch(name) or not task.task_info.name:
             raise RefusedError(f"invalid task name {name!r}")
         if task.component_ref.name not in spec.components:
             raise RefusedError(f"cannot find component ref name={task.component_ref.name!r}")
         component = spec.components[task.component_ref.name]
+        if missing := sorted(set(task.dependent_tasks) - set(tasks)):
+            raise RefusedError(f"{name} depends on {missing}, which are not there")
+        _check_parameters(spec, dag, name)
+        if component.HasField("dag"):
+            condition = condition_of(task)
+            if condition and condition[0] not in task.inputs.parameters:
+                raise RefusedError(f"{name}: no such input in {task.trigger_policy.condition}")
+            _check_dag(spec, deployment, component)
+            continue
+        if task.trigger_policy.condition:
+            raise RefusedError(f"{name}: this emulation has conditions of pipelines only")
         if component.executor_label not in deployment.executors:
             raise RefusedError(f"executor(label={component.executor_label!r}) not found")
         executor = deployment.executors[component.executor_label]
         if executor.WhichOneof("spec") not in ("container", "importer"):
             raise RefusedError(f"{name}: non-container and non-importer executor")
-        if missing := sorted(set(task.dependent_tasks) - set(tasks)):
-            raise RefusedError(f"{name} depends on {missing}, which are not there")
         for key, source in task.inputs.artifacts.items():
             producer = source.task_output_artifact.producer_task
             if producer not in task.dependent_tasks:
@@ -135,6 +184,34 @@ def _check_tasks(
             outputs = spec.components[tasks[producer].component_ref.name].output_definitions
             if source.task_output_artifact.output_artifact_key not in outputs.artifacts:
                 raise RefusedError(f"{name}: {producer} has no such output for {key}")
+
+
+def _check_parameters(
+    spec: kfp_pb2.PipelineSpec, dag: kfp_pb2.ComponentSpec, name: str
+) -> None:
+    """Where a task's parameters come from: its pipeline's inputs, or a task it waits for."""
+    task = dag.dag.tasks[name]
+    for key, source in task.inputs.parameters.items():
+        match source.WhichOneof("kind"):
+            case "component_input_parameter":
+                if source.component_input_parameter not in dag.input_definitions.parameters:
+                    raise RefusedError(
+                        f"{name}: parent DAG does not have input parameter "
+                        f"{source.component_input_parameter}"
+                    )
+            case "task_output_parameter":
+                producer = source.task_output_parameter.producer_task
+                if producer not in task.dependent_tasks:
+                    raise RefusedError(f"{name} reads {key} of {producer} without waiting")
+                made = spec.components[dag.dag.tasks[producer].component_ref.name]
+                if source.task_output_parameter.output_parameter_key not in (
+                    made.output_definitions.parameters
+                ):
+                    raise RefusedError(f"{name}: {producer} has no such parameter for {key}")
+            case "runtime_value":
+                pass
+            case other:
+                raise RefusedError(f"{name}: this emulation has no {other} for {key}")
 
 
 def _executor_configs(platform: kfp_pb2.PlatformSpec | None) -> dict[str, dict[str, Any]]:

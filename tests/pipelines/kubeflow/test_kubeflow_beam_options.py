@@ -49,7 +49,7 @@ def compiled(options: list[str]) -> UploadedPipeline:
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_every_node_gets_the_options_as_they_were_written_and_last(engine: str) -> None:
     pipeline = compiled(ENGINES[engine])
-    nodes = list(pipeline.spec.root.dag.tasks)
+    nodes = list(pipeline.tasks)
     assert {"CorpusExampleGen", "StatisticsGen", "Transform", "Evaluator"} <= set(nodes)
     for node in nodes:
         arguments = list(pipeline.container(node).args)

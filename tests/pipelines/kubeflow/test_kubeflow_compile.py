@@ -49,8 +49,8 @@ def test_compiling_twice_gives_the_same_text(text: str) -> None:
 def test_every_node_starts_at_the_entry_point_in_the_image_of_the_run(
     pipeline: UploadedPipeline,
 ) -> None:
-    tasks = pipeline.spec.root.dag.tasks
-    assert len(tasks) == 14
+    tasks = pipeline.tasks
+    assert len(tasks) == 16
     for name, task in tasks.items():
         container = pipeline.container(name)
         assert list(container.command) == ["python", "-m", "pipelines.kubeflow.entry_point"]
@@ -97,11 +97,12 @@ def test_resources_retries_timeouts_and_caching_are_each_nodes_own(
     assert (trainer.resource_cpu_request, trainer.resource_memory_limit) == ("8", "32Gi")
     others = pipeline.container("Meter").resources
     assert (others.resource_cpu_request, others.resource_memory_limit) == ("1", "8Gi")
-    tasks = pipeline.spec.root.dag.tasks
+    tasks = pipeline.tasks
     assert tasks["Trainer"].retry_policy.max_retry_count == 3
     assert tasks["Trainer"].caching_options.enable_cache
     assert not tasks["CorpusExampleGen"].caching_options.enable_cache
     assert not tasks["ChampionLookup"].caching_options.enable_cache
+    assert not tasks["StartingPoint"].caching_options.enable_cache
     config = pipeline.platform["Trainer_executor"]
     assert config["activeDeadlineSeconds"] == "86400"
     assert config["pvcMount"][0]["mountPath"] == "/mnt/tallygraph"
@@ -157,26 +158,53 @@ def test_a_node_that_is_not_there_is_refused_by_name() -> None:
 
 
 def test_the_promoter_keeps_models_on_the_volume(pipeline: UploadedPipeline) -> None:
-    parameters = pipeline.spec.root.dag.tasks["Promoter"].inputs.parameters
+    parameters = pipeline.tasks["Promoter"].inputs.parameters
     kept = parameters["models_dir"].runtime_value.constant.string_value
     assert kept == "/mnt/tallygraph/models"
     assert parameters["registry"].component_input_parameter == "registry_uri"
 
 
-def test_the_tokenizer_is_the_champions_only_if_it_is_asked_for(
+def test_training_starts_from_the_version_that_the_gate_names(
     pipeline: UploadedPipeline,
 ) -> None:
-    pinned = pipeline.spec.root.dag.tasks["TokenizerTrainer"].inputs.artifacts
-    assert pinned["champion"].task_output_artifact.producer_task == "ChampionLookup"
-    config = load_config(CONFIG, ["tokenizer.pinned="])
-    own = upload(compile_pipeline(config)).spec.root.dag.tasks["TokenizerTrainer"]
-    assert set(own.inputs.artifacts) == {"examples"}
+    base = pipeline.tasks["Trainer"].inputs.artifacts["base_model"]
+    assert base.task_output_artifact.producer_task == "StartingPoint"
+    alias = pipeline.tasks["StartingPoint"].inputs.parameters["alias"]
+    assert alias.component_input_parameter == "start_from"
+    pinned = pipeline.tasks["TokenizerTrainer"].inputs.artifacts["champion"]
+    assert pinned.task_output_artifact.producer_task == "ChampionLookup"
 
 
-def test_a_model_that_is_not_known_yet_cannot_be_compiled() -> None:
-    config = load_config(CONFIG, ["model.init_from=champion", "training.start_copying=false"])
-    with pytest.raises(ConfigError, match="init_from = 'champion' cannot be compiled"):
+def test_without_a_champion_in_the_settings_training_starts_from_random_weights() -> None:
+    pipeline = upload(compile_pipeline(load_config(CONFIG, ["model.init_from="])))
+    assert "StartingPoint" not in pipeline.tasks
+    assert "base_model" not in pipeline.tasks["Trainer"].inputs.artifacts
+    assert set(pipeline.tasks["TokenizerTrainer"].inputs.artifacts) == {"examples"}
+    assert "start_from" not in pipeline.dag().tasks["Training"].inputs.parameters
+
+
+def test_the_tokenizer_alone_may_be_the_champions() -> None:
+    settings = ["model.init_from=", "tokenizer.pinned=champion"]
+    tasks = upload(compile_pipeline(load_config(CONFIG, settings))).tasks
+    assert "StartingPoint" not in tasks
+    assert "champion" in tasks["TokenizerTrainer"].inputs.artifacts
+
+
+def test_what_only_a_later_run_could_train_is_refused() -> None:
+    config = load_config(CONFIG, ["model.num_heads=5"])
+    with pytest.raises(ConfigError, match="num_heads must divide d_model"):
         compile_pipeline(config)
+
+
+def test_the_gate_is_not_started_again_for_what_it_has_found(
+    pipeline: UploadedPipeline,
+) -> None:
+    gate = pipeline.tasks["SpanGate"]
+    assert not gate.HasField("retry_policy")
+    assert not gate.caching_options.enable_cache
+    defaults = ["kubeflow.defaults={retries = 2}", "kubeflow.nodes={}"]
+    assert load_config(CONFIG, defaults).kubeflow.of_node("SpanGate").retries == 0
+    assert load_config(CONFIG, defaults).kubeflow.of_node("Meter").retries == 2
 
 
 @pytest.mark.parametrize(
@@ -203,6 +231,9 @@ def test_settings_that_no_cluster_takes_are_refused(override: str, expected: str
         ("schemaVersion: 2.1.0", "schemaVersion: 2.0.0", "only schema version 2.1.0"),
         ("  name: tallygraph\n", "  name: Tally_graph\n", "invalid name"),
         ("- ChampionLookup\n", "- Champion\n", "which are not there"),
+        ("== 'train'", "!= 'train'", "cannot evaluate the condition"),
+        ("outputParameterKey: todo", "outputParameterKey: tobe", "no such parameter"),
+        ("Parameter: registry_uri", "Parameter: nothing", "does not have input parameter"),
         ("schemaVersion:", "schemaVersoin:", "invalid PipelineSpec"),
     ],
 )

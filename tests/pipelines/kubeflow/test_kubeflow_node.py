@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from components.corpus_example_gen.options import CorpusInputError, CorpusOption
 from pipelines.kubeflow.artifact_types import schema_of
 from pipelines.kubeflow.corpus import executor as corpus_executor
 from pipelines.kubeflow.corpus.component import CorpusExampleGen
-from pipelines.kubeflow.corpus.span import span_range
 from pipelines.kubeflow.entry_point import executor_output
 from pipelines.kubeflow.node_input import NodeInputError, read_node_input
+from pipelines.kubeflow.span_gate.asked import asked_span
 from pipelines.kubeflow.staging import Staging
 
 MODEL_SCHEMA = "title: tfx.Model\ntype: object\n"
@@ -132,31 +133,28 @@ def test_what_cannot_be_read_is_refused_in_plain_words(
 
 
 @pytest.mark.parametrize(
-    ("span", "number"),
+    ("span", "asked"),
     [
-        ("7", 7),
-        (" 20454 ", 20454),
-        ("1970-01-02", 1),
-        ("2026-01-01", 20454),
-        ("20260101030000", 20454),
+        ("7", "7"),
+        (" 20454 ", "20454"),
+        ("5-7", "5-7"),
+        ("1970-01-02", "1970-01-02"),
+        ("20260101030000", "2026-01-01"),
+        ("latest:3", "latest:3"),
+        ("latest", "latest"),
+        ("", "latest"),
     ],
 )
-def test_a_span_is_a_number_a_day_or_a_schedules_time(span: str, number: int) -> None:
-    found = span_range(span)
-    assert found is not None
-    assert found.static_range.start_span_number == number
-    assert found.static_range.end_span_number == number
+def test_a_span_is_a_number_a_day_a_schedules_time_or_the_newest(span: str, asked: str) -> None:
+    assert asked_span(span) == asked
 
 
-@pytest.mark.parametrize("span", ["", "latest"])
-def test_no_span_is_the_newest(span: str) -> None:
-    assert span_range(span) is None
-
-
-@pytest.mark.parametrize("span", ["next", "-1", "2026-02-30", "[[ScheduledTime]]", "1.5"])
+@pytest.mark.parametrize(
+    "span", ["next", "-1", "2026-02-30", "20260230030000", "[[ScheduledTime]]", "1.5"]
+)
 def test_any_other_span_is_refused(span: str) -> None:
     with pytest.raises(CorpusInputError, match="span cannot be read"):
-        span_range(span)
+        asked_span(span)
 
 
 def write_pairs(path: Path) -> None:
@@ -164,8 +162,8 @@ def write_pairs(path: Path) -> None:
     path.write_text('{"document": "a b", "summary": "a"}\n')
 
 
-def resolved(corpus: str, span: str = "") -> dict[str, Any]:
-    component = CorpusExampleGen(corpus, span, CorpusOptions(), 0.1)
+def resolved(corpus: str, spans: str = "") -> dict[str, Any]:
+    component = CorpusExampleGen(corpus, spans, CorpusOptions(), 0.1)
     return corpus_executor.resolve(
         {
             key: component.exec_properties[key]
@@ -183,7 +181,7 @@ def test_a_span_is_found_and_its_files_are_named(tmp_path: Path) -> None:
     pattern = f"{tmp_path}/{{YYYY}}-{{MM}}-{{DD}}/*.jsonl"
 
     assert resolved(pattern)["span"] == 20455
-    older = resolved(pattern, "20260101030000")
+    older = resolved(pattern, "20454")
 
     assert older["span"] == 20454
     (split,) = json.loads(older["input_config"])["splits"]
@@ -191,11 +189,28 @@ def test_a_span_is_found_and_its_files_are_named(tmp_path: Path) -> None:
     assert older["input_fingerprint"].startswith("split:all,num_files:1,")
 
 
-@pytest.mark.parametrize("span", ["2026-01-03", "5"])
-def test_a_span_that_is_not_there_is_refused(tmp_path: Path, span: str) -> None:
+def test_several_spans_are_read_together(tmp_path: Path) -> None:
+    for span in (1, 2, 13):
+        write_pairs(tmp_path / f"span-{span}" / "pairs.jsonl")
+
+    found = resolved(f"{tmp_path}/span-{{SPAN}}/*.jsonl", "1,13")
+
+    assert found["span"] == 13
+    (split,) = json.loads(found["input_config"])["splits"]
+    assert split["pattern"] == "span-*/*.jsonl"
+    only = json.loads(found["custom_config"])["custom_config"]["value"]["only"]
+    names = (f"{tmp_path}/span-{span}/pairs.jsonl" for span in (1, 2, 13))
+    assert [bool(re.fullmatch(only, name)) for name in names] == [True, False, True]
+    one, other = found["input_fingerprint"].split(";")
+    assert one.startswith("span:1,split:all,num_files:1,")
+    assert other.startswith("span:13,split:all,num_files:1,")
+
+
+@pytest.mark.parametrize("spans", ["20456", "5", "20454,5"])
+def test_a_span_that_is_not_there_is_refused(tmp_path: Path, spans: str) -> None:
     write_pairs(tmp_path / "2026-01-01" / "pairs.jsonl")
-    with pytest.raises(CorpusInputError, match=f"has no span {span}"):
-        resolved(f"{tmp_path}/{{YYYY}}-{{MM}}-{{DD}}/*.jsonl", span)
+    with pytest.raises(CorpusInputError, match=r"has no span (20456|5)"):
+        resolved(f"{tmp_path}/{{YYYY}}-{{MM}}-{{DD}}/*.jsonl", spans)
 
 
 def test_a_span_of_a_corpus_without_spans_is_refused(tmp_path: Path) -> None:

@@ -1,123 +1,95 @@
-"""The smallest pipeline through the emulated cluster, from corpus to pushed, served model."""
+"""Continuous training on the emulated cluster, from a corpus to a served model and back.
+
+One story for all tests: a span that makes the first champion, nothing new, a span that makes a
+better one, a span that drift stops, and the same one stopped by validation.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
 import httpx
 import pytest
-from kubeflow_cluster import Run, run_pipeline, run_task
-from kubeflow_server import UploadedPipeline, upload
+from kubeflow_story import IMAGE, Story, damaged, metering_of, pairs, write_rows
 from sentencepiece import SentencePieceProcessor
 
 from components.model_registry import open_registry
-from components.model_registry.port import CHAMPION
-from pipelines.config import load_config
-from pipelines.kubeflow.compile import compile_pipeline
+from components.model_registry.port import CHAMPION, PREVIOUS, RegisteredVersion
 from serving.engines import ServerSpec, choose_engine
 
-TINY = Path(__file__).parents[3] / "configs" / "tiny.toml"
 MAX_INPUT_TOKENS = 32
-IMAGE = "tallygraph/pipeline:of-this-run"
 
-pytestmark = pytest.mark.timeout(600)
-
-
-def write_corpus(folder: Path) -> None:
-    """192 pairs, in the spans 1 (too few to train on) and 2."""
-    actions = {"opens": "Open", "closes": "Close", "reads": "Read", "writes": "Write"}
-    things = ("file", "socket", "record", "table", "queue", "index", "page", "stream")
-    manners = ("at once", "without a lock", "in the order of arrival", "unless it is full")
-    rows = [
-        {
-            "document": f"This call {verb} the {thing} {manner}. The {thing} is the caller's.",
-            "summary": f"{imperative} the {thing} {manner}.",
-        }
-        for (verb, imperative), thing, manner in itertools.product(
-            actions.items(), things, manners
-        )
-    ]
-    for span, part in ((1, rows[:3]), (2, rows)):
-        target = folder / f"span-{span}"
-        target.mkdir(parents=True)
-        (target / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
-def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What every node has mounted."""
-    return tmp_path_factory.mktemp("volume")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """All runs, and after each of them nothing of the pods."""
+    story = Story(tmp_path_factory.mktemp("volume"), tmp_path_factory.mktemp("cluster"))
+    rows = pairs()
+    write_rows(story.volume / "test" / "pairs.jsonl", rows[::8])
+    rows = [row for place, row in enumerate(rows) if place % 8]
+    story.arrive(1, rows[::2])
+    story.run("first", "", "training.steps=40")
+    story.run("again", "latest:3", "training.steps=40")
+    story.arrive(2, rows[1::2])
+    # Another vocabulary is asked for, so that one trained anew would be another one.
+    story.run("second", "latest:2", "training.steps=120", "tokenizer.vocab_size=420")
+    story.arrive(3, [damaged(row) for row in rows])
+    story.run("third", "latest", "training.steps=120")
+    return story
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Object store and containers."""
-    return tmp_path_factory.mktemp("cluster")
-
-
-def compiled(volume: Path, *overrides: str) -> UploadedPipeline:
-    config = load_config(
-        TINY,
-        [
-            f"kubeflow.output={volume}",
-            "tokenizer.pinned=champion",
-            "training.steps=40",
-            "training.eval_every_steps=20",
-            "meter.validate_documents=8",
-            "meter.validate_strings=200",
-            *overrides,
-        ],
-    )
-    return upload(compile_pipeline(config))
-
-
-def parameters(volume: Path) -> dict[str, str]:
-    return {"corpus": f"{volume}/corpus/span-{{SPAN}}/*.jsonl", "image": IMAGE}
-
-
-@pytest.fixture(scope="module")
-def run(volume: Path, cluster: Path) -> Run:
-    write_corpus(volume / "corpus")
-    return run_pipeline(compiled(volume), parameters(volume), cluster)
-
-
-@pytest.fixture(scope="module")
-def version(run: Run, volume: Path) -> Path:
-    (found,) = (volume / "serving" / "summarizer").glob("[0-9]*")
+def version(story: Story) -> Path:
+    """The first that was served."""
+    (found,) = story.versions["first"]
     return found
 
 
-def test_every_node_ran_in_the_image_of_the_run(run: Run) -> None:
-    assert run.images == {IMAGE}
-    assert "Pusher" in run.outputs
+def registered(story: Story, alias: str) -> RegisteredVersion:
+    registry = open_registry(f"sqlite:///{story.volume}/registry.sqlite")
+    found = registry.by_alias("summarizer", alias)
+    assert found is not None
+    return found
 
 
-def test_the_newest_span_was_read_and_is_known_to_all(run: Run, version: Path) -> None:
-    examples = run.store.output("CorpusExampleGen", "examples").metadata
-    assert examples["custom:span"] == 2
+def gate_says(story: Story, run: str) -> dict[str, str]:
+    values = story.runs[run].outputs["SpanGate"].parameter_values
+    return {name: value.string_value for name, value in values.items()}
+
+
+def test_every_node_ran_in_the_image_of_the_run(story: Story) -> None:
+    assert story.runs["first"].images == {IMAGE}
+    assert "Pusher" in story.runs["first"].outputs
+
+
+def test_the_first_span_makes_the_champion(story: Story, version: Path) -> None:
+    assert gate_says(story, "first") == {"todo": "train", "spans": "1", "start_from": ""}
+    examples = story.runs["first"].store.output("CorpusExampleGen", "examples").metadata
+    assert examples["custom:span"] == 1
     assert examples["input_fingerprint"].startswith("split:all,num_files:1,")
-    metering = json.loads((version / "assets.extra" / "metering.json").read_text())
-    assert metering["spans"] == [2]
+    assert metering_of(version)["spans"] == [1]
+    for looked_up in ("ChampionLookup", "StartingPoint"):
+        assert story.runs["first"].store.output(looked_up, "model").metadata["absent"] == 1
 
 
-def test_the_model_says_which_run_and_which_code_made_it(run: Run, version: Path) -> None:
-    metering = json.loads((version / "assets.extra" / "metering.json").read_text())
-    assert metering["pipeline_run"] == run.run_id
+def test_the_model_says_which_run_and_which_code_made_it(story: Story, version: Path) -> None:
+    metering = metering_of(version)
+    assert metering["pipeline_run"] == story.runs["first"].run_id
     assert len(metering["code_version"]) == 16
 
 
-def test_what_passes_between_nodes_keeps_its_properties(run: Run, version: Path) -> None:
-    tokenizer = run.store.output("TokenizerTrainer", "tokenizer").metadata
-    metering = json.loads((version / "assets.extra" / "metering.json").read_text())
-    assert tokenizer["fingerprint"] == metering["tokenizer_fingerprint"]
-    assert run.store.output("ChampionLookup", "model").metadata["absent"] == 1
-    blessing = run.store.output("Evaluator", "blessing").metadata
+def test_what_passes_between_nodes_keeps_its_properties(story: Story, version: Path) -> None:
+    store = story.runs["first"].store
+    tokenizer = store.output("TokenizerTrainer", "tokenizer").metadata
+    assert tokenizer["fingerprint"] == metering_of(version)["tokenizer_fingerprint"]
+    blessing = store.output("Evaluator", "blessing").metadata
     assert blessing["blessed"] == 1
-    assert blessing["current_model_id"] == run.store.output("Meter", "metered_model").name
+    assert blessing["current_model_id"] == store.output("Meter", "metered_model").name
     assert "baseline_model_id" not in blessing
-    pushed = run.store.output("Pusher", "pushed_model").metadata
+    pushed = store.output("Pusher", "pushed_model").metadata
     assert pushed["pushed_destination"] == str(version)
 
 
@@ -146,38 +118,107 @@ def test_the_pushed_model_is_served_and_counts_right(version: Path) -> None:
         assert answer["finish_reason"] in ("stop", "length")
 
 
-def test_the_registered_champion_outlives_the_pods(
-    run: Run, volume: Path, version: Path
-) -> None:
-    promotion = run.store.output("Promoter", "blessing").metadata
-    assert (promotion["outcome"], promotion["version"]) == ("champion", 1)
-
-    champion = open_registry(f"sqlite:///{volume}/registry.sqlite").by_alias(
-        "summarizer", CHAMPION
+def test_with_nothing_new_the_run_ends_well_at_the_gate(story: Story, tmp_path: Path) -> None:
+    run = story.runs["again"]
+    assert gate_says(story, "again") == {"todo": "nothing", "spans": "1", "start_from": ""}
+    assert set(run.outputs) == {"SpanGate"}
+    assert run.skipped == ["Training"]
+    report = story.downloaded("again", "SpanGate", "report", tmp_path)
+    decision = json.loads((report / "decision.json").read_text())
+    assert decision["todo"] == "nothing"
+    assert decision["reason"] == (
+        "The newest span is 1, and the champion (version 1) was trained on span 1."
     )
-
-    assert champion is not None
-    kept = Path(champion.uri)
-    assert kept.is_relative_to(volume / "models" / "summarizer")
-    assert (kept / "saved_model.pb").read_bytes() == (version / "saved_model.pb").read_bytes()
-    assert champion.tags["pipeline_run"] == run.run_id
-    assert version.name in champion.tags["pushed_versions"]
+    assert story.versions["again"] == story.versions["first"]
 
 
-def test_with_a_champion_its_tokenizer_is_kept_and_it_is_the_baseline(
-    run: Run, volume: Path, cluster: Path
-) -> None:
-    first = run.store.output("TokenizerTrainer", "tokenizer").metadata["fingerprint"]
-    # Another vocabulary is asked for, so that one trained anew would be another one.
-    pipeline = compiled(volume, "tokenizer.vocab_size=420")
-
-    for name in ("ChampionLookup", "TokenizerTrainer", "Evaluator"):
-        run_task(pipeline, name, parameters(volume), run, cluster)
-
-    champion = run.store.output("ChampionLookup", "model")
-    assert champion.metadata["absent"] == 0
-    assert champion.metadata["registered_version"] == 1
-    kept = run.store.output("TokenizerTrainer", "tokenizer").metadata["fingerprint"]
-    assert kept == first
+def test_a_better_model_takes_the_champions_place_with_its_tokenizer(story: Story) -> None:
+    run = story.runs["second"]
+    assert gate_says(story, "second") == {
+        "todo": "train",
+        "spans": "1,2",
+        "start_from": "champion",
+    }
+    # Trained on from the first one, and held against it
+    start, champion = (
+        run.store.output(name, "model") for name in ("StartingPoint", "ChampionLookup")
+    )
+    for looked_up in (start, champion):
+        assert looked_up.metadata["absent"] == 0
+        assert looked_up.metadata["registered_version"] == 1
     blessing = run.store.output("Evaluator", "blessing").metadata
     assert blessing["baseline_model_id"] == champion.name
+    promotion = run.store.output("Promoter", "blessing").metadata
+    assert (promotion["outcome"], promotion["version"]) == ("champion", 2)
+    # Of both spans, in the first one's tokens
+    old, new = story.versions["second"]
+    assert metering_of(new)["spans"] == [1, 2]
+    assert (
+        metering_of(new)["tokenizer_fingerprint"] == metering_of(old)["tokenizer_fingerprint"]
+    )
+    examples = run.store.output("CorpusExampleGen", "examples").metadata
+    assert (examples["custom:span"], examples["spans"]) == (2, "1,2")
+    # Evaluated on the test set, and beside it on the new spans
+    assert "SpanEvaluator" in run.outputs
+    assert run.store.output("TestExampleGen", "examples").metadata["split_names"] == '["eval"]'
+
+
+def test_training_went_on_where_the_champion_was(story: Story, tmp_path: Path) -> None:
+    histories = {}
+    for name in ("first", "second"):
+        folder = story.downloaded(name, "Trainer", "model_run", tmp_path / name)
+        (file,) = folder.rglob("history.jsonl")
+        histories[name] = [json.loads(line) for line in file.read_text().splitlines()]
+    assert histories["second"][0]["step"] == 20
+    assert histories["second"][0]["val_loss"] < histories["first"][0]["val_loss"]
+
+
+def test_a_damaged_span_is_stopped_by_validation_and_the_champion_is_served(
+    story: Story, tmp_path: Path
+) -> None:
+    run = story.runs["third"]
+    assert run.store.output("Evaluator", "blessing").metadata["blessed"] == 0
+    assert run.store.output("Promoter", "blessing").metadata["outcome"] == "not_blessed"
+    assert story.versions["third"] == story.versions["second"]
+    report = story.downloaded("third", "Promoter", "blessing", tmp_path)
+    reason = json.loads((report / "report.json").read_text())["reason"]
+    assert "rouge_l_f1" in reason
+
+
+def test_a_span_that_drift_stops_fails_the_run_with_the_reason(story: Story) -> None:
+    said = story.failed("latest", "drift.action=stop", "drift.min_documents=50")
+    assert said.startswith("SpanGate failed:")
+    assert "Stopped by drift: nothing was trained on span 3." in said
+    assert "summary_tokens has moved by" in said
+    kept = story.volume / "reports" / "tiny-gate"
+    assert json.loads((kept / "decision.json").read_text())["todo"] == "stop"
+    assert "summary_tokens" in json.loads((kept / "drift.json").read_text())["drifted"]
+
+
+def test_the_registered_champion_outlives_the_pods_and_its_origin_is_one_command(
+    story: Story,
+) -> None:
+    champion, previous = (registered(story, alias) for alias in (CHAMPION, PREVIOUS))
+    assert (champion.number, previous.number) == (2, 1)
+    kept, new = Path(champion.uri), story.versions["second"][-1]
+    assert kept.is_relative_to(story.volume / "models" / "summarizer")
+    assert (kept / "saved_model.pb").read_bytes() == (new / "saved_model.pb").read_bytes()
+    assert champion.tags["pipeline_run"] == story.runs["second"].run_id
+    assert new.name in champion.tags["pushed_versions"]
+    lineage = story.registry("lineage", new.name)
+    for fact in (
+        f"run: {story.runs['second'].run_id}",
+        "spans: 1 2",
+        f"code: {metering_of(new)['code_version']}",
+        f"tokenizer: {metering_of(new)['tokenizer_fingerprint']}",
+    ):
+        assert fact in " ".join(lineage.split())
+
+
+def test_one_command_puts_the_first_one_back(story: Story) -> None:
+    old, new = story.versions["third"]
+    assert "champion: 2 -> 1" in story.registry("rollback")
+    newest = story.served()[-1]
+    assert newest not in (old, new)
+    assert metering_of(newest) == metering_of(old)
+    assert registered(story, CHAMPION).number == 1

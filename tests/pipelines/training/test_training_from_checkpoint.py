@@ -56,6 +56,7 @@ def arguments(corpus, root: Path, init_from: Path, **training) -> SimpleNamespac
         transform_output=str(corpus.transform_output),
         serving_model_dir=str(root / "Format-Serving"),
         model_run_dir=str(root / "model_run"),
+        base_model=None,
         custom_config={
             "model": LIMITS | {"init_from": str(init_from)},
             "training": TRAINING | training,

@@ -38,6 +38,7 @@ def arguments(corpus, root: Path, run: str, model=None, training=None) -> Simple
         transform_output=str(corpus.transform_output),
         serving_model_dir=str(root / run / "Format-Serving"),
         model_run_dir=str(root / run / "model_run"),
+        base_model=None,
         custom_config={
             "model": MODEL | (model or {}),
             "training": TRAINING | (training or {}),

@@ -1,0 +1,132 @@
+"""A corpus that grows span by span, and the runs that train on it on the emulated cluster."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubeflow_cluster import Run, run_pipeline
+from kubeflow_launcher import NodeFailedError, ObjectStore
+from kubeflow_server import UploadedPipeline, upload
+
+from pipelines.config import load_config
+from pipelines.kubeflow.compile import compile_pipeline
+
+TINY = Path(__file__).parents[3] / "configs" / "tiny.toml"
+TALLYGRAPH = Path(sys.executable).parent / "tallygraph"
+IMAGE = "tallygraph/pipeline:of-this-run"
+
+
+def pairs() -> list[dict[str, str]]:
+    """192 documents whose summaries can be learned from them."""
+    actions = ("open", "close", "read", "write", "remove", "copie")
+    things = ("file", "socket", "record", "table", "queue", "index", "page", "stream")
+    manners = (
+        "at once and without a lock",
+        "when the last reader has gone",
+        "in the order of arrival",
+        "unless the disk is full",
+    )
+    return [
+        {
+            "document": f"This call {action}s the {thing} {manner}. The {thing} must belong to "
+            "the caller, and errors are reported by name.",
+            "summary": f"{action.capitalize()} the {thing} {manner}.",
+        }
+        for action, thing, manner in itertools.product(actions, things, manners)
+    ]
+
+
+def damaged(row: dict[str, str]) -> dict[str, str]:
+    """A row whose summary says nothing of its document: of the same form, and worthless."""
+    return {**row, "summary": "the the the the end."}
+
+
+def write_rows(file: Path, rows: list[dict[str, str]]) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@dataclass
+class Story:
+    """What has happened so far.
+
+    Attributes:
+      volume: what every node has mounted.
+      cluster: object store and containers.
+      versions: numbers under which versions were served, after each run.
+    """
+
+    volume: Path
+    cluster: Path
+    runs: dict[str, Run] = field(default_factory=dict)
+    versions: dict[str, list[Path]] = field(default_factory=dict)
+
+    def compiled(self, *overrides: str) -> UploadedPipeline:
+        settings = [
+            f"kubeflow.output={self.volume}",
+            f"corpus.test_path={self.volume}/test/pairs.jsonl",
+            "model.init_from=champion",
+            "model.max_output_tokens=24",
+            "registry.min_gain=0.01",
+            "training.eval_every_steps=20",
+            "meter.validate_documents=8",
+            "meter.validate_strings=200",
+        ]
+        return upload(compile_pipeline(load_config(TINY, [*settings, *overrides])))
+
+    def arrive(self, span: int, rows: list[dict[str, str]]) -> None:
+        write_rows(self.volume / "corpus" / f"span-{span}" / "pairs.jsonl", rows)
+
+    def run(self, name: str, span: str, *overrides: str) -> Run:
+        given = {
+            "corpus": f"{self.volume}/corpus/span-{{SPAN}}/*.jsonl",
+            "image": IMAGE,
+            **({"span": span} if span else {}),
+        }
+        run = run_pipeline(self.compiled(*overrides), given, self.cluster)
+        self.runs[name] = run
+        self.versions[name] = self.served()
+        return run
+
+    def failed(self, span: str, *overrides: str) -> str:
+        """What a run says that fails."""
+        try:
+            self.run("failed", span, *overrides)
+        except NodeFailedError as error:
+            return str(error)
+        raise AssertionError("the run did not fail")
+
+    def served(self) -> list[Path]:
+        """The pushed versions, the oldest first: a server takes the last."""
+        return sorted((self.volume / "serving" / "summarizer").glob("[0-9]*"))
+
+    def downloaded(self, run: str, task: str, key: str, folder: Path) -> Path:
+        """What a node has left in the object store."""
+        ObjectStore(self.cluster / "objects").download(
+            self.runs[run].store.output(task, key).uri, folder
+        )
+        return folder
+
+    def registry(self, *arguments: str) -> str:
+        """What `tallygraph registry` prints, on the volume."""
+        finished = subprocess.run(
+            [str(TALLYGRAPH), "registry", *arguments, f"--output={self.volume}"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+
+def metering_of(version: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(
+        (version / "assets.extra" / "metering.json").read_text()
+    )
+    return record
