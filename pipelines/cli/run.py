@@ -39,9 +39,9 @@ def run(
     span: Annotated[
         str,
         typer.Option(
-            help="Spans to read of a corpus with {SPAN} in its path: latest, latest:3 for the "
-            "newest three, 7, or 5-7. With latest, a run without a newer span than the "
-            "champion's ends at once."
+            help="Spans to read of a corpus with {SPAN}, or {YYYY}, {MM} and {DD}, in its "
+            "path: latest, latest:3 for the newest three, 7, 5-7, or 2026-01-31. With latest, "
+            "a run without a newer span than the champion's ends at once."
         ),
     ] = "",
     set_: Annotated[

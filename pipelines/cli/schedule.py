@@ -20,8 +20,8 @@ from pipelines.schedule.times import Times, read_times
 app = typer.Typer(help="Runs at certain times on this machine.", no_args_is_help=True)
 
 _NAME: Final = "tallygraph-run"
-# {SPAN}, or {SPAN:2}: where a corpus has the numbers of its spans.
-_SPAN: Final = "{SPAN"
+# {SPAN}, or {SPAN:2}: where a corpus has the numbers of its spans; or their days.
+_SPANS: Final = ("{SPAN", "{YYYY}")
 
 Config = Annotated[Path, typer.Option(help="TOML file of settings.")]
 At = Annotated[str, typer.Option(help="Five fields, local time: '0 3 * * *' is 3 each day.")]
@@ -32,7 +32,8 @@ Output = Annotated[Path, typer.Option(help="Folder for everything that is made."
 Span = Annotated[
     str,
     typer.Option(
-        help="As `tallygraph run --span` has it; empty for latest where the corpus has {SPAN}."
+        help="As `tallygraph run --span` has it; empty for latest where the corpus "
+        "has {SPAN} or {YYYY}."
     ),
 ]
 Overrides = Annotated[
@@ -107,7 +108,7 @@ def _scheduled(
             config=config.absolute(),
             output=output.absolute(),
             corpus=absolute_corpus(corpus, folder),
-            span=span or ("latest" if _SPAN in source else ""),
+            span=span or ("latest" if any(each in source for each in _SPANS) else ""),
             overrides=tuple(overrides or ()),
         )
         return run, read_times(at)

@@ -109,6 +109,11 @@ def test_another_language_stops_the_run_or_trains_from_scratch_as_is_set(folder:
     assert made.exit_code == 3
     assert "drift: token has moved by" in said
     assert "(drift.max_token_divergence)" in said
+    report = folder / "reports" / "daily.html"
+    assert f"report: {report}" in said
+    text = " ".join(report.read_text().split())
+    assert "Stopped by drift: nothing was trained on span 4. " in text
+    assert "token has moved by" in text
     made, said = planned(folder, "4", action="retrain")
     assert made == Plan(FROM_SCRATCH, (4,))
     assert "training from scratch, with the champion's tokenizer" in said

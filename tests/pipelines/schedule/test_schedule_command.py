@@ -130,6 +130,10 @@ def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert f"'--corpus={tmp_path}/span-{{SPAN:2}}/*.jsonl' --span=latest " in printed
     assert " --set=training.steps=40 >> " in printed
 
+    code, printed = schedule("cron", *common, "--corpus=/data/{YYYY}-{MM}-{DD}.jsonl")
+    assert code == 0, printed
+    assert "'--corpus=/data/{YYYY}-{MM}-{DD}.jsonl' --span=latest " in printed
+
     # A corpus elsewhere, without spans
     code, printed = schedule("cron", *common, "--corpus=gs://bucket/all/*.jsonl")
     assert code == 0, printed

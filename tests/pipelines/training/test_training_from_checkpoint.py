@@ -201,6 +201,25 @@ def test_a_pushed_model_trains_on(fine_tuned, corpus, tmp_path):
     assert min(row["val_loss"] for row in history(args)) < best
 
 
+def test_a_model_that_is_found_in_the_run_trains_on_whatever_sizes_the_settings_have(
+    fine_tuned, corpus, tmp_path
+):
+    args = arguments(
+        corpus,
+        tmp_path,
+        Path(fine_tuned.serving_model_dir),
+        learning_rate=0.005,
+        start_copying=True,
+    )
+    args.base_model = fine_tuned.serving_model_dir
+    args.custom_config["checkpoint_identity"] = ""
+    args.custom_config["model"] |= {"init_from": "champion", "family": "bart", "d_model": 64}
+    run_fn(args)
+    best = min(row["val_loss"] for row in history(fine_tuned))
+    assert min(row["val_loss"] for row in history(args)) < best
+    assert open_checkpoint(args.serving_model_dir).description.d_model == 32
+
+
 def test_keras_hub_reads_the_checkpoint_too(fine_tuned):
     folder = Path(fine_tuned.serving_model_dir) / CHECKPOINT_DIR
     backbone = keras_hub.models.T5Backbone.from_preset(str(folder))
