@@ -122,7 +122,10 @@ def test_what_is_asked_for(asked: str, chosen: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ("newest", "--span expects latest, latest:3, 7 or 5-7. Received: 'newest'"),
+        (
+            "newest",
+            "7, 5-7 or a day such as 2026-01-31. Received: 'newest'",
+        ),
         ("latest:0", "--span expects"),
         ("6", "no span 6. There are: 2, 7"),
         ("2-4", "no span 3, 4. There are"),
