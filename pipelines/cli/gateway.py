@@ -25,6 +25,9 @@ def gateway(
             help="A model server: http://host:8501 (REST) or grpc://host:8500; may be repeated."
         ),
     ] = ["http://127.0.0.1:8501"],  # noqa: B006  (Typer copies it)
+    model_look_every_s: Annotated[
+        float, typer.Option(help="Seconds between two looks at a model server's versions.")
+    ] = 1.0,
     label: Annotated[
         str, typer.Option(help="Label of the version that answers; empty: the newest.")
     ] = "",
@@ -100,6 +103,7 @@ def gateway(
         model_dir=model_dir,
         model_name=model_name or model_dir.resolve().name,
         model_urls=model_url,
+        look_every_s=model_look_every_s,
         label=label or None,
         canary=canary,
         rates_url=rates,

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from serving.gateway.charging import Answered
+from serving.gateway.questions import Answered
 
 
 def chat_completion(answered: Answered) -> bytes:

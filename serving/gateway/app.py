@@ -16,12 +16,13 @@ from starlette.routing import request_response
 
 from serving.gateway import answers
 from serving.gateway.bodies import idempotency_key, read_body
-from serving.gateway.charging import ChargedModel, Question
+from serving.gateway.charging import ChargedModel
 from serving.gateway.door import Door
 from serving.gateway.errors import GatewayError, answer_every_error, bad_request
 from serving.gateway.ledger_lag import LedgerLag
 from serving.gateway.metrics import CONTENT_TYPE, Metrics
 from serving.gateway.openapi import describe
+from serving.gateway.questions import Question
 from serving.gateway.request_record import current
 from serving.gateway.requests import (
     ChatRequest,

@@ -77,7 +77,7 @@ class AnswerCache:
         found: list[bytes | None] = [None] * len(texts)
         if not self._paused():
             try:
-                found = await self._store.get(self._keys(tenant, version, texts, limit))
+                found = await self._store.get(self.keys(tenant, version, texts, limit))
                 self._pause_s = 0.0
             except StoreError as error:
                 self._failed("read", error)
@@ -101,16 +101,17 @@ class AnswerCache:
         kept = [(text, row) for text, row in answers if row.input_tokens]
         if not kept or self._paused():
             return
-        keys = self._keys(tenant, version, [text for text, _ in kept], limit)
+        keys = self.keys(tenant, version, [text for text, _ in kept], limit)
         values = [orjson.dumps(asdict(row)) for _, row in kept]
         try:
             await self._store.put(dict(zip(keys, values, strict=True)))
         except StoreError as error:
             self._failed("write", error)
 
-    def _keys(
+    def keys(
         self, tenant: str, version: ServedVersion, texts: Sequence[str], limit: int
     ) -> list[bytes]:
+        """What answers are found by: equal for equal questions only."""
         most = version.metering.max_output_tokens
         common = hashlib.sha256()
         for part in (

@@ -16,17 +16,19 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import TypeVar
 
 from serving.billing import Price, PriceBook, PriceBookError
 from serving.gateway.backend import ServedModel, ServedVersion, VersionGoneError
 from serving.gateway.cache import AnswerCache
 from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.flights import Flight, Flights
 from serving.gateway.ledger_outages import OUTAGES, Returns, through_outages
 from serving.gateway.ledger_refusals import refusals_told
 from serving.gateway.metrics import OPERATION, Metrics
+from serving.gateway.questions import Answered, Question, Render
 from serving.gateway.rates import Rates
 from serving.gateway.request_record import current
 from serving.gateway.tenants import Caller
@@ -43,43 +45,9 @@ from serving.ledger.grouped import GroupedLedger
 from serving.ledger.work import work_hash
 from tokenizer.contract import MeteredSummary
 
+T = TypeVar("T")
+
 _UNLOADED_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a caller asks of a model.
-
-    Attributes:
-      texts: to be summarised, at least one.
-      max_output_tokens: for each at most; 0 for the model's own limit.
-      request: as it came: with the same key, the same must come again.
-      idempotency_key: the caller's; None for none.
-    """
-
-    texts: Sequence[str]
-    max_output_tokens: int
-    request: bytes
-    idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A model's answer to a question, before it is put into an API's shape.
-
-    Attributes:
-      summaries: of each text.
-      cached_tokens: of each text, those of its input tokens that the cache answered for: all
-        or none.
-    """
-
-    request_id: str
-    version: ServedVersion
-    summaries: list[MeteredSummary]
-    cached_tokens: list[int]
-
-
-Render = Callable[[Answered], bytes]
 
 
 class ChargedModel:
@@ -108,6 +76,7 @@ class ChargedModel:
         self._rates = rates
         self._ledger = GroupedLedger(ledger)
         self._returns = Returns()
+        self._flights = Flights()
         self._prices = prices
         self._clock = clock
 
@@ -149,21 +118,26 @@ class ChargedModel:
             current().replay_of(reserved.request_id)
             self._metrics.replayed(caller)
             return reserved.answer
+        flight = Flight(self._flights)
         try:
-            answered = await self._summarize(caller, version, question, request_id)
+            answered = await self._summarize(caller, version, question, request_id, flight)
             answer = render(answered)
             usage = _usage(question, answered, round((time.monotonic() - started) * 1000))
             pricing = self._prices.pricing(price)
             # Settling twice is settling once; and the work is done, whatever the database does.
             entry = await through_outages(settle)
         except BaseException:
+            flight.end()
             # Whatever it was: the client gets no answer, and owes nothing.
             await self._returns.give_back(request_id, release)
             raise
-        current().charged(request_id, usage, entry.amount_micro, entry.currency)
-        self._metrics.charged(caller, usage, entry)
-        await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
-        await self._remember(caller, question, answered)
+        try:
+            current().charged(request_id, usage, entry.amount_micro, entry.currency)
+            self._metrics.charged(caller, usage, entry)
+            await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
+            await self._remember(caller, question, answered)
+        finally:
+            flight.end()
         return answer
 
     async def _reserve(
@@ -191,17 +165,20 @@ class ChargedModel:
             return await self._ledger.reserve(reservation)
 
     async def _summarize(
-        self, caller: Caller, version: ServedVersion, question: Question, request_id: str
+        self,
+        caller: Caller,
+        version: ServedVersion,
+        question: Question,
+        request_id: str,
+        flight: Flight,
     ) -> Answered:
         """Ask the version that answers now, or the one that has taken its place; but only what
         the cache does not know of that version."""
         deadline = self.model.deadline()
         for _ in range(_UNLOADED_ATTEMPTS):
-            rows = await self._cached(caller, version, question)
+            rows = await self._cached(caller, version, question, flight, deadline)
             cached_tokens = [row.input_tokens if row else 0 for row in rows]
-            missing = [
-                text for text, row in zip(question.texts, rows, strict=True) if row is None
-            ]
+            missing = _missing(question.texts, rows)
             try:
                 asked = iter(
                     await self._ask_model(version, missing, question, deadline)
@@ -236,14 +213,24 @@ class ChargedModel:
             yield
 
     async def _cached(
-        self, caller: Caller, version: ServedVersion, question: Question
+        self,
+        caller: Caller,
+        version: ServedVersion,
+        question: Question,
+        flight: Flight,
+        deadline: float,
     ) -> list[MeteredSummary | None]:
+        """What need not be asked; the rest nobody else asks meanwhile, as far as can be."""
         if self._cache is None:
             return [None] * len(question.texts)
+        of = caller.tenant, version, question.texts, question.max_output_tokens
+        keys = self._cache.keys(*of)
         with self._tracer.part("cache"):
-            return await self._cache.find(
-                caller.tenant, version, question.texts, question.max_output_tokens
-            )
+            rows = await self._cache.find(*of)
+            if await flight.wait_for_others(_missing(keys, rows), deadline):
+                rows = await self._cache.find(*of)
+        flight.begin(_missing(keys, rows))
+        return rows
 
     async def _remember(self, caller: Caller, question: Question, answered: Answered) -> None:
         """Keep what the model was asked for. It is charged for by now."""
@@ -260,6 +247,11 @@ class ChargedModel:
             return self._prices.price(self.model.name, caller.plan, self._clock().date())
         except PriceBookError as error:
             raise GatewayError(403, str(error), "permission_error", "no_price") from None
+
+
+def _missing(each: Sequence[T], rows: Sequence[MeteredSummary | None]) -> list[T]:
+    """Those without an answer."""
+    return [one for one, row in zip(each, rows, strict=True) if row is None]
 
 
 def _usage(question: Question, answered: Answered, latency_ms: int) -> Usage:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving.gateway.ledger_outages import OUTAGES
+from serving.gateway.ledger_outages import OUTAGES, is_outage
 
 
 class GatewayError(Exception):
@@ -81,6 +81,8 @@ def answer_every_error(app: FastAPI) -> None:
         return response
 
     async def ledger_is_out(request: Request, error: Exception) -> Response:
+        if not is_outage(error):
+            raise error
         return overloaded(
             "The ledger cannot be reached. Try again in a moment, with the same idempotency "
             "key: it is charged once."

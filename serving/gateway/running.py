@@ -16,6 +16,7 @@ import uvicorn
 from serving.billing import PriceBook
 from serving.gateway.app import Gateway, create_app
 from serving.gateway.backend import Canary, ServedModel
+from serving.gateway.backend.model import LOOK_EVERY_S
 from serving.gateway.cache import AnswerCache
 from serving.gateway.cache_stores import open_store
 from serving.gateway.charging import ChargedModel
@@ -72,6 +73,7 @@ class GatewaySettings:
       prices: the price book's file.
       model_dir: folder of the model's versions.
       model_urls: addresses of the model servers, REST or gRPC.
+      look_every_s: how often each model server is asked which versions it has.
       label: the version that answers; None for the newest.
       canary: the tenants that another label's version answers.
       rates_url: where requests and tokens a minute are counted, see `serving.gateway.rates`.
@@ -86,6 +88,7 @@ class GatewaySettings:
     model_dir: Path
     model_name: str
     model_urls: Sequence[str]
+    look_every_s: float = LOOK_EVERY_S
     label: str | None = None
     canary: Canary | None = None
     name: str = "gateway-0"
@@ -102,7 +105,8 @@ def run_gateway(settings: GatewaySettings) -> None:
 
     Raises:
       PriceBookError: the price book is wrong.
-      BackendError: an address of a model server is none, or a canary without a label.
+      BackendError: an address of a model server is none, a canary without a label, or no time
+        between two looks.
       CacheError: answers cannot be cached as asked.
       RatesError: rates cannot be counted where they should be.
       TracingError: traces are wanted and cannot be made.
@@ -119,6 +123,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         settings.model_dir,
         settings.label,
         settings.canary,
+        look_every_s=settings.look_every_s,
     )
     metrics = Metrics()
     cache = settings.cache.open(metrics) if settings.cache else None

@@ -112,22 +112,14 @@ def transaction(connection: sa.Connection, on_disk: bool = True) -> Iterator[Dri
     Raises:
       sqlalchemy.exc.DBAPIError: what the driver raised, as SQLAlchemy would tell it.
     """
-    try:
-        with (
-            _as_sqlalchemy_tells(connection),
-            _unsynced(connection) if not on_disk else nullcontext(),
-            _without_waiting(connection),
-            connection.begin(),
-            # Once more: SQLAlchemy must know before it rolls back that a connection is gone.
-            _as_sqlalchemy_tells(connection),
-        ):
-            yield Driver(connection)
-    except sa.exc.DBAPIError as error:
-        if not error.connection_invalidated:
-            # A commit that failed ends SQLAlchemy's transaction, and not the driver's.
-            with _as_sqlalchemy_tells(connection):
-                connection.connection.rollback()
-        raise
+    with (
+        _unsynced(connection) if not on_disk else nullcontext(),
+        connection.begin(),
+        # Before it is committed or rolled back: of all that was sent it is known what became.
+        _as_sqlalchemy_tells(connection),
+        _without_waiting(connection),
+    ):
+        yield Driver(connection)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from tokenizer.contract import (
     MeteringRecord,
 )
 
+LOOK_EVERY_S: Final = 1.0
 _LOOK_TIMEOUT_S: Final = 5.0
 _TYPES: Final = {"string": str, "int32": int}
 
@@ -56,7 +58,7 @@ class ServedModel:
         label: str | None = None,
         canary: Canary | None = None,
         timeout_s: float = 60.0,
-        look_every_s: float = 1.0,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         """
         Args:
@@ -69,8 +71,14 @@ class ServedModel:
           look_every_s: how often each server is asked how it stands.
 
         Raises:
-          BackendError: no address, one that is none, or a canary without a label.
+          BackendError: no address, one that is none, a canary without a label, or no time
+            between two looks.
         """
+        if not 0 < look_every_s < math.inf:
+            raise BackendError(
+                "Model servers are looked at every so many seconds, more than 0. Received: "
+                f"{look_every_s}."
+            )
         if not urls:
             raise BackendError("At least one address of a model server is needed.")
         if canary is not None and not label:
