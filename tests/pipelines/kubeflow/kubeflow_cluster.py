@@ -1,9 +1,9 @@
 """A run of a compiled pipeline without a cluster: an emulation of Kubeflow's parts.
 
-Each node's command runs as on a cluster, in a process of its own and with a file system of
-its own; what is between the nodes is emulated (`kubeflow_server`, `kubeflow_driver`,
-`kubeflow_launcher`). Images, pods, Argo and the network are not there: see docs/kubeflow.md
-for what only a cluster shows.
+Each node's command runs as on a cluster, in a process of its own (see `kubeflow_process`) and
+with a file system of its own; what is between the nodes is emulated (`kubeflow_server`,
+`kubeflow_driver`, `kubeflow_launcher`). Images, pods, Argo and the network are not there: see
+docs/kubeflow.md for what only a cluster shows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from kubeflow_driver import (
     task_parameters,
 )
 from kubeflow_launcher import ObjectStore, run_node
+from kubeflow_process import Start, fresh
 from kubeflow_server import UploadedPipeline, condition_of, parameters_of_a_run
 
 PIPELINE_ROOT = "minio://mlpipeline/v2/artifacts"
@@ -36,18 +37,22 @@ class Run:
 
     Attributes:
       skipped: tasks of the root whose condition did not hold.
+      start: how its nodes' processes are started.
     """
 
     run_id: str
+    start: Start = fresh
     store: MetadataStore = field(default_factory=MetadataStore)
     outputs: dict[str, kfp_pb2.ExecutorOutput] = field(default_factory=dict)
     images: set[str] = field(default_factory=set)
     skipped: list[str] = field(default_factory=list)
 
 
-def run_pipeline(pipeline: UploadedPipeline, given: dict[str, str], folder: Path) -> Run:
+def run_pipeline(
+    pipeline: UploadedPipeline, given: dict[str, str], folder: Path, start: Start = fresh
+) -> Run:
     """Run every node, each as soon as those it depends on are done, two at a time."""
-    run = Run(run_id=str(uuid.uuid4()))
+    run = Run(str(uuid.uuid4()), start)
     with ThreadPoolExecutor(max_workers=2) as pool:
         _run_dag(pipeline, "", given, run, folder, pool)
     return run
@@ -143,6 +148,7 @@ def run_task(
         file_system,
         ObjectStore(folder / "objects"),
         run.store,
+        run.start,
     )
     shutil.rmtree(file_system)  # a container is gone when it is done
 

@@ -2,14 +2,13 @@
 
 After backend/src/v2/component/launcher_v2.go and objectstore/object_store.go. A folder plays
 the object store; the container's file system is a fresh folder for each node, and the node's
-command runs as a process of its own.
+command runs as a process of its own, which `kubeflow_process` starts.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp_pb2
 from kubeflow_driver import MetadataStore
+from kubeflow_process import Start
 
 _FOLDERS = {"minio://": "minio", "gs://": "gcs", "s3://": "s3"}
 
@@ -69,6 +69,7 @@ def run_node(
     file_system: Path,
     objects: ObjectStore,
     store: MetadataStore,
+    start: Start,
 ) -> kfp_pb2.ExecutorOutput:
     """Stage the inputs, run the command, publish the outputs."""
     for listed in given.inputs.artifacts.values():
@@ -83,21 +84,14 @@ def run_node(
     work = file_system / "work"
     work.mkdir()
     log = file_system / "log.txt"
-    with log.open("wb") as stream:
-        finished = subprocess.run(
-            command,
-            cwd=work,
-            env={
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "HOME": str(work),
-                "TALLYGRAPH_STAGING_ROOT": str(file_system),
-                "TF_CPP_MIN_LOG_LEVEL": "2",
-                **environment,
-            },
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    if finished.returncode:
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(work),
+        "TALLYGRAPH_STAGING_ROOT": str(file_system),
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        **environment,
+    }
+    if start(command, work, variables, log):
         raise NodeFailedError(f"{name} failed:\n" + log.read_text(errors="replace")[-6000:])
     text = Path(given.outputs.output_file).read_text(encoding="utf-8")
     output = json_format.Parse(text, kfp_pb2.ExecutorOutput())  # strict: no unknown field

@@ -12,6 +12,7 @@ from typing import Any
 
 from kubeflow_cluster import Run, run_pipeline
 from kubeflow_launcher import NodeFailedError, ObjectStore
+from kubeflow_process import fresh, warm
 from kubeflow_server import UploadedPipeline, upload
 
 from pipelines.config import load_config
@@ -89,7 +90,9 @@ class Story:
             "image": IMAGE,
             **({"span": span} if span else {}),
         }
-        run = run_pipeline(self.compiled(*overrides), given, self.cluster)
+        # The first run's processes are started as they are compiled.
+        start = warm if self.runs else fresh
+        run = run_pipeline(self.compiled(*overrides), given, self.cluster, start)
         self.runs[name] = run
         self.versions[name] = self.served()
         return run

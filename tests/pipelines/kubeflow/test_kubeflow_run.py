@@ -182,7 +182,8 @@ def test_a_damaged_span_is_stopped_by_validation_and_the_champion_is_served(
     assert story.versions["third"] == story.versions["second"]
     report = story.downloaded("third", "Promoter", "blessing", tmp_path)
     reason = json.loads((report / "report.json").read_text())["reason"]
-    assert "rouge_l_f1" in reason
+    assert "rouge_l_f1 is " in reason
+    assert "below the baseline model's; at most 0.02 below is allowed." in reason
 
 
 def test_a_span_that_drift_stops_fails_the_run_with_the_reason(story: Story) -> None:
