@@ -26,9 +26,10 @@ is the gateways' own cost, and nothing of a model's.
 
 - *Tallygraph*: checks the key, model, body, limits; reserves the most that the request can
   cost against the tenant's budget; asks the backend; charges what was counted, with the
-  answer, in a hash-chained ledger; and answers only when both are on the disk (SQLite in WAL
-  mode with `synchronous = FULL`; PostgreSQL with its defaults of `fsync` and
-  `synchronous_commit`, both on). A line of log for each request.
+  answer, in a hash-chained ledger; and answers only when all of it is on the disk (SQLite in
+  WAL mode with `synchronous = FULL`, but for the reservation's own commit: the charge's brings
+  it there, too; PostgreSQL with its defaults of `fsync` and `synchronous_commit`, both on, for
+  both commits). A line of log for each request.
 - *LiteLLM*: checks its one master key, routes, asks the backend, works out a cost in memory.
   **It runs without a database**: the engine of its database client could not be downloaded
   where this was measured. So it has no virtual keys, no budgets and no spend log, and nothing
