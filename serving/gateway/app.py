@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -36,6 +37,8 @@ from serving.gateway.usage import usage_of_month
 from serving.ledger.database import reading
 
 MAX_UNDER_WAY = 256
+FIRST_LOOK_S = 1.0
+"""How long a start waits for the model servers to say what they have."""
 
 # FastAPI's own, where its release has one, would record what it read and what went wrong with
 # it, texts and all, as soon as anybody sets up OpenTelemetry in this process.
@@ -137,6 +140,10 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Before the first requests: a burst of them would keep a look from being answered in
+        # time. A server that does not answer yet is looked at again, and holds up nobody.
+        looks = asyncio.gather(*(model.model.look() for model in gateway.models.values()))
+        await asyncio.wait([looks], timeout=FIRST_LOOK_S)
         yield
         await on_close()
 

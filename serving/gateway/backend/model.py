@@ -101,6 +101,10 @@ class ServedModel:
     async def close(self) -> None:
         await self.replicas.close()
 
+    async def look(self) -> None:
+        """Look at the servers now, and from now on. One that does not answer is no error."""
+        await self.replicas.look()
+
     async def check(self) -> None:
         """Return if a server that is well has a version that answers.
 

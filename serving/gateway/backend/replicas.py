@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Replicas:
-    """Servers that are looked after in the background, from the first request on."""
+    """Servers that are looked after in the background, from the first look on."""
 
     def __init__(self, replicas: Sequence[Replica], interval_s: float) -> None:
         """
