@@ -10,8 +10,9 @@ from typing import Any, Final
 from serving.client.errors import RefusedError
 from serving.gateway.backend.errors import NOT_FOUND
 
-CONNECT_TIMEOUT_S: Final = 2.0
-"""A server that does not take a connection in this time counts as unreachable."""
+CONNECT_TIMEOUT_S: Final = 5.0
+"""A server that does not take a connection in this time counts as unreachable. Not less: where
+a burst keeps the event loop busy for seconds, that is no fault of the server's."""
 
 Columns = Mapping[str, list[Any]]
 """Of each input or output, a value a row: texts or integers."""
