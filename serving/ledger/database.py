@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.dialects import postgresql, sqlite
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 _BUSY_TIMEOUT_S: Final = 30
@@ -86,10 +85,3 @@ def gave_way(error: BaseException) -> bool:
     # PostgreSQL: serialization_failure, deadlock_detected.
     state = getattr(error.orig, "sqlstate", None)
     return state in ("40001", "40P01") or "database is locked" in str(error.orig)
-
-
-def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that can say ``on_conflict_do_nothing``."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
