@@ -64,22 +64,29 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield connection
 
 
-def retrying() -> Retrying:
-    """Runs a transaction again that the database gave up for the sake of another one.
+class UnwrittenError(exc.OperationalError):
+    """The connection broke before a commit was sent: nothing of the transaction is written."""
 
-    Only what is certain not to have been committed: a lost connection is not, and its caller
-    must ask the ledger what became of the request.
+
+def retrying() -> Retrying:
+    """Runs a transaction again of which it is certain that nothing is written.
+
+    Where a connection is lost at the commit it is not certain: the caller must ask the ledger
+    what became of the request.
     """
     return Retrying(
-        retry=retry_if_exception(gave_way),
+        retry=retry_if_exception(wrote_nothing),
         wait=wait_random_exponential(multiplier=0.02, max=1),
         stop=stop_after_attempt(_ATTEMPTS),
         reraise=True,
     )
 
 
-def gave_way(error: BaseException) -> bool:
-    """Whether the database gave a transaction up for the sake of another one."""
+def wrote_nothing(error: BaseException) -> bool:
+    """Whether a transaction was given up, by the database for the sake of another one or with
+    its connection, and another attempt may do better."""
+    if isinstance(error, UnwrittenError):
+        return True
     if not isinstance(error, exc.DBAPIError) or error.connection_invalidated:
         return False
     # PostgreSQL: serialization_failure, deadlock_detected.

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from serving.ledger.database import gave_way, retrying
+from serving.ledger.database import retrying, wrote_nothing
 from serving.ledger.ledger import Ledger
 from serving.ledger.operations import Operation, Outcome, Release, Reserve, Settle
 from serving.ledger.records import (
@@ -121,7 +121,8 @@ class GroupedLedger:
             return Outcome(error=error)
 
     def _done(self, write: Callable[[sa.Connection, T], R], what: T) -> R:
-        """Write in a transaction, again and again where the database gives it up."""
+        """Write in a transaction, again where it is given up and has certainly written nothing:
+        so a kept connection that was cut meanwhile is nobody's matter."""
 
         def once() -> R:
             with self._kept_connection() as connection:
@@ -130,7 +131,7 @@ class GroupedLedger:
         try:
             return once()
         except sa.exc.DBAPIError as error:
-            if not gave_way(error):
+            if not wrote_nothing(error):
                 raise
         return retrying()(once)
 

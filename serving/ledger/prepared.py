@@ -14,6 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from serving.ledger.database import UnwrittenError
+
 Values = Mapping[str, Any]
 Row = tuple[Any, ...]
 
@@ -110,6 +112,7 @@ def transaction(connection: sa.Connection, on_disk: bool = True) -> Iterator[Dri
         its server can end without those that use it.
 
     Raises:
+      UnwrittenError: the connection was lost, and nothing is written.
       sqlalchemy.exc.DBAPIError: what the driver raised, as SQLAlchemy would tell it.
     """
     with (
@@ -153,11 +156,12 @@ def _as_sqlalchemy_tells(connection: sa.Connection) -> Iterator[None]:
     except errors as error:
         raw = None if connection.invalidated else connection.connection.dbapi_connection
         lost = dialect.is_disconnect(error, raw, None)
-        if lost and not connection.invalidated:
-            connection.invalidate(error)
-        raise sa.exc.DBAPIError.instance(
-            None, None, error, errors, connection_invalidated=lost, dialect=dialect
-        ) from error
+        if lost:
+            if not connection.invalidated:
+                connection.invalidate(error)
+            # All that raises here comes before the commit.
+            raise UnwrittenError(None, None, error, connection_invalidated=True) from error
+        raise sa.exc.DBAPIError.instance(None, None, error, errors, dialect=dialect) from error
 
 
 def _taker(names: Sequence[str]) -> Callable[[Values], Row]:

@@ -104,9 +104,9 @@ class KilledPostgres:
         self._name = sa.make_url(database_url).database
 
     def cut_connections(self) -> None:
-        """End every connection to the database, at whatever it is doing."""
+        """End every connection to the database, at whatever it is doing; they are gone then."""
         self._server.psql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"SELECT pg_terminate_backend(pid, {DEADLINE_S * 1000}) FROM pg_stat_activity "
             f"WHERE datname = '{self._name}';"
         )
 

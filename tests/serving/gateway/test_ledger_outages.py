@@ -79,6 +79,17 @@ def test_connections_are_cut_while_the_model_computes(
     assert verify(stack.engine) == (1, [])
 
 
+def test_connections_are_cut_between_two_requests(
+    stack: RunningGateway, postgres: KilledPostgres
+) -> None:
+    """The connection that is kept is dead, and nothing was asked on it: another one is."""
+    with stack.client(stack.key()) as client:
+        for number in range(5):
+            assert ask(client, f"k{number}").status_code == 200
+            postgres.cut_connections()
+    assert stack.states() == {"settled": 5}
+
+
 def test_it_is_out_when_the_answer_is_to_be_charged(
     stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
 ) -> None:

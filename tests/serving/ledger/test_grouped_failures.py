@@ -15,13 +15,10 @@ import sqlalchemy as sa
 from ledger_values import charge, usage
 
 from serving.ledger import (
-    Charge,
     Entry,
     Ledger,
     Reservation,
     Reserved,
-    TokensBefore,
-    Usage,
     schema,
 )
 from serving.ledger.grouped import GroupedLedger
@@ -88,37 +85,64 @@ def test_a_group_that_ends_a_deadlock_is_written_again(
     assert verify(engine) == (0, [])
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_broken_connection_is_told_to_all_of_its_group(
-    ledger: Ledger, engine: sa.Engine, reservation: Make
-) -> None:
+def end(connection: sa.Connection) -> None:
+    """End a connection of PostgreSQL's, from another one."""
+    pid = connection.connection.driver_connection.info.backend_pid
+    other = sa.create_engine(connection.engine.url)
+    with other.connect() as ending:
+        assert ending.scalar(sa.select(sa.func.pg_terminate_backend(pid, 60_000)))
+    other.dispose()
+
+
+def group_of_two(ledger: Ledger, reservation: Make) -> list[Any]:
+    """What becomes of a reservation and a charge that are written together; and of a request
+    after them, which has a connection of its own again."""
     ledger.reserve(reservation(request_id="known"))
-    ours: list[int] = []
-
-    @sa.event.listens_for(engine, "begin")
-    def remember(connection: sa.Connection) -> None:
-        ours.append(connection.connection.driver_connection.info.backend_pid)
-
-    def break_connection(used: Usage, before: TokensBefore) -> Charge:
-        """What is priced while a transaction is under way."""
-        (pid,) = ours
-        with blocker.connect() as other:
-            other.execute(sa.select(sa.func.pg_terminate_backend(pid, 5000)))
-        return charge()
 
     async def ask() -> list[Any]:
         grouped = GroupedLedger(ledger)
-        broken = [
+        together = [
             grouped.reserve(reservation()),
-            grouped.settle("known", usage(), break_connection, b""),
+            grouped.settle("known", usage(), charge(), b""),
         ]
-        results = await asyncio.gather(*broken, return_exceptions=True)
-        # The next one has a connection of its own again.
+        results = await asyncio.gather(*together, return_exceptions=True)
         return [*results, await run(grouped, reservation())]
 
-    blocker = sa.create_engine(engine.url)
-    first, second, third = asyncio.run(ask())
-    blocker.dispose()
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_group_whose_connection_breaks_before_its_commit_is_written_on_another_one(
+    ledger: Ledger, engine: sa.Engine, reservation: Make
+) -> None:
+    began: list[sa.Connection] = []
+
+    @sa.event.listens_for(engine, "begin")
+    def break_the_second(connection: sa.Connection) -> None:
+        began.append(connection)
+        if len(began) == 2:
+            end(connection)
+
+    reserved, settled, after = group_of_two(ledger, reservation)
+    assert isinstance(reserved, Reserved)
+    assert (settled.number, after.number) == (1, 2)
+    assert verify(engine) == (2, [])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_connection_that_breaks_at_the_commit_is_told_to_all_of_its_group(
+    ledger: Ledger, engine: sa.Engine, reservation: Make
+) -> None:
+    """Whether it was written, only the ledger can tell: it is not done again unasked."""
+    committed: list[sa.Connection] = []
+
+    @sa.event.listens_for(engine, "commit")
+    def break_the_second(connection: sa.Connection) -> None:
+        committed.append(connection)
+        if len(committed) == 2:
+            end(connection)
+
+    first, second, third = group_of_two(ledger, reservation)
     assert isinstance(first, sa.exc.DBAPIError) and first.connection_invalidated
     assert second is first
     assert third.number == 1
