@@ -30,7 +30,7 @@ def opened(url: str) -> Iterator[sa.Engine]:
     import sqlalchemy as sa
 
     from serving.ledger.database import open_database
-    from serving.ledger.upgrade import upgrade
+    from serving.ledger.upgrade import NewerLedgerError, upgrade
 
     shown = without_password(url)
     make_folder(url)
@@ -39,6 +39,8 @@ def opened(url: str) -> Iterator[sa.Engine]:
         upgrade(engine)
     except sa.exc.SQLAlchemyError as error:
         fail(f"Cannot open the ledger {shown}: {error}")
+    except NewerLedgerError as error:
+        fail(str(error), EXIT_BAD_INPUT)
     try:
         yield engine
     finally:

@@ -88,6 +88,7 @@ def gateway(
     from serving.gateway.rates import RatesError
     from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway
     from serving.gateway.tracing import TracingError
+    from serving.ledger.upgrade import NewerLedgerError
 
     if log_level not in LEVELS:
         fail(f"Unknown log level {log_level!r}. Expected: {', '.join(LEVELS)}.", EXIT_BAD_INPUT)
@@ -119,7 +120,10 @@ def gateway(
     out.print(f"gateway on http://{host}:{port}/v1, ledger {without_password(database)}")
     try:
         run_gateway(settings)
-    except (BackendError, PriceBookError, RatesError, CacheError, TracingError) as error:
+    except (
+        *(BackendError, PriceBookError, RatesError, CacheError, TracingError),
+        NewerLedgerError,
+    ) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:
         fail(f"Cannot use the ledger {without_password(database)}: {error}")

@@ -7,6 +7,9 @@ with RestClient("http://127.0.0.1:8501") as client:
         print(answer.summary, answer.total_tokens)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from serving.client.base import (
     ModelClient,
     ModelMetadata,
@@ -15,8 +18,10 @@ from serving.client.base import (
     VersionStatus,
 )
 from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
-from serving.client.grpc_client import GrpcClient
-from serving.client.rest_client import RestClient
+
+if TYPE_CHECKING:
+    from serving.client.grpc_client import GrpcClient
+    from serving.client.rest_client import RestClient
 
 __all__ = [
     "BadAnswerError",
@@ -31,3 +36,15 @@ __all__ = [
     "UnreachableError",
     "VersionStatus",
 ]
+
+# Loaded when asked for: who wants the errors alone does not wait for a client's library.
+_CLIENTS: Final = {
+    "GrpcClient": "serving.client.grpc_client",
+    "RestClient": "serving.client.rest_client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CLIENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_CLIENTS[name]), name)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, cast
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from typing import Final
 
 MEMORY: Final = "memory"
 SCHEMES: Final = ("redis://", "rediss://", "unix://")
 MAX_VALUE_BYTES: Final = 64 * 1024
 """A longer answer is not kept."""
 
-_REDIS_TIMEOUT_S: Final = 0.1
-_REDIS_CONNECTIONS: Final = 32
 # What Python and the table need for an entry, beside its key and value; measured, rounded up.
 _ENTRY_BYTES: Final = 256
 
@@ -113,57 +106,6 @@ class MemoryStore(CacheStore):
             self.size_bytes -= _size(key, entry[1])
 
 
-class RedisStore(CacheStore):
-    """A Redis. How much it holds is its own setting: ``maxmemory``, ``allkeys-lru``.
-
-    It holds summaries in the clear, as the ledger's database does, and what it says is
-    answered: let nobody else write to it.
-    """
-
-    def __init__(self, url: str, ttl_s: float) -> None:
-        """
-        Raises:
-          CacheError: the URL is none.
-        """
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=_REDIS_CONNECTIONS,
-                timeout=_REDIS_TIMEOUT_S,
-                socket_timeout=_REDIS_TIMEOUT_S,
-                socket_connect_timeout=_REDIS_TIMEOUT_S,
-                # Once more at once: a Redis that was started anew has closed what was open.
-                retry=Retry(NoBackoff(), 1),
-            )
-        except ValueError as error:
-            raise CacheError(f"The cache's URL is none: {error}") from None
-        self._redis = Redis(connection_pool=pool)
-        self._ttl_ms = round(ttl_s * 1000)
-
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        try:
-            async with asyncio.timeout(2 * _REDIS_TIMEOUT_S):
-                found = await self._redis.mget([_name(key) for key in keys])
-                return cast("list[bytes | None]", found)  # it decodes nothing unless told to
-        except Exception as error:  # whatever it is, it is not worth a request
-            raise StoreError(type(error).__name__) from None
-
-    async def put(self, values: Mapping[bytes, bytes]) -> None:
-        try:
-            async with asyncio.timeout(2 * _REDIS_TIMEOUT_S):
-                pipeline = self._redis.pipeline(transaction=False)
-                for key, value in values.items():
-                    if len(value) <= MAX_VALUE_BYTES:
-                        pipeline.set(_name(key), value, px=self._ttl_ms)
-                await pipeline.execute()
-        except Exception as error:  # whatever it is, it is not worth a request
-            raise StoreError(type(error).__name__) from None
-
-    async def close(self) -> None:
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
-
-
 def open_store(url: str, max_entries: int, max_bytes: int, ttl_s: float) -> CacheStore:
     """The store that a URL names.
 
@@ -180,15 +122,14 @@ def open_store(url: str, max_entries: int, max_bytes: int, ttl_s: float) -> Cach
     if url == MEMORY:
         return MemoryStore(max_entries, max_bytes, ttl_s)
     if url.startswith(SCHEMES):
+        # Its client takes a quarter of a second to import.
+        from serving.gateway.redis_store import RedisStore
+
         return RedisStore(url, ttl_s)
     raise CacheError(
         f"A cache is {MEMORY!r} or the URL of a Redis ({', '.join(SCHEMES)}). Received: one "
         f"that begins with {url.partition(':')[0]!r}."
     )
-
-
-def _name(key: bytes) -> str:
-    return f"tallygraph:answer:{key.hex()}"
 
 
 def _size(key: bytes, value: bytes) -> int:

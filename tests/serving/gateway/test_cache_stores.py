@@ -14,10 +14,10 @@ from serving.gateway.cache_stores import (
     MAX_VALUE_BYTES,
     CacheError,
     MemoryStore,
-    RedisStore,
     StoreError,
     open_store,
 )
+from serving.gateway.redis_store import RedisStore
 
 T = TypeVar("T")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,6 @@ from ledger_values import charge, usage
 from serving.ledger import Entry, Ledger, Reservation, schema
 from serving.ledger.chain import entry_hash
 from serving.ledger.database import writing
-from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 
 ENTRIES = schema.entries
@@ -158,11 +156,6 @@ def test_the_hash_of_a_known_entry(engine: sa.Engine, five_entries: Ledger) -> N
     with engine.connect() as connection:
         first = connection.execute(sa.select(ENTRIES.c.hash).where(ENTRIES.c.number == 1))
         assert first.scalar_one() == hashlib.sha256(text.encode()).hexdigest()
-
-
-def test_upgrading_twice_and_at_once_is_harmless(engine: sa.Engine) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(upgrade, [engine] * 4))
 
 
 def test_the_schema_is_what_the_migrations_make(engine: sa.Engine) -> None:
