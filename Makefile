@@ -23,8 +23,11 @@ format: setup  ## Bring the sources into shape
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+# Files side by side, as many as there are cores; then those that need the cores to themselves.
 test: setup  ## All tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -m "not alone" -n logical --maxprocesses 4 \
+	  --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -m alone
 
 kill-test: setup  ## Gateway, model servers, database killed 200 times under load: every answer billed, once
 	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \

@@ -50,6 +50,26 @@ def warm(command: Sequence[str], folder: Path, environment: dict[str, str], log:
     return process.exitcode
 
 
+def fresh_for(*executors: str) -> Start:
+    """Starts these as their command is, and the others warm.
+
+    Every command is the same one; what a warm one could hide is a module that is missing where
+    nothing else has imported it.
+
+    Args:
+      executors: ends of their classes' names.
+    """
+
+    def start(
+        command: Sequence[str], folder: Path, environment: dict[str, str], log: Path
+    ) -> int:
+        executor = command[command.index("--executor_class_path") + 1]
+        chosen = fresh if executor.endswith(executors) else warm
+        return chosen(command, folder, environment, log)
+
+    return start
+
+
 def _run(arguments: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubeflow_cluster import Run, run_pipeline
 from kubeflow_launcher import NodeFailedError, ObjectStore
-from kubeflow_process import fresh, warm
+from kubeflow_process import fresh_for, warm
 from kubeflow_server import UploadedPipeline, upload
 
 from pipelines.config import load_config
@@ -90,8 +90,11 @@ class Story:
             "image": IMAGE,
             **({"span": span} if span else {}),
         }
-        # The first run's processes are started as they are compiled.
-        start = warm if self.runs else fresh
+        # One node of TFX's own, one that trains, one with neither TFX's work nor TensorFlow's.
+        one_of_each = fresh_for(
+            "schema_gen.executor.Executor", "TrainerExecutor", "promoter.executor.Executor"
+        )
+        start = warm if self.runs else one_of_each
         run = run_pipeline(self.compiled(*overrides), given, self.cluster, start)
         self.runs[name] = run
         self.versions[name] = self.served()

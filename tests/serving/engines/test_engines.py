@@ -23,6 +23,8 @@ from serving.engines import EngineError, ServerSpec, choose_engine
 from serving.engines.base import free_ports
 from serving.engines.binary import BinaryEngine
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = "tensorflow_model_server"
 
 

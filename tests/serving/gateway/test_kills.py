@@ -25,6 +25,8 @@ from serving.gateway.tenants import Tenants
 from serving.ledger import schema
 from serving.ledger.verification import verify
 
+pytestmark = pytest.mark.alone
+
 KILLS = int(os.environ.get("TALLYGRAPH_KILLS", "12"))
 REQUESTS = int(os.environ.get("TALLYGRAPH_KILL_REQUESTS", "800"))
 SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))

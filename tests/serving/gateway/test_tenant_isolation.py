@@ -36,6 +36,8 @@ from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 
+pytestmark = pytest.mark.alone
+
 EXAMPLES = int(os.environ.get("TALLYGRAPH_ISOLATION_EXAMPLES", "12"))
 STEPS = int(os.environ.get("TALLYGRAPH_ISOLATION_STEPS", "30"))
 SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))

@@ -17,6 +17,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.engines import RunningServer
 
+pytestmark = pytest.mark.alone
+
 PREDICT = "/v1/models/fixture:predict"
 LIMIT = 1024 * 1024  # of the server in conftest.py
 CLIENT_TIMEOUT_S = 2.0

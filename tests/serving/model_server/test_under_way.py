@@ -17,6 +17,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
 
+pytestmark = pytest.mark.alone
+
 PREDICT = "/v1/models/slow:predict"
 TIMEOUT_MS = 3000
 
