@@ -13,7 +13,7 @@ from benchmarks.timings import median_with_range
 _ABOUT = {
     SUMMARIZER: "The summariser of the demo: T5, 2 + 2 layers of 192, random weights, so that "
     "every answer is as long as the limit (18 ids). Metered; all six outputs are answered.",
-    FIXTURE: "A model of [a few string ops](../../tests/serving/fixture_model.py), which takes "
+    FIXTURE: "A model of [a few string ops](../../tests/support/fixture_model.py), which takes "
     "next to no time: what is left is the server itself. Seven outputs.",
 }
 _HEAD = """# Serving

@@ -15,7 +15,7 @@ SUMMARIZER, FIXTURE = "summarizer", "fixture"
 NAMES = (SUMMARIZER, FIXTURE)
 VOCABULARY_SIZE = 8000
 _VERSION = "1"
-_FIXTURE = ROOT / "tests" / "serving" / "fixture_model.py"
+_FIXTURE = ROOT / "tests" / "support" / "fixture_model.py"
 
 
 @dataclass(frozen=True)

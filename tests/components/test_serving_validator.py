@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from metered_model import export_metered_model
 from tfx.components.util.model_utils import is_infra_validated
 from tfx.types import channel_utils, standard_artifacts
 
@@ -19,7 +19,6 @@ from components.serving_validator.validation import differences, validate_model
 from serving.engines import EngineError, choose_engine
 
 TIMEOUT_S = 120
-METERED = runpy.run_path(str(Path(__file__).parents[1] / "metered_model.py"))
 Export = Callable[..., Path]
 
 
@@ -28,7 +27,7 @@ def model(tmp_path: Path) -> Export:
     """Writes a variant of the small metered model as a Model artifact; gives its uri."""
 
     def export(**variant: Any) -> Path:
-        METERED["export_metered_model"](tmp_path / "model" / "Format-Serving", **variant)
+        export_metered_model(tmp_path / "model" / "Format-Serving", **variant)
         return tmp_path / "model"
 
     return export

@@ -86,7 +86,9 @@ def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output:
 def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
     corpus_file: Path, output: Path
 ) -> None:
-    finished = run(CONFIG, corpus_file, output)
+    finished = subprocess.run(
+        run_command(CONFIG, corpus_file, output), capture_output=True, text=True, timeout=500
+    )
     printed = finished.stdout + finished.stderr
 
     assert finished.returncode == 0, printed

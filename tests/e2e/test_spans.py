@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pipeline_commands import CONFIGS, TALLYGRAPH, nodes_of, run, versions_in
+from pipeline_commands import CONFIGS, nodes_of, run, versions_in
+from warm_process import run_tallygraph
 
 SETTINGS = (
     "--set=model.init_from=champion",
@@ -43,12 +44,7 @@ class Spans:
 
     def registry(self, *arguments: str) -> str:
         """What `tallygraph registry` prints."""
-        finished = subprocess.run(
-            [str(TALLYGRAPH), "registry", *arguments, f"--output={self.output}"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        finished = run_tallygraph("registry", *arguments, f"--output={self.output}")
         assert finished.returncode == 0, finished.stdout + finished.stderr
         assert finished.stderr == ""
         return finished.stdout

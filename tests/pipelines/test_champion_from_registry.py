@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_process import run_tallygraph
 
 from components.model_registry import open_registry
 from pipelines.champion import newest_span, registered_champion, with_champion
@@ -16,7 +16,6 @@ from pipelines.layout import OutputLayout
 from tokenizer.pretrained import load_pretrained_tokenizer
 
 CHECKPOINT = Path(__file__).parent / "checkpoints" / "fixtures" / "bart"
-TALLYGRAPH = Path(sys.executable).parent / "tallygraph"
 CONFIG = """
 [pipeline]
 name = "daily"
@@ -109,18 +108,12 @@ def test_a_run_without_a_new_span_ends_at_once_and_says_so(
     register_champion(layout, CHECKPOINT, "2")
 
     def run(span: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                str(TALLYGRAPH),
-                "run",
-                f"--config={config}",
-                f"--corpus={tmp_path}/span-{{SPAN}}.jsonl",
-                f"--output={layout.output}",
-                f"--span={span}",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
+        return run_tallygraph(
+            "run",
+            f"--config={config}",
+            f"--corpus={tmp_path}/span-{{SPAN}}.jsonl",
+            f"--output={layout.output}",
+            f"--span={span}",
         )
 
     finished = run("latest:2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -39,8 +38,9 @@ model_config_list {
 @pytest.fixture(scope="session")
 def export_fixture() -> Callable[[Path, int], None]:
     """Writes one version of the fixture model below a base path."""
-    module = runpy.run_path(str(Path(__file__).with_name("fixture_model.py")))
-    return module["export"]
+    from fixture_model import export
+
+    return export
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +57,10 @@ def fixture_base(
 @pytest.fixture(scope="session")
 def metered_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small metered model, version 7."""
-    module = runpy.run_path(str(Path(__file__).parents[1] / "metered_model.py"))
+    from metered_model import export_metered_model
+
     base = tmp_path_factory.mktemp("metered") / "summarizer"
-    module["export_metered_model"](base / "7")
+    export_metered_model(base / "7")
     return base
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -26,9 +25,10 @@ COMMAND = (sys.executable, "-c", "from pipelines.cli import main; main()", "demo
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small metered model's folder, as a push leaves it."""
-    module = runpy.run_path(str(ROOT / "tests" / "metered_model.py"))
+    from metered_model import export_metered_model
+
     base = tmp_path_factory.mktemp("models") / "summarizer"
-    module["export_metered_model"](base / "7")
+    export_metered_model(base / "7")
     MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code").save(
         base / "7"
     )

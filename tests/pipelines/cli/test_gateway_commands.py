@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 import time
@@ -32,9 +31,10 @@ _WITHOUT = (
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A small metered model's folder, and the address of a server of it."""
-    module = runpy.run_path(str(ROOT / "tests" / "metered_model.py"))
+    from metered_model import export_metered_model
+
     base = tmp_path_factory.mktemp("models") / "summarizer"
-    module["export_metered_model"](base / "7")
+    export_metered_model(base / "7")
     MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code").save(
         base / "7"
     )

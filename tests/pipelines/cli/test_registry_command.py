@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,7 +192,8 @@ def test_what_is_missing_is_said(output: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the fixture model's versions 1 and 2, of which 1 is the stable one."""
-    export = runpy.run_path(str(ROOT / "tests" / "serving" / "fixture_model.py"))["export"]
+    from fixture_model import export
+
     output = tmp_path_factory.mktemp("labelled")
     base = output / "serving" / NAME
     for version in (1, 2):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +62,8 @@ def test_nothing_pushed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the fixture model's versions 1 and 2; version 2 is the newest."""
-    export = runpy.run_path(str(ROOT / "tests" / "serving" / "fixture_model.py"))["export"]
+    from fixture_model import export
+
     base = tmp_path_factory.mktemp("cli") / "summarizer"
     for version in (1, 2):
         export(base, version)

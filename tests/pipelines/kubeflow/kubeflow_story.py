@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ from kubeflow_cluster import Run, run_pipeline
 from kubeflow_launcher import NodeFailedError, ObjectStore
 from kubeflow_process import fresh_for, warm
 from kubeflow_server import UploadedPipeline, upload
+from warm_process import run_tallygraph
 
 from pipelines.config import load_config
 from pipelines.kubeflow.compile import compile_pipeline
 
 TINY = Path(__file__).parents[3] / "configs" / "tiny.toml"
-TALLYGRAPH = Path(sys.executable).parent / "tallygraph"
 IMAGE = "tallygraph/pipeline:of-this-run"
 
 
@@ -121,12 +119,7 @@ class Story:
 
     def registry(self, *arguments: str) -> str:
         """What `tallygraph registry` prints, on the volume."""
-        finished = subprocess.run(
-            [str(TALLYGRAPH), "registry", *arguments, f"--output={self.volume}"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        finished = run_tallygraph("registry", *arguments, f"--output={self.volume}")
         assert finished.returncode == 0, finished.stdout + finished.stderr
         return finished.stdout
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import runpy
 import subprocess
 import sys
 import time
@@ -110,17 +109,18 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    module = runpy.run_path(str(Path(__file__).parents[2] / "metered_model.py"))
+    from metered_model import MAX_INPUT_TOKENS, MAX_OUTPUT_TOKENS, export_metered_model
+
     models = tmp_path / "summarizer"
-    module["export_metered_model"](models / "7")
+    export_metered_model(models / "7")
     MeteringRecord(
         contract_version=1,
         model_family="words",
         tokenizer_kind="words",
         tokenizer_fingerprint="f" * 64,
         vocabulary_size=1,
-        max_input_tokens=module["MAX_INPUT_TOKENS"],
-        max_output_tokens=module["MAX_OUTPUT_TOKENS"],
+        max_input_tokens=MAX_INPUT_TOKENS,
+        max_output_tokens=MAX_OUTPUT_TOKENS,
         task_prefix="",
         pipeline_run="none",
         spans=(),

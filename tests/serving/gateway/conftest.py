@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +15,18 @@ from tokenizer.contract import MeteringRecord
 @pytest.fixture(scope="session")
 def metered_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small metered model, version 7, that says how it counts."""
-    module = runpy.run_path(str(Path(__file__).parents[2] / "metered_model.py"))
+    from metered_model import MAX_INPUT_TOKENS, MAX_OUTPUT_TOKENS, export_metered_model
+
     base = tmp_path_factory.mktemp("gateway") / "summarizer"
-    module["export_metered_model"](base / "7")
+    export_metered_model(base / "7")
     MeteringRecord(
         contract_version=1,
         model_family="words",
         tokenizer_kind="words",
         tokenizer_fingerprint="f" * 64,
         vocabulary_size=1,
-        max_input_tokens=module["MAX_INPUT_TOKENS"],
-        max_output_tokens=module["MAX_OUTPUT_TOKENS"],
+        max_input_tokens=MAX_INPUT_TOKENS,
+        max_output_tokens=MAX_OUTPUT_TOKENS,
         task_prefix="",
         pipeline_run="none",
         spans=(),

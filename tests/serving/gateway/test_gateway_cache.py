@@ -6,7 +6,6 @@ is the same again.
 
 from __future__ import annotations
 
-import runpy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,9 +35,10 @@ class RandomModel:
 
     def push(self, number: int) -> None:
         """Add a version, and wait until it is the one that answers."""
-        module = runpy.run_path(str(Path(__file__).parents[2] / "metered_model.py"))
+        from metered_model import export_metered_model
+
         made = self.folder.parent / f"made-{number}"
-        module["export_metered_model"](made, random=True)
+        export_metered_model(made, random=True)
         MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code").save(made)
         made.rename(self.folder / str(number))
 

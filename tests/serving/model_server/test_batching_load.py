@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import runpy
 import threading
 import time
 from collections.abc import Iterator
@@ -39,10 +38,11 @@ COUNTS = ("input_tokens", "output_tokens", "total_tokens", "truncated_tokens")
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Version 1, and next to it, ready to be moved in, 2."""
-    module = runpy.run_path(str(Path(__file__).parents[2] / "metered_model.py"))
+    from metered_model import export_metered_model
+
     base = tmp_path_factory.mktemp("load") / "summarizer"
-    module["export_metered_model"](base / "1")
-    module["export_metered_model"](base.parent / "ready" / "2")
+    export_metered_model(base / "1")
+    export_metered_model(base.parent / "ready" / "2")
     return base
 
 

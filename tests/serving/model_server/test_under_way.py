@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 import time
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ TIMEOUT_MS = 3000
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Two threads, two places in the queue, three seconds a request."""
     base = tmp_path_factory.mktemp("slow") / "slow"
-    export = runpy.run_path(str(Path(__file__).parents[1] / "slow_model.py"))["export"]
+    from slow_model import export
+
     export(base, 1)
     export(base.parent / "ready", 2)
     monitoring = base.parent / "monitoring.config"

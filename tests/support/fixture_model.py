@@ -1,6 +1,6 @@
 """The model that the recorded answers in ``reference/`` were taken from.
 
-    python tests/serving/fixture_model.py OUT_DIR
+    python tests/support/fixture_model.py OUT_DIR
 
 writes OUT_DIR/1 and OUT_DIR/2, which differ only in ``version_tag``. Nothing is random and
 nothing depends on weights.
