@@ -15,6 +15,8 @@ from serving.ledger import schema
 from serving.ledger.database import writing
 from serving.ledger.verification import verify
 
+pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
+
 
 def entries(gateway: RunningGateway) -> list[sa.Row]:
     with gateway.engine.connect() as connection:

@@ -25,6 +25,8 @@ from serving.engines import RunningServer
 from serving.engines.base import free_ports
 from serving.gateway.logs import configure_logs, described
 
+pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
+
 # The small model answers in capitals: either is looked for.
 SECRET = "xyzzy-plugh"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -21,6 +21,8 @@ from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.verification import verify
 
+pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
+
 SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))
 AT_ONCE = 1000
 ALLOWED = 137
