@@ -1,39 +1,70 @@
 """The command line: `tallygraph`.
 
-Commands import what they need when they run: `tallygraph --help`, `config`, `summarize` and
-`count` answer without loading TensorFlow or TFX.
+A command is imported when it is asked for, and imports what it needs when it runs: `tallygraph
+--help`, `config`, `summarize` and `count` answer without loading TensorFlow or TFX, and a
+gateway that is started again after a crash waits for no other command's modules.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
-from pipelines.cli import (
-    ask,
-    bill,
-    configuration,
-    corpus,
-    demo_gateway,
-    gateway,
-    kfp,
-    ledger,
-    registry,
-    run,
-    schedule,
-    serve,
-    tenants,
-    versions,
+# Commands by the module and the function that they are, in the order of the help.
+_COMMANDS: Final = {
+    "run": ("run", "run"),
+    "serve": ("serve", "serve"),
+    "summarize": ("ask", "summarize"),
+    "count": ("ask", "count"),
+    "config": ("configuration", "config"),
+    "gateway": ("gateway", "gateway"),
+    "demo-gateway": ("demo_gateway", "demo_gateway"),
+}
+# Groups of commands: the `app` of the module of that name.
+_GROUPS: Final = (
+    "corpus",
+    "bill",
+    "ledger",
+    "tenants",
+    "versions",
+    "kfp",
+    "registry",
+    "schedule",
 )
+_ALL: Final = (*_COMMANDS, *_GROUPS)
 
-app = typer.Typer(
-    name="tallygraph",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
-)
+
+def main() -> None:
+    """Entry point of the `tallygraph` script."""
+    asked = sys.argv[1:2]
+    _app(asked if asked and asked[0] in _ALL else _ALL)()
+
+
+def _app(names: Iterable[str]) -> typer.Typer:
+    """The command line of some commands."""
+    app = typer.Typer(
+        name="tallygraph",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    app.callback()(_options)
+    for name in names:
+        if name in _COMMANDS:
+            module, function = _COMMANDS[name]
+            app.command(name)(getattr(_module(module), function))
+        else:
+            app.add_typer(_module(name).app, name=name)
+    return app
+
+
+def _module(name: str) -> Any:
+    return import_module(f"pipelines.cli.{name}")
 
 
 def _print_version(asked: bool) -> None:
@@ -42,7 +73,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     _: Annotated[
         bool,
@@ -54,26 +84,11 @@ def _options(
     """Train, meter, validate, push and serve a summariser that counts its own tokens."""
 
 
-app.command("run")(run.run)
-app.command("serve")(serve.serve)
-app.command("summarize")(ask.summarize)
-app.command("count")(ask.count)
-app.command("config")(configuration.config)
-app.command("gateway")(gateway.gateway)
-app.command("demo-gateway")(demo_gateway.demo_gateway)
-app.add_typer(corpus.app, name="corpus")
-app.add_typer(bill.app, name="bill")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(tenants.app, name="tenants")
-app.add_typer(versions.app, name="versions")
-app.add_typer(kfp.app, name="kfp")
-app.add_typer(registry.app, name="registry")
-app.add_typer(schedule.app, name="schedule")
-
-
-def main() -> None:
-    """Entry point of the `tallygraph` script."""
-    app()
+def __getattr__(name: str) -> Any:
+    """`app`: all commands."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _app(_ALL)
 
 
 __all__ = ["app", "main"]

@@ -39,6 +39,7 @@ class KilledGateway:
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
+        self._asking = httpx.Client(base_url=self.url, timeout=5, trust_env=False)
         self._command = [
             *(sys.executable, "-c", "from pipelines.cli import main; main()", "gateway"),
             *("--prices", str(prices), "--port", str(self.port), "--database", database),
@@ -60,7 +61,7 @@ class KilledGateway:
         deadline = time.monotonic() + DEADLINE_S
         while True:
             try:
-                httpx.get(f"{self.url}/readyz", trust_env=False).raise_for_status()
+                self._asking.get("/readyz").raise_for_status()
                 return
             except httpx.HTTPError:
                 assert self.process.poll() is None, self._log.read_text()[-5000:]
@@ -177,7 +178,9 @@ class KeyedClient(threading.Thread):
             try:
                 answer = http.post("/v1/summaries", json=body, headers=headers)
             except httpx.HTTPError:
-                time.sleep(0.02)
+                # Nobody is there. OpenAI's client waits half a second and more; one that asked
+                # at once would take the processor from what is being started.
+                time.sleep(0.1)
                 continue
             if answer.status_code == 200:
                 return answer
