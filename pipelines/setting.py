@@ -6,9 +6,8 @@ from typing import Any, Final
 
 from pydantic import ConfigDict, Field
 
-# For every section of settings: nothing unknown is taken, defaults are checked too; and what
-# checks them is built when it is first needed, which for most commands is never.
-STRICT: Final = ConfigDict(extra="forbid", validate_default=True, defer_build=True)
+# For every section of settings: nothing unknown is taken, defaults are checked too.
+STRICT: Final = ConfigDict(extra="forbid", validate_default=True)
 
 
 def setting(default: Any, meaning: str, **bounds: Any) -> Any:

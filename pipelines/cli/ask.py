@@ -8,15 +8,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out, quiet_stderr
-
-if TYPE_CHECKING:
-    from serving.client import ModelClient, TokenCount
-    from tokenizer.contract import MeteredSummary
+from serving.client import (
+    ClientError,
+    GrpcClient,
+    ModelClient,
+    RestClient,
+    TokenCount,
+    UnreachableError,
+)
+from tokenizer.contract import TOKENIZER_DIR, MeteredSummary
 
 _Text = Annotated[str, typer.Argument(help="The text; '-' reads it from standard input.")]
 _Url = Annotated[str, typer.Option(help="REST address of the model server.")]
@@ -78,8 +83,6 @@ def _ask(
     wait: float,
     check: Path | None,
 ) -> None:
-    from serving.client import ClientError
-
     content = _read(text)
     try:
         with connect() as client:
@@ -97,8 +100,6 @@ def _read(text: str) -> str | bytes:
 
 
 def _client(url: str, grpc: str, model: str) -> ModelClient:
-    from serving.client import GrpcClient, RestClient
-
     if not grpc:
         return RestClient(url, model=model)
     # The protos bring TensorFlow, which greets with a page of notes on the machine.
@@ -107,8 +108,6 @@ def _client(url: str, grpc: str, model: str) -> ModelClient:
 
 
 def _wait_until_ready(client: ModelClient, seconds: float) -> None:
-    from serving.client import UnreachableError
-
     deadline = time.monotonic() + seconds
     while seconds:
         try:
@@ -130,7 +129,6 @@ def _check_counts(version_dir: Path, text: str | bytes, read: int, cut_off: int)
         reference_counts,
     )
     from tokenizer.base import TokenizerError, utf8_bytes
-    from tokenizer.contract import TOKENIZER_DIR
     from tokenizer.loading import TokenizerDescriptor
 
     directory = version_dir / TOKENIZER_DIR
