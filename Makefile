@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
+.PHONY: help setup demo test test-long kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,22 @@ format: setup  ## Bring the sources into shape
 	.venv/bin/ruff format .
 
 # Files side by side, as many as there are cores; then those that need the cores to themselves.
-test: setup  ## All tests
-	.venv/bin/python -m pytest -m "not alone" -n logical --maxprocesses 4 \
-	  --dist loadfile --no-loadscope-reorder
-	.venv/bin/python -m pytest -m alone
+# Whatever is chosen by a marker is looked for in the sources, because importing every module to
+# leave its tests out takes longer than most of them.
+PYTEST := .venv/bin/python -m pytest
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+FILES_WITH = $$(grep -rlE --include='test_*.py' $(1) tests)
+LONG := long or sized or hypothesis
+LONG_FILES := 'mark\.(long|sized)|hypothesis'
+
+test: setup  ## The tests for every change
+	$(PYTEST) -m "not long and not alone" $(SIDE_BY_SIDE)
+	$(PYTEST) -m "not long and alone" $(call FILES_WITH,'mark\.alone')
+
+test-long: export TALLYGRAPH_TEST_SIZES = long
+test-long: setup  ## The tests that are too long for every change, and more examples of the others
+	$(PYTEST) -m "($(LONG)) and not alone" $(SIDE_BY_SIDE) $(call FILES_WITH,$(LONG_FILES))
+	$(PYTEST) -m "($(LONG)) and alone" $(call FILES_WITH,$(LONG_FILES))
 
 kill-test: setup  ## Gateway, model servers, database killed 200 times under load: every answer billed, once
 	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \

@@ -49,7 +49,7 @@ NODES = [
     "Pusher",
 ]
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.in_order]
 
 
 @pytest.fixture(scope="module")

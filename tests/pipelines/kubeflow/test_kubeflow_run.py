@@ -20,7 +20,7 @@ from serving.engines import ServerSpec, choose_engine
 
 MAX_INPUT_TOKENS = 32
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.in_order]
 
 
 @pytest.fixture(scope="module")
