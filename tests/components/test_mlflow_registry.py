@@ -139,9 +139,9 @@ PROMOTER = """
 import sys
 from components.model_registry import open_registry
 registry = open_registry(sys.argv[1])
-print("ready", flush=True)
 champion, previous = 1, 2
 while True:
+    print("moving", flush=True)
     champion, previous = previous, champion
     registry.set_aliases(
         "summarizer", {"champion": champion, "previous": previous, "challenger": None}
@@ -157,14 +157,18 @@ def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
         registry.register(NAME, f"/models/{name}", {}, {})
     registry.set_aliases(NAME, {CHAMPION: 2, PREVIOUS: 1})
     draw = random.Random(11)
-    half_done = 0
-    for _ in range(6):
+    kills = half_done = 0
+    # Where a kill hits is chance: some find nothing half done.
+    while kills < 5 or half_done < 2:
+        kills += 1
+        assert kills <= 50, "no move was hit by a kill: the test showed nothing"
         process = subprocess.Popen(
             [sys.executable, "-c", PROMOTER, uri], stdout=subprocess.PIPE
         )
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(draw.uniform(0.05, 0.4))
+        for _ in range(2):  # the first round takes longer than the others
+            assert process.stdout.readline() == b"moving\n"
+        time.sleep(draw.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.stdout.close()
@@ -177,7 +181,6 @@ def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
             repaired = aliases_of(registry, NAME)
         assert {repaired[CHAMPION], repaired[PREVIOUS]} == {1, 2}
         assert registry._note(NAME) is None
-    assert half_done, "no move was hit by a kill: the test showed nothing"
 
 
 RACER = """

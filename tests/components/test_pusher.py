@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -87,15 +86,15 @@ def test_a_push_killed_at_any_point_leaves_no_part_of_a_version(tmp_path: Path) 
     for index in range(200):
         (model / "variables" / f"shard-{index}").write_bytes(os.urandom(20_000))
     wanted = files_of(model)
-    base = tmp_path / "served"
     program = (
         "import sys; from pathlib import Path; from components.pusher.publish import "
         "publish_version; print('ready', flush=True); "
         "publish_version(Path(sys.argv[1]), Path(sys.argv[2]))"
     )
-    draw = random.Random(7)
-    killed = 0
-    for _ in range(20):
+    unfinished = 0
+    # Killed when so many files have been copied: after the last they are synced and named.
+    for copied in range(0, len(wanted) + 1, 10):
+        base = tmp_path / f"served-{copied}"
         process = subprocess.Popen(
             [sys.executable, "-c", program, str(model), str(base)],
             stdout=subprocess.PIPE,
@@ -103,18 +102,25 @@ def test_a_push_killed_at_any_point_leaves_no_part_of_a_version(tmp_path: Path) 
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        time.sleep(draw.uniform(0, 0.06))
+        while process.poll() is None and files_below(base) < copied:
+            pass
         process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+        process.wait()
         process.stdout.close()
-        for version in versions_in(base) if base.exists() else []:
+        versions = versions_in(base) if base.exists() else []
+        for version in versions:
             assert files_of(version) == wanted
-    assert killed, "no push was hit by a kill: the test showed nothing"
+        unfinished += not versions
 
-    version = publish_version(model, base)
+        version = publish_version(model, base)
 
-    assert files_of(version) == wanted
-    assert versions_in(base) == [version]
+        assert files_of(version) == wanted
+        assert versions_in(base) == [version]
+    assert unfinished, "no push was hit by a kill: the test showed nothing"
+
+
+def files_below(root: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(root))
 
 
 def registered(tmp_path: Path) -> PromotionBlessing:

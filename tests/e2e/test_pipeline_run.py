@@ -12,7 +12,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,7 +192,6 @@ def test_5_the_served_answer_carries_the_librarys_own_counts(
 
 
 def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
-    started = time.monotonic()
     answered = subprocess.run(
         [str(TALLYGRAPH), "summarize", "text", "--url=http://127.0.0.1:9"],
         capture_output=True,
@@ -203,7 +201,6 @@ def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
     assert answered.returncode == 1
     assert "error:" in answered.stderr
     assert "Traceback" not in answered.stderr + answered.stdout
-    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
+from waiting import wait_until
 
 _DEADLINE_S = 60
 
@@ -87,11 +87,7 @@ def _program(command: str, port: int, log: Path) -> Iterator[None]:
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + _DEADLINE_S
-        while not _listens(port):
-            ended = process.poll() is not None or time.monotonic() > deadline
-            assert not ended, f"{command} does not listen: {log.read_text()}"
-            time.sleep(0.1)
+        wait_until(lambda: _listens(port), f"{command} listens, see {log}", process)
         yield
     finally:
         # With the workers that the pool has started. No interrupt: what runs in the background

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
+from waiting import wait_until
 
 from pipelines.cli import app
 from serving.ledger.verification import verify
@@ -110,11 +110,7 @@ def test_an_interrupt_ends_both_servers(model_dir: Path, tmp_path: Path) -> None
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "gateway.log").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((tmp_path / "gateway.log").exists, "the gateway's start", process)
     assert len(processes_that_name(model_dir)) >= 2
     process.send_signal(signal.SIGTERM)
     process.wait(120)

@@ -4,8 +4,6 @@ import pytest
 
 from pipelines.evaluation.verdict import LENGTH, SOURCE, EvaluationOutputError, read_verdict
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def test_blesses_a_model_that_is_right(evaluate):
     verdict = read_verdict(*evaluate("first_words"))

@@ -10,8 +10,6 @@ import pytest
 
 from tokenizer.contract import MeteringRecord
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def promote(tmp_path: Path, evaluate, toy_model, toy_examples: Path):

@@ -12,8 +12,6 @@ from pipelines.report.model import Missing
 from pipelines.report.run_records import RunNotFoundError
 from pipelines.report.writing import ReportError, write_report
 
-pytestmark = pytest.mark.timeout(300)
-
 _VOID = {"meta", "br", "link", "img", "hr", "input"}
 
 

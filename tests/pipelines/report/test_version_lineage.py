@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from components.model_registry.port import RegisteredVersion
 from pipelines.report.run_records import RunRecords
 from pipelines.report.version_lineage import version_lineage
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_version_is_traced_to_its_corpus(recorded_run, toy_examples) -> None:

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the ops of the SavedModel)
 from training_runs import MODEL, RUN, TRAINING, arguments, history, weights
+from waiting import wait_until
 
 from pipelines.training.checkpoints import training_key
 from pipelines.training.run import run_fn
@@ -104,11 +104,7 @@ def test_a_killed_training_goes_on_where_it_was(corpus, tmp_path):
         [sys.executable, "-c", RUN, json.dumps(vars(killed))], stdout=subprocess.DEVNULL
     )
     first = Path(killed.model_run_dir) / "history.jsonl"
-    deadline = time.monotonic() + 200
-    while not (first.exists() and first.read_text().count("\n")):
-        assert time.monotonic() < deadline, "no validation within 200 s"
-        assert process.poll() is None, "training ended before it could be killed"
-        time.sleep(0.02)
+    wait_until(lambda: first.exists() and "\n" in first.read_text(), "a validation", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not Path(killed.serving_model_dir).exists()
