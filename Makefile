@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help setup demo test test-long kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
+.PHONY: help setup demo docs test test-long kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,11 @@ setup:  ## Make .venv from uv.lock (done by every other target too)
 
 demo: setup  ## Corpus, pipeline, model server, two metered answers
 	@scripts/demo.sh
+
+# Its theme warns of the next major version of MkDocs, which the lock file keeps away.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: setup  ## The documents, with their reference made from the code: build/docs/index.html
+	.venv/bin/python -m mkdocs build --strict
 
 lint: setup  ## Style, formatting and types
 	.venv/bin/ruff check .

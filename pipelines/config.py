@@ -170,20 +170,42 @@ def setting_reference() -> list[tuple[str, str, str, str]]:
     """Every setting as (name, type, default, meaning), in the order of the file."""
     schema = _ADAPTER.json_schema()
     rows = []
-    for section, reference in schema["properties"].items():
-        definition = schema["$defs"][reference["$ref"].rsplit("/", 1)[1]]
-        for key, field in definition["properties"].items():
-            kind = (
-                " | ".join(map(repr, field["enum"]))
-                if "enum" in field
-                else field.get("type", "")
-            )
-            rows.append(
-                (
-                    f"{section}.{key}",
-                    kind,
-                    repr(field.get("default")),
-                    field.get("description", ""),
-                )
+    for section, field in schema["properties"].items():
+        rows += _settings_of(section, field, schema["$defs"])
+    return rows
+
+
+def _settings_of(
+    name: str, field: Mapping[str, Any], definitions: Mapping[str, Any]
+) -> list[tuple[str, str, str, str]]:
+    """The settings below a section, or below a setting that has some of its own."""
+    rows = []
+    for key, inner in definitions[_definition(field)]["properties"].items():
+        path = f"{name}.{key}"
+        if "$ref" not in inner:
+            rows.append((path, _kind(inner), _default(inner), inner.get("description", "")))
+        # A table, or a list of tables: which keys there are in one.
+        below = inner.get("items", inner)
+        if "$ref" in below:
+            rows += _settings_of(
+                f"{path}[]" if below is not inner else path, below, definitions
             )
     return rows
+
+
+def _definition(field: Mapping[str, Any]) -> str:
+    name: str = field["$ref"].rsplit("/", 1)[1]
+    return name
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    if "enum" in field:
+        return " | ".join(map(repr, field["enum"]))
+    if "anyOf" in field:
+        return " | ".join(each["type"] for each in field["anyOf"])
+    return str(field.get("type", ""))
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    empty = {"object": "{}", "array": "[]"}.get(field.get("type", ""), "required")
+    return repr(field["default"]) if "default" in field else empty

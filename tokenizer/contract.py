@@ -174,7 +174,22 @@ class BaseModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class MeteringRecord:
-    """``assets.extra/metering.json`` of a metered version: how its counts came about."""
+    """``assets.extra/metering.json`` of a metered version: how its counts came about.
+
+    Attributes:
+      contract_version: of the counting contract that the counts follow.
+      model_family: ``t5`` or ``bart``.
+      tokenizer_kind: ``sentencepiece`` or ``byte_level_bpe``.
+      tokenizer_fingerprint: SHA-256 of the tokenizer's canonical files; see
+        ``tokenizer/fingerprint.py``.
+      vocabulary_size: ids that the tokenizer has.
+      max_input_tokens: ids of a text that the encoder reads at most; the rest is truncated.
+      max_output_tokens: ids that the decoder writes at most.
+      task_prefix: text put before every document; never counted.
+      pipeline_run: id of the run that made the version.
+      spans: spans of the corpus that it was trained on; empty for a corpus without any.
+      code_version: hash of the sources that made it, 16 hexadecimal digits.
+    """
 
     contract_version: int
     model_family: str

@@ -9,16 +9,22 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 # Exit codes of every command; 0 is success.
-EXIT_FAILED = 1  # something broke on the way
-EXIT_BAD_INPUT = 2  # settings, corpus or arguments cannot be used
-EXIT_NOT_BLESSED = 3  # the run is complete, but the model may not be pushed
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_NOT_BLESSED = 3
+EXIT_CODES: Final = {
+    0: "Success.",
+    EXIT_FAILED: "Something failed, or a check found something. The message says what.",
+    EXIT_BAD_INPUT: "Settings, corpus or arguments cannot be used. The message says why.",
+    EXIT_NOT_BLESSED: "The run is complete, and its model may not be pushed.",
+}
 
 # Long work anywhere in the project reports here; everything else goes to the log file.
 PROGRESS_LOGGER = "tallygraph"

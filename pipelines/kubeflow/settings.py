@@ -98,7 +98,7 @@ class KubeflowConfig:
     nodes: dict[str, NodeResources] = Field(
         default_factory=dict,
         description="By node, such as [kubeflow.nodes.Trainer]: what it gets in place of "
-        "`defaults`.",
+        "`defaults`, whose settings it has.",
     )
     secrets: tuple[SecretVariable, ...] = Field(
         default=(), description="Environment variables from Secrets, for every node."

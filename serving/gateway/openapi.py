@@ -58,6 +58,7 @@ class _Operation:
     """A route.
 
     Attributes:
+      summary: what it does.
       answer: of status 200, its type a class for JSON.
       errors: every other status it can have.
       body: what it reads.
@@ -65,6 +66,7 @@ class _Operation:
       parameters: that it may be given, besides.
     """
 
+    summary: str
     answer: dict[str, type[BaseModel] | None]
     errors: tuple[int, ...]
     body: type[BaseModel] | None = None
@@ -97,28 +99,46 @@ _CHARGES: Final = (*_READS_BODY, 403, 409, 429)
 
 _OPERATIONS: Final = {
     ("post", "/v1/chat/completions"): _Operation(
+        "Summarise the user's last message; with `stream` and `include_usage` the last chunk "
+        "has the counts",
         {_JSON: responses.ChatCompletion, _STREAM: responses.ChatChunk},
         _CHARGES,
         ChatRequest,
         parameters=(_IDEMPOTENCY_KEY,),
     ),
     ("post", "/v1/summaries"): _Operation(
+        "Summarise one text or many; the response has the counting contract's own fields",
         {_JSON: responses.Summaries},
         _CHARGES,
         SummariesRequest,
         parameters=(_IDEMPOTENCY_KEY,),
     ),
     ("post", "/v1/count_tokens"): _Operation(
-        {_JSON: responses.Counts}, _READS_BODY, CountRequest
+        "Count what texts would be billed, by the model's own signature and without running it",
+        {_JSON: responses.Counts},
+        _READS_BODY,
+        CountRequest,
     ),
-    ("get", "/v1/models"): _Operation({_JSON: responses.Models}, (401, 500, 503)),
+    ("get", "/v1/models"): _Operation(
+        "List the models that the key may use", {_JSON: responses.Models}, (401, 500, 503)
+    ),
     ("get", "/v1/usage"): _Operation(
-        {_JSON: responses.UsageOfMonth}, (400, 401, 500, 503), parameters=(_MONTH,)
+        "Tokens and money that the tenant has used in a month, by the ledger",
+        {_JSON: responses.UsageOfMonth},
+        (400, 401, 500, 503),
+        parameters=(_MONTH,),
     ),
-    ("get", "/metrics"): _Operation({_TEXT: None}, (500,), keyed=False),
-    ("get", "/healthz"): _Operation({_JSON: responses.Status}, (500,), keyed=False),
+    ("get", "/metrics"): _Operation(
+        "Metrics, as Prometheus scrapes them", {_TEXT: None}, (500,), keyed=False
+    ),
+    ("get", "/healthz"): _Operation(
+        "Whether the process is alive", {_JSON: responses.Status}, (500,), keyed=False
+    ),
     ("get", "/readyz"): _Operation(
-        {_JSON: responses.Status}, (500, *_READS_MODEL), keyed=False
+        "Whether every model has a version that answers, and the ledger can be reached",
+        {_JSON: responses.Status},
+        (500, *_READS_MODEL),
+        keyed=False,
     ),
 }
 
@@ -167,6 +187,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _describe(described: dict[str, Any], operation: _Operation) -> None:
+    described["summary"] = operation.summary
     if operation.keyed:
         described["security"] = [{_KEY_SCHEME: []}]
     if operation.parameters:

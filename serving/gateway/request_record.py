@@ -10,7 +10,7 @@ import re
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from starlette.datastructures import Headers
 
@@ -33,16 +33,26 @@ class RequestRecord:
     """A request, known better and better while it is under way.
 
     Attributes:
-      request_id: the client's own ``X-Request-Id`` if it is one, else ours.
+      request_id: the client's own ``X-Request-Id`` if it is well formed, else one made here.
+      method: of HTTP.
       trace_id, parent_id, trace_flags: of the client's trace, in hex; empty without one.
       route: the path as the gateway knows it, not as the client wrote it.
-      status: of the answer; None where none was sent.
+      status: of the response; None where none was sent.
       error: its code; empty where all went well.
-      let_in: the tenant's requests under way are counted with this one.
       limit: the limit that was hit; empty for none.
+      tenant: whose key it was.
+      let_in: the tenant's requests under way are counted with this one.
+      model: the model that was asked for.
+      model_version: the version that answered.
       charge_id: the ledger's name for the request.
       replayed: it had been answered before, and was not charged again.
+      input_tokens, cached_tokens, output_tokens: as charged; cached ones are among the input's.
+      finish_reasons: of its summaries, joined by commas.
+      amount_micro: what it cost, in millionths of the currency's unit.
+      currency: ISO 4217, such as ``EUR``.
     """
+
+    NOT_LOGGED: ClassVar = ("trace_flags", "let_in")
 
     request_id: str
     method: str
@@ -107,7 +117,7 @@ class RequestRecord:
 
     def fields(self) -> dict[str, Any]:
         """What its log line says: all that is known."""
-        told = [name for name in self.__slots__ if name not in ("trace_flags", "let_in")]
+        told = [name for name in self.__slots__ if name not in self.NOT_LOGGED]
         values = {name: getattr(self, name) for name in told}
         always = ("request_id", "method", "route", "status")
         return {name: value for name, value in values.items() if value or name in always}

@@ -184,17 +184,34 @@ class Entry:
     """A line of a tenant's ledger, which never changes.
 
     Attributes:
-      tenant, number: its place; numbers run from 1 without a gap.
+      tenant: who pays.
+      number: position in the tenant's chain; numbers run from 1 without a gap.
       kind: a charge, or the reversal of one, whose counts and amounts are its negatives.
       request_id: of the request that was charged.
+      request_hash: SHA-256 of the request's body, in hex.
+      model: name of the model that counted.
+      model_version: version of it, as it was pushed.
+      tokenizer_fingerprint: of the tokenizer in whose ids was counted.
+      contract_version: of the counting contract.
+      input_tokens: ids that were read, cached ones among them.
+      cached_tokens: of the input, ids that a cache answered for.
+      output_tokens: ids that were written.
+      finish_reasons: of the request's summaries, joined by commas.
+      latency_ms: from the request's arrival to its answer.
+      amount_micro: what it costs, in millionths of the currency's unit.
+      currency: ISO 4217, such as ``EUR``.
+      price_id: which price of the price book.
+      reason: of a reversal, in the words of whoever made it.
       created_at: UTC.
-      previous_hash, hash: SHA-256 in hex, see `serving.ledger.chain`.
+      previous_hash: hash of the tenant's entry before this one.
+      hash: SHA-256 of the other fields, in hex; see `serving.ledger.chain`.
       form: which fields there are. An entry of form 1 has none of the following.
       month: in whose account, budget and tiers it is: that of its reservation, such as 2026-11.
       input_tokens_before, cached_tokens_before, output_tokens_before: what the tenant's entries
         before it add up to, of its model and month.
-      parts: of the charge, as `serving.ledger.parts` writes them.
-      work_hash: see `Usage`.
+      parts: what the amount is the sum of, as `serving.ledger.parts` writes it.
+      work_hash: hash of the texts and limits that a model server computed; empty where it
+        computed nothing. By it `tallygraph bill reconcile` finds the request in a server's log.
     """
 
     tenant: str
