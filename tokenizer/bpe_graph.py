@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tokenizer.bpe_merging import Merging
 from tokenizer.bpe_tables import merge_tables
-from tokenizer.bpe_tokenizer import Bpe, byte_characters
+from tokenizer.bpe_vocabulary import Bpe, byte_characters
 from tokenizer.bpe_words import word_starts
 
 _BUCKETS = 2**62  # of the hash that whole words are looked up by

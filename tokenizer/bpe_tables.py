@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from tokenizer.bpe_tokenizer import Bpe
+from tokenizer.bpe_vocabulary import Bpe
 
 NO_MERGE: Final = 2**31 - 1
 """Rank of pieces that do not join, or threat where there is none."""

@@ -9,7 +9,8 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from tokenizer.base import TokenizerError
-from tokenizer.bpe_tokenizer import BOS, EOS, PAD, UNK, BytePairTokenizer
+from tokenizer.bpe_tokenizer import BytePairTokenizer
+from tokenizer.bpe_vocabulary import BOS, EOS, PAD, UNK
 
 # As BART's vocabularies have them: ids 0 to 3.
 _SPECIAL_PIECES = (BOS, PAD, EOS, UNK)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tokenizer.base import Tokenizer, TokenizerError
-from tokenizer.bpe_tokenizer import MERGES_FILE, VOCABULARY_FILE, BytePairTokenizer
+from tokenizer.bpe_tokenizer import BytePairTokenizer
+from tokenizer.bpe_vocabulary import MERGES_FILE, VOCABULARY_FILE
 from tokenizer.fingerprint import fingerprint_of
 from tokenizer.sentencepiece_tokenizer import MODEL_FILE, SentencePieceTokenizer
 

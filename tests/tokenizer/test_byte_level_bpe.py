@@ -15,8 +15,9 @@ from tokenizers import pre_tokenizers
 
 from tokenizer import character_classes
 from tokenizer.base import TokenizerError
-from tokenizer.bpe_tokenizer import BytePairTokenizer, byte_characters
+from tokenizer.bpe_tokenizer import BytePairTokenizer
 from tokenizer.bpe_training import train_byte_level_bpe
+from tokenizer.bpe_vocabulary import byte_characters
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
