@@ -86,7 +86,7 @@ def gateway(
 
     from serving.billing import PriceBookError
     from serving.gateway.backend import BackendError, Canary
-    from serving.gateway.cache_stores import CacheError
+    from serving.gateway.cache import CacheError
     from serving.gateway.logs import LEVELS
     from serving.gateway.rates import RatesError
     from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway

@@ -17,8 +17,7 @@ from serving.billing import PriceBook
 from serving.gateway.app import Gateway, create_app
 from serving.gateway.backend import Canary, ServedModel
 from serving.gateway.backend.model import LOOK_EVERY_S
-from serving.gateway.cache import AnswerCache
-from serving.gateway.cache_stores import open_store
+from serving.gateway.cache import AnswerCache, open_store
 from serving.gateway.charging import ChargedModel
 from serving.gateway.http_protocol import gateway_protocol
 from serving.gateway.logs import configure_logs

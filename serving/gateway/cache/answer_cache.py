@@ -21,7 +21,7 @@ from typing import Any, Final
 import orjson
 
 from serving.gateway.backend import ServedVersion
-from serving.gateway.cache_stores import CacheStore, StoreError
+from serving.gateway.cache.store import CacheStore, StoreError
 from serving.gateway.metrics import Metrics
 from tokenizer.contract import (
     INPUT_TOKENS,

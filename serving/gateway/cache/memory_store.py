@@ -1,52 +1,16 @@
-"""Where cached answers are kept: in this process, or in a Redis that several gateways share."""
+"""Cached answers in the memory of this process."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-MEMORY: Final = "memory"
-SCHEMES: Final = ("redis://", "rediss://", "unix://")
-MAX_VALUE_BYTES: Final = 64 * 1024
-"""A longer answer is not kept."""
+from serving.gateway.cache.store import MAX_VALUE_BYTES, CacheStore
 
 # What Python and the table need for an entry, beside its key and value; measured, rounded up.
 _ENTRY_BYTES: Final = 256
-
-
-class CacheError(ValueError):
-    """A cache that cannot be set up as asked; the message says why."""
-
-
-class StoreError(RuntimeError):
-    """The store did not do it. The message names no key, no value and no password."""
-
-
-class CacheStore(ABC):
-    """Values by key, for a time. What was put may be gone at any moment."""
-
-    @abstractmethod
-    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The value of each key, None where there is none.
-
-        Raises:
-          StoreError: the store cannot be asked.
-        """
-
-    @abstractmethod
-    async def put(self, values: Mapping[bytes, bytes]) -> None:
-        """Keep values; those that are too large are not kept.
-
-        Raises:
-          StoreError: the store cannot be asked; some may have been kept.
-        """
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Give back what is held."""
 
 
 class MemoryStore(CacheStore):
@@ -104,32 +68,6 @@ class MemoryStore(CacheStore):
         entry = self._values.pop(key, None)
         if entry is not None:
             self.size_bytes -= _size(key, entry[1])
-
-
-def open_store(url: str, max_entries: int, max_bytes: int, ttl_s: float) -> CacheStore:
-    """The store that a URL names.
-
-    Args:
-      url: ``memory``, or a Redis: ``redis://host:6379/0``, ``rediss://…``, ``unix://path``.
-      max_entries, max_bytes: of the memory's.
-
-    Raises:
-      CacheError: there is no such store, or a limit is not positive.
-    """
-    for name, value in (("entries", max_entries), ("bytes", max_bytes), ("ttl", ttl_s)):
-        if value <= 0:
-            raise CacheError(f"The cache's {name} must be above 0. Received: {value}")
-    if url == MEMORY:
-        return MemoryStore(max_entries, max_bytes, ttl_s)
-    if url.startswith(SCHEMES):
-        # Its client takes a quarter of a second to import.
-        from serving.gateway.redis_store import RedisStore
-
-        return RedisStore(url, ttl_s)
-    raise CacheError(
-        f"A cache is {MEMORY!r} or the URL of a Redis ({', '.join(SCHEMES)}). Received: one "
-        f"that begins with {url.partition(':')[0]!r}."
-    )
 
 
 def _size(key: bytes, value: bytes) -> int:

@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from serving.gateway.cache_stores import MAX_VALUE_BYTES, CacheError, CacheStore, StoreError
+from serving.gateway.cache.store import MAX_VALUE_BYTES, CacheError, CacheStore, StoreError
 
 _TIMEOUT_S: Final = 0.1
 _CONNECTIONS: Final = 32

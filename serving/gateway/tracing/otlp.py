@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 
 from serving.gateway.errors import GatewayError
 from serving.gateway.request_record import RequestRecord
-from serving.gateway.tracing import NOTHING, Tracer
+from serving.gateway.tracing.tracer import NOTHING, Tracer
 
 _SERVICE: Final = "tallygraph-gateway"
 _PATH: Final = "/v1/traces"

@@ -12,9 +12,9 @@ from redis_process import RedisProcess
 
 from serving.gateway.backend import ServedVersion
 from serving.gateway.cache import AnswerCache
-from serving.gateway.cache_stores import MemoryStore
+from serving.gateway.cache.memory_store import MemoryStore
+from serving.gateway.cache.redis_store import RedisStore
 from serving.gateway.metrics import Metrics
-from serving.gateway.redis_store import RedisStore
 from tokenizer.contract import MeteredSummary, MeteringRecord
 
 RECORD = MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code")

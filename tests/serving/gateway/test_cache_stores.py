@@ -10,14 +10,10 @@ from typing import Any, TypeVar
 import pytest
 from redis_process import RedisProcess
 
-from serving.gateway.cache_stores import (
-    MAX_VALUE_BYTES,
-    CacheError,
-    MemoryStore,
-    StoreError,
-    open_store,
-)
-from serving.gateway.redis_store import RedisStore
+from serving.gateway.cache import CacheError, StoreError, open_store
+from serving.gateway.cache.memory_store import MemoryStore
+from serving.gateway.cache.redis_store import RedisStore
+from serving.gateway.cache.store import MAX_VALUE_BYTES
 
 T = TypeVar("T")
 
