@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,10 @@ def _with_checkpoint(
     from pipelines.models.architecture import ArchitectureError
 
     try:
-        return with_checkpoint(config, values)
+        model, tokenizer = with_checkpoint(config.model, config.tokenizer, values)
     except (CheckpointError, ArchitectureError) as error:
         raise ConfigError(f"{origin}: model.init_from cannot be used: {error}") from None
+    return replace(config, model=model, tokenizer=tokenizer)
 
 
 def _describe(problem: Any) -> str:

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.checkpoints.description import SIZES, CheckpointError
 from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.config_sections import ModelConfig, TokenizerConfig
 from tokenizer.base import TokenizerError
 from tokenizer.pretrained import load_pretrained_tokenizer
 
-if TYPE_CHECKING:
-    from pipelines.config import PipelineConfig
-
 
 def with_checkpoint(
-    config: PipelineConfig, given: Mapping[str, Mapping[str, Any]]
-) -> PipelineConfig:
-    """A config with the sizes and the kind of tokenizer of the checkpoint it names.
+    model: ModelConfig,
+    tokenizer_section: TokenizerConfig,
+    given: Mapping[str, Mapping[str, Any]],
+) -> tuple[ModelConfig, TokenizerConfig]:
+    """Two sections of a config with what the checkpoint decides: sizes, kind of tokenizer.
 
     Args:
-      config: with ``model.init_from``.
+      model: with ``init_from``, which names the checkpoint.
+      tokenizer_section: of the same config.
       given: the settings that the file and the overrides themselves give, by section.
 
     Raises:
       CheckpointError: the checkpoint cannot be used, or a given setting contradicts it.
       ArchitectureError: it cannot be used with the config's limits.
     """
-    checkpoint = open_checkpoint(config.model.init_from)
+    checkpoint = open_checkpoint(model.init_from)
     tokenizer = checkpoint.tokenizer
     problems = []
     kind = given.get("tokenizer", {}).get("kind", tokenizer.kind)
@@ -37,11 +38,11 @@ def with_checkpoint(
             f"tokenizer.kind is {tokenizer.kind!r} in the checkpoint. Expected: the same, or "
             f"no kind in the settings. Received: {kind!r}"
         )
-    if config.tokenizer.pinned:
-        problems += _other_tokenizer(config.tokenizer.pinned, tokenizer.fingerprint)
+    if tokenizer_section.pinned:
+        problems += _other_tokenizer(tokenizer_section.pinned, tokenizer.fingerprint)
     if problems:
         raise CheckpointError("; ".join(problems))
-    own = asdict(config.model)
+    own = asdict(model)
     asked = {
         name: value
         for name, value in own.items()
@@ -51,11 +52,7 @@ def with_checkpoint(
     checkpoint.description.architecture(asked, tokenizer)
     sizes = {name: getattr(checkpoint.description, name) for name in SIZES}
     decided: dict[str, Any] = {"kind": tokenizer.kind}
-    return replace(
-        config,
-        model=replace(config.model, **sizes),
-        tokenizer=replace(config.tokenizer, **decided),
-    )
+    return replace(model, **sizes), replace(tokenizer_section, **decided)
 
 
 def _other_tokenizer(pinned: str, fingerprint: str) -> list[str]:
