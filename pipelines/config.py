@@ -29,7 +29,7 @@ from pipelines.config_sections import (
 )
 from pipelines.drift.config import DriftConfig
 from pipelines.evaluation.config import EvaluationConfig
-from pipelines.kubeflow.settings import KubeflowConfig
+from pipelines.kubeflow_section import KubeflowConfig
 from pipelines.setting import STRICT
 from pipelines.training.settings import TrainingSettings
 

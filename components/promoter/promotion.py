@@ -15,7 +15,6 @@ DIGEST_TAG: Final = "model_sha256"
 DECISION_TAG: Final = "decision"
 REASON_TAG: Final = "reason"
 PROMOTED_TAG: Final = "promoted"
-PUSHED_TAG: Final = "pushed_versions"
 BY_HAND_TAG: Final = "moved_by_hand"
 
 Measure = Callable[[RegisteredVersion], Mapping[str, float]]
@@ -156,20 +155,6 @@ def roll_back(
         )
         _move(registry, name, wanted)
         return registry.version(name, was.number), registry.version(name, target.number)
-
-
-def note_pushed(registry: ModelRegistry, name: str, number: int, pushed: int) -> None:
-    """Note that a version has been pushed under a number. It may have several."""
-    with registry.exclusive(name):
-        numbers = pushed_versions(registry.version(name, number))
-        if pushed not in numbers:
-            noted = " ".join(str(each) for each in (*numbers, pushed))
-            registry.set_tags(name, number, {PUSHED_TAG: noted})
-
-
-def pushed_versions(version: RegisteredVersion) -> tuple[int, ...]:
-    """The numbers under which a version has been pushed, the latest last."""
-    return tuple(int(each) for each in version.tags.get(PUSHED_TAG, "").split())
 
 
 def aliases_of(registry: ModelRegistry, name: str) -> dict[str, int]:

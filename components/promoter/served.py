@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.model_registry.port import ModelRegistry, RegisteredVersion
-from components.promoter.promotion import note_pushed, pushed_versions
+from components.model_registry.pushed import note_pushed, pushed_versions
 from components.pusher.publish import PushError, publish_version
 from serving.model_config import ModelConfigFile
 from serving.rollout import PREVIOUS, STABLE, ModelServers, Rollout

@@ -14,7 +14,7 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import proto_utils
 
 from components.model_registry import RegistryError, open_registry
-from components.promoter.promotion import note_pushed
+from components.model_registry.pushed import note_pushed
 from components.pusher.publish import publish_version
 from serving.engines import default_model_config
 from serving.model_config import ModelConfigError, ModelConfigFile

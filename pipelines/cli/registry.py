@@ -73,7 +73,8 @@ def list_versions(
     as_json: _Json = False,
 ) -> None:
     """List the versions, the newest first."""
-    from components.promoter.promotion import DECISION_TAG, pushed_versions
+    from components.model_registry.pushed import pushed_versions
+    from components.promoter.promotion import DECISION_TAG
     from components.promoter.rules import FINGERPRINT_TAG
 
     with opened_registry(registry, output) as opened:
@@ -212,7 +213,7 @@ def rollback(
 
 
 def _print_head(version: RegisteredVersion) -> None:
-    from components.promoter.promotion import pushed_versions
+    from components.model_registry.pushed import pushed_versions
 
     pushed = " ".join(map(str, pushed_versions(version)))
     out.print(

@@ -68,7 +68,7 @@ def served_model(
 
 def find_version(registry: ModelRegistry, name: str, asked: str) -> RegisteredVersion:
     """The version of a number, of a number it was pushed under, or of an alias."""
-    from components.promoter.promotion import pushed_versions
+    from components.model_registry.pushed import pushed_versions
 
     versions = registry.versions(name)
     named = [v for v in versions if asked == str(v.number) or asked in v.aliases]

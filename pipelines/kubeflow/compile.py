@@ -19,7 +19,7 @@ from pipelines.kubeflow.node_input import CONTAINER_IMAGE
 from pipelines.kubeflow.parameters import IMAGE, kubeflow_layout, run_parameters
 from pipelines.kubeflow.parts import kubeflow_parts
 from pipelines.kubeflow.platform_spec import platform_spec
-from pipelines.kubeflow.settings import NodeResources
+from pipelines.kubeflow_section import NodeResources
 from pipelines.node_ids import SPAN_GATE
 from pipelines.pipeline import create_pipeline
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pipelines.kubeflow.settings import KubeflowConfig
+from pipelines.kubeflow_section import KubeflowConfig
 
 # Environment variable of a node: the run's id, which Kubeflow puts on every pod.
 RUN_ID_VARIABLE: Final = "KFP_RUN_ID"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.model_registry.port import RegisteredVersion
-from components.promoter.promotion import PUSHED_TAG
+from components.model_registry.pushed import PUSHED_TAG
 from components.promoter.rules import CONTRACT_TAG, FINGERPRINT_TAG
 from pipelines.report.lineage import LineageItem, trace
 from pipelines.report.run_records import RunNotFoundError, RunRecords

@@ -5,8 +5,8 @@ from __future__ import annotations
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from serving.bounded_http import bounded_protocol
 from serving.gateway.errors import bad_request
-from serving.model_server.http_protocol import bounded_protocol
 
 MAX_CONNECTIONS = 1024
 HEAD_TIMEOUT_S = 30.0

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from serving.bounded_http import KEEP_ALIVE_S, bounded_protocol
 from serving.model_server.backend import Backend
 from serving.model_server.batching import Batching
 from serving.model_server.batching_options import read_batching_options
@@ -24,7 +25,6 @@ from serving.model_server.config import (
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.flags import ServerFlags
 from serving.model_server.grpc_services import make_grpc_server
-from serving.model_server.http_protocol import KEEP_ALIVE_S, bounded_protocol
 from serving.model_server.lifecycle import LifecycleOptions
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics

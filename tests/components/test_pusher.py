@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import MeterBlessing, PromotionBlessing
 from components.model_registry import open_registry
-from components.promoter.promotion import pushed_versions
+from components.model_registry.pushed import pushed_versions
 from components.pusher.executor import Executor
 from components.pusher.publish import PushError, publish_version
 from serving.model_config import ModelConfigFile

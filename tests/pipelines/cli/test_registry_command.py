@@ -11,13 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from components.model_registry import open_registry
-from components.promoter.promotion import (
-    Candidate,
-    aliases_of,
-    consider,
-    note_pushed,
-    pushed_versions,
-)
+from components.model_registry.pushed import note_pushed, pushed_versions
+from components.promoter.promotion import Candidate, aliases_of, consider
 from components.promoter.rules import Rules
 from components.pusher.publish import publish_version
 from pipelines.champion import moved_by_hand
