@@ -19,9 +19,11 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: setup  ## The documents, with their reference made from the code: build/docs/index.html
 	.venv/bin/python -m mkdocs build --strict
 
-lint: setup  ## Style, formatting and types
+lint: setup  ## Style, formatting, scripts, the import rule and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/shellcheck --severity=warning scripts/*.sh .ci/run
+	.venv/bin/lint-imports --no-cache --no-logo
 	.venv/bin/mypy
 
 format: setup  ## Bring the sources into shape
