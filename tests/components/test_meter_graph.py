@@ -7,6 +7,7 @@ import tensorflow as tf
 from fixture_base_model import FixtureBaseModel, base_spec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sizes import sized
 
 from components.meter.graph import MeteredModel, valid_utf8
 from tokenizer.contract import MeteredSummary
@@ -60,7 +61,7 @@ def expected(ids: list[int], budget: int, tokenizer) -> tuple[str, int, str]:
     return tokenizer.decode(known), len(counted), "stop" if stopped else "length"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sized(100, 1000))
 @given(
     ids=st.lists(st.one_of(st.integers(0, 4), st.integers(0, VOCABULARY + 20)), max_size=10),
     budget=st.integers(0, 9),
@@ -107,7 +108,7 @@ def test_golden_counts(given_ids, ids, output_tokens, finish_reason) -> None:
     assert (row.output_tokens, row.finish_reason) == (output_tokens, finish_reason)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sized(50, 500))
 @given(texts=st.lists(st.text(st.characters(exclude_categories=()), max_size=60), max_size=6))
 def test_input_is_counted_cut_and_never_lost(given_ids, tokenizer, texts) -> None:
     metered, output_ids = given_ids
@@ -124,7 +125,7 @@ def test_input_is_counted_cut_and_never_lost(given_ids, tokenizer, texts) -> Non
 
 
 @given(st.text(max_size=40), st.binary(max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sized(100, 1000))
 @example("\ufeff\ufffe\uffff\0", b"\xed\xa0\x80\xff")
 def test_valid_text_is_kept_and_invalid_text_made_valid(text, data) -> None:
     kept, made = valid_utf8(tf.constant([text.encode(), data])).numpy().tolist()

@@ -10,6 +10,7 @@ import tokenizers
 from fixture_examples import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sizes import sized
 from tensorflow.python.framework import op_def_registry
 
 from components.meter_validator import reference as reference_module
@@ -65,7 +66,7 @@ def counts(kind, tokenizer_dir):
     return reference_counts(kind, tokenizer_dir)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=sized(20, 200))
 @given(tokens=st.integers(0, 700), words=st.lists(st.sampled_from(WORDS), max_size=6))
 def test_a_text_of_any_number_of_ids_is_found(counts, tokens, words) -> None:
     text = text_of_tokens(tokens, words, counts)

@@ -46,7 +46,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_hugging_face_bart_is_pushed_with_its_own_tokenizer_and_counts_as_its_library(
     corpus_file: Path, tmp_path: Path
 ) -> None:

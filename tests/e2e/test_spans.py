@@ -63,6 +63,7 @@ def damaged(line: str) -> str:
     return json.dumps({**row, "summary": "the the the the end."}) + "\n"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_three_spans_a_better_one_is_served_a_damaged_one_is_not_and_one_can_go_back(
     corpus_file: Path, tmp_path: Path

@@ -70,7 +70,7 @@ def statistics(root: Path) -> dict[str, statistics_pb2.DatasetFeatureStatisticsL
     }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_portable_engine_gives_what_the_default_gives(corpus: Path, tmp_path: Path) -> None:
     # Given an engine that shares nothing with this process but the files
     with beam_engine(tmp_path) as engine:

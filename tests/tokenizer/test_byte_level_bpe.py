@@ -11,6 +11,7 @@ import tensorflow as tf
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sizes import sized
 from tokenizers import pre_tokenizers
 
 from tokenizer import character_classes
@@ -144,7 +145,7 @@ def random_vocabulary(generator: random.Random) -> tuple[list[str], list[tuple[s
     return [*SPECIAL, *byte_characters(), *others], order
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=sized(10, 100))
 @given(seed=st.integers(0, 2**32))
 def test_any_merges_join_as_the_library_joins_them(seed) -> None:
     generator = random.Random(seed)

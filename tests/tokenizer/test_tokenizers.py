@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sizes import sized
 
 from components.meter_validator.stock_server import refused_by_stock_server
 from tokenizer.base import GraphTokenizer, TokenizerError, utf8_bytes
@@ -22,8 +23,7 @@ hard_character = st.sampled_from(
 any_text = st.text(st.one_of(any_character, hard_character))
 hard_text = st.lists(hard_character | st.sampled_from(["'ll", " 's", "  ", "re"])).map("".join)
 many = settings(
-    max_examples=300,
-    deadline=None,
+    max_examples=sized(100, 1000),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.evaluation.scores import Answer, Scorer, share_repeated
@@ -84,13 +84,11 @@ def test_a_long_honest_text_is_not_taken_for_a_loop():
     assert share_repeated(news + " " + news) > 0.45
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_share_repeated_is_a_share(text):
     assert 0 <= share_repeated(text) < 1
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_rouge_is_a_share_and_1_for_the_reference_itself(reference, summary):
     assert all(0 <= value <= 1 for value in ENGLISH.rouge(reference, summary))

@@ -3,7 +3,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.evaluation.material import MAX_SAMPLES, Material
@@ -91,7 +91,6 @@ def test_metrics_of_no_example_are_not_numbers():
     assert all(math.isnan(value) for value in metrics.values())
 
 
-@settings(deadline=None)
 @given(scored, scored)
 def test_statistics_merge_into_those_of_the_union(left, right):
     merged = Statistics()
@@ -108,7 +107,6 @@ def collected(some_answers) -> Material:
     return material
 
 
-@settings(deadline=None)
 @given(st.lists(answers, max_size=30), st.lists(answers, max_size=30))
 def test_material_merges_into_that_of_the_union(left, right):
     merged = Material()
@@ -120,7 +118,6 @@ def test_material_merges_into_that_of_the_union(left, right):
     assert len(whole.answers) == min(MAX_SAMPLES, len(left + right))
 
 
-@settings(deadline=None)
 @given(st.lists(answers, max_size=20))
 def test_material_comes_back_from_json(some_answers):
     material = collected(some_answers)

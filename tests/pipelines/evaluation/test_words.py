@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.tokenizers import DefaultTokenizer
 
@@ -9,7 +9,6 @@ ENGLISH = EnglishWords()
 REFERENCE = DefaultTokenizer(use_stemmer=True)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_english_words_are_those_of_rouge_score(text):
     assert ENGLISH.tokenize(text) == REFERENCE.tokenize(text)
@@ -52,7 +51,6 @@ def test_first_sentence(document, expected):
     assert first_sentence(document) == expected
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_first_sentence_is_where_the_document_begins(document):
     assert document.strip().startswith(first_sentence(document))

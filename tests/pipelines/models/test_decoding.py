@@ -277,8 +277,16 @@ def test_a_stock_server_takes_the_graph(any_search, tmp_path):
     assert not [node.name for node in nodes if node.attr["_XlaMustCompile"].b]
 
 
-@pytest.mark.parametrize("num_beams", [1, 3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "num_beams"),
+    [
+        ("t5", 3),
+        # Each takes ten seconds to compile.
+        pytest.param("t5", 1, marks=pytest.mark.long),
+        pytest.param("bart", 1, marks=pytest.mark.long),
+        pytest.param("bart", 3, marks=pytest.mark.long),
+    ],
+)
 def test_compiled_by_xla_it_gives_the_same_answers(family, num_beams, tmp_path):
     architecture = small(family, num_beams=num_beams, no_repeat_ngram_size=2)
     model = random_model(architecture)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sizes import sized
 
 from components.corpus_example_gen.report import CorpusCounts
 from components.promoter.rules import Comparison
@@ -131,7 +132,7 @@ def test_an_evaluation_without_examples_is_said_to_be_one():
     assert page.count("o example was evaluated") == 3
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=sized(10, 100))
 @given(
     st.dictionaries(st.integers(0, 5000), st.integers(1, 10**6), min_size=1, max_size=20),
     st.none() | st.integers(1, 5000),
