@@ -8,6 +8,7 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Machine:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict) -> Machine:
+    def from_json(cls, values: dict[str, Any]) -> Machine:
         return cls(**values | {"features": tuple(values["features"])})
 
     def __str__(self) -> str:

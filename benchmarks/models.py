@@ -69,7 +69,8 @@ def save_transform_graph(tokenizer: Tokenizer, directory: Path) -> Path:
         rows = (pipeline | beam.Create([row]), metadata)
         _, transform_fn = rows | tft_beam.AnalyzeAndTransformDataset(function)
         _ = transform_fn | tft_beam.WriteTransformFn(str(directory / "transform"))
-    return directory / "transform" / tft.TFTransformOutput.TRANSFORM_FN_DIR
+    name: str = tft.TFTransformOutput.TRANSFORM_FN_DIR
+    return directory / "transform" / name
 
 
 def save_models(

@@ -95,7 +95,7 @@ class Worker:
         if not line:
             raise WorkerError(self._last_words())
         self._process.send_signal(signal.SIGSTOP)
-        answer = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"])
         return answer

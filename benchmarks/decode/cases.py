@@ -38,7 +38,8 @@ class Shape:
 
     @property
     def vocabulary_size(self) -> int:
-        return self.config["vocab_size"]
+        size: int = self.config["vocab_size"]
+        return size
 
 
 _T5_SMALL = Shape(

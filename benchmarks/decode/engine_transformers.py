@@ -26,7 +26,8 @@ def load(job: Job) -> tuple[str, Generate]:
                 num_beams=1,
                 use_cache=True,
             )
-        return written[:, 1:].numpy()
+        without_start: Ids = written[:, 1:].numpy()
+        return without_start
 
     about = (
         f"transformers {transformers.__version__} on PyTorch {torch.__version__}: "

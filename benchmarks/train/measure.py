@@ -75,7 +75,8 @@ class Side:
                 f"{self.name} ended with status {self._process.wait()}. Expected an answer; "
                 "its error is above."
             )
-        return json.loads(line)
+        answer: dict[str, float] = json.loads(line)
+        return answer
 
 
 def ours(

@@ -6,13 +6,14 @@ Runs in an environment with torch and transformers, and imports nothing of this 
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
 
 
-def build(shape: dict, vocabulary_size: int) -> torch.nn.Module:
+def build(shape: dict[str, Any], vocabulary_size: int) -> torch.nn.Module:
     if shape["family"] == "t5":
         config = transformers.T5Config(
             vocab_size=vocabulary_size,
@@ -49,7 +50,7 @@ def build(shape: dict, vocabulary_size: int) -> torch.nn.Module:
     return transformers.BartForConditionalGeneration(config)
 
 
-def main(job: dict) -> None:
+def main(job: dict[str, Any]) -> None:
     torch.set_num_threads(job["threads"])
     torch.manual_seed(20)
     model = build(job["shape"], job["vocabulary_size"])

@@ -157,4 +157,5 @@ def _rows(unit: ReadUnit, options: CorpusOptions) -> Iterator[RawRow | BadRow]:
 def _open(path: str) -> IO[bytes]:
     # Through Beam, so that every file system it knows can hold a corpus; unpacked here,
     # because Beam's own reader takes a truncated archive for a whole one.
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    file: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return file

@@ -38,7 +38,8 @@ class Executor(tfx_executor.Executor):
         if not promotion.blessed:
             logging.info("The model is not the champion: see %s", promotion.uri)
             return False
-        return super().CheckBlessing(input_dict)
+        blessed: bool = super().CheckBlessing(input_dict)
+        return blessed
 
     def Do(
         self,

@@ -125,7 +125,7 @@ def list_(
 ) -> None:
     """List the tenants: plan, limits, what they have spent, how many keys are good."""
     from serving.gateway.tenant_administration import list_tenants
-    from serving.ledger.ledger import utc_now
+    from serving.ledger.clock import utc_now
 
     with opened(database) as engine:
         known = list_tenants(engine, month or f"{utc_now():%Y-%m}")

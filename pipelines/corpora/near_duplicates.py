@@ -78,7 +78,7 @@ def word_set(text: str) -> Words:
     return frozenset(normalised(text).split())
 
 
-def jaccard(first: frozenset, second: frozenset) -> float:
+def jaccard(first: frozenset[object], second: frozenset[object]) -> float:
     """Share of common members, 0 to 1."""
     common = len(first & second)
     return common / (len(first) + len(second) - common)

@@ -43,7 +43,8 @@ def split_heads(x: tf.Tensor, num_heads: int, parts: int) -> list[tf.Tensor]:
     shape = tf.shape(x)
     dim = x.shape[-1] // (parts * num_heads)
     x = tf.reshape(x, [shape[0], shape[1], parts, num_heads, dim])
-    return tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]), num=parts)
+    split: list[tf.Tensor] = tf.unstack(tf.transpose(x, [2, 0, 3, 1, 4]), num=parts)
+    return split
 
 
 def merge_heads(x: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ either is the row's own or was decided by a margin far above what rounding can d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import tensorflow as tf
@@ -56,6 +57,7 @@ class CompiledSearch:
     """
 
     def __init__(self, search: Search, architecture: Architecture) -> None:
+        self._compiled: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
         self._compiled = tf.function(search.search, jit_compile=True, autograph=False)
         self._pad_id = architecture.pad_id
         self._longest_row = architecture.encoder_length

@@ -65,7 +65,8 @@ class Workers:
             replica = tf.distribute.get_replica_context()
             # Copies are on the replica's device, by which the strategy finds its peers.
             own = [tf.identity(tensor) for tensor in tensors]
-            return replica.all_reduce(tf.distribute.ReduceOp.SUM, own)
+            summed: list[tf.Tensor] = replica.all_reduce(tf.distribute.ReduceOp.SUM, own)
+            return summed
 
         return list(self._strategy.run(all_reduce))
 

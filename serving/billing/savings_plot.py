@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from jinja2 import Environment, StrictUndefined
@@ -44,7 +45,7 @@ def draw_savings(result: Savings, renting: Renting, currency: str) -> str:
     """An SVG of what other amounts of usage would cost, at the same price by the token."""
     most_tokens = 2 * max(result.tokens, 1)
     price = result.by_token / result.tokens if result.tokens else 0.0
-    curves = {
+    curves: dict[str, tuple[str, Callable[[int], float]]] = {
         "by the token": ("#0a7", lambda tokens: price * tokens),
         "rented by the month": ("#c33", renting.rented),
         "autoscaled": ("#36c", renting.autoscaled),

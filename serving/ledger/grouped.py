@@ -45,7 +45,7 @@ KEPT_FOR_S: Final = 1.0
 class _Waiting:
     """What one caller waits for."""
 
-    operation: Operation
+    operation: Operation[Any]
     done: asyncio.Future[Any]
 
 
@@ -82,8 +82,8 @@ class GroupedLedger:
         """See `Ledger.release`."""
         return await self._write(Release(request_id))
 
-    async def _write(self, operation: Operation) -> Any:
-        done = asyncio.get_running_loop().create_future()
+    async def _write(self, operation: Operation[R]) -> R:
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(operation, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
@@ -103,7 +103,7 @@ class GroupedLedger:
         finally:
             self._writing = None
 
-    def _outcomes(self, operations: Sequence[Operation]) -> list[Outcome]:
+    def _outcomes(self, operations: Sequence[Operation[Any]]) -> list[Outcome]:
         """Write a group; an outcome for each of it, after the commit."""
         if len(operations) == 1:
             return [self._alone(operations[0])]
@@ -114,7 +114,7 @@ class GroupedLedger:
                 return [self._alone(operation) for operation in operations]
             return [Outcome(error=error)] * len(operations)
 
-    def _alone(self, operation: Operation) -> Outcome:
+    def _alone(self, operation: Operation[Any]) -> Outcome:
         try:
             return self._done(self._ledger.write_alone, operation)
         except Exception as error:

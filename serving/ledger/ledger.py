@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -24,6 +24,8 @@ from serving.ledger.records import (
     Usage,
 )
 from serving.ledger.statements import Statements
+
+Result = TypeVar("Result")
 
 
 class Ledger:
@@ -105,7 +107,7 @@ class Ledger:
         return self._do(Reverse(Entry(**found._mapping), reason))
 
     def write(
-        self, connection: sa.Connection, operations: Sequence[Operation]
+        self, connection: sa.Connection, operations: Sequence[Operation[Any]]
     ) -> list[Outcome]:
         """Do operations in one transaction, in their order.
 
@@ -127,7 +129,7 @@ class Ledger:
             books.write()
         return outcomes
 
-    def write_alone(self, connection: sa.Connection, operation: Operation) -> Outcome:
+    def write_alone(self, connection: sa.Connection, operation: Operation[Any]) -> Outcome:
         """Do one operation in a transaction of its own.
 
         Raises:
@@ -144,7 +146,7 @@ class Ledger:
             )
         return outcome
 
-    def _do(self, operation: Operation) -> Any:
+    def _do(self, operation: Operation[Result]) -> Result:
         def once() -> Outcome:
             with self.engine.connect() as connection:
                 return self.write_alone(connection, operation)
@@ -152,10 +154,11 @@ class Ledger:
         outcome = retrying()(once)
         if outcome.error is not None:
             raise outcome.error
-        return outcome.value
+        result: Result = outcome.value
+        return result
 
 
-def _outcome(operation: Operation, books: Books) -> Outcome:
+def _outcome(operation: Operation[Any], books: Books) -> Outcome:
     try:
         return Outcome(operation.do(books))
     except LedgerError as error:

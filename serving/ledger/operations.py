@@ -8,7 +8,7 @@ it is told.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from serving.ledger.books import Books, Wanted
 from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
@@ -30,6 +30,23 @@ from serving.ledger.records import (
 )
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
 from serving.ledger.written import Request
+
+Result = TypeVar("Result", covariant=True)
+
+
+class Operation(Protocol[Result]):
+    """What may be done, and what it returns."""
+
+    on_disk: ClassVar[bool]
+
+    def want(self, wanted: Wanted) -> None:
+        """Say what `do` will look up."""
+
+    def do(self, books: Books) -> Result:
+        """
+        Raises:
+          LedgerError: it is refused; nothing is changed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +225,6 @@ class Reverse:
         )
         books.pay(request, -charge.amount_micro)
         return books.append(reversal)
-
-
-Operation = Reserve | Settle | Release | Reverse
 
 
 @dataclass(frozen=True, slots=True)

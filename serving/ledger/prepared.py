@@ -143,7 +143,8 @@ def _without_waiting(connection: sa.Connection) -> AbstractContextManager[Any]:
     dialect = connection.dialect
     if dialect.driver == "psycopg" and dialect.loaded_dbapi.Pipeline.is_supported():
         driver_connection: Any = connection.connection.driver_connection
-        return driver_connection.pipeline()
+        pipeline: AbstractContextManager[Any] = driver_connection.pipeline()
+        return pipeline
     return nullcontext()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from tensorflow_serving.apis import (
@@ -27,6 +27,10 @@ from serving.model_server.request_log import Answered
 from serving.model_server.saved_model import DEFAULT_SIGNATURE
 from serving.model_server.tensors import array_from_proto
 from serving.model_server.workers import Waiting
+
+Answer = TypeVar("Answer")
+# Of which messages, the generated servicers do not say.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ def _no_traceback_for_clients() -> Iterator[None]:
         raise ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}") from error
 
 
-async def _answer(context: grpc.aio.ServicerContext, work: Callable[[], Awaitable[Any]]) -> Any:
+async def _answer(context: Context, work: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         with _no_traceback_for_clients():
             return await work()
@@ -76,7 +80,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._as_content = as_content
 
     async def Predict(  # noqa: N802
-        self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
+        self, request: predict_pb2.PredictRequest, context: Context
     ) -> predict_pb2.PredictResponse:
         async def work() -> predict_pb2.PredictResponse:
             with self._backend.counted(request.model_spec.name, "Predict", "GRPC"):
@@ -87,7 +91,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def GetModelMetadata(  # noqa: N802
         self,
         request: get_model_metadata_pb2.GetModelMetadataRequest,
-        context: grpc.aio.ServicerContext,
+        context: Context,
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         async def work() -> get_model_metadata_pb2.GetModelMetadataResponse:
             return self._backend.metadata(_model_spec(request), list(request.metadata_field))
@@ -139,7 +143,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     async def GetModelStatus(  # noqa: N802
         self,
         request: get_model_status_pb2.GetModelStatusRequest,
-        context: grpc.aio.ServicerContext,
+        context: Context,
     ) -> get_model_status_pb2.GetModelStatusResponse:
         async def work() -> get_model_status_pb2.GetModelStatusResponse:
             return self._backend.status(_model_spec(request))
@@ -149,7 +153,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     async def HandleReloadConfigRequest(  # noqa: N802
         self,
         request: model_management_pb2.ReloadConfigRequest,
-        context: grpc.aio.ServicerContext,
+        context: Context,
     ) -> model_management_pb2.ReloadConfigResponse:
         async def work() -> model_management_pb2.ReloadConfigResponse:
             if request.config.WhichOneof("config") != "model_config_list":

@@ -55,5 +55,5 @@ def _read(file: BinaryIO, count: int) -> bytes:
 
 def _masked(data: bytes) -> int:
     """CRC-32C, masked as the format has it."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

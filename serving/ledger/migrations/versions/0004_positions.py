@@ -9,6 +9,8 @@ Revises: 0003
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -20,7 +22,7 @@ _COUNTS = ("input_tokens", "cached_tokens", "output_tokens")
 
 
 def upgrade() -> None:
-    columns: list[sa.Column] = [
+    columns: list[sa.Column[Any]] = [
         sa.Column("form", sa.Integer, nullable=False, server_default="1"),
         sa.Column("month", sa.String(7), nullable=False, server_default=""),
         *(
