@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from sizes import sizes
+
+from tests.support.sizes import sizes
 
 # Seconds and path of the files that take long, written by --record-longest.
 LONGEST = Path(__file__).with_name("longest_files.txt")

@@ -16,15 +16,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory):
-    from fixture_examples import make_examples
+    from tests.components.fixture_examples import make_examples
 
     return make_examples(tmp_path_factory.mktemp("examples"), span=3)
 
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    from fixture_examples import ROWS
-
+    from tests.components.fixture_examples import ROWS
     from tokenizer.training import train_sentencepiece
 
     # The words of the megabyte among the hard texts, so that it is not spelt letter by letter.
@@ -34,15 +33,15 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def tokenizer_artifact(tmp_path_factory, tokenizer):
-    from fixture_artifacts import tokenizer_artifact_of
+    from tests.components.fixture_artifacts import tokenizer_artifact_of
 
     return tokenizer_artifact_of(tokenizer, tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory, tokenizer):
-    from fixture_artifacts import model_artifact_in
-    from fixture_base_model import FixtureBaseModel, save_base_model
+    from tests.components.fixture_artifacts import model_artifact_in
+    from tests.components.fixture_base_model import FixtureBaseModel, save_base_model
 
     artifact = model_artifact_in(tmp_path_factory.mktemp("base"))
     directory = Path(artifact.uri) / "Format-Serving"
@@ -53,6 +52,6 @@ def base_model(tmp_path_factory, tokenizer):
 
 @pytest.fixture(scope="session")
 def metered_model(tmp_path_factory, base_model, examples):
-    from fixture_artifacts import meter
+    from tests.components.fixture_artifacts import meter
 
     return meter(base_model, examples, tmp_path_factory.mktemp("metered"))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
-from fixture_artifacts import model_artifact_in
-from fixture_base_model import FixtureBaseModel, base_spec
 from tensorflow.compiler.tf2xla.python import xla
 from tfx.types.standard_artifacts import Model
 
 from components.meter.graph import MeteredModel
+from tests.components.fixture_artifacts import model_artifact_in
+from tests.components.fixture_base_model import FixtureBaseModel, base_spec
 from tokenizer.base import Tokenizer
 from tokenizer.contract import MeteringRecord
 

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from fixture_artifacts import meter, model_artifact_in
-from fixture_base_model import FixtureBaseModel, base_spec, save_base_model
-from fixture_examples import ROWS, SPLITS, make_examples
 from tensorflow_serving.apis import prediction_log_pb2
 from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
@@ -18,6 +15,9 @@ from tfx.types.standard_artifacts import Examples, Model
 from components.example_texts import ExampleError
 from components.meter.component import Meter
 from components.meter.executor import Executor, MeterError
+from tests.components.fixture_artifacts import meter, model_artifact_in
+from tests.components.fixture_base_model import FixtureBaseModel, base_spec, save_base_model
+from tests.components.fixture_examples import ROWS, SPLITS, make_examples
 from tokenizer.contract import ContractError, MeteredSummary, MeteringRecord
 from tokenizer.hard_texts import FIXED_HARD_TEXTS
 

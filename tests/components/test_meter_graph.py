@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import tensorflow as tf
-from fixture_base_model import FixtureBaseModel, base_spec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sizes import sized
 
 from components.meter.graph import MeteredModel, valid_utf8
+from tests.components.fixture_base_model import FixtureBaseModel, base_spec
+from tests.support.sizes import sized
 from tokenizer.contract import MeteredSummary
 
 VOCABULARY = 330

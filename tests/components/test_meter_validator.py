@@ -5,9 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fixture_artifacts import model_artifact_in, tokenizer_artifact_of
-from fixture_examples import ROWS, make_examples
-from fixture_faulty_models import (
+
+from components.artifacts import MeterBlessing
+from components.example_texts import ExampleError
+from components.meter.graph import MeteredModel
+from components.meter_validator.executor import Executor
+from components.meter_validator.static_checks import UnreadableModelError
+from tests.components.fixture_artifacts import model_artifact_in, tokenizer_artifact_of
+from tests.components.fixture_examples import ROWS, make_examples
+from tests.components.fixture_faulty_models import (
     CrowdedBase,
     EosIsBilled,
     FailsOnEmpty,
@@ -22,12 +28,6 @@ from fixture_faulty_models import (
     metered,
     save_faulty_model,
 )
-
-from components.artifacts import MeterBlessing
-from components.example_texts import ExampleError
-from components.meter.graph import MeteredModel
-from components.meter_validator.executor import Executor
-from components.meter_validator.static_checks import UnreadableModelError
 from tokenizer.base import TokenizerError
 from tokenizer.training import train_sentencepiece
 

@@ -7,10 +7,8 @@ import sentencepiece
 import tensorflow as tf
 import tensorflow_text
 import tokenizers
-from fixture_examples import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sizes import sized
 from tensorflow.python.framework import op_def_registry
 
 from components.meter_validator import reference as reference_module
@@ -23,6 +21,8 @@ from components.meter_validator.reference import (
 from components.meter_validator.report import is_blessed, write_reports
 from components.meter_validator.stock_server import TF_TEXT_OPS, refused_by_stock_server
 from components.meter_validator.texts import held_out_documents, text_of_tokens
+from tests.components.fixture_examples import ROWS
+from tests.support.sizes import sized
 from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.loading import TokenizerDescriptor, save_tokenizer
 from tokenizer.training import train_sentencepiece

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import ml_metadata
 import pytest
-from fixture_artifacts import model_artifact_in
-from fixture_base_model import FixtureBaseModel, save_base_model
-from fixture_examples import SPLITS
 from tfx import v1 as tfx
 from tfx.dsl.components.common.importer import Importer
 from tfx.types import artifact_utils
@@ -17,6 +14,9 @@ from tfx.types.standard_artifacts import Examples, Model
 from components.meter.component import Meter
 from components.meter_validator.component import MeterValidator
 from components.tokenizer_trainer.component import TokenizerTrainer
+from tests.components.fixture_artifacts import model_artifact_in
+from tests.components.fixture_base_model import FixtureBaseModel, save_base_model
+from tests.components.fixture_examples import SPLITS
 from tokenizer.contract import MeteringRecord
 from tokenizer.training import train_sentencepiece
 

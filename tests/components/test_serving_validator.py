@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metered_model import export_metered_model
 from tfx.components.util.model_utils import is_infra_validated
 from tfx.types import channel_utils, standard_artifacts
 
@@ -17,6 +16,7 @@ from components.serving_validator.component import ServingValidator
 from components.serving_validator.executor import Executor
 from components.serving_validator.validation import differences, validate_model
 from serving.engines import EngineError, choose_engine
+from tests.support.metered_model import export_metered_model
 
 TIMEOUT_S = 120
 Export = Callable[..., Path]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import sentencepiece
-from fixture_examples import ROWS, SPLITS, make_examples
 from tfx import types
 from tfx.types.standard_artifacts import Examples
 
@@ -14,6 +13,7 @@ from components.artifacts import Tokenizer as TokenizerArtifact
 from components.example_texts import ExampleError
 from components.tokenizer_trainer.component import TokenizerTrainer
 from components.tokenizer_trainer.executor import Executor
+from tests.components.fixture_examples import ROWS, SPLITS, make_examples
 from tokenizer.base import TokenizerError
 from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.loading import load_tokenizer, save_tokenizer

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from warm_process import run_tallygraph
+from tests.support.warm_process import run_tallygraph
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TALLYGRAPH = Path(sys.executable).parent / "tallygraph"

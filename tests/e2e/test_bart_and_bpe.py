@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from pipeline_commands import assert_counts, checked_answer, run, serving, versions_in
 
 from pipelines.checkpoints.opening import open_checkpoint
+from tests.e2e.pipeline_commands import assert_counts, checked_answer, run, serving, versions_in
 
 CHECKPOINT = Path(__file__).parents[1] / "pipelines" / "checkpoints" / "fixtures" / "bart"
 CONFIG = """

@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pipeline_commands import (
+from sentencepiece import SentencePieceProcessor
+
+from tests.e2e.pipeline_commands import (
     CONFIGS,
     TALLYGRAPH,
     assert_counts,
@@ -27,7 +29,6 @@ from pipeline_commands import (
     serving,
     versions_in,
 )
-from sentencepiece import SentencePieceProcessor
 
 CONFIG = CONFIGS / "tiny.toml"
 

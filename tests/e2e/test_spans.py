@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pipeline_commands import CONFIGS, nodes_of, run, versions_in
-from warm_process import run_tallygraph
+
+from tests.e2e.pipeline_commands import CONFIGS, nodes_of, run, versions_in
+from tests.support.warm_process import run_tallygraph
 
 SETTINGS = (
     "--set=model.init_from=champion",

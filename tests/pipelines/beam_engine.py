@@ -18,7 +18,8 @@ from pathlib import Path
 
 import grpc
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
-from waiting import wait_until
+
+from tests.support.waiting import wait_until
 
 _DEADLINE_S = 60
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from beam_engine import beam_engine
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx import v1 as tfx
 from tfx.orchestration.pipeline import RunOptions
@@ -15,6 +14,7 @@ from tfx.orchestration.pipeline import RunOptions
 from pipelines.config import load_config
 from pipelines.layout import OutputLayout
 from pipelines.pipeline import create_pipeline
+from tests.pipelines.beam_engine import beam_engine
 
 # With byte-level BPE, whose tokenizer in the graph is made of more parts than the other.
 CONFIG = Path(__file__).parents[2] / "configs" / "tiny-bart.toml"

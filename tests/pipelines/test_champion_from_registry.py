@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from warm_process import run_tallygraph
 
 from components.model_registry import open_registry
 from pipelines.champion import newest_span, registered_champion, with_champion
 from pipelines.config import ConfigError, load_config
 from pipelines.layout import OutputLayout
+from tests.support.warm_process import run_tallygraph
 from tokenizer.pretrained import load_pretrained_tokenizer
 
 CHECKPOINT = Path(__file__).parent / "checkpoints" / "fixtures" / "bart"

@@ -38,7 +38,7 @@ model_config_list {
 @pytest.fixture(scope="session")
 def export_fixture() -> Callable[[Path, int], None]:
     """Writes one version of the fixture model below a base path."""
-    from fixture_model import export
+    from tests.support.fixture_model import export
 
     return export
 
@@ -57,7 +57,7 @@ def fixture_base(
 @pytest.fixture(scope="session")
 def metered_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small metered model, version 7."""
-    from metered_model import export_metered_model
+    from tests.support.metered_model import export_metered_model
 
     base = tmp_path_factory.mktemp("metered") / "summarizer"
     export_metered_model(base / "7")

@@ -11,9 +11,9 @@ import tensorflow as tf
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sizes import sized
 from tokenizers import pre_tokenizers
 
+from tests.support.sizes import sized
 from tokenizer import character_classes
 from tokenizer.base import TokenizerError
 from tokenizer.bpe_tokenizer import BytePairTokenizer

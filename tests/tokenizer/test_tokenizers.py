@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sizes import sized
 
 from components.meter_validator.stock_server import refused_by_stock_server
+from tests.support.sizes import sized
 from tokenizer.base import GraphTokenizer, TokenizerError, utf8_bytes
 from tokenizer.hard_texts import FIXED_HARD_TEXTS, generated_hard_texts
 

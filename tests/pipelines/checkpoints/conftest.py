@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixture_checkpoints import FIXTURES
+
+from tests.pipelines.checkpoints.fixture_checkpoints import FIXTURES
 
 
 @pytest.fixture

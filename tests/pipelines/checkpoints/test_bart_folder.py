@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from fixture_checkpoints import architecture_of
 
 from pipelines.checkpoints.description import CheckpointError
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.architecture import ArchitectureError
 from pipelines.training.dataset import validation_batches
+from tests.pipelines.checkpoints.fixture_checkpoints import architecture_of
 
 LIMITS = {"max_input_tokens": 20, "max_output_tokens": 5}
 QUERY = "model.decoder.layers.1.encoder_attn.q_proj.weight"

@@ -9,11 +9,11 @@ import h5py
 import keras_hub
 import numpy as np
 import pytest
-from fixture_checkpoints import FIXTURES
 
 from pipelines.checkpoints.description import CheckpointError
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.families import build_model
+from tests.pipelines.checkpoints.fixture_checkpoints import FIXTURES
 
 LIMITS = {"max_input_tokens": 20, "max_output_tokens": 5}
 

@@ -6,13 +6,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from fixture_checkpoints import FIXTURES, STEPS, Answers, architecture_of, read_answers
 
 from pipelines.checkpoints.checkpoint import Checkpoint
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
+from tests.pipelines.checkpoints.fixture_checkpoints import (
+    FIXTURES,
+    STEPS,
+    Answers,
+    architecture_of,
+    read_answers,
+)
 
 TOLERANCE = 1e-4
 NAMES = ("t5", "t5_v1_1", "bart", "bart_scaled")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
-from waiting import wait_until
 
 from pipelines.cli import app
 from serving.ledger.verification import verify
+from tests.support.waiting import wait_until
 from tokenizer.contract import MeteringRecord
 
 ROOT = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ COMMAND = (sys.executable, "-c", "from pipelines.cli import main; main()", "demo
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small metered model's folder, as a push leaves it."""
-    from metered_model import export_metered_model
+    from tests.support.metered_model import export_metered_model
 
     base = tmp_path_factory.mktemp("models") / "summarizer"
     export_metered_model(base / "7")

@@ -31,7 +31,7 @@ _WITHOUT = (
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A small metered model's folder, and the address of a server of it."""
-    from metered_model import export_metered_model
+    from tests.support.metered_model import export_metered_model
 
     base = tmp_path_factory.mktemp("models") / "summarizer"
     export_metered_model(base / "7")

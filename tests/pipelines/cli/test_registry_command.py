@@ -187,7 +187,7 @@ def test_what_is_missing_is_said(output: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the fixture model's versions 1 and 2, of which 1 is the stable one."""
-    from fixture_model import export
+    from tests.support.fixture_model import export
 
     output = tmp_path_factory.mktemp("labelled")
     base = output / "serving" / NAME

@@ -62,7 +62,7 @@ def test_nothing_pushed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the fixture model's versions 1 and 2; version 2 is the newest."""
-    from fixture_model import export
+    from tests.support.fixture_model import export
 
     base = tmp_path_factory.mktemp("cli") / "summarizer"
     for version in (1, 2):

@@ -21,7 +21,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import kfp_server_api
-from kubeflow_server import RefusedError, UploadedPipeline, parameters_of_a_run, upload
+
+from tests.pipelines.kubeflow.kubeflow_server import (
+    RefusedError,
+    UploadedPipeline,
+    parameters_of_a_run,
+    upload,
+)
 
 _API = "/apis/v2beta1"
 _JSON = kfp_server_api.ApiClient()

@@ -17,16 +17,21 @@ from pathlib import Path
 
 from google.protobuf import struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp_pb2
-from kubeflow_driver import (
+
+from tests.pipelines.kubeflow.kubeflow_driver import (
     MetadataStore,
     command_line,
     executor_input,
     resolve_placeholders,
     task_parameters,
 )
-from kubeflow_launcher import ObjectStore, run_node
-from kubeflow_process import Start, fresh
-from kubeflow_server import UploadedPipeline, condition_of, parameters_of_a_run
+from tests.pipelines.kubeflow.kubeflow_launcher import ObjectStore, run_node
+from tests.pipelines.kubeflow.kubeflow_process import Start, fresh
+from tests.pipelines.kubeflow.kubeflow_server import (
+    UploadedPipeline,
+    condition_of,
+    parameters_of_a_run,
+)
 
 PIPELINE_ROOT = "minio://mlpipeline/v2/artifacts"
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp_pb2
-from kubeflow_server import UploadedPipeline
+
+from tests.pipelines.kubeflow.kubeflow_server import UploadedPipeline
 
 _TYPE_OF_KIND = {
     "string_value": {kfp_pb2.ParameterType.STRING},

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp_pb2
-from kubeflow_driver import MetadataStore
-from kubeflow_process import Start
+
+from tests.pipelines.kubeflow.kubeflow_driver import MetadataStore
+from tests.pipelines.kubeflow.kubeflow_process import Start
 
 _FOLDERS = {"minio://": "minio", "gs://": "gcs", "s3://": "s3"}
 

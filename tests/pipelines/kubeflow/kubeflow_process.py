@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from warm_process import run_warm
+from tests.support.warm_process import run_warm
 
 _ENTRY_POINT = ("python", "-m", "pipelines.kubeflow.entry_point")
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kubeflow_cluster import Run, run_pipeline
-from kubeflow_launcher import NodeFailedError, ObjectStore
-from kubeflow_process import fresh_for, warm
-from kubeflow_server import UploadedPipeline, upload
-from warm_process import run_tallygraph
-
 from pipelines.config import load_config
 from pipelines.kubeflow.compile import compile_pipeline
+from tests.pipelines.kubeflow.kubeflow_cluster import Run, run_pipeline
+from tests.pipelines.kubeflow.kubeflow_launcher import NodeFailedError, ObjectStore
+from tests.pipelines.kubeflow.kubeflow_process import fresh_for, warm
+from tests.pipelines.kubeflow.kubeflow_server import UploadedPipeline, upload
+from tests.support.warm_process import run_tallygraph
 
 TINY = Path(__file__).parents[3] / "configs" / "tiny.toml"
 IMAGE = "tallygraph/pipeline:of-this-run"

@@ -12,10 +12,10 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     StandardOptions,
 )
-from kubeflow_server import UploadedPipeline, upload
 
 from pipelines.config import load_config
 from pipelines.kubeflow.compile import compile_pipeline
+from tests.pipelines.kubeflow.kubeflow_server import UploadedPipeline, upload
 
 CONFIG = Path(__file__).parents[3] / "configs" / "kubeflow.toml"
 ENGINES = {

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 from kfp.components import load_component_from_text
-from kubeflow_server import RefusedError, UploadedPipeline, parameters_of_a_run, upload
 from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.config import ConfigError, load_config
 from pipelines.kubeflow.compile import compile_pipeline
+from tests.pipelines.kubeflow.kubeflow_server import (
+    RefusedError,
+    UploadedPipeline,
+    parameters_of_a_run,
+    upload,
+)
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "configs" / "kubeflow.toml"

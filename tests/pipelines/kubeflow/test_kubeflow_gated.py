@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubeflow_server import UploadedPipeline, upload
 
 from kfp import compiler, dsl
 from pipelines.config import load_config
 from pipelines.kubeflow.compile import compile_pipeline
+from tests.pipelines.kubeflow.kubeflow_server import UploadedPipeline, upload
 
 CONFIG = Path(__file__).parents[3] / "configs" / "kubeflow.toml"
 

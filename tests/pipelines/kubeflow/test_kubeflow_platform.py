@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
-from kubeflow_server import upload
 
 from kfp import dsl, kubernetes
 from pipelines.config import load_config
 from pipelines.kubeflow.compile import compile_pipeline
+from tests.pipelines.kubeflow.kubeflow_server import upload
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "configs" / "kubeflow.toml"

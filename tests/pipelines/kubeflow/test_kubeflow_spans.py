@@ -11,12 +11,19 @@ from pathlib import Path
 
 import httpx
 import pytest
-from kubeflow_story import IMAGE, Story, damaged, metering_of, pairs, write_rows
 from sentencepiece import SentencePieceProcessor
 
 from components.model_registry import open_registry
 from components.model_registry.port import CHAMPION, PREVIOUS, RegisteredVersion
 from serving.engines import ServerSpec, choose_engine
+from tests.pipelines.kubeflow.kubeflow_story import (
+    IMAGE,
+    Story,
+    damaged,
+    metering_of,
+    pairs,
+    write_rows,
+)
 
 MAX_INPUT_TOKENS = 32
 

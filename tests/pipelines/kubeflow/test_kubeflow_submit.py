@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from kubeflow_api import Api, kubeflow_api
 from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.kubeflow.cron import CronError, check_cron
+from tests.pipelines.kubeflow.kubeflow_api import Api, kubeflow_api
 
 PIPELINE = Path(__file__).parents[3] / "kfp" / "pipeline.yaml"
 CORPUS = "corpus=/mnt/tallygraph/corpus/*.jsonl"

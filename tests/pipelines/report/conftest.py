@@ -63,11 +63,11 @@ def _run(
     training_error: str = "",
     min_gain: float = 0.1,
 ) -> tuple[Path, str]:
-    import report_nodes as nodes
     import tfx.v1 as tfx
     from tfx.orchestration import metadata
 
     from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
+    from tests.pipelines.report import report_nodes as nodes
 
     examples = nodes.read_corpus(input_base=str(corpus)).with_id("CorpusExampleGen")
     raw = examples.outputs["examples"]

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sizes import sized
 
 from components.corpus_example_gen.report import CorpusCounts
 from components.promoter.rules import Comparison
@@ -33,6 +32,7 @@ from pipelines.report.model import (
 )
 from pipelines.report.rendering import render
 from pipelines.report.texts import duration, number, percent, visible
+from tests.support.sizes import sized
 
 NASTY = '<script>alert("x")</script> & $x_1$ \x00\u202eabc\n\ud800'
 SCORE = Score((0.5, 0.25, 0.5), (0.3, 0.1, 0.2), 0.0, 0.0, False, False, False, 1, 2)

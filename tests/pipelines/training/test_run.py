@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the ops of the SavedModel)
-from training_runs import MODEL, RUN, TRAINING, arguments, history, weights
-from waiting import wait_until
 
 from pipelines.training.checkpoints import training_key
 from pipelines.training.run import run_fn
+from tests.pipelines.training.training_runs import (
+    MODEL,
+    RUN,
+    TRAINING,
+    arguments,
+    history,
+    weights,
+)
+from tests.support.waiting import wait_until
 from tokenizer.contract import BaseModelSpec
 from tokenizer.loading import load_tokenizer
 

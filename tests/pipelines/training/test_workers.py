@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import MODEL, RUN, TRAINING, arguments
-from waiting import wait_until
 
 from pipelines.models.architecture import Architecture
 from pipelines.training.checkpoints import read_history
@@ -20,6 +18,8 @@ from pipelines.training.job import TrainingJob
 from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings, TrainingSettingsError
 from pipelines.training.workers import WorkerLostError, run_workers
+from tests.pipelines.training.training_runs import MODEL, RUN, TRAINING, arguments
+from tests.support.waiting import wait_until
 from tokenizer.loading import load_tokenizer
 
 

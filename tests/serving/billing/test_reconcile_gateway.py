@@ -109,7 +109,11 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    from metered_model import MAX_INPUT_TOKENS, MAX_OUTPUT_TOKENS, export_metered_model
+    from tests.support.metered_model import (
+        MAX_INPUT_TOKENS,
+        MAX_OUTPUT_TOKENS,
+        export_metered_model,
+    )
 
     models = tmp_path / "summarizer"
     export_metered_model(models / "7")

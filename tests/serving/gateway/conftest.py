@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running_gateway import RunningGateway, serving_gateway
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
+from tests.serving.gateway.running_gateway import RunningGateway, serving_gateway
 from tokenizer.contract import MeteringRecord
 
 
 @pytest.fixture(scope="session")
 def metered_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small metered model, version 7, that says how it counts."""
-    from metered_model import MAX_INPUT_TOKENS, MAX_OUTPUT_TOKENS, export_metered_model
+    from tests.support.metered_model import (
+        MAX_INPUT_TOKENS,
+        MAX_OUTPUT_TOKENS,
+        export_metered_model,
+    )
 
     base = tmp_path_factory.mktemp("gateway") / "summarizer"
     export_metered_model(base / "7")

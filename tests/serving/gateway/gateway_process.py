@@ -13,13 +13,13 @@ from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
-from running_gateway import PRICES
 
 from serving.engines.base import free_ports
 from serving.gateway.tenants import Tenants
 from serving.ledger import schema
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
+from tests.serving.gateway.running_gateway import PRICES
 
 DEADLINE_S = 60
 

@@ -11,12 +11,12 @@ from typing import Any, Self
 
 import httpx
 import sqlalchemy as sa
-from running_gateway import PRICES
 
 from serving.engines.base import free_ports
 from serving.gateway.tenants import Tenants
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
+from tests.serving.gateway.running_gateway import PRICES
 
 READY_S = 60
 

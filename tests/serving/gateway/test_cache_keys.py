@@ -8,13 +8,13 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from redis_process import RedisProcess
 
 from serving.gateway.backend import ServedVersion
 from serving.gateway.cache import AnswerCache
 from serving.gateway.cache.memory_store import MemoryStore
 from serving.gateway.cache.redis_store import RedisStore
 from serving.gateway.metrics import Metrics
+from tests.serving.gateway.redis_process import RedisProcess
 from tokenizer.contract import MeteredSummary, MeteringRecord
 
 RECORD = MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code")

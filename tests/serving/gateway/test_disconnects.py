@@ -16,15 +16,15 @@ from typing import Any
 import orjson
 import pytest
 import sqlalchemy as sa
-from at_once import request_bytes
-from gated_proxy import GatedProxy, gated_proxy
-from running_gateway import DEADLINE_S, RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
+from tests.serving.gateway.at_once import request_bytes
+from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
+from tests.serving.gateway.running_gateway import DEADLINE_S, RunningGateway, gateway_on
 
 Hang = Callable[[socket.socket], None]
 

@@ -9,11 +9,11 @@ import httpx
 import openai
 import pytest
 import sqlalchemy as sa
-from running_gateway import MOST_MICRO, RunningGateway
 
 from serving.ledger import schema
 from serving.ledger.database import writing
 from serving.ledger.verification import verify
+from tests.serving.gateway.running_gateway import MOST_MICRO, RunningGateway
 
 pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
 

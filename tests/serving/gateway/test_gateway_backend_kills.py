@@ -14,12 +14,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from gateway_process import DEADLINE_S, Failed, GatewayProcess, LoadingClient, gateway_process
 
 from serving.engines import ServerSpec
 from serving.engines.local import LocalEngine
 from serving.ledger import schema
 from serving.ledger.verification import verify
+from tests.serving.gateway.gateway_process import (
+    DEADLINE_S,
+    Failed,
+    GatewayProcess,
+    LoadingClient,
+    gateway_process,
+)
 
 CLIENTS = 8
 SERVERS = 3

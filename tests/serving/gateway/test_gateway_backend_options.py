@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from running_gateway import PRICES
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from tests.serving.gateway.running_gateway import PRICES
 
 
 @pytest.mark.parametrize(

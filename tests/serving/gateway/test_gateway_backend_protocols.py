@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from backend_ports import breaking_port, silent_port
 
 from serving.client.errors import RefusedError, UnreachableError
 from serving.engines import RunningServer
@@ -21,6 +20,7 @@ from serving.gateway.backend import BackendError, ServedModel
 from serving.gateway.backend.connecting import connect
 from serving.gateway.backend.server import ModelServer
 from serving.gateway.errors import GatewayError
+from tests.serving.gateway.backend_ports import breaking_port, silent_port
 from tokenizer.contract import MeteredSummary, MeteringRecord
 
 T = TypeVar("T")

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from backend_ports import breaking_port, full_port, silent_port
-from gateway_process import DEADLINE_S, gateway_process
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
 from serving.engines.base import free_ports
 from serving.gateway.backend import BackendError, Canary, ServedModel, VersionGoneError
 from serving.gateway.errors import GatewayError
+from tests.serving.gateway.backend_ports import breaking_port, full_port, silent_port
+from tests.serving.gateway.gateway_process import DEADLINE_S, gateway_process
 
 SCHEMES = pytest.mark.parametrize("scheme", ["http", "grpc"])
 EVERYBODY = Canary("canary", 100)

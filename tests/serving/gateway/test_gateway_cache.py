@@ -14,12 +14,12 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from redis_process import RedisProcess
-from running_gateway import PRICES, RunningGateway, serving_gateway
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
 from serving.gateway.running import CacheSettings
 from serving.ledger.verification import verify
+from tests.serving.gateway.redis_process import RedisProcess
+from tests.serving.gateway.running_gateway import PRICES, RunningGateway, serving_gateway
 from tokenizer.contract import MeteringRecord
 
 MEMORY = CacheSettings("memory")
@@ -35,7 +35,7 @@ class RandomModel:
 
     def push(self, number: int) -> None:
         """Add a version, and wait until it is the one that answers."""
-        from metered_model import export_metered_model
+        from tests.support.metered_model import export_metered_model
 
         made = self.folder.parent / f"made-{number}"
         export_metered_model(made, random=True)

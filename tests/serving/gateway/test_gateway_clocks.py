@@ -10,14 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 import sqlalchemy as sa
-from gated_proxy import GatedProxy, gated_proxy
-from running_gateway import PRICES, RunningGateway, gateway_on
 
 from serving.billing.invoice import make_invoice
 from serving.billing.invoice_formats import as_json
 from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.verification import verify
+from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
+from tests.serving.gateway.running_gateway import PRICES, RunningGateway, gateway_on
 
 # The price rises, so that a charge says by its price when it was reserved.
 DEARER = PRICES + PRICES.split('currency = "EUR"')[1].replace(

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gated_proxy import GatedProxy, gated_proxy
-from running_gateway import DEADLINE_S, RunningGateway, serving_gateway
 
 from serving.engines import RunningServer
 from serving.gateway.running import CacheSettings
 from serving.ledger.verification import verify
+from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
+from tests.serving.gateway.running_gateway import DEADLINE_S, RunningGateway, serving_gateway
 
 TEXT = "one two three"
 # Of 3 tokens read, cached or not, and 3 written.

@@ -13,9 +13,9 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
-from running_gateway import RunningGateway, hold_refusal
 
 from serving.ledger.verification import verify
+from tests.serving.gateway.running_gateway import RunningGateway, hold_refusal
 
 EXAMPLES = int(os.environ.get("TALLYGRAPH_FUZZ_EXAMPLES", "150"))
 SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))

@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import sqlalchemy as sa
-from logged_gateway import LoggedGateway
-from running_gateway import RunningGateway
 
 from serving.engines import RunningServer
 from serving.engines.base import free_ports
 from serving.gateway.logs import configure_logs, described
+from tests.serving.gateway.logged_gateway import LoggedGateway
+from tests.serving.gateway.running_gateway import RunningGateway
 
 pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
 

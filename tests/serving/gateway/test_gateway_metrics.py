@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from running_gateway import RunningGateway, serving_gateway
 
 from serving.engines import RunningServer
 from serving.gateway.running import CacheSettings
+from tests.serving.gateway.running_gateway import RunningGateway, serving_gateway
 
 pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
 

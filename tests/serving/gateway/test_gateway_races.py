@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from at_once import Answer, ask, request_bytes
-from running_gateway import MOST_MICRO, RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.verification import verify
+from tests.serving.gateway.at_once import Answer, ask, request_bytes
+from tests.serving.gateway.running_gateway import MOST_MICRO, RunningGateway, gateway_on
 
 pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
 

@@ -13,11 +13,11 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
-from running_gateway import RunningGateway
 from schemathesis import BaseSchema, Case, GenerationMode
 
 from serving.gateway.responses import ChatChunk
 from serving.ledger.verification import verify
+from tests.serving.gateway.running_gateway import RunningGateway
 
 EXAMPLES = int(os.environ.get("TALLYGRAPH_SCHEMA_EXAMPLES", "25"))
 SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))

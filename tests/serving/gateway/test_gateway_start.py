@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
-from running_gateway import gateway_on
+
+from tests.serving.gateway.running_gateway import gateway_on
 
 
 def test_a_server_that_says_nothing_is_looked_at_and_holds_up_no_start(

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from logged_gateway import LoggedGateway
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from otlp_collector import OtlpCollector, attributes
 
 from serving.engines import RunningServer
 from serving.engines.base import free_ports
+from tests.serving.gateway.logged_gateway import LoggedGateway
+from tests.serving.gateway.otlp_collector import OtlpCollector, attributes
 
 SECRET = "xyzzy-plugh"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

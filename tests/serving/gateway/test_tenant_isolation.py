@@ -27,7 +27,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from running_gateway import MOST_MICRO, RunningGateway, gateway_on
 
 from serving.engines import RunningServer
 from serving.gateway.tenants import Limits
@@ -35,6 +34,7 @@ from serving.ledger import schema
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
+from tests.serving.gateway.running_gateway import MOST_MICRO, RunningGateway, gateway_on
 
 pytestmark = pytest.mark.alone
 

@@ -11,11 +11,11 @@ from typing import Protocol
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from ledger_values import charge, usage
 
 from serving.billing.invoice import make_invoice
 from serving.ledger import BudgetExceededError, Ledger, Reservation, schema
 from serving.ledger.verification import verify
+from tests.serving.ledger.ledger_values import charge, usage
 
 EXAMPLES = int(os.environ.get("TALLYGRAPH_CLOCK_EXAMPLES", "40"))
 SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))

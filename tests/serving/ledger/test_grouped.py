@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from ledger_values import charge, usage
 
 from serving.ledger import (
     BudgetExceededError,
@@ -35,6 +34,7 @@ from serving.ledger.operations import Reserve, Settle
 from serving.ledger.prepared import Driver, Prepared, transaction
 from serving.ledger.statements import Statements
 from serving.ledger.verification import verify
+from tests.serving.ledger.ledger_values import charge, usage
 
 Make = Callable[..., Reservation]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from ledger_values import charge, usage
 
 from serving.ledger import (
     Entry,
@@ -23,6 +22,7 @@ from serving.ledger import (
 )
 from serving.ledger.grouped import GroupedLedger
 from serving.ledger.verification import verify
+from tests.serving.ledger.ledger_values import charge, usage
 
 Make = Callable[..., Reservation]
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
-from ledger_values import charge, usage
 
 from serving.ledger import (
     BudgetExceededError,
@@ -24,6 +23,7 @@ from serving.ledger import (
 )
 from serving.ledger.recovery import recover
 from serving.ledger.verification import verify
+from tests.serving.ledger.ledger_values import charge, usage
 
 Make = Callable[..., Reservation]
 

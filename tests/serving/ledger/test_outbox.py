@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from ledger_values import charge, usage
 
 from serving.ledger import Ledger, Reservation
 from serving.ledger.outbox import BATCH, DeliveryError, deliver, to_file, to_http, waiting
+from tests.serving.ledger.ledger_values import charge, usage
 
 Fill = Callable[[int], None]
 

@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from ledger_values import charge, usage
 
 from serving.billing import Price, PriceBook, Tier
 from serving.billing.audit import audit
@@ -31,6 +30,7 @@ from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.database import open_database, writing
 from serving.ledger.upgrade import _MIGRATIONS, upgrade
 from serving.ledger.verification import verify
+from tests.serving.ledger.ledger_values import charge, usage
 
 Make = Callable[..., Reservation]
 

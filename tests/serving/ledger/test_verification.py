@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from ledger_values import charge, usage
 
 from serving.ledger import Entry, Ledger, Reservation, schema
 from serving.ledger.chain import entry_hash
 from serving.ledger.database import writing
 from serving.ledger.verification import verify
+from tests.serving.ledger.ledger_values import charge, usage
 
 ENTRIES = schema.entries
 

@@ -38,7 +38,7 @@ COUNTS = ("input_tokens", "output_tokens", "total_tokens", "truncated_tokens")
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Version 1, and next to it, ready to be moved in, 2."""
-    from metered_model import export_metered_model
+    from tests.support.metered_model import export_metered_model
 
     base = tmp_path_factory.mktemp("load") / "summarizer"
     export_metered_model(base / "1")

@@ -12,10 +12,14 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from test_grpc_reference import test_recorded_answer as test_recorded_grpc_answer  # noqa: F401
-from test_rest_reference import test_recorded_answer as test_recorded_rest_answer  # noqa: F401
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
+from tests.serving.model_server.test_grpc_reference import (
+    test_recorded_answer as test_recorded_grpc_answer,  # noqa: F401
+)
+from tests.serving.model_server.test_rest_reference import (
+    test_recorded_answer as test_recorded_rest_answer,  # noqa: F401
+)
 
 MODELS = """
 model_config_list {

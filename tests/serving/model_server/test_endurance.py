@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from endurance_clients import (
+
+from serving.engines import ServerSpec, choose_engine
+from serving.engines.process import ProcessServer
+from tests.serving.model_server.endurance_clients import (
     BAD_EVERY,
     CONFIG,
     DEADLINE_S,
@@ -27,9 +30,6 @@ from endurance_clients import (
     usage,
     usage_at_rest,
 )
-
-from serving.engines import ServerSpec, choose_engine
-from serving.engines.process import ProcessServer
 
 REQUESTS = 10_000
 SWAPS = 50

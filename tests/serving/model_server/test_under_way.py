@@ -26,7 +26,7 @@ TIMEOUT_MS = 3000
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Two threads, two places in the queue, three seconds a request."""
     base = tmp_path_factory.mktemp("slow") / "slow"
-    from slow_model import export
+    from tests.support.slow_model import export
 
     export(base, 1)
     export(base.parent / "ready", 2)
