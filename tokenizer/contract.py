@@ -187,7 +187,7 @@ class MeteringRecord:
       max_output_tokens: ids that the decoder writes at most.
       task_prefix: text put before every document; never counted.
       pipeline_run: id of the run that made the version.
-      spans: spans of the corpus that it was trained on; empty for a corpus without any.
+      spans: spans of the corpus that it was trained on; 0 alone for a corpus without any.
       code_version: hash of the sources that made it, 16 hexadecimal digits.
     """
 

@@ -5,7 +5,7 @@
         --json_serialized_inputs_spec_args=<ComponentInputsSpec> [Beam options …]
 
 TFX has an entry point of its own, written for Google's managed service; what open-source
-Kubeflow does otherwise is put right here (see docs/kubeflow.md).
+Kubeflow does otherwise is put right here (see docs/how-to/kubeflow.md).
 """
 
 from __future__ import annotations

@@ -63,9 +63,9 @@ _EXAMPLE = MeteringRecord(
     max_input_tokens=64,
     max_output_tokens=18,
     task_prefix="",
-    pipeline_run="quickstart-2026-11-26T21:24:05",
-    spans=(0,),
-    code_version="0.1.0+1a2b3c4d5e6f",
+    pipeline_run="2026-11-27T12:47:32.491150",
+    spans=(1, 2),
+    code_version="3b1f0c2d4e5a6978",
 )
 
 

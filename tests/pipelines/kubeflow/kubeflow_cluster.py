@@ -3,7 +3,7 @@
 Each node's command runs as on a cluster, in a process of its own (see `kubeflow_process`) and
 with a file system of its own; what is between the nodes is emulated (`kubeflow_server`,
 `kubeflow_driver`, `kubeflow_launcher`). Images, pods, Argo and the network are not there: see
-docs/kubeflow.md for what only a cluster shows.
+docs/how-to/kubeflow.md for what only a cluster shows.
 """
 
 from __future__ import annotations
