@@ -1,4 +1,4 @@
-"""Draws the way of the data: ``python -m scripts.documents.picture`` writes the README's picture.
+"""Draws the README's picture: ``python -m scripts.documents.picture``.
 
 Two rows, from left to right: how a model comes to be served, and what becomes of a request.
 """
@@ -15,7 +15,8 @@ FILE: Final = Path(__file__).resolve().parents[2] / "docs/assets/way-of-the-data
 _WIDTH, _HEIGHT = 1000, 372
 _STYLE: Final = """
   svg { background: #fff }
-  text { font-family: system-ui, sans-serif; font-size: 13px; fill: #1f2933; text-anchor: middle }
+  text { font-family: system-ui, sans-serif; font-size: 13px }
+  text { fill: #1f2933; text-anchor: middle }
   .name { font-weight: 600 }
   .row { font-size: 12px; fill: #52606d; text-anchor: start; letter-spacing: .04em }
   .what { font-size: 11.5px; fill: #52606d }
@@ -61,7 +62,8 @@ class Box:
             f'<rect x="{self.x - self.width // 2}" y="{top}" width="{self.width}" '
             f'height="{self.height}"/>'
         )
-        return f"<g{' class=' + chr(34) + 'own' + chr(34) if self.own else ''}>{box}{''.join(lines)}</g>"
+        kind = "own" if self.own else "other"
+        return f'<g class="{kind}">{box}{"".join(lines)}</g>'
 
 
 CORPUS = Box(72, 96, "Corpus", ("texts and", "their summaries"), 112)
@@ -118,7 +120,8 @@ def picture() -> str:
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
     )
     rows = (
-        '<text class="row" x="16" y="22">A MODEL IS TRAINED, METERED AND HELD TO ITS COUNTS</text>'
+        '<text class="row" x="16" y="22">'
+        "A MODEL IS TRAINED, METERED AND HELD TO ITS COUNTS</text>"
         f'<text class="row" x="16" y="{CLIENT.y - 62}">A REQUEST IS ANSWERED AND CHARGED</text>'
         f'<text class="what" x="640" y="{SERVER.y + 34}">'
         "the counts that the graph made are what is charged</text>"

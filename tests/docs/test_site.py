@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import setting_reference
+from scripts.documents import picture
 from serving.ledger.schema import metadata
 from tokenizer.contract import OUTPUT_DTYPES
 
@@ -74,3 +75,11 @@ def test_a_link_to_a_source_file_leads_to_its_page(site: Path) -> None:
     page = (site / "reference/counting-contract.html").read_text()
     assert 'href="../source/tokenizer/contract.py.html"' in page
     assert "CONTRACT_VERSION" in text_of(site, "source/tokenizer/contract.py.html")
+
+
+def test_the_picture_is_what_its_script_draws() -> None:
+    assert picture.FILE.read_text() == picture.picture()
+
+
+def test_the_readme_fits_a_screen() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 6 * 1024

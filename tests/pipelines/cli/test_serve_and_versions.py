@@ -32,11 +32,12 @@ def pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["docker", "binary"])
-def test_the_readme_says_how_to_serve_as_the_command_does(pushed: Path, engine: str) -> None:
+def test_the_guide_says_how_to_serve_as_the_command_does(pushed: Path, engine: str) -> None:
     status, line = tallygraph("serve", "--engine", engine, "--dry-run")
     assert status == 0
-    readme = re.sub(r"\\\n\s*", "", (ROOT / "README.md").read_text())
-    assert f".venv/bin/tallygraph serve --engine {engine} --dry-run\n{line}\n" in readme
+    guide = (ROOT / "docs/how-to/tensorflow-serving.md").read_text()
+    guide = re.sub(r"\\\n\s*", "", guide)
+    assert f".venv/bin/tallygraph serve --engine {engine} --dry-run\n{line}\n" in guide
 
 
 def test_a_dry_run_says_what_batching_adds(pushed: Path) -> None:

@@ -19,7 +19,7 @@ from pipelines.schedule.times import read_times
 
 ROOT = Path(__file__).parents[3]
 TIMES = read_times("0 3 * * *")
-# As the README's commands would have it in /opt/tallygraph, for a user tallygraph.
+# As the tutorial's commands would have it in /opt/tallygraph, for a user tallygraph.
 EXAMPLE = ScheduledRun(
     executable=Path("/opt/tallygraph/.venv/bin/tallygraph"),
     folder=Path("/opt/tallygraph"),
