@@ -95,7 +95,7 @@ def metrics_and_events() -> str:
 def _gateway() -> str:
     with idle_gateway() as gateway:
         labels = {
-            each.describe()[0].name: each._labelnames
+            next(iter(each.describe())).name: each._labelnames
             for each in vars(gateway.metrics).values()
             if isinstance(each, MetricWrapperBase)
         }
