@@ -1,7 +1,5 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
-PYTHON ?= python3
-export PYTHON
 
 .PHONY: help setup demo docs test test-long kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
 

@@ -6,15 +6,6 @@
 #   scripts/gateway_peers.sh    about 0.6 GB the first time; repeating it costs nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/setup/common.sh
 
-PACKAGES=('litellm[proxy]==1.108.7')
-PEERS=.toolchain/gateway-peers
-UV=.toolchain/tools/bin/uv
-
-unset VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
-[ -x "$UV" ] || scripts/setup.sh
-if [ "$(cat $PEERS/.have 2>/dev/null || true)" = "${PACKAGES[*]}" ]; then exit 0; fi
-"$UV" venv --quiet --clear --python "${PYTHON:-python3}" "$PEERS"
-"$UV" pip install --quiet --python "$PEERS/bin/python" "${PACKAGES[@]}"
-echo "${PACKAGES[*]}" > "$PEERS/.have"
-echo "the gateway's peers are in $PEERS"
+make_peers .toolchain/gateway-peers 'litellm[proxy]==1.108.7'

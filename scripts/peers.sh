@@ -6,23 +6,13 @@
 #   scripts/peers.sh            about 2 GB the first time; repeating it costs nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/setup/common.sh
 
-PACKAGES=(
-  ctranslate2==4.8.5
-  numpy==2.4.6
-  safetensors==0.8.0
-  sentencepiece==0.2.3
-  tokenizers==0.23.3
-  torch==2.15.0
+make_peers .toolchain/peers \
+  ctranslate2==4.8.5 \
+  numpy==2.4.6 \
+  safetensors==0.8.0 \
+  sentencepiece==0.2.3 \
+  tokenizers==0.23.3 \
+  torch==2.15.0 \
   transformers==5.24.0
-)
-PEERS=.toolchain/peers
-UV=.toolchain/tools/bin/uv
-
-unset VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
-[ -x "$UV" ] || scripts/setup.sh
-if [ "$(cat $PEERS/.have 2>/dev/null || true)" = "${PACKAGES[*]}" ]; then exit 0; fi
-"$UV" venv --quiet --clear --python "${PYTHON:-python3}" "$PEERS"
-"$UV" pip install --quiet --python "$PEERS/bin/python" "${PACKAGES[@]}"
-echo "${PACKAGES[*]}" > "$PEERS/.have"
-echo "peers are in $PEERS"
