@@ -20,7 +20,7 @@ docs: setup  ## The documents, with their reference made from the code: build/do
 lint: setup  ## Style, formatting, scripts, the import rule and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/shellcheck --severity=warning scripts/*.sh .ci/run
+	.venv/bin/shellcheck --severity=warning --external-sources scripts/*.sh scripts/setup/*.sh .ci/run
 	.venv/bin/lint-imports --no-cache --no-logo
 	.venv/bin/mypy
 

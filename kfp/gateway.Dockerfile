@@ -10,13 +10,13 @@ ENV UV_LINK_MODE=copy \
     UV_PROJECT_ENVIRONMENT=/opt/tallygraph \
     UV_PYTHON_DOWNLOADS=never
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --extra gateway --no-install-project --compile-bytecode
+RUN uv sync --frozen --no-default-groups --extra gateway --no-install-project --compile-bytecode
 COPY README.md LICENSE ./
 COPY tokenizer tokenizer
 COPY serving serving
 COPY components components
 COPY pipelines pipelines
-RUN uv sync --frozen --no-dev --extra gateway --no-editable --compile-bytecode
+RUN uv sync --frozen --no-default-groups --extra gateway --no-editable --compile-bytecode
 
 FROM python:3.11-slim-trixie
 RUN useradd --uid 1000 --user-group --create-home tallygraph

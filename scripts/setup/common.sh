@@ -1,9 +1,8 @@
 # What setup.sh and the scripts beside it have in common. Sourced, in the repository's root.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 TOOLCHAIN=.toolchain
 TOOLS=$TOOLCHAIN/tools
-GLIBC=$TOOLCHAIN/glibc
 UV=$PWD/$TOOLS/bin/uv
 
 say()  { printf '\033[1m[setup]\033[0m %s\n' "$*"; }

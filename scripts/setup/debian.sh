@@ -2,6 +2,7 @@
 # touched and no root is needed. Sourced by setup.sh.
 # shellcheck shell=bash
 
+GLIBC=$TOOLCHAIN/glibc
 PYTHON_SUITE=bookworm      # Debian 12: Python 3.11
 GLIBC_SUITE=trixie         # Debian 13: glibc 2.41, libstdc++ of GCC 14
 

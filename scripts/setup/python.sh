@@ -1,5 +1,5 @@
 # Finds a Python 3.11 or 3.12, or fetches one into .toolchain. Sourced by setup.sh.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 MANAGED=$TOOLCHAIN/python-uv
 UNPACKED=$TOOLCHAIN/python-debian

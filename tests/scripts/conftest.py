@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checkout import Checkout, commands_without_python
+
+from tests.scripts.checkout import Checkout, commands_without_python
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checkout import BROKEN, PYTHON, Checkout, python_of_version, write_command
+
+from tests.scripts.checkout import BROKEN, PYTHON, Checkout, python_of_version, write_command
 
 FIND = ("scripts/setup.sh", "--find-python")
 

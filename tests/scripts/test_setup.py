@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from checkout import (
+
+from tests.scripts.checkout import (
     PYTHON,
     Checkout,
     commands_without_python,

@@ -10,8 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import LOCK, PROJECT, PYTHON, Checkout, python_that_claims, write_command
-from https_index import WHEEL, HttpsIndex
+
+from tests.scripts.checkout import (
+    LOCK,
+    PROJECT,
+    PYTHON,
+    Checkout,
+    python_that_claims,
+    write_command,
+)
+from tests.scripts.https_index import WHEEL, HttpsIndex
 
 # Where a Python that makes virtual environments is found: the one of .venv may be Debian 12's,
 # unpacked, which cannot.

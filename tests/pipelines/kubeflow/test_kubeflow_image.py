@@ -50,7 +50,8 @@ def test_the_image_installs_what_is_locked_with_the_tools_of_the_setup(
     assert f"uv=={version}" in recipe
     syncs = re.findall(r"uv sync .*", recipe)
     assert len(syncs) == 2
-    assert all("--frozen" in sync and f"--extra {RECIPES[name]}" in sync for sync in syncs)
+    wanted = f"--frozen --no-default-groups --extra {RECIPES[name]} "
+    assert all(wanted in sync for sync in syncs)
 
 
 def test_the_image_runs_as_a_numbered_user_that_is_not_root(recipe: str) -> None:
