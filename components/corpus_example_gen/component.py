@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
-from google.protobuf import any_pb2, struct_pb2
 from tfx.components.example_gen import component as example_gen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
@@ -17,6 +14,7 @@ from components.corpus_example_gen.corpus_path import (
     output_config,
     resolve_corpus,
 )
+from components.corpus_example_gen.custom_config import custom_config
 from components.corpus_example_gen.options import CorpusOptions
 from components.corpus_example_gen.spans import with_spans
 
@@ -80,21 +78,5 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
             output_config=(
                 example_gen_pb2.Output() if split else output_config(corpus, eval_fraction)
             ),
-            custom_config=_custom_config(options),
+            custom_config=custom_config(options),
         )
-
-
-def _custom_config(options: CorpusOptions) -> example_gen_pb2.CustomConfig:
-    values = struct_pb2.Struct()
-    # The code's hash makes an edited reader read again, where TFX goes by names only.
-    values.update({**options.to_dict(), "code": _code_hash()})
-    packed = any_pb2.Any()
-    packed.Pack(values)
-    return example_gen_pb2.CustomConfig(custom_config=packed)
-
-
-def _code_hash() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

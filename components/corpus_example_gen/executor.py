@@ -6,7 +6,6 @@ from typing import Any
 
 import apache_beam as beam
 from absl import logging
-from google.protobuf import json_format, struct_pb2
 from tfx import types
 from tfx.components.example_gen import base_example_gen_executor, utils, write_split
 from tfx.components.util import examples_utils
@@ -16,8 +15,9 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components.corpus_example_gen import report
+from components.corpus_example_gen.custom_config import options_in
 from components.corpus_example_gen.files import choose_files, list_files
-from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
+from components.corpus_example_gen.options import CorpusInputError
 from components.corpus_example_gen.reading import ReadCorpus
 from components.corpus_example_gen.writing import WriteCount, WriteExamples
 
@@ -82,7 +82,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         def read(exec_properties: dict[str, Any], pattern: str) -> beam.PTransform:
             nonlocal splits_read
             base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-            options = _options(exec_properties)
+            options = options_in(exec_properties)
             files, left_out = choose_files(list_files(base, pattern), base, options)
             self._files_read += [file.name for file in files]
             self._files_left_out += left_out
@@ -120,13 +120,3 @@ def _configs(
         exec_properties[standard_component_specs.OUTPUT_CONFIG_KEY], output_config
     )
     return input_config, output_config
-
-
-def _options(exec_properties: dict[str, Any]) -> CorpusOptions:
-    custom_config = example_gen_pb2.CustomConfig()
-    proto_utils.json_to_proto(
-        exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], custom_config
-    )
-    values = struct_pb2.Struct()
-    custom_config.custom_config.Unpack(values)
-    return CorpusOptions.from_dict(json_format.MessageToDict(values))

@@ -11,6 +11,7 @@ from tfx.types import standard_component_specs as specs
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_artifacts import Examples
 
+from components.corpus_example_gen.custom_config import custom_config
 from components.corpus_example_gen.options import CorpusOptions
 from pipelines.kubeflow.corpus import executor
 
@@ -67,7 +68,7 @@ class CorpusExampleGen(BaseBeamComponent):
                 spans=spans,
                 eval_fraction=eval_fraction,
                 split=split,
-                custom_config=executor.custom_config(options),
+                custom_config=custom_config(options),
                 output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
                 output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
                 examples=types.Channel(type=Examples),

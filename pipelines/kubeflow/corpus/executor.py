@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from absl import logging
-from google.protobuf import any_pb2, json_format, struct_pb2
 from tfx import types
 from tfx.components.example_gen import driver, input_processor, utils
 from tfx.proto import example_gen_pb2, range_config_pb2
@@ -21,7 +20,8 @@ from components.corpus_example_gen.corpus_path import (
     output_config,
     resolve_corpus,
 )
-from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
+from components.corpus_example_gen.custom_config import custom_config, options_in
+from components.corpus_example_gen.options import CorpusInputError
 from components.corpus_example_gen.spans import with_spans
 
 CORPUS_KEY: Final = "corpus"
@@ -74,7 +74,7 @@ def resolve(exec_properties: dict[str, Any]) -> dict[str, Any]:
     Raises:
       CorpusInputError: there is no such corpus or span.
     """
-    path, options = exec_properties[CORPUS_KEY], _options(exec_properties)
+    path, options = exec_properties[CORPUS_KEY], options_in(exec_properties)
     corpus = resolve_corpus(path, options)
     split = exec_properties.get(SPLIT_KEY)
     if split:
@@ -157,20 +157,3 @@ def _joined(settled: list[_Settled]) -> str | None:
     if len(settled) == 1:
         return settled[0].fingerprint
     return ";".join(f"span:{each.span},{each.fingerprint}" for each in settled)
-
-
-def custom_config(options: CorpusOptions) -> example_gen_pb2.CustomConfig:
-    """Options, as the executor of `components.corpus_example_gen` takes them."""
-    values = struct_pb2.Struct()
-    values.update(options.to_dict())
-    packed = any_pb2.Any()
-    packed.Pack(values)
-    return example_gen_pb2.CustomConfig(custom_config=packed)
-
-
-def _options(exec_properties: dict[str, Any]) -> CorpusOptions:
-    given = example_gen_pb2.CustomConfig()
-    proto_utils.json_to_proto(exec_properties[specs.CUSTOM_CONFIG_KEY], given)
-    values = struct_pb2.Struct()
-    given.custom_config.Unpack(values)
-    return CorpusOptions.from_dict(json_format.MessageToDict(values))
