@@ -29,7 +29,7 @@ _NODE_CODE: dict[str, Sequence[str]] = {
         "tokenizer",
     ),
     "ServingValidator": ("components.serving_validator", "serving"),
-    "Promoter": ("components.promoter", "components.model_registry"),
+    "Promoter": ("components.promoter", "components.model_registry", "serving.succession"),
     "Pusher": ("components.pusher",),
 }
 

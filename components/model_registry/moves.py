@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS, RegistryError
+from serving.succession import Succession
 
 Aliases = Mapping[str, int]
 """The version that each alias is on."""
 Moves = dict[str, int | None]
 """Where aliases go; None takes one away."""
+
+_SUCCESSION: Final = Succession(current=CHAMPION, trial=CHALLENGER, previous=PREVIOUS)
 
 
 def challenge(aliases: Aliases, number: int) -> Moves:
@@ -24,15 +28,12 @@ def promote(aliases: Aliases, number: int) -> Moves:
 
     A challenger that is older than the new champion waits no longer.
     """
-    champion = aliases.get(CHAMPION)
-    if champion == number:
+    if aliases.get(CHAMPION) == number:
         return {}
-    moves: Moves = {CHAMPION: number}
-    if champion is not None:
-        moves[PREVIOUS] = champion
-    if aliases.get(CHALLENGER, number + 1) <= number:
-        moves[CHALLENGER] = None
-    return moves
+    wanted = _SUCCESSION.promoted(aliases, number)
+    if wanted.get(CHALLENGER, number) < number:
+        del wanted[CHALLENGER]
+    return _moves(aliases, wanted)
 
 
 def roll_back(aliases: Aliases) -> Moves:
@@ -46,10 +47,19 @@ def roll_back(aliases: Aliases) -> Moves:
             "There is no previous version to roll back to: nothing has been promoted since the "
             "last roll-back. `tallygraph registry promote` takes any version."
         )
-    return {CHAMPION: aliases[PREVIOUS], PREVIOUS: None}
+    return _moves(aliases, _SUCCESSION.rolled_back(aliases))
 
 
 def after(aliases: Aliases, moves: Mapping[str, int | None]) -> dict[str, int]:
     """The aliases once they have moved."""
     moved = {**aliases, **moves}
     return {alias: number for alias, number in moved.items() if number is not None}
+
+
+def _moves(before: Aliases, wanted: Aliases) -> Moves:
+    """What has to move for the aliases to be as wanted."""
+    return {
+        alias: wanted.get(alias)
+        for alias in {**wanted, **before}
+        if wanted.get(alias) != before.get(alias)
+    }

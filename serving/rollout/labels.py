@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from serving.succession import Succession
+
 STABLE: Final = "stable"
 """What clients are answered by."""
 CANARY: Final = "canary"
@@ -15,6 +17,7 @@ PREVIOUS: Final = "previous"
 
 Labels = Mapping[str, int]
 
+_SUCCESSION: Final = Succession(current=STABLE, trial=CANARY, previous=PREVIOUS)
 _LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -66,16 +69,9 @@ def promoted(labels: Labels, version: int | None = None) -> dict[str, int]:
                 "There is no canary to promote. Name a version, or label one 'canary' first."
             )
         version = labels[CANARY]
-    stable = labels.get(STABLE)
-    if stable == version:
+    if labels.get(STABLE) == version:
         raise LabelError(f"Version {version} is the stable one already.")
-    after = {name: number for name, number in labels.items() if name != PREVIOUS}
-    after[STABLE] = version
-    if stable is not None:
-        after[PREVIOUS] = stable
-    if after.get(CANARY) == version:
-        del after[CANARY]  # its trial is over
-    return after
+    return _SUCCESSION.promoted(labels, version)
 
 
 def rolled_back(labels: Labels) -> dict[str, int]:
@@ -89,9 +85,7 @@ def rolled_back(labels: Labels) -> dict[str, int]:
             "There is no previous version to roll back to: nothing has been promoted since the "
             f"last roll-back. There are: {_names(labels)}. Promote the version that you want."
         )
-    after = {name: number for name, number in labels.items() if name != PREVIOUS}
-    after[STABLE] = labels[PREVIOUS]
-    return after
+    return _SUCCESSION.rolled_back(labels)
 
 
 def _names(labels: Labels) -> str:

@@ -1,0 +1,55 @@
+"""Names on a model's versions that follow one another: the current one, one on trial, the last.
+
+The labels of a server (``stable``, ``canary``, ``previous``) and the aliases of the registry
+(``champion``, ``challenger``, ``previous``) move alike. Each adds what it refuses, in its own
+words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Named = Mapping[str, int]
+"""The version that each name is on; other names than the three are left where they are."""
+
+
+@dataclass(frozen=True)
+class Succession:
+    """What the three names are.
+
+    Attributes:
+      current: of the version that answers.
+      trial: of the version that may become the current one.
+      previous: of the version that was the current one before.
+    """
+
+    current: str
+    trial: str
+    previous: str
+
+    def promoted(self, named: Named, version: int) -> dict[str, int]:
+        """With a version as the current one, and the one that was as the previous one.
+
+        The version loses its other names: its trial is over.
+        """
+        current = named.get(self.current)
+        if current == version:
+            return dict(named)
+        after = {**named, self.current: version}
+        if current is not None:
+            after[self.previous] = current
+        for name in (self.trial, self.previous):
+            if after.get(name) == version:
+                del after[name]
+        return after
+
+    def rolled_back(self, named: Named) -> dict[str, int]:
+        """With the previous version as the current one; the one that was has no name.
+
+        Raises:
+          KeyError: there is no previous version.
+        """
+        after = dict(named)
+        after[self.current] = after.pop(self.previous)
+        return after
