@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tokenizer import contract
 from tokenizer.contract import BaseModelSpec
+from tokenizer.output_ids import count_output_ids, ids_with_text
 
 _TEXT: Final = tf.TensorSpec([None], tf.string, name=contract.INPUT_TEXT)
 _BUDGET: Final = tf.TensorSpec([None], tf.int32, name=contract.INPUT_MAX_OUTPUT_TOKENS)
@@ -41,11 +42,7 @@ class MeteredModel(tf.Module):
         """
         super().__init__(name="metered_model")
         self.base = base
-        self._max_input_tokens = spec.max_input_tokens
-        self._max_output_tokens = spec.max_output_tokens
-        self._vocabulary_size = spec.vocabulary_size
-        self._pad_id = spec.pad_id
-        self._eos_id = spec.eos_id
+        self._spec = spec
 
     @tf.function(input_signature=[_TEXT])
     def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -93,8 +90,8 @@ class MeteredModel(tf.Module):
         """The ids that the encoder is given, and how many there are and are not."""
         ids = self.base.tokenize(text)
         all_tokens = tf.cast(ids.row_lengths(), tf.int32)
-        input_tokens = tf.minimum(all_tokens, self._max_input_tokens)
-        return ids[:, : self._max_input_tokens], {
+        input_tokens = tf.minimum(all_tokens, self._spec.max_input_tokens)
+        return ids[:, : self._spec.max_input_tokens], {
             contract.INPUT_TOKENS: tf.ensure_shape(input_tokens, [None]),
             contract.TRUNCATED_TOKENS: tf.ensure_shape(all_tokens - input_tokens, [None]),
         }
@@ -102,14 +99,19 @@ class MeteredModel(tf.Module):
     def _answer(self, text: tf.Tensor, budget: tf.Tensor) -> dict[str, tf.Tensor]:
         input_ids, counts = self._read(text)
         input_tokens = counts[contract.INPUT_TOKENS]
-        output_ids = self.base.generate(input_ids.to_tensor(self._pad_id), input_tokens, budget)
-        limit = tf.where(
-            budget > 0, tf.minimum(budget, self._max_output_tokens), self._max_output_tokens
+        output_ids = self.base.generate(
+            input_ids.to_tensor(self._spec.pad_id), input_tokens, budget
         )
-        written, stopped = self._written(output_ids, limit)
-        output_tokens = tf.reduce_sum(tf.cast(written, tf.int32), axis=1)
+        limit = tf.where(
+            budget > 0,
+            tf.minimum(budget, self._spec.max_output_tokens),
+            self._spec.max_output_tokens,
+        )
+        counted, stopped = count_output_ids(output_ids, limit, self._spec)
+        output_tokens = tf.reduce_sum(tf.cast(counted, tf.int32), axis=1)
+        summary = self.base.detokenize(ids_with_text(output_ids, counted, self._spec))
         return {
-            contract.SUMMARY: self._text(output_ids, written),
+            contract.SUMMARY: tf.ensure_shape(valid_utf8(summary), [None]),
             contract.INPUT_TOKENS: input_tokens,
             contract.OUTPUT_TOKENS: tf.ensure_shape(output_tokens, [None]),
             contract.TOTAL_TOKENS: input_tokens + output_tokens,
@@ -118,26 +120,6 @@ class MeteredModel(tf.Module):
                 stopped, contract.FINISH_STOP, contract.FINISH_LENGTH
             ),
         }
-
-    def _written(self, output_ids: tf.Tensor, limit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which ids count, bool [batch, steps]; whether one was EOS, bool [batch]."""
-        steps = tf.range(tf.shape(output_ids)[1])
-        within = steps[tf.newaxis, :] < limit[:, tf.newaxis]
-        is_eos = (output_ids == self._eos_id) & within
-        before_eos = tf.cumsum(tf.cast(is_eos, tf.int32), axis=1) == 0
-        written = before_eos & within & (output_ids != self._pad_id)
-        return written, tf.ensure_shape(tf.reduce_any(is_eos, axis=1), [None])
-
-    def _text(self, output_ids: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
-        """The text of the ids that count, string [batch].
-
-        An embedding may be larger than the vocabulary, as T5's own are. An id beyond the
-        vocabulary was written and counts, but has no text; the detokeniser would fail the
-        whole batch for it.
-        """
-        known = (output_ids >= 0) & (output_ids < self._vocabulary_size)
-        summary = self.base.detokenize(tf.ragged.boolean_mask(output_ids, written & known))
-        return tf.ensure_shape(valid_utf8(summary), [None])
 
 
 def valid_utf8(text: tf.Tensor) -> tf.Tensor:

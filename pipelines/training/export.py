@@ -9,6 +9,7 @@ import tensorflow_text  # noqa: F401  (registers the ops of the transform graph)
 
 from pipelines.models.decoding import Decoder
 from tokenizer.contract import INPUT_TEXT, SIGNATURE_DEFAULT, SUMMARY, BaseModelSpec
+from tokenizer.output_ids import count_output_ids, ids_with_text
 
 DOCUMENT_FEATURE = "document"
 DOCUMENT_IDS = "document_ids"
@@ -67,23 +68,13 @@ class BaseModel(tf.Module):
         length = tf.cast(ids.row_lengths(), tf.int32)
         no_limit = tf.zeros_like(length)
         written = self.generate(ids.to_tensor(self._spec.pad_id), length, no_limit)
+        limit = tf.fill(tf.shape(length), self._spec.max_output_tokens)
+        counted, _ = count_output_ids(written, limit, self._spec)
         return {
-            SUMMARY: self.detokenize(self._before_eos(written)),
+            SUMMARY: self.detokenize(ids_with_text(written, counted, self._spec)),
             "input_length": length,
             "output_ids": written,
         }
-
-    def _before_eos(self, written: tf.Tensor) -> tf.RaggedTensor:
-        """The ids before EOS that have a text.
-
-        An embedding may have rows beyond the vocabulary, as T5's own have. For one such id
-        the detokeniser would fail the whole batch.
-        """
-        ended = tf.cast(
-            (written == self._spec.eos_id) | (written == self._spec.pad_id), tf.int32
-        )
-        known = written < self._spec.vocabulary_size
-        return tf.ragged.boolean_mask(written, (tf.cumsum(ended, axis=1) == 0) & known)
 
 
 def export_base_model(
