@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,11 @@ def warn_if_busy(share: float | None) -> None:
             "will look slow. Stop what else runs, and measure again",
             flush=True,
         )
+
+
+def most(shares: Iterable[float | None]) -> float | None:
+    """The most that `busy_share` has found; None where it never found anything."""
+    return max((share for share in shares if share is not None), default=None)
 
 
 def others_took(share: float | None) -> str:

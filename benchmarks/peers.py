@@ -4,34 +4,66 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
-
-VARIABLE = "TALLYGRAPH_PEERS"
-DEFAULT = Path(".toolchain/peers/bin/python")
+from typing import Final
 
 
-def add_peers_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--peers``."""
-    parser.add_argument(
-        "--peers",
-        type=Path,
-        default=Path(os.environ.get(VARIABLE) or DEFAULT),
-        help="Python of an environment with transformers on PyTorch and CTranslate2; "
-        f"default: ${VARIABLE}, or {DEFAULT}, which scripts/peers.sh makes",
-    )
+@dataclass(frozen=True)
+class Peers:
+    """A Python environment with peers, which is no part of the project.
 
-
-def peers_python(path: Path) -> Path:
-    """The interpreter, absolute.
-
-    Raises:
-      SystemExit: there is none.
+    Attributes:
+      variable: of the environment, that may name its Python.
+      default: its Python otherwise.
+      script: that makes it there.
+      holds: what is installed in it.
     """
-    if not path.is_file():
-        raise SystemExit(
-            f"{path} does not exist. Expected: Python of an environment with transformers on "
-            "PyTorch and CTranslate2. Make one by scripts/peers.sh, or name it by --peers or "
-            f"the variable {VARIABLE}"
+
+    variable: str
+    default: Path
+    script: str
+    holds: str
+
+    def add_option(self, parser: argparse.ArgumentParser) -> None:
+        """Add ``--peers``."""
+        parser.add_argument(
+            "--peers",
+            type=Path,
+            default=Path(os.environ.get(self.variable) or self.default),
+            help=f"Python of an environment with {self.holds}; default: ${self.variable}, or "
+            f"{self.default}, which {self.script} makes",
         )
-    # Not resolved: an environment is told by its own link to the interpreter.
-    return path.absolute()
+
+    @property
+    def expected(self) -> str:
+        """What a message says where the environment is not there."""
+        return (
+            f"Expected: Python of an environment with {self.holds}. Make one by {self.script}, "
+            f"or name it by --peers or the variable {self.variable}"
+        )
+
+    def python(self, path: Path) -> Path:
+        """The interpreter, absolute.
+
+        Raises:
+          SystemExit: there is none.
+        """
+        if not path.is_file():
+            raise SystemExit(f"{path} does not exist. {self.expected}")
+        # Not resolved: an environment is told by its own link to the interpreter.
+        return path.absolute()
+
+
+ENGINES: Final = Peers(
+    variable="TALLYGRAPH_PEERS",
+    default=Path(".toolchain/peers/bin/python"),
+    script="scripts/peers.sh",
+    holds="transformers on PyTorch and CTranslate2",
+)
+GATEWAYS: Final = Peers(
+    variable="TALLYGRAPH_GATEWAY_PEERS",
+    default=Path(".toolchain/gateway-peers/bin/python"),
+    script="scripts/gateway_peers.sh",
+    holds="litellm[proxy]",
+)

@@ -16,6 +16,15 @@ class Interval(NamedTuple):
     high: float
 
 
+def moved_on(names: Sequence[str], turn: int) -> list[str]:
+    """Who is called in which order in a turn: by one on from turn to turn.
+
+    So each follows every other, and none is always the first.
+    """
+    first = turn % len(names) if names else 0
+    return [*names[first:], *names[:first]]
+
+
 def ratio_of_turns(numerator: Sequence[float], denominator: Sequence[float]) -> float:
     """Median over turns of the ratio within each turn.
 

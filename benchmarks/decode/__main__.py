@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 
+from benchmarks.command import (
+    add_output_options,
+    earlier_results,
+    end_by_exception,
+    output_folder,
+    write_page,
+)
 from benchmarks.decode.cases import CASES, SHAPES, Case
 from benchmarks.decode.engines import all_engines
 from benchmarks.decode.measuring import measure_shape
@@ -15,7 +20,7 @@ from benchmarks.decode.plot import draw
 from benchmarks.decode.results import Results
 from benchmarks.decode.subject import make_subject
 from benchmarks.environment import usable_cores
-from benchmarks.peers import add_peers_option, peers_python
+from benchmarks.peers import ENGINES
 
 ROUNDS = {1: 7, 8: 5}  # by batch size
 QUICK_ROUNDS = {1: 3, 8: 2}
@@ -25,28 +30,21 @@ BUILD = Path("build/benchmarks/decode")
 
 def main() -> None:
     arguments = _arguments()
-    # As an exception, so that the engines' processes are ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    output: Path = arguments.output or (BUILD / "quick" if arguments.quick else _DOCS)
+    end_by_exception()
+    output = output_folder(arguments, BUILD)
     kept = output / "decode.json"
-    try:
-        # A quick run is for trying out: what an earlier one found is of no use to it.
-        fresh = arguments.quick and not arguments.render
-        results = Results() if fresh else Results.load(kept)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    results = earlier_results(arguments, kept, Results.load, Results())
     if not arguments.render:
         _measure(arguments, results, kept)
     if not results.shapes:
         raise SystemExit(f"{kept} holds no results. Measure first: leave --render out")
     draw(results, output / "decode.svg")
     page = render(results, plot="decode.svg", command="make bench-decode")
-    (output / "decode.md").write_text(page, encoding="utf-8")
-    print(f"written: {output}/decode.md, decode.svg, decode.json")
+    write_page(output / "decode.md", page, "decode.svg", "decode.json")
 
 
 def _measure(arguments: argparse.Namespace, results: Results, kept: Path) -> None:
-    peers = peers_python(arguments.peers)
+    peers = ENGINES.python(arguments.peers)
     engines = [
         engine
         for engine in all_engines()
@@ -68,16 +66,13 @@ def _measure(arguments: argparse.Namespace, results: Results, kept: Path) -> Non
         results.save(kept)
 
 
-_DOCS = Path("docs/benchmarks")
-
-
 def _rounds(text: str) -> dict[int, int]:
     return dict.fromkeys(ROUNDS, int(text))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decode", description=__doc__)
-    add_peers_option(parser)
+    ENGINES.add_option(parser)
     parser.add_argument(
         "--shape",
         action="append",
@@ -91,13 +86,7 @@ def _arguments() -> argparse.Namespace:
         type=_rounds,
         help=f"turns of each engine at a point; default, by batch size: {ROUNDS}",
     )
-    parser.add_argument(
-        "--quick", action="store_true", help=f"a few points, written to {BUILD / 'quick'}"
-    )
-    parser.add_argument(
-        "--render", action="store_true", help="make page and plot anew, without measuring"
-    )
-    parser.add_argument("--output", type=Path, help=f"folder; default: {_DOCS}")
+    add_output_options(parser, BUILD, quick="a few points", render="page and plot")
     return parser.parse_args()
 
 

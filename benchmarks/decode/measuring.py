@@ -12,7 +12,8 @@ from benchmarks.decode.cases import Case, Shape
 from benchmarks.decode.engine_loop import Job
 from benchmarks.decode.engines import REFERENCE, Engine
 from benchmarks.decode.results import Measured, ShapeResults
-from benchmarks.environment import busy_share, machine, warn_if_busy
+from benchmarks.environment import busy_share, machine, most, warn_if_busy
+from benchmarks.timings import moved_on
 from benchmarks.worker import Worker, WorkerError
 
 Rows = list[list[int]]
@@ -64,8 +65,7 @@ def measure_shape(
             warn_if_busy(busy[-1])
             found = measure_case(workers, case, rounds[case.batch]) | unavailable
             points[case] = {name: found[name] for name in engines_said}
-    most = max((share for share in busy if share is not None), default=None)
-    return ShapeResults(before, threads, most, engines_said, points)
+    return ShapeResults(before, threads, most(busy), engines_said, points)
 
 
 def measure_case(workers: Mapping[str, Worker], case: Case, rounds: int) -> dict[str, Measured]:
@@ -79,8 +79,7 @@ def measure_case(workers: Mapping[str, Worker], case: Case, rounds: int) -> dict
     seconds: dict[str, list[float]] = defaultdict(list)
     names = list(workers)
     for turn in range(-1, rounds):
-        first = turn % len(names) if names else 0
-        for name in names[first:] + names[:first]:
+        for name in moved_on(names, turn):
             if name in failures:
                 continue
             try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import read_results, write_results
 from benchmarks.decode.cases import Case
 from benchmarks.environment import Machine
 
@@ -91,16 +91,13 @@ class Results:
         """
         if not path.exists():
             return cls()
-        values = json.loads(path.read_text(encoding="utf-8"))
-        try:
-            return cls({name: ShapeResults.from_json(each) for name, each in values.items()})
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not as this release writes it: {error!r}. Delete it, and measure "
-                "all shapes again"
-            ) from None
+        return read_results(
+            path, cls.from_json, advice="Delete it, and measure all shapes again"
+        )
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Results:
+        return cls({name: ShapeResults.from_json(each) for name, each in values.items()})
 
     def save(self, path: Path) -> None:
-        values = {name: each.to_json() for name, each in self.shapes.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_results(path, {name: each.to_json() for name, each in self.shapes.items()})

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 
+from benchmarks.command import (
+    add_output_options,
+    end_by_exception,
+    output_folder,
+    write_page,
+)
 from benchmarks.gateway import litellm_proxy
 from benchmarks.gateway.measuring import measure
 from benchmarks.gateway.page import render
 from benchmarks.gateway.results import Point, Results
+from benchmarks.peers import GATEWAYS
 
 POINTS = (Point(1, 0), Point(4, 0), Point(1, 5), Point(32, 0), Point(32, 5))
 QUICK_POINTS = (Point(1, 0), Point(32, 0))
 ROUNDS, QUICK_ROUNDS = 3, 2
 BUILD = Path("build/benchmarks/gateway")
-_DOCS = Path("docs/benchmarks")
 
 
 def main() -> None:
     arguments = _arguments()
-    # As an exception, so that the processes of the measurement are ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    output: Path = arguments.output or (BUILD / "quick" if arguments.quick else _DOCS)
+    end_by_exception()
+    output = output_folder(arguments, BUILD)
     kept = output / "gateway.json"
     try:
         results = Results.load(kept) if arguments.render else _measure(arguments)
@@ -34,8 +37,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     results.save(kept)
     page = render(results, command="make bench-gateway")
-    (output / "gateway.md").write_text(page, encoding="utf-8")
-    print(f"written: {output}/gateway.md, gateway.json")
+    write_page(output / "gateway.md", page, "gateway.json")
 
 
 def _measure(arguments: argparse.Namespace) -> Results:
@@ -61,17 +63,11 @@ def _measure(arguments: argparse.Namespace) -> Results:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
-    litellm_proxy.add_option(parser)
+    GATEWAYS.add_option(parser)
     parser.add_argument("--no-peers", action="store_true", help="leave LiteLLM out")
     parser.add_argument("--rounds", type=int, help="turns of each way to ask at a point")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
-    parser.add_argument(
-        "--quick", action="store_true", help=f"two points, written to {BUILD / 'quick'}"
-    )
-    parser.add_argument(
-        "--render", action="store_true", help="make the page anew, without measuring"
-    )
-    parser.add_argument("--output", type=Path, help=f"folder; default: {_DOCS}")
+    add_output_options(parser, BUILD, quick="two points", render="the page")
     return parser.parse_args()
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 from pathlib import Path
 from typing import Final
 
 from benchmarks.gateway.stub_answers import MODEL
+from benchmarks.peers import GATEWAYS
 
-VARIABLE: Final = "TALLYGRAPH_GATEWAY_PEERS"
-DEFAULT: Final = Path(".toolchain/gateway-peers/bin/python")
 KEY: Final = "sk-benchmark"
 ENVIRONMENT: Final = {
     "LITELLM_MODE": "PRODUCTION",
@@ -20,17 +17,6 @@ ENVIRONMENT: Final = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }
 READY_PATH: Final = "/health/liveliness"
-
-
-def add_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--peers``."""
-    parser.add_argument(
-        "--peers",
-        type=Path,
-        default=Path(os.environ.get(VARIABLE) or DEFAULT),
-        help="Python of an environment with litellm[proxy]; default: "
-        f"${VARIABLE}, or {DEFAULT}, which scripts/gateway_peers.sh makes",
-    )
 
 
 def version(python: Path) -> str:
@@ -44,11 +30,7 @@ def version(python: Path) -> str:
     try:
         told = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SystemExit(
-            f"{python} cannot be used: {error}. Expected: Python of an environment with "
-            "litellm[proxy]. Make one by scripts/gateway_peers.sh, or name it by --peers or "
-            f"the variable {VARIABLE}"
-        ) from None
+        raise SystemExit(f"{python} cannot be used: {error}. {GATEWAYS.expected}") from None
     return told.stdout.strip()
 
 

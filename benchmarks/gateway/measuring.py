@@ -17,6 +17,7 @@ from benchmarks.gateway.processes import Others, processor_s
 from benchmarks.gateway.results import SATURATED, Measured, Point, Results
 from benchmarks.gateway.subjects import Subject, Subjects, running_subjects
 from benchmarks.serve.closed_loop import Load
+from benchmarks.timings import moved_on
 from benchmarks.worker import Worker
 
 
@@ -80,8 +81,7 @@ def _turns(
         # Many clients need longer until each has asked often enough.
         whole = seconds * (2 if point.clients >= SATURATED else 1)
         load = Load(1, point.clients, whole if number else seconds / 4)
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in moved_on(names, number):
             turns[name].append(_turn(caller, subjects.ways[name], load))
     return turns
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import read_results, write_results
 from benchmarks.environment import Machine
 
 DIRECT, DIRECT_CHAT = "stub, TF Serving's API", "stub, OpenAI's API"
@@ -107,8 +107,7 @@ class Results:
                 for point, ways in self.points.items()
             ],
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_results(path, values)
 
     @classmethod
     def load(cls, path: Path) -> Results:
@@ -117,18 +116,15 @@ class Results:
         Raises:
           ValueError: there is none, or another release of this benchmark wrote it.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            points = {
-                Point(each["clients"], each["delay_ms"]): {
-                    way: Measured.from_json(measured) for way, measured in each["ways"].items()
-                }
-                for each in values["points"]
+        return read_results(path, cls.from_json, advice="Measure again: leave --render out")
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Results:
+        points = {
+            Point(each["clients"], each["delay_ms"]): {
+                way: Measured.from_json(measured) for way, measured in each["ways"].items()
             }
-            machine = Machine.from_json(values["machine"])
-            return cls(machine, values["versions"], values["busy"], points)
-        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{path} is not as this release writes it: {error!r}. Measure again: leave "
-                "--render out"
-            ) from None
+            for each in values["points"]
+        }
+        machine = Machine.from_json(values["machine"])
+        return cls(machine, values["versions"], values["busy"], points)

@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from benchmarks import markdown
+from benchmarks.command import DOCS, write_page
 from benchmarks.corpus import documents
 from benchmarks.environment import Machine, machine, usable_cores
 from benchmarks.metering.measuring import LOADS, Times, measure
@@ -56,10 +57,7 @@ def main() -> None:
                 )
                 rows.append(_row(f"{size.name} size", batch, times))
                 print(*rows[-1], sep="  ", flush=True)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    page = _page(rows, measured_on, arguments.threads)
-    arguments.output.write_text(page, encoding="utf-8")
-    print(f"written to {arguments.output}")
+    write_page(arguments.output, _page(rows, measured_on, arguments.threads))
 
 
 def _row(name: str, batch: int, times: Times) -> tuple[object, ...]:
@@ -104,7 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--divide", type=int, default=1, help="fewer pairs, by this factor")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks/metering.md"))
+    parser.add_argument("--output", type=Path, default=DOCS / "metering.md")
     return parser.parse_args()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.session import SignatureRunner
+from benchmarks.timings import moved_on
 from tokenizer import contract
 
 # Loaded anew so often: where a model's weights happen to lie in memory moves its time by more
@@ -66,7 +67,7 @@ def measure(
     for load in range(LOADS):
         directories = {"base": base_dir, "again": base_dir, "metered": metered_dir}
         # Who is loaded first moves on, too.
-        names = _moved_on(list(directories), load)
+        names = moved_on(list(directories), load)
         runners = {name: SignatureRunner(directories[name], threads=threads) for name in names}
         for _ in range(_WARM_UP):
             some = next(batches)
@@ -74,7 +75,7 @@ def measure(
             runners["again"](text=some)
         for turn in range(repetitions // LOADS):
             some = next(batches)
-            for name in _moved_on(names, turn):
+            for name in moved_on(names, turn):
                 seconds[name].append(_seconds(runners[name], some))
         for runner in runners.values():
             runner.close()
@@ -104,8 +105,3 @@ def _seconds(run: Callable[..., object], texts: Sequence[str]) -> float:
     started = time.perf_counter()
     run(text=texts)
     return time.perf_counter() - started
-
-
-def _moved_on(names: list[str], turn: int) -> list[str]:
-    first = turn % len(names)
-    return names[first:] + names[:first]

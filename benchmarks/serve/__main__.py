@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from benchmarks.command import (
+    add_output_options,
+    earlier_results,
+    end_by_exception,
+    output_folder,
+    write_page,
+)
 from benchmarks.corpus import documents
 from benchmarks.environment import usable_cores
 from benchmarks.serve.closed_loop import Load
@@ -34,22 +39,15 @@ BATCHING_ROUNDS = 2
 QUICK_ROUNDS = 2
 PARTS = ("batching", *NAMES)
 BUILD = Path("build/benchmarks/serve")
-_DOCS = Path("docs/benchmarks")
 _TEXTS = 2_000  # to train the vocabulary and to ask for
 
 
 def main() -> None:
     arguments = _arguments()
-    # As an exception, so that the processes of the measurement are ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    output: Path = arguments.output or (BUILD / "quick" if arguments.quick else _DOCS)
+    end_by_exception()
+    output = output_folder(arguments, BUILD)
     kept = output / "serve.json"
-    try:
-        # A quick run is for trying out: what an earlier one found is of no use to it.
-        fresh = arguments.quick and not arguments.render
-        results = Results() if fresh else Results.load(kept)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    results = earlier_results(arguments, kept, Results.load, Results())
     if not arguments.render:
         _measure(arguments, results, kept)
     if not results.throughput and results.batching is None:
@@ -57,8 +55,7 @@ def main() -> None:
     if results.batching is not None:
         draw(results.batching, output / "serve.svg")
     page = render(results, plot="serve.svg", command="make bench-serve")
-    (output / "serve.md").write_text(page, encoding="utf-8")
-    print(f"written: {output}/serve.md, serve.json, serve.svg (of the batching)")
+    write_page(output / "serve.md", page, "serve.json", "serve.svg (of the batching)")
 
 
 def _measure(arguments: argparse.Namespace, results: Results, kept: Path) -> None:
@@ -114,13 +111,7 @@ def _arguments() -> argparse.Namespace:
         "--threads", type=int, default=usable_cores(), help="of TensorFlow, on both sides"
     )
     parser.add_argument("--rounds", type=int, help="turns of each way to ask at a point")
-    parser.add_argument(
-        "--quick", action="store_true", help=f"a few points, written to {BUILD / 'quick'}"
-    )
-    parser.add_argument(
-        "--render", action="store_true", help="make page and plot anew, without measuring"
-    )
-    parser.add_argument("--output", type=Path, help=f"folder; default: {_DOCS}")
+    add_output_options(parser, BUILD, quick="a few points", render="page and plot")
     return parser.parse_args()
 
 

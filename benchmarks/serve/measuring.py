@@ -9,11 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import busy_share, machine, warn_if_busy
+from benchmarks.environment import busy_share, machine, most, warn_if_busy
 from benchmarks.serve.closed_loop import Load
 from benchmarks.serve.results import BATCHED, IN_PROCESS, UNBATCHED, Measured, Section
 from benchmarks.serve.servers import batching_parameters, running_server
 from benchmarks.serve.subject import Subject
+from benchmarks.timings import moved_on
 from benchmarks.worker import Worker
 from serving.engines import RunningServer
 
@@ -114,8 +115,7 @@ def take_turns(
             turns[name].append(ways[name](replace(load, seconds=load.seconds / 4)))
         expected = turns[names[0]][0]["answer"]
         for number in range(rounds):
-            first = number % len(names)
-            for name in names[first:] + names[:first]:
+            for name in moved_on(names, number):
                 turns[name].append(ways[name](load))
         for name in names:
             for turn in turns[name]:
@@ -127,8 +127,7 @@ def take_turns(
         point = {name: Measured.of_turns(turns[name][1:]) for name in names}
         points[load.rows, load.clients] = point
         _report(load, point)
-    known = [share for share in busy if share is not None]
-    return points, max(known, default=None)
+    return points, most(busy)
 
 
 def _worker(module: str, texts: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import read_results, write_results
 from benchmarks.environment import Machine
 
 IN_PROCESS = "in process"
@@ -123,23 +123,21 @@ class Results:
         """
         if not path.exists():
             return cls()
-        values = json.loads(path.read_text(encoding="utf-8"))
-        try:
-            batching = values["batching"]
-            return cls(
-                {name: Section.from_json(each) for name, each in values["throughput"].items()},
-                None if batching is None else Section.from_json(batching),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not as this release writes it: {error!r}. Delete it, and measure "
-                "everything again"
-            ) from None
+        return read_results(
+            path, cls.from_json, advice="Delete it, and measure everything again"
+        )
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Results:
+        batching = values["batching"]
+        return cls(
+            {name: Section.from_json(each) for name, each in values["throughput"].items()},
+            None if batching is None else Section.from_json(batching),
+        )
 
     def save(self, path: Path) -> None:
         values = {
             "throughput": {name: each.to_json() for name, each in self.throughput.items()},
             "batching": self.batching and self.batching.to_json(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_results(path, values)

@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from benchmarks import markdown
+from benchmarks.command import DOCS, write_page
 from benchmarks.corpus import documents
 from benchmarks.environment import Machine, machine
 from benchmarks.timings import median_with_range
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks/tokenize.md"))
+    parser.add_argument("--output", type=Path, default=DOCS / "tokenize.md")
     arguments = parser.parse_args()
     train = documents(arguments.corpus)
     rows: list[tuple[object, ...]] = []
@@ -62,11 +63,8 @@ def main() -> None:
                 )
                 rows.append(row)
                 print(*row, sep="  ", flush=True)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(
-        _page(rows, measured_on, arguments.vocab_size, arguments.turns), "utf-8"
-    )
-    print(f"written to {arguments.output}")
+    page = _page(rows, measured_on, arguments.vocab_size, arguments.turns)
+    write_page(arguments.output, page)
 
 
 def _page(

@@ -1,20 +1,23 @@
-"""Our side: a process that makes training steps when it is told to.
+"""Our side: a worker that makes training steps when it is told to.
 
-Protocol of both sides, line by line: after start-up it writes ``{"parameters": n}``; each
-line read is a number of steps; each line written ``{"seconds": s, "loss": nats a label}``.
+Both sides say ``{"parameters": n}`` when they are ready, are asked for a number of steps, and
+answer ``{"seconds": s, "loss": nats a label}``; see `benchmarks.worker`.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from benchmarks.train.job import SHAPES, training_job
+from benchmarks.worker_loop import serve
 from pipelines.training.loop import Training
 from pipelines.training.precision import bfloat16_products
 
@@ -25,27 +28,30 @@ def main(
     """Serve steps; the arguments are those of `benchmarks.train.measure.ours`."""
     tf.config.threading.set_intra_op_parallelism_threads(int(threads))
     tf.config.threading.set_inter_op_parallelism_threads(int(threads))
-    job = training_job(
-        next(each for each in SHAPES if each.name == shape),
-        int(vocabulary_size),
-        Path(directory),
-        precision=precision,
-    )
-    training = Training(job)
-    with bfloat16_products(precision == "bfloat16"):
+
+    def prepare() -> tuple[dict[str, Any], Callable[[int], dict[str, Any]]]:
+        job = training_job(
+            next(each for each in SHAPES if each.name == shape),
+            int(vocabulary_size),
+            Path(directory),
+            precision=precision,
+        )
+        training = Training(job)
+        stack.enter_context(bfloat16_products(precision == "bfloat16"))
         steps = training.steps(0)
-        _say(parameters=training.model.count_params())
-        for line in sys.stdin:
+
+        def make_steps(count: int) -> dict[str, Any]:
             started = time.perf_counter()
             nats = labels = 0.0
-            for _, batch_nats, batch_labels in islice(steps, int(line)):
+            for _, batch_nats, batch_labels in islice(steps, count):
                 nats += float(batch_nats)
                 labels += float(batch_labels)
-            _say(seconds=time.perf_counter() - started, loss=nats / labels)
+            return {"seconds": time.perf_counter() - started, "loss": nats / labels}
 
+        return {"parameters": training.model.count_params()}, make_steps
 
-def _say(**values: float) -> None:
-    print(json.dumps(values), flush=True)
+    with ExitStack() as stack:
+        serve(prepare)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,9 +10,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+from benchmarks.timings import moved_on
 from benchmarks.train.job import Shape
+from benchmarks.worker import Worker
 
-_ROOT = Path(__file__).parents[2]
+LOGS = Path("build/benchmarks/train/logs")
 
 
 @dataclass(frozen=True)
@@ -42,49 +43,13 @@ class Result:
         return cls(**values | {"examples_per_s": tuple(values["examples_per_s"])})
 
 
-class Side:
-    """A process that makes training steps when it is told to; see `engine`."""
-
-    def __init__(self, name: str, command: Sequence[str]) -> None:
-        self.name = name
-        self._process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=_ROOT,
-        )
-        self.parameters = int(self._answer()["parameters"])
-
-    def steps(self, count: int) -> dict[str, float]:
-        """Make steps; ``seconds`` and ``loss``."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{count}\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _answer(self) -> dict[str, float]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(
-                f"{self.name} ended with status {self._process.wait()}. Expected an answer; "
-                "its error is above."
-            )
-        answer: dict[str, float] = json.loads(line)
-        return answer
-
-
 def ours(
     shape: Shape, directory: Path, vocabulary_size: int, threads: int, precision: str
-) -> Side:
+) -> Worker:
+    """Our training loop; see `benchmarks.train.engine`."""
     arguments = [str(directory), shape.name, str(vocabulary_size), str(threads), precision]
     command = [sys.executable, "-m", "benchmarks.train.engine", *arguments]
-    return Side(f"tallygraph, {precision}", command)
+    return _worker(f"tallygraph, {precision}", command)
 
 
 def plain_torch(
@@ -94,7 +59,8 @@ def plain_torch(
     vocabulary_size: int,
     threads: int,
     precision: str,
-) -> Side:
+) -> Worker:
+    """A plain loop in the peers' environment; see `benchmarks.train.plain_torch`."""
     job = {
         "shape": asdict(shape),
         "batches": str(batches),
@@ -102,26 +68,29 @@ def plain_torch(
         "threads": threads,
         "precision": precision,
     }
-    script = str(Path(__file__).with_name("plain_torch.py"))
     padding = "the same batches" if batches.stem == "bucketed" else "padded to the longest row"
-    return Side(f"PyTorch, {precision}, {padding}", [str(python), script, json.dumps(job)])
+    command = [str(python), "-m", "benchmarks.train.plain_torch", json.dumps(job)]
+    return _worker(f"PyTorch, {precision}, {padding}", command)
+
+
+def _worker(name: str, command: Sequence[str]) -> Worker:
+    return Worker(name, command, LOGS / f"{name.replace(', ', '-').replace(' ', '-')}.log")
 
 
 def in_turns(
-    sides: Sequence[Side], shape: Shape, batch_size: int, steps: int, rounds: int
+    sides: Sequence[Worker], shape: Shape, batch_size: int, steps: int, rounds: int
 ) -> list[Result]:
     """A round of each side after the other, several times; the first is not counted."""
-    speeds: dict[str, list[float]] = {side.name: [] for side in sides}
+    by_name = {side.name: side for side in sides}
+    speeds: dict[str, list[float]] = {name: [] for name in by_name}
     losses: dict[str, float] = {}
     for turn in range(rounds + 1):
-        for side in sides:
-            answer = side.steps(steps)
-            losses[side.name] = answer["loss"]
+        for name in moved_on(list(by_name), turn):
+            answer = by_name[name].ask(steps)
+            losses[name] = answer["loss"]
             if turn:
-                speeds[side.name].append(steps * batch_size / answer["seconds"])
+                speeds[name].append(steps * batch_size / answer["seconds"])
     return [
-        Result(
-            shape.name, side.name, side.parameters, tuple(speeds[side.name]), losses[side.name]
-        )
-        for side in sides
+        Result(shape.name, name, side.ready["parameters"], tuple(speeds[name]), losses[name])
+        for name, side in by_name.items()
     ]

@@ -1,16 +1,21 @@
-"""Their side: a plain PyTorch loop over the same batches; the protocol is `engine`'s.
+"""Their side: a plain PyTorch loop over the same batches, asked as `engine` is.
 
-Runs in an environment with torch and transformers, and imports nothing of this project.
+Runs in an environment with torch and transformers; of this project it imports the worker's
+loop alone.
 """
 
+import itertools
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+
+from benchmarks.worker_loop import serve
 
 
 def build(shape: dict[str, Any], vocabulary_size: int) -> torch.nn.Module:
@@ -50,36 +55,21 @@ def build(shape: dict[str, Any], vocabulary_size: int) -> torch.nn.Module:
     return transformers.BartForConditionalGeneration(config)
 
 
-def main(job: dict[str, Any]) -> None:
+def prepare(
+    job: dict[str, Any],
+) -> tuple[dict[str, Any], Callable[[int], dict[str, Any]]]:
     torch.set_num_threads(job["threads"])
     torch.manual_seed(20)
     model = build(job["shape"], job["vocabulary_size"])
     model.train()
     optimizer = torch.optim.Adafactor(model.parameters(), lr=0.01)
-    arrays = np.load(job["batches"])
-    count = len(arrays.files) // 5
-    batches = [
-        {
-            name: torch.from_numpy(arrays[f"{i}/{name}"]).long()
-            for name in (
-                "encoder_token_ids",
-                "encoder_padding_mask",
-                "decoder_token_ids",
-                "decoder_padding_mask",
-                "labels",
-            )
-        }
-        for i in range(count)
-    ]
+    batches = itertools.cycle(read_batches(job["batches"]))
     in_bfloat16 = job["precision"] == "bfloat16"
-    print(json.dumps({"parameters": sum(p.numel() for p in model.parameters())}), flush=True)
-    done = 0
-    for line in sys.stdin:
+
+    def make_steps(count: int) -> dict[str, Any]:
         nats = labels = 0.0
         started = time.perf_counter()
-        for _ in range(int(line)):
-            batch = batches[done % count]
-            done += 1
+        for batch in itertools.islice(batches, count):
             mask = batch["decoder_padding_mask"]
             optimizer.zero_grad()
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=in_bfloat16):
@@ -95,9 +85,27 @@ def main(job: dict[str, Any]) -> None:
             of_batch = int(mask.sum())
             nats += loss.item() * of_batch
             labels += of_batch
-        seconds = time.perf_counter() - started
-        print(json.dumps({"seconds": seconds, "loss": nats / labels}), flush=True)
+        return {"seconds": time.perf_counter() - started, "loss": nats / labels}
+
+    return {"parameters": sum(p.numel() for p in model.parameters())}, make_steps
+
+
+def read_batches(path: str) -> list[dict[str, torch.Tensor]]:
+    arrays = np.load(path)
+    return [
+        {
+            name: torch.from_numpy(arrays[f"{i}/{name}"]).long()
+            for name in (
+                "encoder_token_ids",
+                "encoder_padding_mask",
+                "decoder_token_ids",
+                "decoder_padding_mask",
+                "labels",
+            )
+        }
+        for i in range(len(arrays.files) // 5)
+    ]
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    serve(lambda: prepare(json.loads(sys.argv[1])))

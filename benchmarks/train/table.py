@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from benchmarks import markdown
+from benchmarks.timings import median_with_range
 from benchmarks.train.measure import Result
 
+_HEADER = ("", "parameters", "examples/s", "ratio", "loss, last round")
 REFERENCE = "PyTorch, float32, the same batches"
 
 _PAGE = """# Training speed
@@ -36,15 +39,17 @@ def render(
             speed for each in own if each.engine == REFERENCE for speed in each.examples_per_s
         )
         tables.append(f"## {shape}\n")
-        tables.append("| | parameters | examples/s | ratio | loss, last round |")
-        tables.append("| --- | --- | --- | --- | --- |")
-        tables += [
-            f"| {each.engine} | {each.parameters:,} | {each.median:.0f} "
-            f"({min(each.examples_per_s):.0f}-{max(each.examples_per_s):.0f}) | "
-            f"{each.median / reference:.2f} | {each.loss:.2f} |"
+        rows = [
+            (
+                each.engine,
+                f"{each.parameters:,}",
+                median_with_range(each.examples_per_s),
+                f"{each.median / reference:.2f}",
+                f"{each.loss:.2f}",
+            )
             for each in own
         ]
-        tables.append("")
+        tables.append(markdown.table(_HEADER, rows))
     return _PAGE.format(
         tables="\n".join(tables),
         environment=environment,

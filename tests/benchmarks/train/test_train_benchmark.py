@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import ExitStack, closing
 
 import numpy as np
 import pytest
 
 from benchmarks.train.job import SHAPES, training_job, write_batches, write_examples
-from benchmarks.train.measure import Result, Side
+from benchmarks.train.measure import Result, in_turns
 from benchmarks.train.table import REFERENCE, render
+from benchmarks.worker import Worker
+
+# A side whose calls take as long as they are many; its loss is their number.
+SIDE = """
+import sys
+sys.path.insert(0, ".")
+from benchmarks.worker_loop import serve
+calls = 0
+def make_steps(count):
+    global calls
+    calls += 1
+    return {"seconds": calls / float(sys.argv[1]), "loss": float(calls)}
+serve(lambda: ({"parameters": 7}, make_steps))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +89,19 @@ def test_the_page_has_medians_and_ratios():
     assert f"| {REFERENCE} | 1,000 | 100 (90-110) | 1.00 | 5.00 |" in page
 
 
-def test_a_side_that_ends_is_named():
-    with pytest.raises(RuntimeError, match="the other side ended with status 3"):
-        Side("the other side", ["sh", "-c", "exit 3"])
+def test_sides_take_turns_and_the_first_is_not_counted(tmp_path):
+    with ExitStack() as stack:
+        sides = [
+            stack.enter_context(
+                closing(
+                    Worker(name, [sys.executable, "-c", SIDE, speed], tmp_path / f"{name}.log")
+                )
+            )
+            for name, speed in (("slow", "1"), ("quick", "2"))
+        ]
+        results = in_turns(sides, SHAPES[0], batch_size=4, steps=10, rounds=2)
+    # 10 steps of 4 rows; the second call takes twice the first's time, the third thrice.
+    assert results == [
+        Result(SHAPES[0].name, "slow", 7, (20.0, pytest.approx(40 / 3)), 3.0),
+        Result(SHAPES[0].name, "quick", 7, (40.0, pytest.approx(80 / 3)), 3.0),
+    ]
