@@ -3,6 +3,7 @@
 # a model server, and two questions whose counts are checked against the tokenizer library.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/setup.sh
 tallygraph=.venv/bin/tallygraph
 output=build
 model=$output/serving/summarizer

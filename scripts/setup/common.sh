@@ -74,13 +74,14 @@ hash_of_input() {
 # version_at_least HAVE WANTED
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# peers FOLDER PACKAGE...: an environment beside .venv, on the same Python, with other packages.
+# make_peers FOLDER PACKAGE...: an environment beside .venv, on the same Python, with other packages.
 make_peers() {
   local folder=$1
   shift
   scripts/setup.sh
   if [ "$(cat "$folder/.have" 2>/dev/null || true)" = "$*" ]; then return; fi
   use_machine_certificates
+  say "making $folder: $*"
   attempt "$UV" venv --quiet --clear --python .venv/bin/python "$folder" || {
     explain
     fail "uv could not make $folder." "${HINTS[@]}"
@@ -90,4 +91,5 @@ make_peers() {
     fail "uv could not install into $folder: $*" "${HINTS[@]}"
   }
   echo "$*" > "$folder/.have"
+  say "ready: $folder"
 }

@@ -107,3 +107,15 @@ def test_after_a_kill_in_the_middle_the_next_run_completes_it(
     assert code == 0, said
     assert version(checkout)
     assert checkout.set_up() == (0, "")
+
+
+def test_a_script_that_changes_while_it_runs_is_run_as_it_began(checkout: Checkout) -> None:
+    """Bash reads a script as it goes: a pull in between would have it go on elsewhere."""
+    script = checkout.folder / "scripts" / "setup.sh"
+    process = checkout.start()
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    script.write_text("exit 1\n" * 2000, encoding="utf-8")
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said + rest
+    assert "ready: .venv" in rest
