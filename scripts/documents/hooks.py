@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = PurePosixPath("docs")
 # Pages of the repository outside docs/, and where they are on the site.
 ELSEWHERE = {
+    "ARCHITECTURE.md": "explanation/architecture.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "tokenizer/README.md": "folders/tokenizer.md",
     "components/model_registry/README.md": "folders/model-registry.md",
     "pipelines/corpora/README.md": "folders/corpora.md",
