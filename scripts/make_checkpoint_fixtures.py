@@ -24,7 +24,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import sentencepiece
@@ -271,7 +271,7 @@ def answer(
         length=length.astype(np.int16),
         decoder=decoder.astype(np.int16),
         logits=logits.numpy().astype(np.float32),
-        **answers,
+        **cast(Any, answers),
     )
     (directory / "beams.json").write_text(json.dumps(BEAMS, indent=2) + "\n", encoding="utf-8")
 

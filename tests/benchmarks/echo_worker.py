@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from benchmarks.worker_loop import serve
 
@@ -15,14 +16,14 @@ def _spin() -> None:
         pass
 
 
-def prepare():
+def prepare() -> tuple[dict[str, object], Callable[[object], dict[str, object]]]:
     print("a library's greeting")
     if "refuse" in sys.argv:
         raise OSError("no model here\nsecond line")
     if "spin" in sys.argv:
         threading.Thread(target=_spin, daemon=True).start()
 
-    def answer(request):
+    def answer(request: object) -> dict[str, object]:
         print("a library's remark")
         if request == "fail":
             raise ValueError("cannot do that")

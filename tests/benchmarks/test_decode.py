@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,19 +38,21 @@ serve(lambda: ({"about": name}, answer))
 """
 
 
-def turns(tmp_path, rounds: int, **engines: tuple[float, int, int]) -> tuple[dict, str]:
+def turns(
+    tmp_path: Path, rounds: int, **engines: tuple[float, int, int]
+) -> tuple[dict[str, Any], str]:
     """Measure engines of (seconds, last id, call that fails); what was found, and who ran."""
     log = tmp_path / "turns"
     with ExitStack() as stack:
         workers = {}
         for name, settings in engines.items():
-            command = [sys.executable, "-c", ENGINE, name, *map(str, settings), log]
+            command = [sys.executable, "-c", ENGINE, name, *map(str, settings), str(log)]
             worker = Worker(name, command, tmp_path / f"{name}.log")
             workers[name] = stack.enter_context(closing(worker))
         return measure_case(workers, CASE, rounds), log.read_text()
 
 
-def test_engines_take_turns_and_are_compared(tmp_path) -> None:
+def test_engines_take_turns_and_are_compared(tmp_path: Path) -> None:
     engines = {"a": (0.5, 6, 0), "b": (0.25, 7, 0), "transformers": (1.0, 6, 0)}
     found, order = turns(tmp_path, 3, **engines)
     names = order.replace("transformers", "t")
@@ -57,7 +61,7 @@ def test_engines_take_turns_and_are_compared(tmp_path) -> None:
     assert found["b"] == Measured(seconds=(0.25, 0.25, 0.25), equal_ids=5 / 6)
 
 
-def test_an_engine_that_fails_says_so_and_the_others_go_on(tmp_path) -> None:
+def test_an_engine_that_fails_says_so_and_the_others_go_on(tmp_path: Path) -> None:
     found, _ = turns(tmp_path, 2, a=(0.5, 6, 2), transformers=(1.0, 6, 0))
     assert found["a"] == Measured(failure="MemoryError: no room")
     assert found["transformers"].seconds == (1.0, 1.0)
@@ -96,13 +100,13 @@ def results() -> Results:
     return Results({"t5-small": ShapeResults(machine(), 2, 0.02, engines, points)})
 
 
-def test_results_are_kept(tmp_path) -> None:
+def test_results_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "new" / "decode.json"
     assert Results.load(path) == Results()
     results().save(path)
     kept = Results.load(path)
     measured = results()
-    same = {"machine": measured.shapes["t5-small"].machine}
+    same: dict[str, Any] = {"machine": measured.shapes["t5-small"].machine}
     assert {k: replace(v, **same) for k, v in kept.shapes.items()} == {
         k: replace(v, **same) for k, v in measured.shapes.items()
     }
@@ -111,7 +115,7 @@ def test_results_are_kept(tmp_path) -> None:
         Results.load(path)
 
 
-def test_the_page_has_times_ratios_shares_and_failures(tmp_path) -> None:
+def test_the_page_has_times_ratios_shares_and_failures(tmp_path: Path) -> None:
     page = render(results(), plot="decode.svg", command="make bench-decode")
     assert "| 1, 128 → 32 | 200 (100-400) | 600 (300-800) | failed |" in page
     assert "| 1, 128 → 32 | 3.00 | failed |" in page  # 3, 3 and 2 in the three rounds

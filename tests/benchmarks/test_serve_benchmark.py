@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +37,7 @@ def test_threads_and_tasks_ask_the_same_and_no_more_clients_than_told() -> None:
     running, most = 0, 0
     lock = threading.Lock()
 
-    def call(batch) -> None:
+    def call(batch: Sequence[str]) -> None:
         nonlocal running, most
         with lock:
             running += 1
@@ -44,7 +47,7 @@ def test_threads_and_tasks_ask_the_same_and_no_more_clients_than_told() -> None:
         with lock:
             running -= 1
 
-    async def call_async(batch) -> None:
+    async def call_async(batch: Sequence[str]) -> None:
         asked["tasks"].append(tuple(batch))
         await asyncio.sleep(0.001)
 
@@ -58,10 +61,10 @@ def test_threads_and_tasks_ask_the_same_and_no_more_clients_than_told() -> None:
 
 
 def test_a_failed_call_ends_the_turn() -> None:
-    def call(batch) -> None:
+    def call(batch: Sequence[str]) -> None:
         raise OSError("gone")
 
-    async def call_async(batch) -> None:
+    async def call_async(batch: Sequence[str]) -> None:
         call(batch)
 
     load = Load(rows=1, clients=3, seconds=10.0)
@@ -120,7 +123,7 @@ def test_an_answer_that_is_not_200_is_an_error(sent: bytes, expected: bytes | st
     requests = []
 
     async def exchange() -> bytes:
-        async def answer(reader, writer) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             for _ in range(2):
                 head = await reader.readuntil(b"\r\n\r\n")
                 requests.append(head + await reader.readexactly(4))
@@ -147,8 +150,8 @@ def test_an_answer_that_is_not_200_is_an_error(sent: bytes, expected: bytes | st
 def test_ways_to_ask_take_turns_and_must_agree() -> None:
     order = []
 
-    def way(name: str, rate: float, answer: str):
-        def ask(load: Load) -> dict:
+    def way(name: str, rate: float, answer: str) -> Callable[[Load], dict[str, Any]]:
+        def ask(load: Load) -> dict[str, Any]:
             order.append((name, load.seconds))
             seconds = [0.001 * i for i in range(1, 101)]
             return {"rate": rate, "seconds": seconds, "processor": 0.002, "answer": answer}
@@ -178,7 +181,7 @@ def results(batching: bool) -> Results:
     return Results({"fixture": throughput}, many)
 
 
-def test_results_are_kept(tmp_path) -> None:
+def test_results_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "new" / "serve.json"
     assert Results.load(path) == Results()
     measured = results(batching=True)
@@ -189,7 +192,7 @@ def test_results_are_kept(tmp_path) -> None:
         Results.load(path)
 
 
-def test_the_page_and_the_picture_show_what_was_measured(tmp_path) -> None:
+def test_the_page_and_the_picture_show_what_was_measured(tmp_path: Path) -> None:
     page = render(results(batching=True), plot="serve.svg", command="make bench-serve")
     assert (
         "| 1 | 4 | 100 (90-110) | 95.0 (90.0-99.0) | 0.950 (0.900-1.000) | 95.0 (90.0-99.0) "

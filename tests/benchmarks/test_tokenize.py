@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.tokenize.engines import TRAINERS, Engines, engines_of
@@ -11,7 +13,7 @@ TEXTS = [f"Reads the table number {n} when the last reader has gone." for n in r
 
 
 @pytest.mark.parametrize("kind", list(TRAINERS))
-def test_both_engines_encode_every_text_in_every_turn(kind, tmp_path) -> None:
+def test_both_engines_encode_every_text_in_every_turn(kind: str, tmp_path: Path) -> None:
     tokenizer = TRAINERS[kind](TEXTS, 320)
     engines = engines_of(tokenizer, tmp_path)
     expected = sum(tokenizer.count(text) for text in TEXTS)

@@ -19,11 +19,13 @@ START = (
 )
 
 
-def start(tmp_path, *arguments: str) -> Worker:
+def start(tmp_path: Path, *arguments: str) -> Worker:
     return Worker("echo", [sys.executable, "-c", START, *arguments], tmp_path / "echo.log")
 
 
-def test_answers_and_errors_come_one_by_one(tmp_path, monkeypatch) -> None:
+def test_answers_and_errors_come_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "1")
     with closing(start(tmp_path)) as worker:
         assert worker.ready["pid"] > 0
@@ -37,14 +39,14 @@ def test_answers_and_errors_come_one_by_one(tmp_path, monkeypatch) -> None:
             worker.ask(3)
 
 
-def test_a_worker_that_cannot_start_says_why(tmp_path) -> None:
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"^OSError: no model here$"):
         start(tmp_path, "refuse")
     with pytest.raises(WorkerError, match=r"status 1: .*No module named no_such_module_here"):
         Worker("none", [sys.executable, "-m", "no_such_module_here"], tmp_path / "log")
 
 
-def test_a_worker_that_spins_takes_no_time_between_its_turns(tmp_path) -> None:
+def test_a_worker_that_spins_takes_no_time_between_its_turns(tmp_path: Path) -> None:
     with closing(start(tmp_path, "spin")) as worker:
         before = worker.ask("cpu")["cpu_seconds"]
         time.sleep(0.5)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tfx.types.standard_artifacts import Examples, Model
+
+    from components.artifacts import Tokenizer as TokenizerArtifact
+    from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 
 # Before anything imports TensorFlow: its start-up lines hide what a failing test says.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -15,14 +22,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @pytest.fixture(scope="session")
-def examples(tmp_path_factory):
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
     from tests.components.fixture_examples import make_examples
 
     return make_examples(tmp_path_factory.mktemp("examples"), span=3)
 
 
 @pytest.fixture(scope="session")
-def tokenizer():
+def tokenizer() -> SentencePieceTokenizer:
     from tests.components.fixture_examples import ROWS
     from tokenizer.training import train_sentencepiece
 
@@ -32,14 +39,18 @@ def tokenizer():
 
 
 @pytest.fixture(scope="session")
-def tokenizer_artifact(tmp_path_factory, tokenizer):
+def tokenizer_artifact(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: SentencePieceTokenizer
+) -> TokenizerArtifact:
     from tests.components.fixture_artifacts import tokenizer_artifact_of
 
     return tokenizer_artifact_of(tokenizer, tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="session")
-def base_model(tmp_path_factory, tokenizer):
+def base_model(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: SentencePieceTokenizer
+) -> Model:
     from tests.components.fixture_artifacts import model_artifact_in
     from tests.components.fixture_base_model import FixtureBaseModel, save_base_model
 
@@ -51,7 +62,9 @@ def base_model(tmp_path_factory, tokenizer):
 
 
 @pytest.fixture(scope="session")
-def metered_model(tmp_path_factory, base_model, examples):
+def metered_model(
+    tmp_path_factory: pytest.TempPathFactory, base_model: Model, examples: Examples
+) -> Model:
     from tests.components.fixture_artifacts import meter
 
     return meter(base_model, examples, tmp_path_factory.mktemp("metered"))

@@ -19,14 +19,14 @@ MAX_OUTPUT_TOKENS = 9
 
 
 class FixtureBaseModel(tf.Module):
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
         self._tokenizer = tokenizer.graph_tokenizer()
         self._size = tokenizer.vocabulary_size
         self._step = tf.Variable(7, dtype=tf.int32)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def tokenize(self, text):
+    def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
         return self._tokenizer.tokenize(text)
 
     @tf.function(
@@ -36,7 +36,9 @@ class FixtureBaseModel(tf.Module):
             tf.TensorSpec([None], tf.int32),
         ]
     )
-    def generate(self, input_ids, input_length, max_output_tokens):
+    def generate(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, max_output_tokens: tf.Tensor
+    ) -> tf.Tensor:
         real = tf.sequence_mask(input_length, tf.shape(input_ids)[1])
         total = tf.reduce_sum(tf.where(real, input_ids, 0), axis=1)
         # EOS is written at step `stop`; one row in three would need more steps than it has.
@@ -54,11 +56,11 @@ class FixtureBaseModel(tf.Module):
         return tf.where(over, 0, ids)
 
     @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
-    def detokenize(self, output_ids):
+    def detokenize(self, output_ids: tf.RaggedTensor) -> tf.Tensor:
         return self._tokenizer.detokenize(output_ids)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    def serving_default(self, text):
+    def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = self.tokenize(text)[:, :MAX_INPUT_TOKENS]
         length = tf.cast(ids.row_lengths(), tf.int32)
         output_ids = self.generate(ids.to_tensor(0), length, tf.zeros_like(length))

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
@@ -21,7 +22,7 @@ FaultyModel = Callable[[Tokenizer], tf.Module]
 
 
 def save_faulty_model(
-    metered: tf.Module, good_model: Model, directory: Path, **record_changes: object
+    metered: tf.Module, good_model: Model, directory: Path, **record_changes: Any
 ) -> Model:
     """Save a module's three methods beside what the good model has in `assets.extra`."""
     good = Path(good_model.uri) / "Format-Serving"
@@ -43,7 +44,7 @@ def save_faulty_model(
 class OffByOne(MeteredModel):
     """Charges one token too many for texts that hold a combining mark."""
 
-    def _read(self, text):
+    def _read(self, text: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         ids, counts = super()._read(text)
         wrong = tf.strings.regex_full_match(text, "(?s).*\u0301.*")
         counts["truncated_tokens"] += tf.cast(wrong, tf.int32)
@@ -53,7 +54,7 @@ class OffByOne(MeteredModel):
 class PaddingIsBilled(MeteredModel):
     """Charges everybody for the longest text of the batch."""
 
-    def _read(self, text):
+    def _read(self, text: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         ids, counts = super()._read(text)
         longest = tf.reduce_max(tf.concat([[0], counts["input_tokens"]], axis=0))
         counts["input_tokens"] = tf.fill(tf.shape(text), longest)
@@ -63,7 +64,7 @@ class PaddingIsBilled(MeteredModel):
 class EosIsBilled(MeteredModel):
     """Counts EOS as a token that was written."""
 
-    def _written(self, output_ids, limit):
+    def _written(self, output_ids: tf.Tensor, limit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         written, stopped = super()._written(output_ids, limit)
         is_eos = (output_ids == 1) & (tf.cumsum(tf.cast(output_ids == 1, tf.int32), 1) == 1)
         return written | is_eos, stopped
@@ -72,7 +73,7 @@ class EosIsBilled(MeteredModel):
 class LimitsIgnored(MeteredModel):
     """Takes limits and does not keep them."""
 
-    def _answer(self, text, budget):
+    def _answer(self, text: tf.Tensor, budget: tf.Tensor) -> dict[str, tf.Tensor]:
         return super()._answer(text, tf.zeros_like(budget))
 
 
@@ -85,21 +86,21 @@ class NegativeLimits(MeteredModel):
             tf.TensorSpec([None], tf.int32, "max_output_tokens"),
         ]
     )
-    def summarize(self, text, max_output_tokens):
+    def summarize(self, text: tf.Tensor, max_output_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._answer(text, tf.maximum(max_output_tokens, 0))
 
 
 class InvalidSummary(MeteredModel):
     """Hands on bytes that are no character."""
 
-    def _text(self, output_ids, written):
+    def _text(self, output_ids: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
         return tf.strings.join([super()._text(output_ids, written), "\xff".encode("latin-1")])
 
 
 class FailsOnEmpty(MeteredModel):
     """Fails where one text of the batch is empty."""
 
-    def _read(self, text):
+    def _read(self, text: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         check = tf.debugging.Assert(tf.reduce_all(tf.strings.length(text) > 0), ["no text"])
         with tf.control_dependencies([check]):
             return super()._read(tf.identity(text))
@@ -108,7 +109,9 @@ class FailsOnEmpty(MeteredModel):
 class CrowdedBase(FixtureBaseModel):
     """Writes other ids in a large batch than in a small one."""
 
-    def generate(self, input_ids, input_length, max_output_tokens):
+    def generate(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, max_output_tokens: tf.Tensor
+    ) -> tf.Tensor:
         output = super().generate(input_ids, input_length, max_output_tokens)
         is_large = tf.shape(output)[0] >= 8
         return tf.where((output > 3) & is_large, output - 1, output)
@@ -117,7 +120,9 @@ class CrowdedBase(FixtureBaseModel):
 class XlaBase(FixtureBaseModel):
     """Decodes with an op that Python runs and a stock server does not."""
 
-    def generate(self, input_ids, input_length, max_output_tokens):
+    def generate(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, max_output_tokens: tf.Tensor
+    ) -> tf.Tensor:
         output = super().generate(input_ids, input_length, max_output_tokens)
         return xla.dynamic_update_slice(output, output, tf.constant([0, 0]))
 
@@ -126,23 +131,29 @@ class JitBase(FixtureBaseModel):
     """Decodes in a function that is to be compiled."""
 
     @tf.function(jit_compile=True)
-    def _compiled(self, output):
+    def _compiled(self, output: tf.Tensor) -> tf.Tensor:
         return output + 0
 
-    def generate(self, input_ids, input_length, max_output_tokens):
+    def generate(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, max_output_tokens: tf.Tensor
+    ) -> tf.Tensor:
         return self._compiled(super().generate(input_ids, input_length, max_output_tokens))
 
 
 class PythonBase(FixtureBaseModel):
     """Decodes with a call back into Python."""
 
-    def generate(self, input_ids, input_length, max_output_tokens):
+    def generate(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, max_output_tokens: tf.Tensor
+    ) -> tf.Tensor:
         output = super().generate(input_ids, input_length, max_output_tokens)
         return tf.ensure_shape(
             tf.numpy_function(lambda value: value, [output], tf.int32), [None, None]
         )
 
 
-def metered(kind: type[MeteredModel], base: type[FixtureBaseModel] = FixtureBaseModel):
+def metered(
+    kind: type[MeteredModel], base: type[FixtureBaseModel] = FixtureBaseModel
+) -> FaultyModel:
     """A maker of the faulty model."""
     return lambda tokenizer: kind(base(tokenizer), base_spec(tokenizer))

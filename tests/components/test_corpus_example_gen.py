@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,7 +33,7 @@ class Run:
         return CorpusCounts.load(str(self.uri))
 
     @property
-    def rejects(self) -> list[dict]:
+    def rejects(self) -> list[dict[str, Any]]:
         text = (self.uri / "rejects.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
 
@@ -64,7 +65,10 @@ def run(tmp_path: Path) -> Runner:
     requirements.touch()
 
     def run_pipeline(
-        path: Path | str, options: CorpusOptions | None = None, root: str = "root", **settings
+        path: Path | str,
+        options: CorpusOptions | None = None,
+        root: str = "root",
+        **settings: Any,
     ) -> Run:
         example_gen = CorpusExampleGen(str(path), options, **settings)
         tfx.orchestration.LocalDagRunner().run(
@@ -90,7 +94,7 @@ def run(tmp_path: Path) -> Runner:
     return run_pipeline
 
 
-def write_jsonl(path: Path, rows: list[dict]) -> Path:
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

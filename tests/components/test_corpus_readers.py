@@ -133,6 +133,7 @@ def test_csv_honours_quotes_and_refuses_only_the_broken_rows() -> None:
         (6, "malformed CSV row"),
         (9, "malformed CSV row"),
     ]
+    assert isinstance(rows[4], RawRow)
     judged = check_row(rows[4], OPTIONS)
     assert isinstance(judged, BadRow)
     assert judged.reason == "document is not UTF-8"
@@ -208,7 +209,8 @@ def test_parquet_text_that_is_not_utf8_refuses_its_row_only(tmp_path: Path) -> N
     raw = pa.array([b"good", b"\xff\xfe"], pa.binary())
     document = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
     pq.write_table(pa.table({"document": document, "summary": ["s", "s"]}), path)
-    judged = [check_row(row, OPTIONS) for row in rows_of(path, "parquet")]
+    rows = rows_of(path, "parquet")
+    judged = [check_row(row, OPTIONS) for row in rows if isinstance(row, RawRow)]
     assert isinstance(judged[0], Pair)
     assert isinstance(judged[1], BadRow)
     assert judged[1].reason == "document is not UTF-8"
@@ -217,7 +219,8 @@ def test_parquet_text_that_is_not_utf8_refuses_its_row_only(tmp_path: Path) -> N
 def test_parquet_without_the_columns_says_what_columns_there_are(tmp_path: Path) -> None:
     path = tmp_path / "f.parquet"
     pq.write_table(pa.table({"text": ["a", "b"], "title": ["c", "d"]}), path)
-    judged = [check_row(row, OPTIONS) for row in rows_of(path, "parquet")]
+    rows = rows_of(path, "parquet")
+    judged = [check_row(row, OPTIONS) for row in rows if isinstance(row, RawRow)]
     assert [row.detail for row in judged if isinstance(row, BadRow)] == [
         "no value for 'document'; fields: text, title"
     ] * 2

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -20,6 +22,7 @@ from tests.components.fixture_base_model import FixtureBaseModel, base_spec, sav
 from tests.components.fixture_examples import ROWS, SPLITS, make_examples
 from tokenizer.contract import ContractError, MeteredSummary, MeteringRecord
 from tokenizer.hard_texts import FIXED_HARD_TEXTS
+from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 
 # Answers to two documents, to no text and to a short one.
 GOLDEN = [
@@ -36,13 +39,13 @@ def directory_of(model: Model) -> Path:
 
 
 @pytest.fixture(scope="module")
-def signatures(metered_model):
+def signatures(metered_model: Model) -> Iterator[Any]:
     loaded = tf.saved_model.load(str(directory_of(metered_model)))
     yield loaded.signatures
     del loaded  # signatures hold their model by a weak reference only
 
 
-def rows_of(answer) -> list[MeteredSummary]:
+def rows_of(answer: dict[str, tf.Tensor]) -> list[MeteredSummary]:
     columns = {name: value.numpy().tolist() for name, value in answer.items()}
     for name in ("summary", "finish_reason"):
         columns[name] = [value.decode("utf-8") for value in columns[name]]
@@ -52,7 +55,7 @@ def rows_of(answer) -> list[MeteredSummary]:
     ]
 
 
-def test_the_signatures_are_those_of_the_contract(signatures) -> None:
+def test_the_signatures_are_those_of_the_contract(signatures: Any) -> None:
     text = tf.TensorSpec([None], tf.string, "text")
     limit = tf.TensorSpec([None], tf.int32, "max_output_tokens")
     six = {
@@ -77,12 +80,12 @@ def test_the_signatures_are_those_of_the_contract(signatures) -> None:
     assert set(signatures) == {"serving_default", "summarize", "count_tokens"}
 
 
-def test_golden_answer(signatures) -> None:
+def test_golden_answer(signatures: Any) -> None:
     text = tf.constant([ROWS[0][0], ROWS[9][0], "", "This call"])
     assert rows_of(signatures["serving_default"](text)) == GOLDEN
 
 
-def test_the_summary_is_the_base_models(signatures, base_model) -> None:
+def test_the_summary_is_the_base_models(signatures: Any, base_model: Model) -> None:
     base = tf.saved_model.load(str(directory_of(base_model)))
     text = tf.constant([row[0] for row in ROWS])
     expected = base.signatures["serving_default"](text=text)
@@ -92,7 +95,7 @@ def test_the_summary_is_the_base_models(signatures, base_model) -> None:
     assert {row.finish_reason for row in rows} == {"stop", "length"}
 
 
-def test_each_row_has_a_limit_of_its_own(signatures) -> None:
+def test_each_row_has_a_limit_of_its_own(signatures: Any) -> None:
     texts = [document for document, _ in ROWS[:10]]
     free = rows_of(signatures["serving_default"](tf.constant(texts)))
     limits = [0, 1, 2, 3, 4, 5, 8, 9, 10, 2**31 - 1]
@@ -110,14 +113,18 @@ def test_each_row_has_a_limit_of_its_own(signatures) -> None:
         assert row.input_tokens == unlimited.input_tokens
 
 
-def test_hard_texts_have_the_tokenizers_counts(signatures, tokenizer) -> None:
+def test_hard_texts_have_the_tokenizers_counts(
+    signatures: Any, tokenizer: SentencePieceTokenizer
+) -> None:
     texts = list(FIXED_HARD_TEXTS.values())
     rows = rows_of(signatures["serving_default"](tf.constant(texts)))
     counts = [row.input_tokens + row.truncated_tokens for row in rows]
     assert counts == [tokenizer.count(text) for text in texts]
 
 
-def test_the_record_says_how_counts_came_about(metered_model, tokenizer) -> None:
+def test_the_record_says_how_counts_came_about(
+    metered_model: Model, tokenizer: SentencePieceTokenizer
+) -> None:
     assert MeteringRecord.load(directory_of(metered_model)) == MeteringRecord(
         contract_version=1,
         model_family="t5",
@@ -133,7 +140,9 @@ def test_the_record_says_how_counts_came_about(metered_model, tokenizer) -> None
     )
 
 
-def test_what_the_base_model_keeps_beside_its_graph_is_kept(metered_model, base_model) -> None:
+def test_what_the_base_model_keeps_beside_its_graph_is_kept(
+    metered_model: Model, base_model: Model
+) -> None:
     extra = directory_of(metered_model) / "assets.extra"
     assert (extra / "notes.txt").read_text() == "kept"
     expected = (directory_of(base_model) / "assets.extra" / "base.json").read_bytes()
@@ -141,7 +150,7 @@ def test_what_the_base_model_keeps_beside_its_graph_is_kept(metered_model, base_
 
 
 def test_the_warm_up_requests_are_real_texts_for_every_signature(
-    metered_model, signatures
+    metered_model: Model, signatures: Any
 ) -> None:
     path = directory_of(metered_model) / "assets.extra" / "tf_serving_warmup_requests"
     sizes: dict[str, list[int]] = {}
@@ -161,7 +170,7 @@ def test_the_warm_up_requests_are_real_texts_for_every_signature(
     }
 
 
-def test_a_fresh_process_needs_tensorflow_and_tf_text_only(metered_model) -> None:
+def test_a_fresh_process_needs_tensorflow_and_tf_text_only(metered_model: Model) -> None:
     code = (
         "import sys, tensorflow as tf, tensorflow_text\n"
         f"model = tf.saved_model.load({str(directory_of(metered_model))!r})\n"
@@ -177,7 +186,7 @@ def test_a_fresh_process_needs_tensorflow_and_tf_text_only(metered_model) -> Non
 
 
 def test_the_same_inputs_give_the_same_record_and_warm_up(
-    base_model, metered_model, examples, tmp_path
+    base_model: Model, metered_model: Model, examples: Examples, tmp_path: Path
 ) -> None:
     again = meter(base_model, examples, tmp_path)
     for name in ("metering.json", "tf_serving_warmup_requests"):
@@ -188,7 +197,9 @@ def test_the_same_inputs_give_the_same_record_and_warm_up(
         assert first == second
 
 
-def test_the_run_is_recorded_but_is_no_parameter(base_model, examples, tmp_path) -> None:
+def test_the_run_is_recorded_but_is_no_parameter(
+    base_model: Model, examples: Examples, tmp_path: Path
+) -> None:
     context = BaseExecutor.Context(pipeline_run_id="2026-01-02T03:04")
     output = model_artifact_in(tmp_path)
     Executor(context).Do(
@@ -209,10 +220,12 @@ def test_the_run_is_recorded_but_is_no_parameter(base_model, examples, tmp_path)
     }
 
 
-def test_a_model_without_base_functions_is_refused(tokenizer, examples, tmp_path) -> None:
+def test_a_model_without_base_functions_is_refused(
+    tokenizer: SentencePieceTokenizer, examples: Examples, tmp_path: Path
+) -> None:
     class NoGenerate(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def tokenize(self, text):
+        def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
             return text
 
         serving_default = tokenize
@@ -223,7 +236,7 @@ def test_a_model_without_base_functions_is_refused(tokenizer, examples, tmp_path
 
 
 def test_a_model_that_does_not_describe_itself_is_refused(
-    tokenizer, examples, tmp_path
+    tokenizer: SentencePieceTokenizer, examples: Examples, tmp_path: Path
 ) -> None:
     directory = tmp_path / "base" / "Format-Serving"
     save_base_model(FixtureBaseModel(tokenizer), tokenizer, directory)
@@ -240,13 +253,19 @@ def test_a_model_that_does_not_describe_itself_is_refused(
     ],
 )
 def test_examples_without_a_warm_up_text_are_an_error(
-    base_model, tmp_path, splits, error, message
+    base_model: Model,
+    tmp_path: Path,
+    splits: dict[str, list[tuple[str, str]]],
+    error: type[Exception],
+    message: str,
 ) -> None:
     with pytest.raises(error, match=message):
         meter(base_model, make_examples(tmp_path / "examples", splits), tmp_path / "out")
 
 
-def test_the_fixture_keeps_the_base_contract(base_model, tokenizer) -> None:
+def test_the_fixture_keeps_the_base_contract(
+    base_model: Model, tokenizer: SentencePieceTokenizer
+) -> None:
     loaded = tf.saved_model.load(str(directory_of(base_model)))
     assert loaded.generate(
         tf.zeros([0, 0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0], tf.int32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import tensorflow as tf
 from hypothesis import example, given, settings
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from components.meter.graph import MeteredModel, valid_utf8
 from tests.components.fixture_base_model import FixtureBaseModel, base_spec
 from tests.support.sizes import sized
-from tokenizer.contract import MeteredSummary
+from tokenizer.contract import BaseModelSpec, MeteredSummary
+from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 
 VOCABULARY = 330
 LIMIT = 6
@@ -19,16 +22,18 @@ LIMIT = 6
 class GivenIds(FixtureBaseModel):
     """Writes the same given ids for every row; only the number of rows is its own."""
 
-    def __init__(self, tokenizer, output_ids):
+    def __init__(self, tokenizer: SentencePieceTokenizer, output_ids: list[int]) -> None:
         super().__init__(tokenizer)
         self.output_ids = tf.Variable(output_ids, shape=[None], dtype=tf.int32)
 
-    def generate(self, input_ids, input_length, max_output_tokens):
+    def generate(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, max_output_tokens: tf.Tensor
+    ) -> tf.Tensor:
         return tf.tile(self.output_ids[tf.newaxis, :], [tf.shape(input_ids)[0], 1])
 
 
 @pytest.fixture(scope="module")
-def given_ids(tokenizer):
+def given_ids(tokenizer: SentencePieceTokenizer) -> tuple[MeteredModel, tf.Variable]:
     """A metered model and the ids that its base model is to write."""
     base = GivenIds(tokenizer, [])
     spec = base_spec(tokenizer)
@@ -36,11 +41,11 @@ def given_ids(tokenizer):
     return MeteredModel(base, spec), base.output_ids
 
 
-def spec_fields(spec):
+def spec_fields(spec: BaseModelSpec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in type(spec).__dataclass_fields__}
 
 
-def rows_of(answer) -> list[MeteredSummary]:
+def rows_of(answer: dict[str, tf.Tensor]) -> list[MeteredSummary]:
     """An answer's rows, held to the contract."""
     columns = {name: value.numpy().tolist() for name, value in answer.items()}
     for name in ("summary", "finish_reason"):
@@ -51,7 +56,9 @@ def rows_of(answer) -> list[MeteredSummary]:
     ]
 
 
-def expected(ids: list[int], budget: int, tokenizer) -> tuple[str, int, str]:
+def expected(
+    ids: list[int], budget: int, tokenizer: SentencePieceTokenizer
+) -> tuple[str, int, str]:
     """The contract's words in plain Python: summary, output_tokens, finish_reason."""
     limit = min(budget, LIMIT) if budget else LIMIT
     written = ids[:limit]
@@ -75,7 +82,12 @@ def expected(ids: list[int], budget: int, tokenizer) -> tuple[str, int, str]:
 @example(ids=[7, 8, 1, 0, 9, 9], budget=9)  # goes on after EOS
 @example(ids=[7, 10_000, -1, 9, 1], budget=0)  # ids that the vocabulary does not have
 @example(ids=[199, 229, 7], budget=0)  # bytes that are no character
-def test_counts_follow_the_contract(given_ids, tokenizer, ids, budget) -> None:
+def test_counts_follow_the_contract(
+    given_ids: tuple[MeteredModel, tf.Variable],
+    tokenizer: SentencePieceTokenizer,
+    ids: list[int],
+    budget: int,
+) -> None:
     metered, output_ids = given_ids
     output_ids.assign(ids)
     (row,) = rows_of(
@@ -101,7 +113,12 @@ def test_counts_follow_the_contract(given_ids, tokenizer, ids, budget) -> None:
         ([7, 329_000, 8, 1], 3, "stop"),
     ],
 )
-def test_golden_counts(given_ids, ids, output_tokens, finish_reason) -> None:
+def test_golden_counts(
+    given_ids: tuple[MeteredModel, tf.Variable],
+    ids: list[int],
+    output_tokens: int,
+    finish_reason: str,
+) -> None:
     metered, output_ids = given_ids
     output_ids.assign(ids)
     (row,) = rows_of(metered.serving_default(tf.constant(["This call"])))
@@ -110,7 +127,11 @@ def test_golden_counts(given_ids, ids, output_tokens, finish_reason) -> None:
 
 @settings(max_examples=sized(50, 500))
 @given(texts=st.lists(st.text(st.characters(exclude_categories=()), max_size=60), max_size=6))
-def test_input_is_counted_cut_and_never_lost(given_ids, tokenizer, texts) -> None:
+def test_input_is_counted_cut_and_never_lost(
+    given_ids: tuple[MeteredModel, tf.Variable],
+    tokenizer: SentencePieceTokenizer,
+    texts: list[str],
+) -> None:
     metered, output_ids = given_ids
     output_ids.assign([7, 1])
     data = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -127,7 +148,7 @@ def test_input_is_counted_cut_and_never_lost(given_ids, tokenizer, texts) -> Non
 @given(st.text(max_size=40), st.binary(max_size=40))
 @settings(max_examples=sized(100, 1000))
 @example("\ufeff\ufffe\uffff\0", b"\xed\xa0\x80\xff")
-def test_valid_text_is_kept_and_invalid_text_made_valid(text, data) -> None:
+def test_valid_text_is_kept_and_invalid_text_made_valid(text: str, data: bytes) -> None:
     kept, made = valid_utf8(tf.constant([text.encode(), data])).numpy().tolist()
     assert kept == text.encode()
     assert made.decode("utf-8") == data.decode("utf-8", "replace") or b"\xef\xbf\xbd" in made
@@ -148,13 +169,15 @@ def test_every_code_point_is_kept() -> None:
         ([3, 3, 3], r"Limits, texts:\] \[3\] \[2\]"),
     ],
 )
-def test_limits_that_mean_nothing_are_refused(given_ids, budgets, message) -> None:
+def test_limits_that_mean_nothing_are_refused(
+    given_ids: tuple[MeteredModel, tf.Variable], budgets: list[int], message: str
+) -> None:
     metered, _ = given_ids
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         metered.summarize(tf.constant(["a", "b"]), tf.constant(budgets, tf.int32))
 
 
-def test_no_rows_are_answered_with_no_rows(given_ids) -> None:
+def test_no_rows_are_answered_with_no_rows(given_ids: tuple[MeteredModel, tf.Variable]) -> None:
     metered, _ = given_ids
     nothing = tf.zeros([0], tf.string)
     assert rows_of(metered.serving_default(nothing)) == []

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tfx.types.standard_artifacts import Examples, Model
 
 from components.artifacts import MeterBlessing
+from components.artifacts import Tokenizer as TokenizerArtifact
 from components.example_texts import ExampleError
 from components.meter.graph import MeteredModel
 from components.meter_validator.executor import Executor
@@ -17,6 +21,7 @@ from tests.components.fixture_faulty_models import (
     CrowdedBase,
     EosIsBilled,
     FailsOnEmpty,
+    FaultyModel,
     InvalidSummary,
     JitBase,
     LimitsIgnored,
@@ -29,6 +34,7 @@ from tests.components.fixture_faulty_models import (
     save_faulty_model,
 )
 from tokenizer.base import TokenizerError
+from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from tokenizer.training import train_sentencepiece
 
 ALL_CHECKS = [
@@ -43,14 +49,26 @@ ALL_CHECKS = [
     "limits",
 ]
 
+# Runs the executor; gives the blessing and its report.
+Validate = Callable[..., tuple[MeterBlessing, dict[str, Any]]]
+
 
 @pytest.fixture
-def validate(metered_model, tokenizer_artifact, examples, tmp_path):
+def validate(
+    metered_model: Model,
+    tokenizer_artifact: TokenizerArtifact,
+    examples: Examples,
+    tmp_path: Path,
+) -> Validate:
     """Run the executor; any input can be replaced. Returns the blessing and its report."""
 
     def run(
-        model=metered_model, tokenizer=tokenizer_artifact, examples=examples, strings=300, xla=0
-    ):
+        model: Model = metered_model,
+        tokenizer: TokenizerArtifact = tokenizer_artifact,
+        examples: Examples = examples,
+        strings: int = 300,
+        xla: int = 0,
+    ) -> tuple[MeterBlessing, dict[str, Any]]:
         blessing = MeterBlessing()
         blessing.uri = str(tmp_path / "blessing")
         Executor().Do(
@@ -63,7 +81,7 @@ def validate(metered_model, tokenizer_artifact, examples, tmp_path):
     return run
 
 
-def failed(report) -> dict[str, str]:
+def failed(report: dict[str, Any]) -> dict[str, str]:
     """Names of the checks that did not pass, with all that they say."""
     return {
         check["name"]: check["not_run"] + json.dumps(check["mismatches"], ensure_ascii=False)
@@ -72,7 +90,11 @@ def failed(report) -> dict[str, str]:
     }
 
 
-def test_a_right_model_is_blessed(validate, metered_model, tokenizer) -> None:
+def test_a_right_model_is_blessed(
+    validate: Validate,
+    metered_model: Model,
+    tokenizer: SentencePieceTokenizer,
+) -> None:
     blessing, report = validate(strings=10_000)
     assert failed(report) == {}
     assert blessing.blessed == 1
@@ -92,7 +114,9 @@ def test_a_right_model_is_blessed(validate, metered_model, tokenizer) -> None:
     assert report["model"] == metered_model.uri
 
 
-def test_the_report_is_readable(validate) -> None:
+def test_the_report_is_readable(
+    validate: Validate,
+) -> None:
     blessing, _ = validate()
     text = (Path(blessing.uri) / "report.md").read_text()
     assert text.startswith("# Meter validation: blessed\n")
@@ -118,7 +142,13 @@ def test_the_report_is_readable(validate) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_faulty_model_is_refused_for_its_fault(
-    validate, metered_model, tokenizer, tmp_path, fault, checks, reason
+    validate: Validate,
+    metered_model: Model,
+    tokenizer: SentencePieceTokenizer,
+    tmp_path: Path,
+    fault: FaultyModel,
+    checks: set[str],
+    reason: str,
 ) -> None:
     model = save_faulty_model(fault(tokenizer), metered_model, tmp_path / "faulty")
     blessing, report = validate(model=model)
@@ -135,7 +165,10 @@ def test_a_faulty_model_is_refused_for_its_fault(
 
 
 def test_a_model_for_xla_passes_where_the_server_will_compile(
-    validate, metered_model, tokenizer, tmp_path
+    validate: Validate,
+    metered_model: Model,
+    tokenizer: SentencePieceTokenizer,
+    tmp_path: Path,
 ) -> None:
     faulty = metered(MeteredModel, JitBase)
     model = save_faulty_model(faulty(tokenizer), metered_model, tmp_path / "compiled")
@@ -144,7 +177,7 @@ def test_a_model_for_xla_passes_where_the_server_will_compile(
     assert blessing.blessed == 1
 
 
-def test_another_tokenizer_is_refused(validate, tmp_path) -> None:
+def test_another_tokenizer_is_refused(validate: Validate, tmp_path: Path) -> None:
     other = train_sentencepiece(["Quite another corpus than that of the examples."], 330)
     artifact = tokenizer_artifact_of(other, tmp_path / "other")
     blessing, report = validate(tokenizer=artifact)
@@ -156,7 +189,10 @@ def test_another_tokenizer_is_refused(validate, tmp_path) -> None:
 
 
 def test_a_record_that_is_not_true_is_refused(
-    validate, metered_model, tokenizer, tmp_path
+    validate: Validate,
+    metered_model: Model,
+    tokenizer: SentencePieceTokenizer,
+    tmp_path: Path,
 ) -> None:
     good = metered(MeteredModel)(tokenizer)
     model = save_faulty_model(
@@ -168,7 +204,11 @@ def test_a_record_that_is_not_true_is_refused(
     assert "text of 25 ids" in found["hard texts"]
 
 
-def test_another_tokenizer_carried_along_is_refused(validate, metered_model, tmp_path) -> None:
+def test_another_tokenizer_carried_along_is_refused(
+    validate: Validate,
+    metered_model: Model,
+    tmp_path: Path,
+) -> None:
     shutil.copytree(metered_model.uri, tmp_path / "copy")
     other = train_sentencepiece(["Quite another corpus."], 330)
     tokenizer_artifact_of(
@@ -179,7 +219,11 @@ def test_another_tokenizer_carried_along_is_refused(validate, metered_model, tmp
     assert "fingerprint of assets.extra/tokenizer" in found["record"]
 
 
-def test_a_model_without_a_record_is_refused(validate, metered_model, tmp_path) -> None:
+def test_a_model_without_a_record_is_refused(
+    validate: Validate,
+    metered_model: Model,
+    tmp_path: Path,
+) -> None:
     shutil.copytree(metered_model.uri, tmp_path / "copy")
     (tmp_path / "copy" / "Format-Serving" / "assets.extra" / "metering.json").unlink()
     _, report = validate(model=model_artifact_in(tmp_path / "copy"))
@@ -189,14 +233,20 @@ def test_a_model_without_a_record_is_refused(validate, metered_model, tmp_path) 
 
 
 def test_a_base_model_is_refused_for_its_signatures(
-    validate, base_model, metered_model
+    validate: Validate,
+    base_model: Model,
+    metered_model: Model,
 ) -> None:
     found = failed(validate(model=base_model)[1])
     assert "metering.json does not exist" in found["record"]
     assert "input_length" in found["signatures"]
 
 
-def test_an_op_of_another_library_is_refused(validate, metered_model, tmp_path) -> None:
+def test_an_op_of_another_library_is_refused(
+    validate: Validate,
+    metered_model: Model,
+    tmp_path: Path,
+) -> None:
     shutil.copytree(metered_model.uri, tmp_path / "copy")
     path = tmp_path / "copy" / "Format-Serving" / "saved_model.pb"
     content = path.read_bytes()
@@ -210,7 +260,10 @@ def test_an_op_of_another_library_is_refused(validate, metered_model, tmp_path) 
 
 
 def test_mismatches_are_bounded_and_counted(
-    validate, metered_model, tokenizer, tmp_path
+    validate: Validate,
+    metered_model: Model,
+    tokenizer: SentencePieceTokenizer,
+    tmp_path: Path,
 ) -> None:
     model = save_faulty_model(
         metered(InvalidSummary)(tokenizer), metered_model, tmp_path / "faulty"
@@ -223,21 +276,27 @@ def test_mismatches_are_bounded_and_counted(
     assert "The first 20 of 39 mismatches:" in text
 
 
-def test_no_generated_strings_leave_that_check_out(validate) -> None:
+def test_no_generated_strings_leave_that_check_out(
+    validate: Validate,
+) -> None:
     blessing, report = validate(strings=0)
     assert blessing.blessed == 1
     names = [check["name"] for check in report["checks"]]
     assert names == [name for name in ALL_CHECKS if name != "generated strings"]
 
 
-def test_without_documents_nothing_is_proved(validate, tmp_path) -> None:
+def test_without_documents_nothing_is_proved(validate: Validate, tmp_path: Path) -> None:
     examples = make_examples(tmp_path / "examples", {"eval": []})
     blessing, report = validate(examples=examples)
     assert blessing.blessed == 0
     assert failed(report)["documents"].startswith("there was nothing to check")
 
 
-def test_what_cannot_be_read_is_an_error(validate, tokenizer_artifact, tmp_path) -> None:
+def test_what_cannot_be_read_is_an_error(
+    validate: Validate,
+    tokenizer_artifact: TokenizerArtifact,
+    tmp_path: Path,
+) -> None:
     with pytest.raises(UnreadableModelError, match=r"saved_model\.pb cannot be read"):
         validate(model=model_artifact_in(tmp_path / "nothing"))
     (tmp_path / "no" / "Format-Serving").mkdir(parents=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import sentencepiece
@@ -10,6 +12,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.python.framework import op_def_registry
+from tfx.types.standard_artifacts import Examples
 
 from components.meter_validator import reference as reference_module
 from components.meter_validator.check import AnswerError, Check
@@ -23,33 +26,38 @@ from components.meter_validator.stock_server import TF_TEXT_OPS, refused_by_stoc
 from components.meter_validator.texts import held_out_documents, text_of_tokens
 from tests.components.fixture_examples import ROWS
 from tests.support.sizes import sized
+from tokenizer.base import Tokenizer
 from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.loading import TokenizerDescriptor, save_tokenizer
 from tokenizer.training import train_sentencepiece
 
 WORDS = ["This", "call", "opens", "naïvely", "socket.", "x"]
 
+Count = Callable[[bytes], int]
 
-def _sentencepiece_count(directory: str):
+
+def _sentencepiece_count(directory: str) -> Count:
     library = sentencepiece.SentencePieceProcessor(model_file=f"{directory}/tokenizer.model")
     return lambda text: len(library.encode(text))
 
 
-def _byte_level_bpe_count(directory: str):
+def _byte_level_bpe_count(directory: str) -> Count:
     files = f"{directory}/vocab.json", f"{directory}/merges.txt"
     library = tokenizers.ByteLevelBPETokenizer.from_file(*files)
     return lambda text: len(library.encode(text.decode("utf-8", "replace")).ids)
 
 
 # How each kind is trained for the tests, and how its own library counts.
-KINDS = {
+KINDS: dict[str, tuple[Callable[[list[str], int], Tokenizer], Callable[[str], Count]]] = {
     "sentencepiece": (train_sentencepiece, _sentencepiece_count),
     "byte_level_bpe": (train_byte_level_bpe, _byte_level_bpe_count),
 }
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
-def tokenizer_dir(request, tmp_path_factory) -> str:
+def tokenizer_dir(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     train, _ = KINDS[request.param]
     directory = tmp_path_factory.mktemp(request.param)
     save_tokenizer(train([text for row in ROWS for text in row], 400), directory)
@@ -57,24 +65,28 @@ def tokenizer_dir(request, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def kind(tokenizer_dir) -> str:
+def kind(tokenizer_dir: str) -> str:
     return TokenizerDescriptor.load(tokenizer_dir).kind
 
 
 @pytest.fixture(scope="module")
-def counts(kind, tokenizer_dir):
+def counts(kind: str, tokenizer_dir: str) -> Callable[[Sequence[bytes]], list[int]]:
     return reference_counts(kind, tokenizer_dir)
 
 
 @settings(max_examples=sized(20, 200))
 @given(tokens=st.integers(0, 700), words=st.lists(st.sampled_from(WORDS), max_size=6))
-def test_a_text_of_any_number_of_ids_is_found(counts, tokens, words) -> None:
+def test_a_text_of_any_number_of_ids_is_found(
+    counts: Callable[[Sequence[bytes]], list[int]], tokens: int, words: list[str]
+) -> None:
     text = text_of_tokens(tokens, words, counts)
     assert text is not None
     assert counts([text]) == [tokens]
 
 
-def test_the_reference_is_the_library_alone(counts, kind, tokenizer_dir) -> None:
+def test_the_reference_is_the_library_alone(
+    counts: Callable[[Sequence[bytes]], list[int]], kind: str, tokenizer_dir: str
+) -> None:
     count = KINDS[kind][1](tokenizer_dir)
     texts = [b"This call", b"\xff\0", b""]
     assert counts(texts) == [count(text) for text in texts]
@@ -82,14 +94,14 @@ def test_the_reference_is_the_library_alone(counts, kind, tokenizer_dir) -> None
     assert "from tokenizer" not in inspect.getsource(reference_module)
 
 
-def test_a_kind_without_a_library_is_refused(tmp_path) -> None:
+def test_a_kind_without_a_library_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UnknownTokenizerError, match=r"one of sentencepiece, byte_level_bpe\. R"
     ):
         reference_counts("bpe", tmp_path)
 
 
-def test_documents_are_spread_over_the_split(examples) -> None:
+def test_documents_are_spread_over_the_split(examples: Examples) -> None:
     names = [item.name for item in held_out_documents([examples], 4)]
     assert names == ["document 0", "document 4", "document 8", "document 12"]
     assert len(held_out_documents([examples], 1000)) == 16
@@ -106,7 +118,7 @@ class TestStockServer:
     """Graphs built node by node."""
 
     @staticmethod
-    def graph(*ops: str, function: str | None = None):
+    def graph(*ops: str, function: str | None = None) -> tf.compat.v1.GraphDef:
         graph = tf.compat.v1.GraphDef()
         for place, op in enumerate(ops):
             graph.node.add(name=f"node_{place}", op=op)
@@ -129,7 +141,9 @@ class TestStockServer:
             ("Struct2TensorDecode", "no op of TensorFlow"),
         ],
     )
-    def test_others_are_not_even_where_no_signature_reaches_them(self, op, reason) -> None:
+    def test_others_are_not_even_where_no_signature_reaches_them(
+        self, op: str, reason: str
+    ) -> None:
         ((node, why),) = refused_by_stock_server(self.graph(op))
         assert node == f"node_0 ({op})"
         assert why.startswith(reason)
@@ -188,7 +202,7 @@ class TestCheck:
             raise KeyError("ours")
 
 
-def test_reports_say_what_failed_in_one_line_each(tmp_path) -> None:
+def test_reports_say_what_failed_in_one_line_each(tmp_path: Path) -> None:
     good, bad, skipped = (Check(name, "proves it") for name in ("good", "bad", "skipped"))
     good.equal("case", 1, 1)
     bad.equal("pipe | tick ` new\nline \x1b[31m", "a", "b")

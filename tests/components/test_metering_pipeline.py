@@ -22,7 +22,7 @@ from tokenizer.training import train_sentencepiece
 
 
 @pytest.fixture
-def base_of_train_split(tmp_path):
+def base_of_train_split(tmp_path: Path) -> Model:
     """A base model with the tokenizer that TokenizerTrainer will train."""
     tokenizer = train_sentencepiece((t for row in SPLITS["train"] for t in row), 400)
     artifact = model_artifact_in(tmp_path / "base")
@@ -70,7 +70,9 @@ def states(store: ml_metadata.MetadataStore, node: str) -> list[str]:
     return [state.Name(execution.last_known_state) for execution in executions]
 
 
-def test_they_run_together_and_are_cached(tmp_path, examples, base_of_train_split) -> None:
+def test_they_run_together_and_are_cached(
+    tmp_path: Path, examples: Examples, base_of_train_split: Model
+) -> None:
     store = run(tmp_path, examples, base_of_train_split)
     (blessing,) = store.get_artifacts_by_type("MeterBlessing")
     report = Path(blessing.uri, "report.md").read_text()

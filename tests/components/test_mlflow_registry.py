@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from components.model_registry import RegistryError, open_registry
 from components.model_registry.locks import file_lock, server_lock
 from components.model_registry.mlflow_registry import MlflowRegistry
-from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS
+from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion
 from components.promoter.promotion import Candidate, aliases_of, consider
 from components.promoter.rules import Rules
 
@@ -267,7 +268,7 @@ def test_the_champion_is_measured_again_if_it_changed_meanwhile(
     consider(registry, NAME, candidate(0.1), rules, lambda champion: {})
     measured = []
 
-    def measure(champion):
+    def measure(champion: RegisteredVersion) -> Mapping[str, float]:
         measured.append(champion.number)
         if len(measured) == 1:  # somebody else is quicker
             registry.register(NAME, "/other", {"rouge_l_f1": 0.9}, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -105,7 +106,8 @@ def test_other_counts_are_refused_unless_named(tag: str) -> None:
     measured = {"rouge_l_f1": 0.2}
 
     def outcome(allowed: str) -> str:
-        rules = Rules("rouge_l_f1", **{setting: allowed})
+        changed: dict[str, Any] = {setting: allowed}
+        rules = Rules("rouge_l_f1", **changed)
         return decide(better, champion, measured, rules).outcome
 
     refused = decide(better, champion, measured, RULES)

@@ -134,7 +134,9 @@ def registered(tmp_path: Path) -> PromotionBlessing:
     return blessing
 
 
-def push(tmp_path: Path, refused_by: str | None = None, keep_versions: int = 0):
+def push(
+    tmp_path: Path, refused_by: str | None = None, keep_versions: int = 0
+) -> standard_artifacts.PushedModel:
     """Run the executor on ``tmp_path/model``; returns its PushedModel."""
     model = standard_artifacts.Model()
     model.uri = str(tmp_path / "model")

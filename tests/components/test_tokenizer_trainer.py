@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from components.example_texts import ExampleError
 from components.tokenizer_trainer.component import TokenizerTrainer
 from components.tokenizer_trainer.executor import Executor
 from tests.components.fixture_examples import ROWS, SPLITS, make_examples
-from tokenizer.base import TokenizerError
+from tokenizer.base import Tokenizer, TokenizerError
 from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.loading import load_tokenizer, save_tokenizer
 from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
@@ -38,7 +39,10 @@ def train(examples: Examples, output: TokenizerArtifact, **properties: object) -
     [("sentencepiece", train_sentencepiece), ("byte_level_bpe", train_byte_level_bpe)],
 )
 def test_it_trains_on_the_documents_and_summaries_of_the_train_split(
-    examples, output, kind, train_kind
+    examples: Examples,
+    output: TokenizerArtifact,
+    kind: str,
+    train_kind: Callable[[list[str], int], Tokenizer],
 ) -> None:
     train(examples, output, kind=kind, vocab_size=350)
     texts = [text for row in SPLITS["train"] for text in row]
@@ -53,7 +57,9 @@ def test_it_trains_on_the_documents_and_summaries_of_the_train_split(
     assert 300 < output.vocabulary_size <= 350
 
 
-def test_a_pinned_tokenizer_is_taken_over_unchanged(examples, output, tmp_path) -> None:
+def test_a_pinned_tokenizer_is_taken_over_unchanged(
+    examples: Examples, output: TokenizerArtifact, tmp_path: Path
+) -> None:
     pinned = train_sentencepiece(["Quite another corpus than that of the examples."], 300)
     save_tokenizer(pinned, tmp_path / "pinned")
     train(
@@ -66,7 +72,9 @@ def test_a_pinned_tokenizer_is_taken_over_unchanged(examples, output, tmp_path) 
     assert load_tokenizer(output.uri).files() == pinned.files()
 
 
-def test_the_tokenizer_of_a_pretrained_model_is_taken_over(examples, output, tmp_path) -> None:
+def test_the_tokenizer_of_a_pretrained_model_is_taken_over(
+    examples: Examples, output: TokenizerArtifact, tmp_path: Path
+) -> None:
     own = train_sentencepiece(["Quite another corpus than that of the examples."], 300)
     folder = tmp_path / "hugging_face"
     folder.mkdir()
@@ -78,7 +86,9 @@ def test_the_tokenizer_of_a_pretrained_model_is_taken_over(examples, output, tmp
     assert load_tokenizer(output.uri).files() == own.files()
 
 
-def test_a_pinned_tokenizer_that_was_changed_is_refused(examples, output, tmp_path) -> None:
+def test_a_pinned_tokenizer_that_was_changed_is_refused(
+    examples: Examples, output: TokenizerArtifact, tmp_path: Path
+) -> None:
     save_tokenizer(train_sentencepiece(["Some corpus."], 300), tmp_path / "pinned")
     (tmp_path / "pinned" / "tokenizer.model").open("ab").write(b"\0")
     with pytest.raises(TokenizerError, match="have been changed"):
@@ -86,20 +96,24 @@ def test_a_pinned_tokenizer_that_was_changed_is_refused(examples, output, tmp_pa
     assert not Path(output.uri).exists()
 
 
-def test_another_tokenizer_in_the_pinned_folder_is_refused(examples, output, tmp_path) -> None:
+def test_another_tokenizer_in_the_pinned_folder_is_refused(
+    examples: Examples, output: TokenizerArtifact, tmp_path: Path
+) -> None:
     save_tokenizer(train_sentencepiece(["Some corpus."], 300), tmp_path / "pinned")
     with pytest.raises(TokenizerError, match="Expected fingerprint: feed"):
         train(examples, output, pinned=str(tmp_path / "pinned"), pinned_fingerprint="feed")
 
 
-def test_a_pinned_tokenizer_of_another_kind_is_refused(examples, output, tmp_path) -> None:
+def test_a_pinned_tokenizer_of_another_kind_is_refused(
+    examples: Examples, output: TokenizerArtifact, tmp_path: Path
+) -> None:
     save_tokenizer(train_sentencepiece(["Some corpus."], 300), tmp_path / "pinned")
     with pytest.raises(TokenizerError, match=r"Expected: 'bpe'. Received: 'sentencepiece'"):
         train(examples, output, kind="bpe", pinned=str(tmp_path / "pinned"))
 
 
 def test_a_pinned_tokenizer_that_the_graph_reads_otherwise_is_refused(
-    examples, output, tmp_path
+    examples: Examples, output: TokenizerArtifact, tmp_path: Path
 ) -> None:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -119,7 +133,9 @@ def test_a_pinned_tokenizer_that_the_graph_reads_otherwise_is_refused(
         train(examples, output, pinned=str(tmp_path / "pinned"))
 
 
-def test_a_kind_that_nobody_can_train_is_refused(examples, output) -> None:
+def test_a_kind_that_nobody_can_train_is_refused(
+    examples: Examples, output: TokenizerArtifact
+) -> None:
     with pytest.raises(
         TokenizerError, match=r"one of sentencepiece, byte_level_bpe. Received: 'word"
     ):
@@ -133,19 +149,24 @@ def test_a_kind_that_nobody_can_train_is_refused(examples, output) -> None:
         ({"train": [(b"\xff", "summary")]}, "'document' .* is not UTF-8"),
     ],
 )
-def test_examples_that_cannot_be_read_are_an_error(output, tmp_path, splits, message) -> None:
+def test_examples_that_cannot_be_read_are_an_error(
+    output: TokenizerArtifact,
+    tmp_path: Path,
+    splits: dict[str, list[tuple[str, str]]],
+    message: str,
+) -> None:
     examples = make_examples(tmp_path / "examples", splits)
     with pytest.raises(ExampleError, match=message):
         train(examples, output)
 
 
-def test_an_empty_train_split_is_an_error(output, tmp_path) -> None:
+def test_an_empty_train_split_is_an_error(output: TokenizerArtifact, tmp_path: Path) -> None:
     examples = make_examples(tmp_path / "examples", {"train": []})
     with pytest.raises(TokenizerError, match="no text to train a vocabulary on"):
         train(examples, output)
 
 
-def test_the_component_puts_the_pinned_fingerprint_into_its_cache_key(tmp_path) -> None:
+def test_the_component_puts_the_pinned_fingerprint_into_its_cache_key(tmp_path: Path) -> None:
     pinned = train_sentencepiece(["Some corpus."], 300)
     save_tokenizer(pinned, tmp_path)
     examples = types.Channel(type=Examples)
@@ -161,7 +182,9 @@ def test_the_component_puts_the_pinned_fingerprint_into_its_cache_key(tmp_path) 
     assert elsewhere.exec_properties["pinned_fingerprint"] == ""
 
 
-def test_the_descriptor_is_what_the_artifact_says(examples, output) -> None:
+def test_the_descriptor_is_what_the_artifact_says(
+    examples: Examples, output: TokenizerArtifact
+) -> None:
     train(examples, output)
     descriptor = json.loads((Path(output.uri) / "tokenizer.json").read_text())
     assert descriptor["fingerprint"] == output.fingerprint

@@ -71,7 +71,7 @@ def serving(output: Path) -> Iterator[dict[str, str]]:
     )
     assert process.stdout is not None
     addresses: dict[str, str] = {}
-    printed = []
+    printed: list[str] = []
     while "log" not in addresses:
         line = process.stdout.readline()
         assert line, f"the server ended: {''.join(printed)}"

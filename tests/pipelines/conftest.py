@@ -16,7 +16,7 @@ INPUT_LIMIT = 40
 
 
 @pytest.fixture(scope="session")
-def toy_model(tmp_path_factory) -> Callable[[str], Path]:
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Writes a SavedModel that answers in a given manner; each is written once."""
     written: dict[str, Path] = {}
 
@@ -65,7 +65,7 @@ def _save_model(manner: str, path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def toy_examples(tmp_path_factory) -> Path:
+def toy_examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """URI of an Examples artifact: 120 documents of three sources and many lengths."""
     import tensorflow as tf
 

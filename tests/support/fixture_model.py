@@ -28,7 +28,7 @@ class FixtureModel(tf.Module):
         self._tag = tag
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    def describe(self, text):
+    def describe(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         n_bytes = tf.strings.length(text)
         first = tf.strings.substr(tf.strings.join([text, tf.constant("\0\0\0\0")]), 0, 4)
         return {
@@ -47,7 +47,7 @@ class FixtureModel(tf.Module):
             tf.TensorSpec([None], tf.float32, name="b"),
         ]
     )
-    def add(self, a, b):
+    def add(self, a: tf.Tensor, b: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"sum": a + b}
 
 

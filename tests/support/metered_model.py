@@ -7,6 +7,7 @@ count can be told by looking: no training, no vocabulary.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -26,7 +27,7 @@ class MeteredModel(tf.Module):
         self._smaller = tf.function(tf.minimum, jit_compile=True) if xla else tf.minimum
 
     @tf.function(input_signature=[TEXT, LIMIT])
-    def summarize(self, text, max_output_tokens):
+    def summarize(self, text: tf.Tensor, max_output_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         words = tf.strings.split(text)
         total = tf.cast(words.row_lengths(), tf.int32)
         read = tf.minimum(total, MAX_INPUT_TOKENS)
@@ -55,11 +56,11 @@ class MeteredModel(tf.Module):
         }
 
     @tf.function(input_signature=[TEXT])
-    def serve(self, text):
+    def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         return self.summarize(text, tf.zeros(tf.shape(text), tf.int32))
 
     @tf.function(input_signature=[TEXT])
-    def count_tokens(self, text):
+    def count_tokens(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = self.serve(text)
         return {name: outputs[name] for name in ("input_tokens", "truncated_tokens")}
 
@@ -99,7 +100,7 @@ def export_metered_model(
         )
 
 
-def write_warm_up(path: Path, requests: list[tuple[str, dict[str, list]]]) -> None:
+def write_warm_up(path: Path, requests: list[tuple[str, dict[str, list[Any]]]]) -> None:
     """Add warm-up requests to a SavedModel: a signature and its inputs each."""
     file = path / "assets.extra" / "tf_serving_warmup_requests"
     file.parent.mkdir(exist_ok=True)

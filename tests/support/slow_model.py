@@ -15,7 +15,7 @@ class SlowModel(tf.Module):
         self._tag = tag
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="rounds")])
-    def work(self, rounds):
+    def work(self, rounds: tf.Tensor) -> dict[str, tf.Tensor]:
         value = tf.constant(7, tf.int64)
         for _ in tf.range(tf.reduce_max(tf.concat([rounds, [0]], 0))):
             value = (value * 6364136223846793005 + 1442695040888963407) % 1000003

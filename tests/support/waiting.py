@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 # Far above what the slowest machine needs: it ends a test that would wait for nothing.
 _LIMIT_S = 300.0
@@ -13,7 +14,7 @@ _LIMIT_S = 300.0
 def wait_until(
     reached: Callable[[], object],
     what: str,
-    while_running: subprocess.Popen | None = None,
+    while_running: subprocess.Popen[Any] | None = None,
     every_s: float = 0.02,
 ) -> None:
     """Return as soon as a state is reached.

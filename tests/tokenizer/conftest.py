@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 import sentencepiece
@@ -13,6 +11,7 @@ import tokenizers
 # Before anything imports TensorFlow: its start-up lines hide what a failing test says.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from tests.tokenizer.library import Library
 from tokenizer.base import GraphTokenizer, Tokenizer
 from tokenizer.bpe_tokenizer import BytePairTokenizer
 from tokenizer.bpe_training import train_byte_level_bpe
@@ -64,14 +63,6 @@ def graph(tokenizer: Tokenizer) -> GraphTokenizer:
         traced = tf.function(getattr(module, name), input_signature=[signature])
         setattr(module, name, traced)
     return module
-
-
-@dataclass(frozen=True)
-class Library:
-    """A tokenizer's own library, with none of our code in between."""
-
-    encode: Callable[[bytes], list[int]]
-    decode: Callable[[list[int]], str]
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from tokenizer.base import TokenizerError
+from tokenizer.bpe_tokenizer import BytePairTokenizer
 from tokenizer.bpe_training import SMALLEST_VOCABULARY, train_byte_level_bpe
 
 
-def test_the_same_texts_give_the_same_bytes(byte_level_bpe_tokenizer, corpus) -> None:
+def test_the_same_texts_give_the_same_bytes(
+    byte_level_bpe_tokenizer: BytePairTokenizer, corpus: list[str]
+) -> None:
     again = train_byte_level_bpe(iter(corpus), vocab_size=400)
     assert again.files() == byte_level_bpe_tokenizer.files()
     assert again.fingerprint == (
@@ -17,7 +21,7 @@ def test_the_same_texts_give_the_same_bytes(byte_level_bpe_tokenizer, corpus) ->
 
 
 def test_ids_are_special_ones_then_bytes_then_merges_in_their_order(
-    byte_level_bpe_tokenizer,
+    byte_level_bpe_tokenizer: BytePairTokenizer,
 ) -> None:
     files = byte_level_bpe_tokenizer.files()
     pieces = list(json.loads(files["vocab.json"]))
@@ -29,12 +33,14 @@ def test_ids_are_special_ones_then_bytes_then_merges_in_their_order(
 
 
 @pytest.mark.parametrize("texts", [[], [""], [" ", "\n\t", "\u3000"]])
-def test_a_corpus_without_text_is_an_error(texts) -> None:
+def test_a_corpus_without_text_is_an_error(texts: list[str]) -> None:
     with pytest.raises(TokenizerError, match="no text to train a vocabulary on"):
         train_byte_level_bpe(texts, vocab_size=400)
 
 
-def test_a_vocabulary_without_room_for_the_bytes_is_told_the_size_it_needs(corpus) -> None:
+def test_a_vocabulary_without_room_for_the_bytes_is_told_the_size_it_needs(
+    corpus: list[str],
+) -> None:
     with pytest.raises(TokenizerError, match=r"Expected: vocab_size of 260 or more.*: 259"):
         train_byte_level_bpe(corpus, vocab_size=SMALLEST_VOCABULARY - 1)
     smallest = train_byte_level_bpe(corpus, vocab_size=SMALLEST_VOCABULARY)
@@ -52,7 +58,7 @@ def test_a_lone_surrogate_is_learned_from_as_it_is_encoded() -> None:
 
 
 def test_an_error_of_the_corpus_is_the_error_that_is_seen() -> None:
-    def texts():
+    def texts() -> Iterator[str]:
         yield "some text"
         raise OSError("the disk is gone")
 
@@ -61,7 +67,7 @@ def test_an_error_of_the_corpus_is_the_error_that_is_seen() -> None:
 
 
 def test_a_script_that_was_not_learned_is_spelt_in_bytes_and_counted(
-    byte_level_bpe_tokenizer,
+    byte_level_bpe_tokenizer: BytePairTokenizer,
 ) -> None:
     text = "漢" * 1000
     assert byte_level_bpe_tokenizer.count(text) == 3 * 1000

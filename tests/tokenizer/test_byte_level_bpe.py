@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -33,7 +35,7 @@ def graph_ids(tokenizer: BytePairTokenizer, texts: list[str]) -> list[list[int]]
     return tokenizer.graph_tokenizer().tokenize(tf.constant(texts)).to_list()
 
 
-def test_special_ids_are_those_of_bart(byte_level_bpe_tokenizer) -> None:
+def test_special_ids_are_those_of_bart(byte_level_bpe_tokenizer: BytePairTokenizer) -> None:
     tokenizer = byte_level_bpe_tokenizer
     assert (tokenizer.bos_id, tokenizer.pad_id, tokenizer.eos_id) == (0, 1, 2)
     assert tokenizer.unk_id is None
@@ -74,7 +76,9 @@ def test_files_as_those_of_bart_are_read() -> None:
         (["a", "Ġ"], r"lacks pieces for 2 of the 256 bytes.*Missing: 0x20, 0x61"),
     ],
 )
-def test_a_vocabulary_that_lacks_what_is_needed_is_refused(without, message) -> None:
+def test_a_vocabulary_that_lacks_what_is_needed_is_refused(
+    without: list[str], message: str
+) -> None:
     pieces = [piece for piece in (*SPECIAL, *byte_characters()) if piece not in without]
     with pytest.raises(TokenizerError, match=message):
         BytePairTokenizer(*files_of(pieces, []))
@@ -109,7 +113,9 @@ ALL = json.dumps({p: i for i, p in enumerate((*SPECIAL, *byte_characters(), "ab"
         (ALL, b"<s> a\n", "a merge with the special piece '<s>'"),
     ],
 )
-def test_files_that_are_no_vocabulary_are_refused(vocabulary, merges, message) -> None:
+def test_files_that_are_no_vocabulary_are_refused(
+    vocabulary: bytes, merges: bytes, message: str
+) -> None:
     with pytest.raises(TokenizerError, match=message):
         BytePairTokenizer(vocabulary, merges)
 
@@ -120,7 +126,9 @@ def test_merges_that_make_a_special_piece_are_refused() -> None:
         BytePairTokenizer(*files_of(pieces, [("<", "s"), ("<s", ">")]))
 
 
-def test_line_ends_of_windows_change_nothing(byte_level_bpe_tokenizer) -> None:
+def test_line_ends_of_windows_change_nothing(
+    byte_level_bpe_tokenizer: BytePairTokenizer,
+) -> None:
     files = byte_level_bpe_tokenizer.files()
     windows = BytePairTokenizer(
         files["vocab.json"], files["merges.txt"].replace(b"\n", b"\r\n")
@@ -132,7 +140,7 @@ def random_vocabulary(generator: random.Random) -> tuple[list[str], list[tuple[s
     """Merges that no training gives: a piece made in several ways, what is made by an urgent
     merge out of less urgent ones."""
     pieces = list("abc"[: generator.randint(1, 3)])
-    merges = {}
+    merges: dict[tuple[str, str], None] = {}
     for _ in range(generator.randint(1, 14)):
         pair = generator.choice(pieces), generator.choice(pieces)
         if len(pair[0] + pair[1]) <= 9:
@@ -147,7 +155,7 @@ def random_vocabulary(generator: random.Random) -> tuple[list[str], list[tuple[s
 
 @settings(max_examples=sized(10, 100))
 @given(seed=st.integers(0, 2**32))
-def test_any_merges_join_as_the_library_joins_them(seed) -> None:
+def test_any_merges_join_as_the_library_joins_them(seed: int) -> None:
     generator = random.Random(seed)
     pieces, merges = random_vocabulary(generator)
     library = tokenizers.ByteLevelBPETokenizer(
@@ -174,8 +182,13 @@ def test_a_long_word_takes_few_more_rounds_than_short_ones(
     rounds = 0
     loop = tf.while_loop
 
-    def counted_loop(cond, body, *arguments, **options):
-        def counted(*state):
+    def counted_loop(
+        cond: Callable[..., object],
+        body: Callable[..., object],
+        *arguments: Any,
+        **options: Any,
+    ) -> object:
+        def counted(*state: Any) -> object:
             nonlocal rounds
             rounds += 1
             return body(*state)

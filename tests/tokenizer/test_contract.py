@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,9 @@ def test_a_row_of_an_answer_becomes_a_checked_value() -> None:
         ({"finish_reason": "eos"}, "must be 'stop' or 'length'. Received: 'eos'"),
     ],
 )
-def test_a_row_that_contradicts_itself_is_refused(change, message) -> None:
+def test_a_row_that_contradicts_itself_is_refused(
+    change: dict[str, int] | dict[str, str], message: str
+) -> None:
     with pytest.raises(ContractError, match=message):
         MeteredSummary.from_row({**ROW, **change})
 
@@ -66,13 +69,15 @@ def test_a_row_without_counts_is_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [BASE, RECORD])
-def test_what_is_saved_is_loaded(value, tmp_path) -> None:
+def test_what_is_saved_is_loaded(value: BaseModelSpec | MeteringRecord, tmp_path: Path) -> None:
     value.save(tmp_path)
     assert type(value).load(tmp_path) == value
 
 
 @pytest.mark.parametrize("kind", [BaseModelSpec, MeteringRecord])
-def test_a_model_that_says_nothing_of_itself_is_refused(kind, tmp_path) -> None:
+def test_a_model_that_says_nothing_of_itself_is_refused(
+    kind: type[BaseModelSpec] | type[MeteringRecord], tmp_path: Path
+) -> None:
     with pytest.raises(ContractError, match="does not exist"):
         kind.load(tmp_path)
 
@@ -81,14 +86,14 @@ def test_a_model_that_says_nothing_of_itself_is_refused(kind, tmp_path) -> None:
     ("content", "message"),
     [("{", "is not JSON"), ("[]", "lacks an object"), ("{}", "lacks m")],
 )
-def test_a_broken_file_is_refused(content, message, tmp_path) -> None:
+def test_a_broken_file_is_refused(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra/base.json").write_text(content)
     with pytest.raises(ContractError, match=message):
         BaseModelSpec.load(tmp_path)
 
 
-def test_another_version_of_the_contract_is_refused(tmp_path) -> None:
+def test_another_version_of_the_contract_is_refused(tmp_path: Path) -> None:
     RECORD.save(tmp_path)
     path = tmp_path / "assets.extra/metering.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "contract_version": 2}))

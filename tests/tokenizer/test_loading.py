@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tokenizer.base import TokenizerError
+from tokenizer.base import Tokenizer, TokenizerError
 from tokenizer.loading import TokenizerDescriptor, load_tokenizer, save_tokenizer
 
 
 @pytest.fixture
-def directory(tokenizer, tmp_path: Path) -> Path:
+def directory(tokenizer: Tokenizer, tmp_path: Path) -> Path:
     save_tokenizer(tokenizer, tmp_path / "tokenizer")
     return tmp_path / "tokenizer"
 
@@ -44,7 +44,7 @@ DESCRIPTORS = {
 FILES = {"sentencepiece": ["tokenizer.model"], "byte_level_bpe": ["merges.txt", "vocab.json"]}
 
 
-def test_what_was_saved_is_loaded(tokenizer, directory) -> None:
+def test_what_was_saved_is_loaded(tokenizer: Tokenizer, directory: Path) -> None:
     loaded = load_tokenizer(directory)
     assert loaded.files() == tokenizer.files()
     assert loaded.encode("café") == tokenizer.encode("café")
@@ -52,20 +52,22 @@ def test_what_was_saved_is_loaded(tokenizer, directory) -> None:
     assert descriptor == DESCRIPTORS[tokenizer.kind]
 
 
-def test_anybody_can_check_the_fingerprint(tokenizer, directory) -> None:
+def test_anybody_can_check_the_fingerprint(tokenizer: Tokenizer, directory: Path) -> None:
     names = " ".join(FILES[tokenizer.kind])
     shell = f"sha256sum {names} | sha256sum | cut -d' ' -f1"
     checked = subprocess.run(shell, shell=True, cwd=directory, capture_output=True, text=True)
     assert checked.stdout.strip() == tokenizer.fingerprint
 
 
-def test_saving_twice_gives_the_same_folder(tokenizer, directory, tmp_path) -> None:
+def test_saving_twice_gives_the_same_folder(
+    tokenizer: Tokenizer, directory: Path, tmp_path: Path
+) -> None:
     save_tokenizer(load_tokenizer(directory), tmp_path / "again")
     for name in ("tokenizer.json", *FILES[tokenizer.kind]):
         assert (tmp_path / "again" / name).read_bytes() == (directory / name).read_bytes()
 
 
-def test_a_changed_file_is_refused(tokenizer, directory) -> None:
+def test_a_changed_file_is_refused(tokenizer: Tokenizer, directory: Path) -> None:
     for name in FILES[tokenizer.kind]:
         original = (directory / name).read_bytes()
         content = bytearray(original)
@@ -78,7 +80,7 @@ def test_a_changed_file_is_refused(tokenizer, directory) -> None:
 
 
 def test_another_model_with_its_own_fingerprint_but_other_claims_is_refused(
-    tokenizer, directory
+    tokenizer: Tokenizer, directory: Path
 ) -> None:
     edit(directory, vocabulary_size=4000)
     size = tokenizer.vocabulary_size
@@ -86,7 +88,7 @@ def test_another_model_with_its_own_fingerprint_but_other_claims_is_refused(
         load_tokenizer(directory)
 
 
-def test_a_missing_file_is_named(tokenizer, directory) -> None:
+def test_a_missing_file_is_named(tokenizer: Tokenizer, directory: Path) -> None:
     for name in ("tokenizer.json", *FILES[tokenizer.kind]):
         content = (directory / name).read_bytes()
         (directory / name).unlink()
@@ -95,7 +97,7 @@ def test_a_missing_file_is_named(tokenizer, directory) -> None:
         (directory / name).write_bytes(content)
 
 
-def test_an_unknown_kind_is_refused_with_those_that_are_known(directory) -> None:
+def test_an_unknown_kind_is_refused_with_those_that_are_known(directory: Path) -> None:
     edit(directory, kind="wordpiece")
     kinds = r"one of sentencepiece, byte_level_bpe\. Received: 'wordpiece'"
     with pytest.raises(TokenizerError, match=kinds):
@@ -106,13 +108,13 @@ def test_an_unknown_kind_is_refused_with_those_that_are_known(directory) -> None
     ("content", "message"),
     [("{", "is not JSON"), ("[]", "no tokenizer's descriptor"), ('{"kind": 1}', "descriptor")],
 )
-def test_a_broken_descriptor_is_refused(directory, content, message) -> None:
+def test_a_broken_descriptor_is_refused(directory: Path, content: str, message: str) -> None:
     (directory / "tokenizer.json").write_text(content)
     with pytest.raises(TokenizerError, match=message):
         load_tokenizer(directory)
 
 
-def test_a_descriptor_is_read_without_the_model(directory, tokenizer) -> None:
+def test_a_descriptor_is_read_without_the_model(directory: Path, tokenizer: Tokenizer) -> None:
     for name in FILES[tokenizer.kind]:
         (directory / name).unlink()
     assert TokenizerDescriptor.load(directory) == TokenizerDescriptor.of(tokenizer)

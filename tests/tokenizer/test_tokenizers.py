@@ -5,6 +5,8 @@ Cases without a kind in their name hold for every kind.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, example, given, settings
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from components.meter_validator.stock_server import refused_by_stock_server
 from tests.support.sizes import sized
-from tokenizer.base import GraphTokenizer, TokenizerError, utf8_bytes
+from tests.tokenizer.library import Library
+from tokenizer.base import GraphTokenizer, Tokenizer, TokenizerError, utf8_bytes
 from tokenizer.hard_texts import FIXED_HARD_TEXTS, generated_hard_texts
 
 # The library may also be handed a lone surrogate, as JSON's "\ud800" becomes in Python.
@@ -37,7 +40,7 @@ def graph_texts(graph: GraphTokenizer, ids: list[list[int]]) -> list[bytes]:
 
 
 # Text, its ids, and the text of those ids where it is another one.
-GOLDEN = {
+GOLDEN: dict[str, list[tuple[str | bytes, list[int], str | None]]] = {
     "sentencepiece": [
         ("", [], ""),
         (
@@ -73,7 +76,7 @@ GOLDEN = {
 }
 
 
-def test_golden_ids(tokenizer, graph, library) -> None:
+def test_golden_ids(tokenizer: Tokenizer, graph: GraphTokenizer, library: Library) -> None:
     for text, ids, other in GOLDEN[tokenizer.kind]:
         data = utf8_bytes(text)
         decoded = text if other is None else other
@@ -86,7 +89,9 @@ def test_golden_ids(tokenizer, graph, library) -> None:
 @many
 @given(texts=st.lists(any_text | hard_text, max_size=8))
 @example(texts=["\ud800", "a" * 10_000, "\0" * 100, "e\u0301" * 100])
-def test_any_text_has_the_librarys_ids(tokenizer, graph, library, texts) -> None:
+def test_any_text_has_the_librarys_ids(
+    tokenizer: Tokenizer, graph: GraphTokenizer, library: Library, texts: list[str]
+) -> None:
     data = [utf8_bytes(text) for text in texts]
     expected = [library.encode(text) for text in data]
     assert [tokenizer.encode(text) for text in texts] == expected
@@ -96,7 +101,9 @@ def test_any_text_has_the_librarys_ids(tokenizer, graph, library, texts) -> None
 @many
 @given(texts=st.lists(st.binary(), max_size=8))
 @example(texts=[b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80", b"\xe2\x82", b"\xff" * 999])
-def test_any_bytes_have_the_librarys_ids(tokenizer, graph, library, texts) -> None:
+def test_any_bytes_have_the_librarys_ids(
+    tokenizer: Tokenizer, graph: GraphTokenizer, library: Library, texts: list[bytes]
+) -> None:
     expected = [library.encode(text) for text in texts]
     assert [tokenizer.encode(text) for text in texts] == expected
     assert graph_ids(graph, texts) == expected
@@ -105,7 +112,9 @@ def test_any_bytes_have_the_librarys_ids(tokenizer, graph, library, texts) -> No
 @many
 @given(rows=st.lists(st.lists(st.integers(0, 2**16)), max_size=8))
 @example(rows=[[0, 1, 2], [], [2, 2], [258] * 9, [228, 133], [259, 259]])
-def test_any_ids_have_the_librarys_text(tokenizer, graph, library, rows) -> None:
+def test_any_ids_have_the_librarys_text(
+    tokenizer: Tokenizer, graph: GraphTokenizer, library: Library, rows: list[list[int]]
+) -> None:
     rows = [[value % tokenizer.vocabulary_size for value in row] for row in rows]
     expected = [library.decode(row) for row in rows]
     assert [tokenizer.decode(row) for row in rows] == expected
@@ -115,19 +124,25 @@ def test_any_ids_have_the_librarys_text(tokenizer, graph, library, rows) -> None
 
 @many
 @given(text=any_text)
-def test_counting_a_text_does_not_depend_on_its_neighbours(tokenizer, graph, text) -> None:
+def test_counting_a_text_does_not_depend_on_its_neighbours(
+    tokenizer: Tokenizer, graph: GraphTokenizer, text: str
+) -> None:
     data = utf8_bytes(text)
     batch = graph_ids(graph, [b"", b"other " * 50, data, b"\xff\0", data])
     assert tokenizer.count(text) == len(batch[2]) == len(batch[4])
 
 
-def test_ten_thousand_generated_texts_have_the_librarys_ids(graph, library, corpus) -> None:
+def test_ten_thousand_generated_texts_have_the_librarys_ids(
+    graph: GraphTokenizer, library: Library, corpus: list[str]
+) -> None:
     words = [word for text in corpus for word in text.split()]
     texts = [*generated_hard_texts(10_000, seed=7, words=words), *FIXED_HARD_TEXTS.values()]
     assert graph_ids(graph, texts) == [library.encode(text) for text in texts]
 
 
-def test_the_graph_form_survives_a_saved_model(graph, library, tmp_path) -> None:
+def test_the_graph_form_survives_a_saved_model(
+    graph: GraphTokenizer, library: Library, tmp_path: Path
+) -> None:
     module = tf.Module()
     module.graph = graph
     module.ids, module.texts = graph.tokenize, graph.detokenize
@@ -140,13 +155,15 @@ def test_the_graph_form_survives_a_saved_model(graph, library, tmp_path) -> None
     assert loaded.ids(tf.zeros([0], tf.string)).to_list() == []
 
 
-def test_a_stock_server_has_the_graphs_ops(graph) -> None:
+def test_a_stock_server_has_the_graphs_ops(graph: GraphTokenizer) -> None:
     traced = tf.function(lambda text: graph.detokenize(graph.tokenize(text)))
     concrete = traced.get_concrete_function(tf.TensorSpec([None], tf.string))
     assert refused_by_stock_server(concrete.graph.as_graph_def(use_pybind11_proto=False)) == []
 
 
-def test_an_id_outside_the_vocabulary_is_refused_in_both_forms(tokenizer, graph) -> None:
+def test_an_id_outside_the_vocabulary_is_refused_in_both_forms(
+    tokenizer: Tokenizer, graph: GraphTokenizer
+) -> None:
     size = tokenizer.vocabulary_size
     for bad_id in (-1, size, 2**31):
         with pytest.raises(
@@ -158,7 +175,7 @@ def test_an_id_outside_the_vocabulary_is_refused_in_both_forms(tokenizer, graph)
             graph_texts(graph, [[5], [bad_id]])
 
 
-def test_no_text_has_the_id_of_the_unknown(tokenizer, library) -> None:
+def test_no_text_has_the_id_of_the_unknown(tokenizer: Tokenizer, library: Library) -> None:
     texts = [*FIXED_HARD_TEXTS.values(), *(bytes([byte]) for byte in range(256))]
     unknown = {"sentencepiece": 2, "byte_level_bpe": 3}[tokenizer.kind]
     assert library.decode([unknown]).strip() in ("", "⁇")

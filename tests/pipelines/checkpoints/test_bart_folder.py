@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,11 @@ def bart(copied: Callable[[str], Path]) -> Path:
     return copied("bart")
 
 
-def change(folder: Path, tensors: Callable | None = None, **settings) -> None:
+def change(
+    folder: Path,
+    tensors: Callable[[dict[str, np.ndarray]], object] | None = None,
+    **settings: Any,
+) -> None:
     if tensors:
         values = safetensors.numpy.load_file(folder / "model.safetensors")
         tensors(values)
@@ -35,7 +40,7 @@ def change(folder: Path, tensors: Callable | None = None, **settings) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
 
 
-def test_how_rows_start(bart):
+def test_how_rows_start(bart: Path) -> None:
     checkpoint = open_checkpoint(bart)
     architecture = checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
     assert architecture.prefix_ids == (0,)
@@ -64,13 +69,18 @@ def test_how_rows_start(bart):
         (None, {"tie_word_embeddings": False}, "tie_word_embeddings must be True"),
     ],
 )
-def test_what_is_refused(bart, tensors, settings, message):
+def test_what_is_refused(
+    bart: Path,
+    tensors: Callable[[dict[str, np.ndarray]], object] | None,
+    settings: dict[str, object],
+    message: str,
+) -> None:
     change(bart, tensors, **settings)
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(bart)
 
 
-def test_limits_must_fit_its_positions(bart):
+def test_limits_must_fit_its_positions(bart: Path) -> None:
     checkpoint = open_checkpoint(bart)
     fits = {"max_input_tokens": 70, "max_output_tokens": 71}  # with BOS and EOS: 72
     checkpoint.description.architecture(fits, checkpoint.tokenizer)
@@ -81,11 +91,11 @@ def test_limits_must_fit_its_positions(bart):
             )
 
 
-def test_names_without_their_prefix(bart):
+def test_names_without_their_prefix(bart: Path) -> None:
     """As a BartModel, without an output layer, is kept."""
     whole = open_checkpoint(bart)
 
-    def strip(tensors: dict) -> None:
+    def strip(tensors: dict[str, Any]) -> None:
         for name in list(tensors):
             if name.startswith("model."):
                 tensors[name.removeprefix("model.")] = tensors.pop(name)
@@ -94,7 +104,7 @@ def test_names_without_their_prefix(bart):
     assert open_checkpoint(bart).description == whole.description
 
 
-def test_only_the_mask_may_lack_a_row(bart):
+def test_only_the_mask_may_lack_a_row(bart: Path) -> None:
     """Some published BARTs have a row less than their vocabulary: nothing has that id."""
     vocabulary = json.loads((bart / "vocab.json").read_text())
     size = len(vocabulary)
@@ -103,7 +113,7 @@ def test_only_the_mask_may_lack_a_row(bart):
     (bart / "vocab.json").write_text(json.dumps(vocabulary))
 
     def rows(count: int) -> None:
-        def cut(tensors: dict) -> None:
+        def cut(tensors: dict[str, Any]) -> None:
             tensors["model.shared.weight"] = tensors["model.shared.weight"][:count]
             tensors["final_logits_bias"] = tensors["final_logits_bias"][:, :count]
 
@@ -118,7 +128,7 @@ def test_only_the_mask_may_lack_a_row(bart):
         checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
 
 
-def test_training_reads_rows_as_the_checkpoint_knows_them(bart, tmp_path):
+def test_training_reads_rows_as_the_checkpoint_knows_them(bart: Path, tmp_path: Path) -> None:
     import tensorflow as tf
 
     architecture = architecture_of(open_checkpoint(bart))

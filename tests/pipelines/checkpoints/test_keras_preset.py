@@ -41,7 +41,7 @@ def preset(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_preset_opens_as_what_it_is(preset):
+def test_a_preset_opens_as_what_it_is(preset: Path) -> None:
     checkpoint = open_checkpoint(preset)
     ours = checkpoint.description
     assert (ours.family, ours.d_model, ours.d_kv, ours.d_ff) == ("t5", 16, 6, 24)
@@ -61,7 +61,7 @@ def test_a_preset_opens_as_what_it_is(preset):
     np.testing.assert_allclose(model(inputs), theirs(inputs), rtol=0, atol=1e-6)
 
 
-def test_a_bart_preset_starts_as_keras_hubs_preprocessor_does(tmp_path):
+def test_a_bart_preset_starts_as_keras_hubs_preprocessor_does(tmp_path: Path) -> None:
     bart = FIXTURES / "bart"
     backbone = keras_hub.models.BartBackbone(
         vocabulary_size=300,
@@ -85,7 +85,7 @@ def test_a_bart_preset_starts_as_keras_hubs_preprocessor_does(tmp_path):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=mine.path)
 
 
-def test_a_preset_without_weights_or_tokenizer(preset):
+def test_a_preset_without_weights_or_tokenizer(preset: Path) -> None:
     weights = preset / "model.weights.h5"
     content = weights.read_bytes()
     weights.unlink()
@@ -97,7 +97,7 @@ def test_a_preset_without_weights_or_tokenizer(preset):
         open_checkpoint(preset)
 
 
-def test_a_preset_of_another_model(preset):
+def test_a_preset_of_another_model(preset: Path) -> None:
     config = json.loads((preset / "config.json").read_text())
     (preset / "config.json").write_text(json.dumps(config | {"class_name": "BertBackbone"}))
     with pytest.raises(
@@ -107,7 +107,7 @@ def test_a_preset_of_another_model(preset):
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "wrong shape", "not a number", "truncated"])
-def test_weights_that_are_not_the_configs(preset, spoilt):
+def test_weights_that_are_not_the_configs(preset: Path, spoilt: str) -> None:
     checkpoint = open_checkpoint(preset)
     model = build_model(checkpoint.description.architecture(LIMITS, checkpoint.tokenizer))
     weights = preset / "model.weights.h5"

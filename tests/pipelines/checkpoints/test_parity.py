@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -49,7 +51,7 @@ class Subject:
         mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
         return np.array(encoder, "int32"), np.array(mask, "int32")
 
-    def generated(self, rows: int, **settings) -> list[list[int]]:
+    def generated(self, rows: int, **settings: Any) -> list[list[int]]:
         architecture = architecture_of(self.checkpoint, **settings)
         decoder = Decoder(serving_graph(self.model, architecture), architecture)
         ids, length = self.answers.ids[:rows], self.answers.length[:rows]
@@ -58,11 +60,11 @@ class Subject:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def subject(request) -> Subject:
+def subject(request: pytest.FixtureRequest) -> Subject:
     return Subject(request.param)
 
 
-def test_the_training_models_logits(subject):
+def test_the_training_models_logits(subject: Subject) -> None:
     decoder = subject.answers.decoder
     logits = subject.model(
         {
@@ -76,7 +78,7 @@ def test_the_training_models_logits(subject):
     np.testing.assert_allclose(logits, subject.answers.logits, rtol=0, atol=TOLERANCE)
 
 
-def test_the_decode_graphs_logits(subject):
+def test_the_decode_graphs_logits(subject: Subject) -> None:
     decoder = subject.answers.decoder
     rows, steps = decoder.shape
     longer = architecture_of(subject.checkpoint, max_output_tokens=steps)
@@ -91,7 +93,7 @@ def test_the_decode_graphs_logits(subject):
         np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
 
 
-def test_greedy_ids(subject):
+def test_greedy_ids(subject: Subject) -> None:
     expected = subject.answers.generated["greedy"]
     assert len({tuple(row) for row in expected}) > 30
     assert 10 < sum(len(row) < STEPS for row in expected) < len(expected)
@@ -99,7 +101,7 @@ def test_greedy_ids(subject):
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_beam_search_ids(subject, index):
+def test_beam_search_ids(subject: Subject, index: int) -> None:
     settings = subject.answers.beams[index]
     expected = subject.answers.generated[f"beams_{index}"]
     assert len(expected) == 32
@@ -107,7 +109,7 @@ def test_beam_search_ids(subject, index):
 
 
 @pytest.mark.parametrize("name", ["bart"])
-def test_a_forced_bos_is_no_step(name):
+def test_a_forced_bos_is_no_step(name: str) -> None:
     """One id may be written: it is the one after the forced BOS."""
     subject = Subject(name)
     assert subject.architecture.forced_bos_id == 0

@@ -41,7 +41,7 @@ def change_config(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps(values))
 
 
-def test_what_is_right_opens(t5):
+def test_what_is_right_opens(t5: Path) -> None:
     checkpoint = open_checkpoint(t5)
     assert checkpoint.description.vocabulary_size == 112 > checkpoint.tokenizer.vocabulary_size
     assert checkpoint.tokenizer.files().keys() == {"tokenizer.model"}
@@ -74,7 +74,9 @@ def test_what_is_right_opens(t5):
         ),
     ],
 )
-def test_tensors(t5, change, message):
+def test_tensors(
+    t5: Path, change: Callable[[dict[str, np.ndarray]], object], message: str
+) -> None:
     change_tensors(t5, change)
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(t5)
@@ -96,13 +98,13 @@ def test_tensors(t5, change, message):
         ({"feed_forward_proj": "tanh"}, "feed_forward_proj .* Received: 'tanh'"),
     ],
 )
-def test_settings(t5, changes, message):
+def test_settings(t5: Path, changes: dict[str, int] | dict[str, str], message: str) -> None:
     change_config(t5, **changes)
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(t5)
 
 
-def test_a_vocabulary_smaller_than_the_tokenizer(t5):
+def test_a_vocabulary_smaller_than_the_tokenizer(t5: Path) -> None:
     size = open_checkpoint(t5).tokenizer.vocabulary_size
     change_config(t5, vocab_size=size - 1)
     change_tensors(t5, lambda t: t.update({"shared.weight": t["shared.weight"][: size - 1]}))
@@ -112,7 +114,7 @@ def test_a_vocabulary_smaller_than_the_tokenizer(t5):
         checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
 
 
-def test_other_special_ids_than_the_tokenizers(t5):
+def test_other_special_ids_than_the_tokenizers(t5: Path) -> None:
     change_config(t5, eos_token_id=5)
     checkpoint = open_checkpoint(t5)
     with pytest.raises(CheckpointError, match=r"eos_id differs .* Expected: 1.* Received: 5"):
@@ -131,7 +133,7 @@ def test_other_special_ids_than_the_tokenizers(t5):
         ("config.json", 100, "config.json is not JSON"),
     ],
 )
-def test_files(t5, name, content, message):
+def test_files(t5: Path, name: str, content: int | None, message: str) -> None:
     whole = (t5 / name).read_bytes()
     (t5 / name).unlink()
     if content is not None:
@@ -140,20 +142,20 @@ def test_files(t5, name, content, message):
         open_checkpoint(t5)
 
 
-def test_a_missing_folder(tmp_path):
+def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"nowhere is no folder. Expected: a Hugging Face"
     ):
         open_checkpoint(tmp_path / "nowhere")
 
 
-def test_a_pushed_version_without_its_checkpoint(tmp_path):
+def test_a_pushed_version_without_its_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"assets.extra/checkpoint has no config.json"):
         open_checkpoint(tmp_path)
 
 
-def test_a_weight_that_is_no_number(t5):
+def test_a_weight_that_is_no_number(t5: Path) -> None:
     change_tensors(t5, lambda t: t[QUERY].__setitem__((3, 4), np.nan))
     checkpoint = open_checkpoint(t5)
     architecture = checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
@@ -177,7 +179,7 @@ def shard(folder: Path) -> dict[str, str]:
     return places
 
 
-def test_shards_are_one_checkpoint(t5):
+def test_shards_are_one_checkpoint(t5: Path) -> None:
     whole = open_checkpoint(t5)
     architecture = whole.description.architecture(LIMITS, whole.tokenizer)
     one, other = build_model(architecture), build_model(architecture)
@@ -188,7 +190,7 @@ def test_shards_are_one_checkpoint(t5):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
 
 
-def test_a_shard_that_is_missing_or_lacks_a_tensor(t5):
+def test_a_shard_that_is_missing_or_lacks_a_tensor(t5: Path) -> None:
     places = shard(t5)
     first = t5 / "model-00001-of-00002.safetensors"
     tensors = safetensors.numpy.load_file(first)
@@ -202,14 +204,14 @@ def test_a_shard_that_is_missing_or_lacks_a_tensor(t5):
         open_checkpoint(t5)
 
 
-def test_an_index_that_points_out_of_its_folder(t5):
+def test_an_index_that_points_out_of_its_folder(t5: Path) -> None:
     index = {"weight_map": {QUERY: "../other.safetensors"}}
     (t5 / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match="a file outside of its folder"):
         open_checkpoint(t5)
 
 
-def test_bfloat16_is_read(t5):
+def test_bfloat16_is_read(t5: Path) -> None:
     change_tensors(
         t5, lambda t: t.update({k: v.astype(ml_dtypes.bfloat16) for k, v in t.items()})
     )
@@ -220,21 +222,21 @@ def test_bfloat16_is_read(t5):
     assert {variable.dtype for variable in model.weights} == {"float32"}
 
 
-def test_how_transformers_4_says_that_nothing_is_tied(copied):
+def test_how_transformers_4_says_that_nothing_is_tied(copied: Callable[[str], Path]) -> None:
     new = open_checkpoint(copied("t5_v1_1"))
     change_config(new.directory, scale_decoder_outputs="absent", tie_word_embeddings=False)
     assert open_checkpoint(new.directory).description == new.description
     assert not new.description.tied
 
 
-def test_another_weight_is_another_identity(t5):
+def test_another_weight_is_another_identity(t5: Path) -> None:
     before = open_checkpoint(t5).identity()
     assert open_checkpoint(t5).identity() == before
     change_tensors(t5, lambda t: t[QUERY].__setitem__((3, 4), 0.5))
     assert open_checkpoint(t5).identity() != before
 
 
-def test_a_tokenizer_json_of_hugging_face_alone_is_not_read(t5):
+def test_a_tokenizer_json_of_hugging_face_alone_is_not_read(t5: Path) -> None:
     (t5 / "spiece.model").unlink()
     (t5 / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(TokenizerError, match=r"tokenizer.json of Hugging Face is not read"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -35,7 +36,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def objects(printed: str) -> list[dict]:
+def objects(printed: str) -> list[dict[str, Any]]:
     """The JSON objects in what was printed."""
     found, decoder, place = [], json.JSONDecoder(), 0
     while (place := printed.find("\n{", place)) >= 0:

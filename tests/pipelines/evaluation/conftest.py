@@ -11,7 +11,11 @@ from pipelines.evaluation.config import EvaluationConfig
 
 
 @pytest.fixture(scope="session")
-def evaluate(tmp_path_factory, toy_model, toy_examples) -> Callable[..., tuple[Path, Path]]:
+def evaluate(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_model: Callable[[str], Path],
+    toy_examples: Path,
+) -> Callable[..., tuple[Path, Path]]:
     """Runs TFX's Evaluator on toy models, one after the other; gives the last one's outputs.
 
     Each is compared with the latest that was blessed before it. A run is done once only.

@@ -6,11 +6,11 @@ from pipelines.evaluation.config import EvaluationConfig
 ADAPTER = TypeAdapter(EvaluationConfig)
 
 
-def test_defaults_are_usable():
+def test_defaults_are_usable() -> None:
     assert ADAPTER.validate_python({}) == EvaluationConfig()
 
 
-def test_names_every_setting_that_cannot_be_used():
+def test_names_every_setting_that_cannot_be_used() -> None:
     with pytest.raises(ValidationError) as error:
         ADAPTER.validate_python(
             {

@@ -1,11 +1,14 @@
 """TFX's Evaluator on real SavedModels: who is blessed, who is not, and why."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from pipelines.evaluation.verdict import LENGTH, SOURCE, EvaluationOutputError, read_verdict
 
 
-def test_blesses_a_model_that_is_right(evaluate):
+def test_blesses_a_model_that_is_right(evaluate: Callable[..., tuple[Path, Path]]) -> None:
     verdict = read_verdict(*evaluate("first_words"))
 
     assert verdict.blessed
@@ -26,7 +29,7 @@ def test_blesses_a_model_that_is_right(evaluate):
     assert verdict.overall.champion == {}
 
 
-def test_slices_by_source_and_length(evaluate):
+def test_slices_by_source_and_length(evaluate: Callable[..., tuple[Path, Path]]) -> None:
     verdict = read_verdict(*evaluate("first_words"))
 
     sources = [(s.value, s.examples) for s in verdict.slices if s.feature == SOURCE]
@@ -38,7 +41,9 @@ def test_slices_by_source_and_length(evaluate):
     assert lengths["65–128 words"].candidate["share_truncated"] == 1.0
 
 
-def test_gives_the_report_counts_and_samples(evaluate):
+def test_gives_the_report_counts_and_samples(
+    evaluate: Callable[..., tuple[Path, Path]],
+) -> None:
     material = read_verdict(*evaluate("first_words")).material
 
     assert dict(material.output_tokens) == {8: 120}
@@ -50,7 +55,9 @@ def test_gives_the_report_counts_and_samples(evaluate):
         assert answer.document.startswith(answer.summary)
 
 
-def test_refuses_a_model_that_answers_every_text_alike(evaluate):
+def test_refuses_a_model_that_answers_every_text_alike(
+    evaluate: Callable[..., tuple[Path, Path]],
+) -> None:
     verdict = read_verdict(*evaluate("collapsed"))
 
     assert not verdict.blessed
@@ -66,7 +73,9 @@ def test_refuses_a_model_that_answers_every_text_alike(evaluate):
     )
 
 
-def test_refuses_a_model_that_repeats_itself(evaluate):
+def test_refuses_a_model_that_repeats_itself(
+    evaluate: Callable[..., tuple[Path, Path]],
+) -> None:
     verdict = read_verdict(*evaluate("repeating"))
 
     assert not verdict.blessed
@@ -75,7 +84,9 @@ def test_refuses_a_model_that_repeats_itself(evaluate):
     assert any("evaluation.max_share_repeated" in reason for reason in verdict.reasons)
 
 
-def test_refuses_a_model_that_is_worse_than_the_champion(evaluate):
+def test_refuses_a_model_that_is_worse_than_the_champion(
+    evaluate: Callable[..., tuple[Path, Path]],
+) -> None:
     verdict = read_verdict(*evaluate("first_words", "fewer_words"))
 
     assert not verdict.blessed
@@ -87,6 +98,6 @@ def test_refuses_a_model_that_is_worse_than_the_champion(evaluate):
     assert verdict.overall.candidate["rouge_l_f1"] == pytest.approx(0.857, abs=0.01)
 
 
-def test_says_that_an_evaluation_is_not_there(tmp_path):
+def test_says_that_an_evaluation_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(EvaluationOutputError, match="Expected the outputs of a finished"):
         read_verdict(tmp_path, tmp_path)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tokenizer.contract import MeteringRecord
 
+if TYPE_CHECKING:
+    from components.artifacts import PromotionBlessing
+
+# Runs Promoter on a model of a manner; gives what it decided and why.
+Promote = Callable[..., "tuple[PromotionBlessing, dict[str, Any]]"]
+
 
 @pytest.fixture
-def promote(tmp_path: Path, evaluate, toy_model, toy_examples: Path):
+def promote(
+    tmp_path: Path,
+    evaluate: Callable[..., tuple[Path, Path]],
+    toy_model: Callable[[str], Path],
+    toy_examples: Path,
+) -> Promote:
     """Runs Promoter's executor on a toy model; gives its PromotionBlessing and its report."""
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
@@ -29,8 +42,8 @@ def promote(tmp_path: Path, evaluate, toy_model, toy_examples: Path):
         refused_by: str = "",
         found: tuple[Path, Path] | None = None,
         baseline: Path | None = None,
-        **rules,
-    ):
+        **rules: object,
+    ) -> tuple[PromotionBlessing, dict[str, Any]]:
         evaluation = standard_artifacts.ModelEvaluation()
         model_blessing = standard_artifacts.ModelBlessing()
         evaluation.uri, model_blessing.uri = map(str, found or evaluate(manner))
@@ -109,7 +122,10 @@ def record(fingerprint: str) -> MeteringRecord:
     ],
 )
 def test_what_a_validator_did_not_bless_is_not_registered(
-    promote, tmp_path: Path, validator: str, why: str
+    promote: Promote,
+    tmp_path: Path,
+    validator: str,
+    why: str,
 ) -> None:
     from components.meter_validator.check import Check, Mismatch
     from components.meter_validator.report import write_reports
@@ -139,7 +155,8 @@ def test_what_a_validator_did_not_bless_is_not_registered(
 
 
 def test_the_thresholds_that_were_missed_are_named_with_what_was_measured(
-    promote, evaluate
+    promote: Promote,
+    evaluate: Callable[..., tuple[Path, Path]],
 ) -> None:
     found = evaluate("first_words", "fewer_words")
 
@@ -153,7 +170,7 @@ def test_the_thresholds_that_were_missed_are_named_with_what_was_measured(
 
 
 def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
-    promote, tmp_path: Path
+    promote: Promote, tmp_path: Path
 ) -> None:
     from components.model_registry import open_registry
     from components.promoter.promotion import aliases_of
@@ -203,7 +220,11 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
 
 
 def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(
-    promote, evaluate, toy_model, toy_examples: Path, tmp_path: Path
+    promote: Promote,
+    evaluate: Callable[..., tuple[Path, Path]],
+    toy_model: Callable[[str], Path],
+    toy_examples: Path,
+    tmp_path: Path,
 ) -> None:
     from tfx.types import standard_artifacts
 
@@ -229,7 +250,9 @@ def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(
 
 
 def test_the_baseline_is_the_champion_where_its_bytes_are(
-    promote, evaluate, tmp_path: Path
+    promote: Promote,
+    evaluate: Callable[..., tuple[Path, Path]],
+    tmp_path: Path,
 ) -> None:
     # Given a champion, and an evaluation whose baseline had other values than it would get
     promote("fewer_words")
@@ -249,7 +272,9 @@ def test_the_baseline_is_the_champion_where_its_bytes_are(
     assert champion_was(copy) == pytest.approx(0.857, abs=1e-3)
 
 
-def test_a_champion_whose_folder_is_gone_cannot_be_measured(evaluate, tmp_path: Path) -> None:
+def test_a_champion_whose_folder_is_gone_cannot_be_measured(
+    evaluate: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
     from components.promoter.measuring import champion_metrics
 
     uri = str(evaluate("first_words")[0])

@@ -20,7 +20,7 @@ ANSWER = Answer(
 ENGLISH = Scorer("english")
 
 
-def test_scores_the_summary_and_the_first_sentence():
+def test_scores_the_summary_and_the_first_sentence() -> None:
     score = ENGLISH.score(ANSWER)
 
     # 3 of 3 words, 2 of 2 pairs; of 6 words and 5 pairs.
@@ -30,7 +30,7 @@ def test_scores_the_summary_and_the_first_sentence():
     assert score.baseline == pytest.approx((4 / 6, 1 / 5, 3 / 6))
 
 
-def test_scores_flags():
+def test_scores_flags() -> None:
     score = ENGLISH.score(ANSWER)
     assert not (score.truncated or score.ended_by_length or score.empty)
 
@@ -40,7 +40,7 @@ def test_scores_flags():
     assert score.rouge == (0.0, 0.0, 0.0)
 
 
-def test_tells_different_summaries_apart_but_for_white_space_at_the_ends():
+def test_tells_different_summaries_apart_but_for_white_space_at_the_ends() -> None:
     one, same, other = (
         ENGLISH.score(replace(ANSWER, summary=text)).summary_hash
         for text in ("An answer", " An answer\n", "an answer")
@@ -48,7 +48,7 @@ def test_tells_different_summaries_apart_but_for_white_space_at_the_ends():
     assert one == same != other
 
 
-def test_english_rouge_sees_nothing_of_another_script_and_unicode_rouge_does():
+def test_english_rouge_sees_nothing_of_another_script_and_unicode_rouge_does() -> None:
     russian = replace(ANSWER, reference="Сумма значений", summary="сумма ЗНАЧЕНИЙ")
     assert ENGLISH.score(russian).rouge == (0.0, 0.0, 0.0)
     assert Scorer("unicode").score(russian).rouge == (1.0, 1.0, 1.0)
@@ -68,11 +68,11 @@ def test_english_rouge_sees_nothing_of_another_script_and_unicode_rouge_does():
         ("", 0.0),
     ],
 )
-def test_share_repeated(text, expected):
+def test_share_repeated(text: str, expected: float) -> None:
     assert share_repeated(text) == pytest.approx(expected)
 
 
-def test_a_long_honest_text_is_not_taken_for_a_loop():
+def test_a_long_honest_text_is_not_taken_for_a_loop() -> None:
     news = (
         "The city council voted on Tuesday to close the old bridge for two years. Engineers "
         "had found cracks in three of its piers last spring, and repairs would have cost more "
@@ -85,16 +85,16 @@ def test_a_long_honest_text_is_not_taken_for_a_loop():
 
 
 @given(st.text())
-def test_share_repeated_is_a_share(text):
+def test_share_repeated_is_a_share(text: str) -> None:
     assert 0 <= share_repeated(text) < 1
 
 
 @given(st.text(), st.text())
-def test_rouge_is_a_share_and_1_for_the_reference_itself(reference, summary):
+def test_rouge_is_a_share_and_1_for_the_reference_itself(reference: str, summary: str) -> None:
     assert all(0 <= value <= 1 for value in ENGLISH.rouge(reference, summary))
     assert ENGLISH.rouge("a b " + reference, "a b " + reference) == pytest.approx((1, 1, 1))
 
 
-def test_a_document_without_a_full_stop_is_scored_in_bounded_time():
+def test_a_document_without_a_full_stop_is_scored_in_bounded_time() -> None:
     endless = "word " * 200_000
     assert ENGLISH.score(replace(ANSWER, document=endless)).baseline == (0.0, 0.0, 0.0)

@@ -42,14 +42,14 @@ scores = st.builds(
 scored = st.lists(st.tuples(answers, scores), max_size=30)
 
 
-def gathered(pairs) -> Statistics:
+def gathered(pairs: list[tuple[Answer, Score]]) -> Statistics:
     statistics = Statistics()
     for answer, score in pairs:
         statistics.add(answer, score)
     return statistics
 
 
-def test_metrics_of_two_examples():
+def test_metrics_of_two_examples() -> None:
     other = Score((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), 0.5, 0.1, True, True, True, 1, 3)
     statistics = gathered(
         [(ANSWER, SCORE), (replace(ANSWER, input_tokens=30, output_tokens=8), other)]
@@ -85,14 +85,16 @@ def test_metrics_of_two_examples():
     )
 
 
-def test_metrics_of_no_example_are_not_numbers():
+def test_metrics_of_no_example_are_not_numbers() -> None:
     metrics = {name: compute(Statistics()) for name, compute in METRICS.items()}
     assert metrics.pop("examples") == 0
     assert all(math.isnan(value) for value in metrics.values())
 
 
 @given(scored, scored)
-def test_statistics_merge_into_those_of_the_union(left, right):
+def test_statistics_merge_into_those_of_the_union(
+    left: list[tuple[Answer, Score]], right: list[tuple[Answer, Score]]
+) -> None:
     merged = Statistics()
     merged.merge([gathered(left), gathered(right)])
     whole = gathered(left + right)
@@ -100,7 +102,7 @@ def test_statistics_merge_into_those_of_the_union(left, right):
         assert compute(merged) == pytest.approx(compute(whole), nan_ok=True, abs=1e-6), name
 
 
-def collected(some_answers) -> Material:
+def collected(some_answers: list[Answer]) -> Material:
     material = Material()
     for answer in some_answers:
         material.add(answer)
@@ -108,7 +110,9 @@ def collected(some_answers) -> Material:
 
 
 @given(st.lists(answers, max_size=30), st.lists(answers, max_size=30))
-def test_material_merges_into_that_of_the_union(left, right):
+def test_material_merges_into_that_of_the_union(
+    left: list[Answer], right: list[Answer]
+) -> None:
     merged = Material()
     merged.merge([collected(left), collected(right)])
     whole = collected(left + right)
@@ -119,14 +123,14 @@ def test_material_merges_into_that_of_the_union(left, right):
 
 
 @given(st.lists(answers, max_size=20))
-def test_material_comes_back_from_json(some_answers):
+def test_material_comes_back_from_json(some_answers: list[Answer]) -> None:
     material = collected(some_answers)
     back = Material.from_json(material.to_json())
     assert back.answers == material.answers
     assert back.input_tokens == material.input_tokens
 
 
-def test_the_sample_is_the_same_whatever_the_model_answered():
+def test_the_sample_is_the_same_whatever_the_model_answered() -> None:
     rows = [replace(ANSWER, id=str(number)) for number in range(100)]
     one = collected(rows)
     other = collected([replace(row, summary="other", output_tokens=9) for row in rows[::-1]])
@@ -134,14 +138,14 @@ def test_the_sample_is_the_same_whatever_the_model_answered():
     assert len({a.id for a in one.answers}) == MAX_SAMPLES
 
 
-def test_merging_leaves_what_is_merged_as_it_was():
+def test_merging_leaves_what_is_merged_as_it_was() -> None:
     left, right = collected([ANSWER]), collected([replace(ANSWER, id="2")])
     before = deepcopy(right)
     left.merge([right])
     assert right == before
 
 
-def test_long_documents_are_shortened_in_the_sample_only():
+def test_long_documents_are_shortened_in_the_sample_only() -> None:
     material = collected([replace(ANSWER, document="x" * 5000)])
     (answer,) = Material.from_json(material.to_json()).answers
     assert answer.document == "x" * 4000 + " […]"

@@ -10,11 +10,11 @@ REFERENCE = DefaultTokenizer(use_stemmer=True)
 
 
 @given(st.text())
-def test_english_words_are_those_of_rouge_score(text):
+def test_english_words_are_those_of_rouge_score(text: str) -> None:
     assert ENGLISH.tokenize(text) == REFERENCE.tokenize(text)
 
 
-def test_english_words_stem_what_is_longer_than_three_letters():
+def test_english_words_stem_what_is_longer_than_three_letters() -> None:
     assert ENGLISH.tokenize("Running dogs' (2) has") == ["run", "dog", "2", "has"]
 
 
@@ -28,7 +28,7 @@ def test_english_words_stem_what_is_longer_than_three_letters():
         (" \n", []),
     ],
 )
-def test_words_of_any_script(text, expected):
+def test_words_of_any_script(text: str, expected: list[str]) -> None:
     assert words(text) == expected
 
 
@@ -47,15 +47,15 @@ def test_words_of_any_script(text, expected):
         ("", ""),
     ],
 )
-def test_first_sentence(document, expected):
+def test_first_sentence(document: str, expected: str) -> None:
     assert first_sentence(document) == expected
 
 
 @given(st.text())
-def test_first_sentence_is_where_the_document_begins(document):
+def test_first_sentence_is_where_the_document_begins(document: str) -> None:
     assert document.strip().startswith(first_sentence(document))
 
 
-def test_refuses_a_kind_of_words_that_it_does_not_know():
+def test_refuses_a_kind_of_words_that_it_does_not_know() -> None:
     with pytest.raises(ValueError, match=r"'english' or 'unicode'. Received: 'klingon'"):
         rouge_words("klingon")

@@ -93,7 +93,7 @@ def task_parameters(
             f"neither value nor default value provided for {name}.{key}"
         )
         if key in given:
-            kind = given[key].WhichOneof("kind")
+            kind = given[key].WhichOneof("kind") or "null_value"
             assert declaration.parameter_type in _TYPE_OF_KIND[kind], f"{name}.{key}: {kind}"
     return given
 

@@ -24,19 +24,23 @@ def of_kfp(tmp_path_factory: pytest.TempPathFactory) -> UploadedPipeline:
     """What kfp compiles of a gate and of two nodes behind it."""
 
     @dsl.container_component
-    def gate(corpus: str, todo: dsl.OutputPath(str), spans: dsl.OutputPath(str)):
+    def gate(
+        corpus: str,
+        todo: dsl.OutputPath(str),  # type: ignore[valid-type]  # kfp's way to say it
+        spans: dsl.OutputPath(str),  # type: ignore[valid-type]
+    ) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(image="image", args=[corpus, todo, spans])
 
     @dsl.container_component
-    def read(corpus: str, spans: str, examples: dsl.Output[dsl.Artifact]):
+    def read(corpus: str, spans: str, examples: dsl.Output[dsl.Artifact]) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(image="image", args=[corpus, spans, examples.path])
 
     @dsl.container_component
-    def train(examples: dsl.Input[dsl.Artifact]):
+    def train(examples: dsl.Input[dsl.Artifact]) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(image="image", args=[examples.path])
 
     @dsl.pipeline(name="library")
-    def library(corpus: str):
+    def library(corpus: str) -> None:
         decided = gate(corpus=corpus)
         with dsl.If(decided.outputs["todo"] == "train", name="Training"):
             train(examples=read(corpus=corpus, spans=decided.outputs["spans"]).output)

@@ -61,11 +61,11 @@ def test_they_are_what_kfp_kubernetes_writes_for_the_same() -> None:
     # Given a task that is configured by the library's own functions (it reads annotations as
     # objects, so these two have none)
     @dsl.container_component
-    def trainer():
+    def trainer() -> dsl.ContainerSpec:
         return dsl.ContainerSpec(image="image")
 
     @dsl.pipeline(name="library")
-    def library():
+    def library() -> None:
         task = trainer()
         kubernetes.use_field_path_as_env(
             task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def gate(
     *,
     champion: str | None = str(FIRST),
     corpus: str = "{YYYY}-{MM}-{DD}.jsonl",
-    **drift: object,
+    **drift: Any,
 ) -> GateReport:
     """Run the node; its report is left, also where it fails."""
     registry = f"sqlite:///{folder}/registry.sqlite"

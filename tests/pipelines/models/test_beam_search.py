@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +12,14 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
+from pipelines.models.decoder import Seq2SeqGraph
 from pipelines.models.families import build_model, serving_graph
 
 PAD, EOS, SIZE, LIMIT = 0, 1, 6, 4
 
 
 def architecture(family: str, **changes: object) -> Architecture:
-    values = {
+    values: dict[str, Any] = {
         "family": family,
         "vocabulary_size": SIZE,
         "d_model": 16,
@@ -29,7 +32,7 @@ def architecture(family: str, **changes: object) -> Architecture:
     return Architecture(**(values | changes))
 
 
-def graph_of(family: str):
+def graph_of(family: str) -> Seq2SeqGraph:
     model = build_model(architecture(family))
     random = np.random.default_rng(3)
     for variable in model.backbone.weights:
@@ -37,7 +40,9 @@ def graph_of(family: str):
     return serving_graph(model, architecture(family))
 
 
-def worth(graph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: float):
+def worth(
+    graph: Seq2SeqGraph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: float
+) -> np.ndarray:
     """Log probabilities of sequences over their lengths to the power of the penalty."""
     rows = len(sequences)
     ids = np.full([rows, LIMIT], PAD)
@@ -48,7 +53,7 @@ def worth(graph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: f
     cache, token, total = (
         graph.empty_cache(tf.constant(rows), tf.constant([LIMIT]), LIMIT),
         np.full(rows, PAD),
-        0.0,
+        np.zeros(rows),
     )
     for position in range(LIMIT):
         logits, cache = graph.step(tf.constant(token), tf.constant(position), cache, memory)
@@ -58,7 +63,7 @@ def worth(graph, packed: tf.Tensor, sequences: list[tuple[int, ...]], penalty: f
     return total / lengths**penalty
 
 
-def all_sequences(limit: int):
+def all_sequences(limit: int) -> Iterator[tuple[int, ...]]:
     """Every sequence that ends with its first EOS, or at the limit."""
     others = [token for token in range(SIZE) if token not in (PAD, EOS)]
     for length in range(limit):

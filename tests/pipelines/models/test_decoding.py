@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -15,10 +19,11 @@ from pipelines.models.families import build_model, serving_graph
 
 PAD, EOS = 0, 1
 FAMILIES = ("t5", "bart")
+Subject = tuple[Architecture, keras.Model, Decoder]
 
 
-def small(family: str, **changes) -> Architecture:
-    values = {
+def small(family: str, **changes: Any) -> Architecture:
+    values: dict[str, Any] = {
         "family": family,
         "vocabulary_size": 64,
         "d_model": 24,
@@ -57,38 +62,47 @@ def random_model(architecture: Architecture, seed: int = 8) -> keras.Model:
     return model
 
 
-def random_rows(architecture: Architecture, rows: int, seed: int):
+def random_rows(
+    architecture: Architecture, rows: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     length = random.integers(0, architecture.max_input_tokens + 1, rows)
     ids = random.integers(3, architecture.vocabulary_size, (rows, 45))
     return ids.astype("int32"), length.astype("int32")
 
 
-def answers(decoder: Decoder, ids, length, limit=None) -> list[list[int]]:
+def answers(
+    decoder: Decoder,
+    ids: np.ndarray,
+    length: np.ndarray,
+    limit: Sequence[int] | np.ndarray | None = None,
+) -> list[list[int]]:
     limit = np.zeros(len(ids), "int32") if limit is None else np.array(limit, "int32")
     written = decoder.generate(ids, length, limit).numpy().tolist()
     return [[each for each in row if each != PAD] for row in written]
 
 
-def decoded(architecture: Architecture):
+def decoded(architecture: Architecture) -> Subject:
     model = random_model(architecture)
     return architecture, model, Decoder(serving_graph(model, architecture), architecture)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def subject(request):
+def subject(request: pytest.FixtureRequest) -> Subject:
     """A random model of each family and its greedy decoder."""
     return decoded(small(request.param))
 
 
 @pytest.fixture(scope="module", params=[(f, b) for f in FAMILIES for b in (1, 3)], ids=str)
-def any_search(request):
+def any_search(request: pytest.FixtureRequest) -> Subject:
     """The same, greedy and with beams."""
     family, num_beams = request.param
     return decoded(small(family, num_beams=num_beams))
 
 
-def test_equals_keras_hub_token_for_token(subject):
+def test_equals_keras_hub_token_for_token(
+    subject: Subject,
+) -> None:
     architecture, model, decoder = subject
     ids, length = random_rows(architecture, 1000, seed=1)
     rows = [row[:own] for row, own in zip(ids.tolist(), length, strict=True)]
@@ -105,7 +119,9 @@ def test_equals_keras_hub_token_for_token(subject):
     assert len(differing) <= 5
 
 
-def test_logits_equal_the_training_model(subject):
+def test_logits_equal_the_training_model(
+    subject: Subject,
+) -> None:
     architecture, model, decoder = subject
     ids, _ = random_rows(architecture, 8, seed=2)
     encoder = np.concatenate([ids[:, :20], np.full((8, 3), PAD)], axis=1).astype("int32")
@@ -129,7 +145,9 @@ def test_logits_equal_the_training_model(subject):
         np.testing.assert_allclose(logits, expected[:, position], rtol=1e-3, atol=1e-3)
 
 
-def test_a_row_answers_the_same_alone_and_in_any_batch(any_search):
+def test_a_row_answers_the_same_alone_and_in_any_batch(
+    any_search: Subject,
+) -> None:
     architecture, _, decoder = any_search
     ids, length = random_rows(architecture, 96, seed=3)
     alone = [answers(decoder, ids[i : i + 1], length[i : i + 1])[0] for i in range(len(ids))]
@@ -140,7 +158,9 @@ def test_a_row_answers_the_same_alone_and_in_any_batch(any_search):
         assert batched == alone, f"batches of {size}"
 
 
-def test_padding_and_what_lies_in_it_change_nothing(any_search):
+def test_padding_and_what_lies_in_it_change_nothing(
+    any_search: Subject,
+) -> None:
     architecture, _, decoder = any_search
     ids, length = random_rows(architecture, 16, seed=4)
     expected = answers(decoder, ids, length)
@@ -149,7 +169,7 @@ def test_padding_and_what_lies_in_it_change_nothing(any_search):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_near_tie_at_every_step_is_decided_as_for_the_row_alone(family):
+def test_a_near_tie_at_every_step_is_decided_as_for_the_row_alone(family: str) -> None:
     """Each id has a twin whose embedding differs by less than rounding does."""
     architecture = small(family)
     model = random_model(architecture)
@@ -178,7 +198,9 @@ def test_a_near_tie_at_every_step_is_decided_as_for_the_row_alone(family):
         assert batched == alone, f"batches of {size}"
 
 
-def test_each_row_keeps_its_own_limit(subject):
+def test_each_row_keeps_its_own_limit(
+    subject: Subject,
+) -> None:
     architecture, _, decoder = subject
     ids, length = random_rows(architecture, 8, seed=6)
     free = answers(decoder, ids, length)
@@ -190,7 +212,7 @@ def test_each_row_keeps_its_own_limit(subject):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_beams_end_at_each_rows_own_limit(family):
+def test_beams_end_at_each_rows_own_limit(family: str) -> None:
     architecture, _, decoder = decoded(small(family, num_beams=3))
     ids, length = random_rows(architecture, 8, seed=6)
     limits = [1, 1, 3, 5, 12, 100, 2, 4]
@@ -201,7 +223,9 @@ def test_beams_end_at_each_rows_own_limit(family):
         assert alone == [written]
 
 
-def test_eos_within_the_limit_ends_a_row(subject):
+def test_eos_within_the_limit_ends_a_row(
+    subject: Subject,
+) -> None:
     architecture, _, decoder = subject
     ids, length = random_rows(architecture, 64, seed=8)
     free = answers(decoder, ids, length)
@@ -213,7 +237,9 @@ def test_eos_within_the_limit_ends_a_row(subject):
     assert one_less == [free[ended][:-1]]
 
 
-def test_the_output_is_as_wide_as_its_longest_row(subject):
+def test_the_output_is_as_wide_as_its_longest_row(
+    subject: Subject,
+) -> None:
     architecture, _, decoder = subject
     ids, length = random_rows(architecture, 4, seed=9)
     written = decoder.generate(ids, length, np.array([2, 3, 1, 2], "int32")).numpy()
@@ -221,14 +247,18 @@ def test_the_output_is_as_wide_as_its_longest_row(subject):
     assert written.shape[1] <= 3
 
 
-def test_no_rows_are_answered_with_no_rows(any_search):
+def test_no_rows_are_answered_with_no_rows(
+    any_search: Subject,
+) -> None:
     _, _, decoder = any_search
     none = np.zeros([0], "int32")
     assert decoder.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
     assert decoder.generate(np.zeros([0, 0], "int32"), none, none).shape == (0, 0)
 
 
-def test_rows_without_ids_are_answered(any_search):
+def test_rows_without_ids_are_answered(
+    any_search: Subject,
+) -> None:
     _, _, decoder = any_search
     zeros = np.zeros([3], "int32")
     written = answers(decoder, np.zeros([3, 0], "int32"), zeros)
@@ -236,7 +266,9 @@ def test_rows_without_ids_are_answered(any_search):
     assert written == [written[0]] * 3
 
 
-def test_what_exceeds_the_input_limit_is_not_read(any_search):
+def test_what_exceeds_the_input_limit_is_not_read(
+    any_search: Subject,
+) -> None:
     architecture, _, decoder = any_search
     ids, _ = random_rows(architecture, 8, seed=10)
     limit = architecture.max_input_tokens
@@ -246,7 +278,7 @@ def test_what_exceeds_the_input_limit_is_not_read(any_search):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("size", [2, 3])
-def test_no_sequence_is_written_twice(family, size):
+def test_no_sequence_is_written_twice(family: str, size: int) -> None:
     architecture = small(family, no_repeat_ngram_size=size, max_output_tokens=24)
     model = random_model(architecture)
     # Without EOS every row runs to the limit, and without the rule it repeats itself.
@@ -260,7 +292,7 @@ def test_no_sequence_is_written_twice(family, size):
         assert len(parts) == len(set(parts))
 
 
-def test_a_stock_server_takes_the_graph(any_search, tmp_path):
+def test_a_stock_server_takes_the_graph(any_search: Subject, tmp_path: Path) -> None:
     _, _, decoder = any_search
     tf.saved_model.save(decoder, str(tmp_path))
     saved = saved_model_pb2.SavedModel()
@@ -287,7 +319,9 @@ def test_a_stock_server_takes_the_graph(any_search, tmp_path):
         pytest.param("bart", 3, marks=pytest.mark.long),
     ],
 )
-def test_compiled_by_xla_it_gives_the_same_answers(family, num_beams, tmp_path):
+def test_compiled_by_xla_it_gives_the_same_answers(
+    family: str, num_beams: int, tmp_path: Path
+) -> None:
     architecture = small(family, num_beams=num_beams, no_repeat_ngram_size=2)
     model = random_model(architecture)
     plain = Decoder(serving_graph(model, architecture), architecture)

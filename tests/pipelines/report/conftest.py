@@ -11,7 +11,11 @@ from pipelines.evaluation.config import EvaluationConfig
 
 
 @pytest.fixture(scope="session")
-def recorded_run(tmp_path_factory, toy_model, toy_examples) -> Callable[..., tuple[Path, str]]:
+def recorded_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_model: Callable[[str], Path],
+    toy_examples: Path,
+) -> Callable[..., tuple[Path, str]]:
     """Runs the pipeline with a toy model and a margin to the champion, each once.
 
     Gives ML Metadata's file and the run's id.
@@ -29,7 +33,9 @@ def recorded_run(tmp_path_factory, toy_model, toy_examples) -> Callable[..., tup
 
 
 @pytest.fixture(scope="session")
-def rerun(toy_model, toy_examples) -> Callable[[Path, str], tuple[Path, str]]:
+def rerun(
+    toy_model: Callable[[str], Path], toy_examples: Path
+) -> Callable[[Path, str], tuple[Path, str]]:
     """Runs the pipeline once more in the folder of an earlier run."""
 
     def run(root: Path, manner: str) -> tuple[Path, str]:
@@ -39,7 +45,11 @@ def rerun(toy_model, toy_examples) -> Callable[[Path, str], tuple[Path, str]]:
 
 
 @pytest.fixture(scope="session")
-def interrupted_run(tmp_path_factory, toy_model, toy_examples) -> tuple[Path, str]:
+def interrupted_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    toy_model: Callable[[str], Path],
+    toy_examples: Path,
+) -> tuple[Path, str]:
     """A run whose Trainer failed."""
     root = tmp_path_factory.mktemp("interrupted")
     with pytest.raises(RuntimeError, match="the disk is full"):

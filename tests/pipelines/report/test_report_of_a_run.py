@@ -2,7 +2,9 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -25,9 +27,11 @@ class _Page(HTMLParser):
         self.ids: list[str] = []
         self.references: list[str] = []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         for name, value in attrs:
+            if value is None:
+                continue
             if name == "id":
                 self.ids.append(value)
             if name in ("src", "href", "xlink:href", "action", "data"):
@@ -35,11 +39,11 @@ class _Page(HTMLParser):
         if tag not in _VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
         self.open.pop()
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
 
@@ -54,7 +58,9 @@ def cells(section: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def page(recorded_run, tmp_path_factory):
+def page(
+    recorded_run: Callable[..., tuple[Path, str]], tmp_path_factory: pytest.TempPathFactory
+) -> str:
     metadata_file, run_id = recorded_run("first_words")
     target = tmp_path_factory.mktemp("page") / "new folder" / "report.html"
     settings = {"model": {"family": "t5"}, "corpus": {"path": "<there>"}}
@@ -62,7 +68,7 @@ def page(recorded_run, tmp_path_factory):
     return write_report(report, target).read_text(encoding="utf-8")
 
 
-def test_the_page_is_one_well_formed_file(page):
+def test_the_page_is_one_well_formed_file(page: str) -> None:
     parser = _Page()
     parser.feed(page)
     assert parser.open == []
@@ -74,7 +80,7 @@ def test_the_page_is_one_well_formed_file(page):
     assert {reference[1:] for reference in parser.references} <= set(parser.ids)
 
 
-def test_every_chart_is_well_formed_and_follows_the_pages_colours(page):
+def test_every_chart_is_well_formed_and_follows_the_pages_colours(page: str) -> None:
     charts = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert len(charts) == 5
     for chart in charts:
@@ -82,7 +88,7 @@ def test_every_chart_is_well_formed_and_follows_the_pages_colours(page):
         assert not re.search(r"#[0-9a-f]{6}\b", chart)
 
 
-def test_says_that_the_model_was_pushed_and_how_good_it_is(page):
+def test_says_that_the_model_was_pushed_and_how_good_it_is(page: str) -> None:
     assert "Pushed as version 17" in page
     assert "/serving/summarizer/17" in page
     assert "exported: 3.674 after step 3,750" in page
@@ -91,7 +97,9 @@ def test_says_that_the_model_was_pushed_and_how_good_it_is(page):
     assert "&lt;there&gt;" in page
 
 
-def test_shows_what_the_validators_found(page, recorded_run):
+def test_shows_what_the_validators_found(
+    page: str, recorded_run: Callable[..., tuple[Path, str]]
+) -> None:
     report = gather(*recorded_run("first_words"))
     assert report.meter_validation.blessed and report.serving_validation.blessed
     assert [check.cases for check in report.meter_validation.checks] == [1100, 1]
@@ -101,7 +109,9 @@ def test_shows_what_the_validators_found(page, recorded_run):
     assert re.search(r"meter mismatches</dt>\s*<dd>0\s*<small>of 1,101<", page)
 
 
-def test_shows_what_the_promoter_went_by(page, recorded_run):
+def test_shows_what_the_promoter_went_by(
+    page: str, recorded_run: Callable[..., tuple[Path, str]]
+) -> None:
     promotion = gather(*recorded_run("first_words")).promotion
     assert promotion.promoted and promotion.refused_by == ()
     assert (promotion.champion_before, promotion.champion_after) == (3, 5)
@@ -119,7 +129,9 @@ def test_shows_what_the_promoter_went_by(page, recorded_run):
     ]
 
 
-def test_a_model_that_was_not_promoted_says_why_and_by_how_much(recorded_run, tmp_path):
+def test_a_model_that_was_not_promoted_says_why_and_by_how_much(
+    recorded_run: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
     report = gather(*recorded_run("first_words", min_gain=0.2))
     text = write_report(report, tmp_path / "r.html").read_text("utf-8")
     assert report.outcome.state == "not_pushed"
@@ -139,7 +151,9 @@ def test_a_model_that_was_not_promoted_says_why_and_by_how_much(recorded_run, tm
     ]
 
 
-def test_a_run_that_was_not_blessed_says_why(recorded_run, tmp_path):
+def test_a_run_that_was_not_blessed_says_why(
+    recorded_run: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
     metadata_file, run_id = recorded_run("collapsed")
     text = write_report(gather(metadata_file, run_id), tmp_path / "r.html").read_text("utf-8")
     assert "Not pushed" in text
@@ -151,7 +165,9 @@ def test_a_run_that_was_not_blessed_says_why(recorded_run, tmp_path):
     assert cells(section) == []
 
 
-def test_lineage_leads_from_the_pushed_model_to_the_corpus(recorded_run, toy_examples):
+def test_lineage_leads_from_the_pushed_model_to_the_corpus(
+    recorded_run: Callable[..., tuple[Path, str]], toy_examples: Path
+) -> None:
     lineage = gather(*recorded_run("first_words")).lineage
     assert [[item.title for item in layer] for layer in lineage.layers()] == [
         ["Pushed model"],
@@ -173,8 +189,11 @@ def test_lineage_leads_from_the_pushed_model_to_the_corpus(recorded_run, toy_exa
 
 
 def test_a_run_that_reused_everything_has_the_same_parts(
-    recorded_run, rerun, toy_examples, tmp_path
-):
+    recorded_run: Callable[..., tuple[Path, str]],
+    rerun: Callable[[Path, str], tuple[Path, str]],
+    toy_examples: Path,
+    tmp_path: Path,
+) -> None:
     metadata_file, first = recorded_run("first_words")
     shutil.copytree(metadata_file.parent, tmp_path, dirs_exist_ok=True)
     before = gather(metadata_file, first)
@@ -192,7 +211,9 @@ def test_a_run_that_reused_everything_has_the_same_parts(
     assert base.made_by == "Trainer, execution 4"
 
 
-def test_a_run_that_stopped_early_says_what_is_missing(interrupted_run, tmp_path):
+def test_a_run_that_stopped_early_says_what_is_missing(
+    interrupted_run: tuple[Path, str], tmp_path: Path
+) -> None:
     metadata_file, run_id = interrupted_run
     report = gather(metadata_file, run_id)
     assert report.outcome.state == "incomplete"
@@ -212,7 +233,9 @@ def test_a_run_that_stopped_early_says_what_is_missing(interrupted_run, tmp_path
     assert "The model was not evaluated." in text
 
 
-def test_a_run_that_failed_says_with_what_error(interrupted_run, tmp_path):
+def test_a_run_that_failed_says_with_what_error(
+    interrupted_run: tuple[Path, str], tmp_path: Path
+) -> None:
     error = "RuntimeError: the disk is <full>"
     report = gather(*interrupted_run, failures={"Trainer": error})
     assert report.outcome.reasons[0] == f"Trainer failed: {error}"
@@ -226,19 +249,23 @@ def test_a_run_that_failed_says_with_what_error(interrupted_run, tmp_path):
     assert report.outcome.reasons[1] == "Meter failed: no input"
 
 
-def test_an_unknown_run_is_refused_with_the_latest_one(recorded_run):
+def test_an_unknown_run_is_refused_with_the_latest_one(
+    recorded_run: Callable[..., tuple[Path, str]],
+) -> None:
     metadata_file, run_id = recorded_run("first_words")
     with pytest.raises(RunNotFoundError, match=f"no run 'nobody'. Its latest run: {run_id}"):
         gather(metadata_file, "nobody")
 
 
-def test_a_missing_database_is_refused_and_not_made(tmp_path):
+def test_a_missing_database_is_refused_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError, match="Expected the ML Metadata of a pipeline"):
         gather(tmp_path / "none.sqlite", "run")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_written_is_named(recorded_run, tmp_path):
+def test_a_file_that_cannot_be_written_is_named(
+    recorded_run: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(ReportError, match="could not be written"):
         write_report(gather(*recorded_run("first_words")), tmp_path / "taken" / "r.html")

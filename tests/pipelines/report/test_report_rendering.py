@@ -82,7 +82,7 @@ def nasty_report(champion: bool = True) -> RunReport:
 
 
 @pytest.mark.parametrize("champion", [True, False])
-def test_every_text_is_escaped(champion):
+def test_every_text_is_escaped(champion: bool) -> None:
     page = render(nasty_report(champion))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -92,7 +92,7 @@ def test_every_text_is_escaped(champion):
         ElementTree.fromstring(chart)
 
 
-def test_a_page_of_nothing_says_so_in_every_part():
+def test_a_page_of_nothing_says_so_in_every_part() -> None:
     gone = Missing("it was never made")
     page = render(
         RunReport(
@@ -116,7 +116,7 @@ def test_a_page_of_nothing_says_so_in_every_part():
     assert "No node of this run was recorded." in page
 
 
-def test_an_evaluation_without_examples_is_said_to_be_one():
+def test_an_evaluation_without_examples_is_said_to_be_one() -> None:
     report = nasty_report()
     empty = Verdict(False, (), None, (), None)
     page = render(
@@ -137,24 +137,26 @@ def test_an_evaluation_without_examples_is_said_to_be_one():
     st.dictionaries(st.integers(0, 5000), st.integers(1, 10**6), min_size=1, max_size=20),
     st.none() | st.integers(1, 5000),
 )
-def test_any_token_counts_make_a_well_formed_chart(counts, limit):
+def test_any_token_counts_make_a_well_formed_chart(
+    counts: dict[int, int], limit: int | None
+) -> None:
     ElementTree.fromstring(token_chart("any", Counter(counts), limit, "tokens"))
 
 
-def test_labels_are_shown_as_they_are():
+def test_labels_are_shown_as_they_are() -> None:
     chart = slices_chart([metric_slice(SOURCE, "$x^2$ <&>", champion=True)])
     texts = [node.text for node in ElementTree.fromstring(chart).iter() if node.text]
     assert "$x^2$ <&>  (1)" in texts
     assert "champion" in texts
 
 
-def test_charts_are_the_same_for_the_same_values():
+def test_charts_are_the_same_for_the_same_values() -> None:
     training = Training((TrainingPoint(1, 2.0, 1.0, 9.0), TrainingPoint(2, 1.0, 0.9, 9.0)))
     assert loss_chart(training) == loss_chart(training)
     assert training.best.step == 2
 
 
-def test_a_wide_layer_fits_into_the_drawing():
+def test_a_wide_layer_fits_into_the_drawing() -> None:
     top = LineageItem("m", "Model", "Model", "", "x", 0, {}, tuple("abcdef"))
     below = [
         LineageItem(key, "Examples", "Examples", "/long" * 40, "y", 0, {}, ())
@@ -182,5 +184,5 @@ def test_a_wide_layer_fits_into_the_drawing():
         (visible("a\x00b\x7f\tc"), "a␀b␡\tc"),
     ],
 )
-def test_numbers_and_texts_as_a_reader_sees_them(shown, expected):
+def test_numbers_and_texts_as_a_reader_sees_them(shown: str, expected: str) -> None:
     assert shown == expected

@@ -1,5 +1,7 @@
 """Reports of validators as the validators write them: blessed, not blessed, unreadable."""
 
+from pathlib import Path
+
 from components.meter_validator.check import Check
 from components.meter_validator.report import write_reports
 from components.serving_validator.report import Mismatch, Report
@@ -12,11 +14,11 @@ from pipelines.report.validators import (
 )
 
 
-def blessing_at(path) -> ArtifactRecord:
+def blessing_at(path: Path) -> ArtifactRecord:
     return ArtifactRecord(1, "MeterBlessing", "blessing", str(path), {})
 
 
-def test_reads_meter_mismatches_in_words(tmp_path):
+def test_reads_meter_mismatches_in_words(tmp_path: Path) -> None:
     counts = Check("documents", "counts are the library's")
     for number in range(10):
         counts.equal(f"document {number}", 4, 4 if number % 5 == 0 else 5)
@@ -34,7 +36,7 @@ def test_reads_meter_mismatches_in_words(tmp_path):
     assert found.facts == (("seed", "3"), ("duration", "1.5 s"))
 
 
-def test_reads_serving_mismatches_in_words(tmp_path):
+def test_reads_serving_mismatches_in_words(tmp_path: Path) -> None:
     report = Report("local", "a server", "summarizer", reason="1 answer differs.", requests=2)
     report.mismatches.append(Mismatch(0, "serving_default", "REST", "summary", 1, "a", "b"))
     report.server_log = "the end"
@@ -52,7 +54,7 @@ def test_reads_serving_mismatches_in_words(tmp_path):
     assert found.server_log == "the end"
 
 
-def test_says_what_cannot_be_read(tmp_path):
+def test_says_what_cannot_be_read(tmp_path: Path) -> None:
     readers = (read_meter_validation, read_serving_validation, read_promotion)
     for read in readers:
         assert "did not run" in read(None).reason

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from components.model_registry.port import RegisteredVersion
 from pipelines.report.run_records import RunRecords
 from pipelines.report.version_lineage import version_lineage
 
 
-def test_a_version_is_traced_to_its_corpus(recorded_run, toy_examples) -> None:
+def test_a_version_is_traced_to_its_corpus(
+    recorded_run: Callable[..., tuple[Path, str]], toy_examples: Path
+) -> None:
     metadata_file, run_id = recorded_run("first_words")
     model = RunRecords(metadata_file, run_id).output("Model", "metered_model")
     version = RegisteredVersion(

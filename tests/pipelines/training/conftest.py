@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -14,6 +14,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from pipelines.preprocessing import preprocessing_fn
+from tests.pipelines.training.training_runs import TransformedCorpus
 from tokenizer.loading import save_tokenizer
 from tokenizer.training import train_sentencepiece
 
@@ -21,16 +22,6 @@ RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 PROPERTIES = ["size", "name", "colour", "length", "type", "owner", "value", "hash"]
 THINGS = ["file", "list", "string", "tensor", "model", "server", "record", "table"]
 VOCABULARY = 340
-
-
-@dataclass(frozen=True)
-class TransformedCorpus:
-    """What Transform and TokenizerTrainer leave for Trainer."""
-
-    tokenizer_dir: Path
-    transform_output: Path
-    train_files: list[str]
-    eval_files: list[str]
 
 
 def pairs() -> list[dict[str, bytes]]:
@@ -50,7 +41,7 @@ def pairs() -> list[dict[str, bytes]]:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory) -> TransformedCorpus:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> TransformedCorpus:
     root = tmp_path_factory.mktemp("corpus")
     rows = pairs()
     texts = (row[name].decode() for row in rows for name in ("document", "summary"))
@@ -88,7 +79,7 @@ def corpus(tmp_path_factory) -> TransformedCorpus:
     )
 
 
-def _write(dataset, prefix: Path) -> None:
+def _write(dataset: Any, prefix: Path) -> None:
     rows, metadata = dataset
     coder = tft.coders.ExampleProtoCoder(metadata.schema)
     _ = (

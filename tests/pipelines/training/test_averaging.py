@@ -8,7 +8,7 @@ import tensorflow as tf
 from pipelines.training.averaging import WeightAverage
 
 
-def test_it_is_the_sum_written_out():
+def test_it_is_the_sum_written_out() -> None:
     weight = tf.Variable([0.0, 1.0])
     average = WeightAverage([weight], 0.998)
     expected = [0.0, 1.0]
@@ -22,7 +22,7 @@ def test_it_is_the_sum_written_out():
     assert 20 < average.variables[0].numpy()[0] < 30  # of 0 to 49, each as often
 
 
-def test_it_is_in_place_for_a_while():
+def test_it_is_in_place_for_a_while() -> None:
     weight = tf.Variable([0.0])
     average = WeightAverage([weight], 0.5)
     weight.assign([4.0])

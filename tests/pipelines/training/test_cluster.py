@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ def environment(kind: str, index: int, **jobs: list[str]) -> dict[str, str]:
     return {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})}
 
 
-def test_the_first_worker_is_the_chief_where_none_is_named():
+def test_the_first_worker_is_the_chief_where_none_is_named() -> None:
     for index in (0, 1):
         cluster = Cluster.from_environment(
             environment("worker", index, worker=["a:1", "b:2"]), expected=2
@@ -22,7 +23,7 @@ def test_the_first_worker_is_the_chief_where_none_is_named():
         assert (cluster.index, cluster.is_chief) == (index, index == 0)
 
 
-def test_a_chief_comes_before_the_workers():
+def test_a_chief_comes_before_the_workers() -> None:
     jobs = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
     places = [("chief", 0), ("worker", 0), ("worker", 1)]
     found = [
@@ -33,11 +34,11 @@ def test_a_chief_comes_before_the_workers():
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"cluster": {}}'])
-def test_without_a_cluster_there_is_none(text):
+def test_without_a_cluster_there_is_none(text: str) -> None:
     assert Cluster.from_environment({"TF_CONFIG": text}, expected=1) is None
 
 
-def test_a_cluster_on_this_machine_is_read_back_by_each():
+def test_a_cluster_on_this_machine_is_read_back_by_each() -> None:
     cluster = Cluster.on_this_machine(3)
     assert len(set(cluster[0].addresses)) == 3
     for each in cluster:
@@ -55,6 +56,6 @@ def test_a_cluster_on_this_machine_is_read_back_by_each():
         (environment("worker", 0, worker=["a:1"]), "names 1 workers.*training.workers is 2"),
     ],
 )
-def test_what_cannot_train_together_is_refused(variables, message):
+def test_what_cannot_train_together_is_refused(variables: dict[str, Any], message: str) -> None:
     with pytest.raises(ClusterError, match=message):
         Cluster.from_environment(variables, expected=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from pipelines.training.dataset import bucket_lengths, training_batches, validat
 EOS = 1
 
 
-def small(**changes) -> Architecture:
-    values = {
+def small(**changes: Any) -> Architecture:
+    values: dict[str, Any] = {
         "family": "t5",
         "vocabulary_size": 50,
         "d_model": 8,
@@ -63,7 +64,7 @@ def rows_of(batches: tf.data.Dataset) -> list[tuple[list[int], list[int], list[i
     return rows
 
 
-def test_a_batch_literally(tmp_path):
+def test_a_batch_literally(tmp_path: Path) -> None:
     files = write_examples(tmp_path / "a", [([5, 6, 7], [8, 9]), ([10], [11, 12, 13])])
     (batch,) = validation_batches(
         files, small(prefix_ids=(3,)), batch_size=2, limit=10
@@ -77,7 +78,7 @@ def test_a_batch_literally(tmp_path):
     }
 
 
-def test_what_does_not_fit_is_cut_off_at_the_end(tmp_path):
+def test_what_does_not_fit_is_cut_off_at_the_end(tmp_path: Path) -> None:
     files = write_examples(tmp_path / "a", [(list(range(20, 40)), list(range(10, 20)))])
     (row,) = rows_of(validation_batches(files, small(), batch_size=1, limit=10))
     # The summary's EOS is cut off with the rest: the model must not learn to stop there.
@@ -88,13 +89,13 @@ def test_what_does_not_fit_is_cut_off_at_the_end(tmp_path):
     )
 
 
-def test_a_summary_one_shorter_than_the_limit_keeps_its_eos(tmp_path):
+def test_a_summary_one_shorter_than_the_limit_keeps_its_eos(tmp_path: Path) -> None:
     files = write_examples(tmp_path / "a", [([5], [10, 11, 12, 13, 14])])
     (row,) = rows_of(validation_batches(files, small(), batch_size=1, limit=10))
     assert row[2] == [10, 11, 12, 13, 14, EOS]
 
 
-def test_empty_texts_are_rows_of_eos(tmp_path):
+def test_empty_texts_are_rows_of_eos(tmp_path: Path) -> None:
     files = write_examples(tmp_path / "a", [([], [])])
     assert rows_of(validation_batches(files, small(), batch_size=1, limit=10)) == [
         ([EOS], [0], [EOS])
@@ -110,7 +111,7 @@ def numbered(count: int) -> list[tuple[list[int], list[int]]]:
     ]
 
 
-def test_validation_reads_each_example_once_and_no_more_than_asked(tmp_path):
+def test_validation_reads_each_example_once_and_no_more_than_asked(tmp_path: Path) -> None:
     rows = numbered(60)
     files = write_examples(tmp_path / "a", rows)
     read = rows_of(validation_batches(files, small(), batch_size=8, limit=50))
@@ -120,10 +121,12 @@ def test_validation_reads_each_example_once_and_no_more_than_asked(tmp_path):
     assert sorted((encoder, labels) for encoder, _, labels in read) == sorted(expected)
 
 
-def test_training_goes_on_for_ever_in_full_batches_that_the_seed_determines(tmp_path):
+def test_training_goes_on_for_ever_in_full_batches_that_the_seed_determines(
+    tmp_path: Path,
+) -> None:
     files = write_examples(tmp_path / "a", numbered(40))
 
-    def read(seed):
+    def read(seed: int) -> list[tuple[list[int], list[int], list[int]]]:
         batches = training_batches(files, small(), batch_size=4, seed=seed).take(60)
         assert all(len(batch["labels"]) == 4 for batch in batches)
         return rows_of(batches)
@@ -135,14 +138,14 @@ def test_training_goes_on_for_ever_in_full_batches_that_the_seed_determines(tmp_
     assert min(rows.count(row) for row in rows) >= 3
 
 
-def test_training_skips_to_where_it_was(tmp_path):
+def test_training_skips_to_where_it_was(tmp_path: Path) -> None:
     files = write_examples(tmp_path / "a", numbered(40))
     batches = training_batches(files, small(), batch_size=4, seed=1)
     assert rows_of(batches.skip(25).take(5)) == rows_of(batches.take(30))[100:]
 
 
 @given(st.integers(1, 600), st.integers(1, 16))
-def test_buckets_rise_to_the_longest_row(longest, narrowest):
+def test_buckets_rise_to_the_longest_row(longest: int, narrowest: int) -> None:
     lengths = bucket_lengths(longest, narrowest)
     assert lengths[-1] == longest
     assert lengths == sorted(set(lengths))
@@ -150,13 +153,13 @@ def test_buckets_rise_to_the_longest_row(longest, narrowest):
 
 
 @pytest.mark.parametrize("length", [1, 8, 9, 11])
-def test_a_row_is_padded_to_its_bucket(tmp_path, length):
+def test_a_row_is_padded_to_its_bucket(tmp_path: Path, length: int) -> None:
     files = write_examples(tmp_path / "a", [([5] * (length - 1), [6])])
     (batch,) = validation_batches(files, small(), 1, 1).as_numpy_iterator()
     assert batch["encoder_token_ids"].shape == (1, 8 if length <= 8 else 11)
 
 
-def test_leads_come_first_and_grow_rare_as_the_steps_go_by(tmp_path):
+def test_leads_come_first_and_grow_rare_as_the_steps_go_by(tmp_path: Path) -> None:
     rows = [([10 + i, 20, 30, 40, 45, 46, 47], [5, 6]) for i in range(8)]
     files = write_examples(tmp_path / "rows.gz", rows)
     batches = training_batches(files, small(), batch_size=4, seed=3, lead_steps=100)
@@ -171,7 +174,7 @@ def test_leads_come_first_and_grow_rare_as_the_steps_go_by(tmp_path):
     assert not any(is_lead[420:])
 
 
-def test_a_share_of_later_rows_has_leads_as_the_seed_decides(tmp_path):
+def test_a_share_of_later_rows_has_leads_as_the_seed_decides(tmp_path: Path) -> None:
     files = write_examples(tmp_path / "rows.gz", [([10, 20, 30], [5, 6])] * 8)
 
     def labels(seed: int) -> list[list[int]]:
@@ -186,11 +189,11 @@ def test_a_share_of_later_rows_has_leads_as_the_seed_decides(tmp_path):
     assert labels(3) != labels(4)
 
 
-def test_pairs_below_the_overlap_are_not_trained_on(tmp_path):
+def test_pairs_below_the_overlap_are_not_trained_on(tmp_path: Path) -> None:
     half = ([10, 11, 12], [10, 7])
     none = ([10, 11, 12], [8, 7])
     cut_off = ([*range(10, 20), 30], [30, 31])  # its only common id is not read
-    empty = ([10, 11], [])
+    empty: tuple[list[int], list[int]] = ([10, 11], [])
     files = write_examples(tmp_path / "rows.gz", [half, none, cut_off, empty])
     batches = training_batches(files, small(), batch_size=2, seed=3, min_overlap=0.5)
 

@@ -11,7 +11,7 @@ from pipelines.training.dropout import ByteDropout, keep_mask, use_byte_dropout
 
 
 @pytest.mark.parametrize(("rate", "dropped"), [(0.1, 26), (0.5, 128), (1e-4, 1), (0.9999, 255)])
-def test_a_rate_in_256ths_keeps_the_mean(rate, dropped):
+def test_a_rate_in_256ths_keeps_the_mean(rate: float, dropped: int) -> None:
     mask = keep_mask(tf.constant([300, 1001]), rate, [1, 2], tf.float32).numpy()
     share = (mask == 0).mean()
     assert share == pytest.approx(dropped / 256, abs=0.003)
@@ -19,13 +19,13 @@ def test_a_rate_in_256ths_keeps_the_mean(rate, dropped):
     assert mask.mean() == pytest.approx(1.0, abs=0.02 if dropped < 255 else 0.2)
 
 
-def test_neighbours_are_dropped_independently():
+def test_neighbours_are_dropped_independently() -> None:
     kept = keep_mask(tf.constant([400_000]), 0.5, [3, 4], tf.float32).numpy() > 0
     for apart in (1, 2, 3, 4, 8):
         assert (kept[apart:] & kept[:-apart]).mean() == pytest.approx(0.25, abs=0.004)
 
 
-def test_a_model_drops_in_training_only_and_the_gradient_with_it():
+def test_a_model_drops_in_training_only_and_the_gradient_with_it() -> None:
     model = keras.Sequential([keras.layers.Input((64,)), keras.layers.Dropout(0.25, seed=5)])
     use_byte_dropout(model)
     assert type(model.layers[0]) is ByteDropout
@@ -39,7 +39,7 @@ def test_a_model_drops_in_training_only_and_the_gradient_with_it():
     assert (model(x, training=True).numpy() != y.numpy()).any()
 
 
-def test_each_stream_draws_its_own():
+def test_each_stream_draws_its_own() -> None:
     def drawn(stream: int) -> np.ndarray:
         layer = keras.layers.Dropout(0.5, seed=5)
         model = keras.Sequential([keras.layers.Input((64,)), layer])

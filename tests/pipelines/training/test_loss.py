@@ -8,7 +8,9 @@ import pytest
 from pipelines.training.loss import masked_cross_entropy
 
 
-def by_hand(labels, mask, logits, smoothing):
+def by_hand(
+    labels: np.ndarray, mask: np.ndarray, logits: np.ndarray, smoothing: float
+) -> float:
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     size = logits.shape[-1]
     target = np.eye(size)[labels] * (1 - smoothing) + smoothing / size
@@ -16,7 +18,7 @@ def by_hand(labels, mask, logits, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_equals_the_sum_written_out(smoothing):
+def test_equals_the_sum_written_out(smoothing: float) -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 11, (3, 5))
     mask = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
@@ -28,7 +30,7 @@ def test_equals_the_sum_written_out(smoothing):
     assert float(counted) == 7
 
 
-def test_padding_does_not_count_whatever_is_in_it():
+def test_padding_does_not_count_whatever_is_in_it() -> None:
     logits = np.zeros((1, 3, 4), "float32")
     mask = np.array([[1, 1, 0]], "int32")
     nats, counted = masked_cross_entropy(np.array([[1, 2, 3]], "int32"), mask, logits)

@@ -14,7 +14,7 @@ def rewrites() -> bool:
     return options.get("auto_mixed_precision_onednn_bfloat16", False)
 
 
-def test_products_are_float32_again_outside_even_after_an_error():
+def test_products_are_float32_again_outside_even_after_an_error() -> None:
     random = np.random.default_rng(0)
     a, b = (tf.constant(random.normal(size=(64, 64)), tf.float32) for _ in range(2))
     product = tf.function(lambda: tf.nn.relu(tf.matmul(tf.nn.relu(a + 1), b)))
@@ -30,6 +30,6 @@ def test_products_are_float32_again_outside_even_after_an_error():
     np.testing.assert_allclose(inside, exact, atol=0.2)
 
 
-def test_it_is_off_unless_it_is_wanted():
+def test_it_is_off_unless_it_is_wanted() -> None:
     with bfloat16_products(False):
         assert not rewrites()

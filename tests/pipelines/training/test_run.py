@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,17 +20,23 @@ from tests.pipelines.training.training_runs import (
     MODEL,
     RUN,
     TRAINING,
+    TransformedCorpus,
     arguments,
     history,
     weights,
 )
 from tests.support.waiting import wait_until
+from tokenizer.base import Tokenizer
 from tokenizer.contract import BaseModelSpec
 from tokenizer.loading import load_tokenizer
 
 
 @pytest.fixture(scope="module", params=["t5", "bart"])
-def exported(request, corpus, tmp_path_factory):
+def exported(
+    request: pytest.FixtureRequest,
+    corpus: TransformedCorpus,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[SimpleNamespace, Tokenizer]:
     """A base model of each family, trained for a few steps."""
     root = tmp_path_factory.mktemp("run")
     rates = {"t5": {}, "bart": {"optimizer": "adamw", "learning_rate": 0.005}}
@@ -38,7 +45,9 @@ def exported(request, corpus, tmp_path_factory):
     return args, load_tokenizer(corpus.tokenizer_dir)
 
 
-def test_it_learns_and_leaves_no_checkpoints(exported):
+def test_it_learns_and_leaves_no_checkpoints(
+    exported: tuple[SimpleNamespace, Tokenizer],
+) -> None:
     args, _ = exported
     rows = history(args)
     assert [row["step"] for row in rows] == [20, 40]
@@ -49,7 +58,7 @@ def test_it_learns_and_leaves_no_checkpoints(exported):
     assert list(Path(args.custom_config["working_dir"]).iterdir()) == []
 
 
-def test_the_model_says_what_it_is(exported):
+def test_the_model_says_what_it_is(exported: tuple[SimpleNamespace, Tokenizer]) -> None:
     args, tokenizer = exported
     assert BaseModelSpec.load(args.serving_model_dir) == BaseModelSpec(
         model_family=args.custom_config["model"]["family"],
@@ -64,7 +73,7 @@ def test_the_model_says_what_it_is(exported):
     )
 
 
-def test_the_functions_of_a_base_model(exported):
+def test_the_functions_of_a_base_model(exported: tuple[SimpleNamespace, Tokenizer]) -> None:
     args, tokenizer = exported
     loaded = tf.saved_model.load(args.serving_model_dir)
     texts = ["Then the size of that file is returned.", "", "\u2603 snow " * 30]
@@ -83,7 +92,7 @@ def test_the_functions_of_a_base_model(exported):
     assert [each.decode() for each in summaries] == [tokenizer.decode(row) for row in rows]
 
 
-def test_the_signature_answers_text(exported):
+def test_the_signature_answers_text(exported: tuple[SimpleNamespace, Tokenizer]) -> None:
     args, tokenizer = exported
     serve = tf.saved_model.load(args.serving_model_dir).signatures["serving_default"]
     texts = ["Then the size of that file is returned.", "file " * 100, ""]
@@ -99,7 +108,9 @@ def test_the_signature_answers_text(exported):
     assert {name: value.shape[0] for name, value in none.items()} == dict.fromkeys(none, 0)
 
 
-def test_a_killed_training_goes_on_where_it_was(corpus, tmp_path):
+def test_a_killed_training_goes_on_where_it_was(
+    corpus: TransformedCorpus, tmp_path: Path
+) -> None:
     """Killed after its first checkpoint, it ends with the weights of an unbroken run."""
     training = {"steps": 60, "eval_every_steps": 15, "average_decay": 0.9}
     model = {"dropout": 0.1}
@@ -128,7 +139,7 @@ def test_a_killed_training_goes_on_where_it_was(corpus, tmp_path):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
-def test_other_settings_do_not_go_on_with_it(corpus, tmp_path):
+def test_other_settings_do_not_go_on_with_it(corpus: TransformedCorpus, tmp_path: Path) -> None:
     parts = {"model": MODEL, "training": TRAINING}
     key = training_key(parts, corpus.train_files)
     assert key == training_key(json.loads(json.dumps(parts)), corpus.train_files)
@@ -139,7 +150,7 @@ def test_other_settings_do_not_go_on_with_it(corpus, tmp_path):
     assert key == training_key(parts, [str(copy)])
 
 
-def test_missing_examples_are_named(corpus, tmp_path):
+def test_missing_examples_are_named(corpus: TransformedCorpus, tmp_path: Path) -> None:
     args = arguments(corpus, tmp_path, "1")
     args.eval_files = [str(tmp_path / "nothing-*")]
     with pytest.raises(ValueError, match=r"eval split.*nothing-\*"):

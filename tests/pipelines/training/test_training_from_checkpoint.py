@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import keras_hub
 import numpy as np
@@ -23,6 +24,7 @@ from pipelines.training.dataset import validation_batches
 from pipelines.training.export import export_base_model
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.run import run_fn
+from tests.pipelines.training.training_runs import TransformedCorpus
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 from tokenizer.loading import load_tokenizer
 
@@ -35,7 +37,7 @@ TRAINING = {
     "warmup_steps": 5,
     "eval_every_steps": 15,
 }
-T5_CONFIG = {
+T5_CONFIG: dict[str, Any] = {
     "model_type": "t5",
     "vocab_size": 400,  # more than the tokenizer has, as in T5's own checkpoints
     "d_model": 32,
@@ -49,7 +51,9 @@ T5_CONFIG = {
 }
 
 
-def arguments(corpus, root: Path, init_from: Path, **training) -> SimpleNamespace:
+def arguments(
+    corpus: TransformedCorpus, root: Path, init_from: Path, **training: Any
+) -> SimpleNamespace:
     return SimpleNamespace(
         train_files=corpus.train_files,
         eval_files=corpus.eval_files,
@@ -70,7 +74,9 @@ def arguments(corpus, root: Path, init_from: Path, **training) -> SimpleNamespac
 
 
 @pytest.fixture(scope="module")
-def hugging_face_folder(corpus, tmp_path_factory) -> Path:
+def hugging_face_folder(
+    corpus: TransformedCorpus, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """An untrained T5 v1.1 with the corpus's tokenizer, as transformers would keep it."""
     folder = tmp_path_factory.mktemp("hugging_face")
     (folder / "config.json").write_text(json.dumps(T5_CONFIG))
@@ -96,23 +102,27 @@ def _float32(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: value.astype("float32") for name, value in tensors.items()}
 
 
-def _description_of(config: dict) -> SimpleNamespace:
+def _description_of(config: dict[str, Any]) -> Any:
     return SimpleNamespace(**config, gated=True, head_dim=config["d_kv"])
 
 
 @pytest.fixture(scope="module")
-def fine_tuned(corpus, hugging_face_folder, tmp_path_factory) -> SimpleNamespace:
+def fine_tuned(
+    corpus: TransformedCorpus,
+    hugging_face_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> SimpleNamespace:
     args = arguments(corpus, tmp_path_factory.mktemp("fine_tuned"), hugging_face_folder)
     run_fn(args)
     return args
 
 
-def history(args: SimpleNamespace) -> list[dict]:
+def history(args: SimpleNamespace) -> list[dict[str, Any]]:
     lines = (Path(args.model_run_dir) / "history.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
-def loss_at_the_start(checkpoint: Checkpoint, corpus) -> float:
+def loss_at_the_start(checkpoint: Checkpoint, corpus: TransformedCorpus) -> float:
     """Mean validation loss, nats a label, before a step is done."""
     architecture = checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
     model = build_model(architecture)
@@ -127,7 +137,9 @@ def loss_at_the_start(checkpoint: Checkpoint, corpus) -> float:
     return nats / labels
 
 
-def test_a_hugging_face_folder_is_fine_tuned_and_answers(fine_tuned, corpus):
+def test_a_hugging_face_folder_is_fine_tuned_and_answers(
+    fine_tuned: SimpleNamespace, corpus: TransformedCorpus
+) -> None:
     rows = history(fine_tuned)
     untrained = open_checkpoint(fine_tuned.custom_config["model"]["init_from"])
     assert rows[-1]["val_loss"] < loss_at_the_start(untrained, corpus) - 1
@@ -137,14 +149,18 @@ def test_a_hugging_face_folder_is_fine_tuned_and_answers(fine_tuned, corpus):
     assert answer["output_ids"].shape[0] == 2
 
 
-def test_a_warm_start_begins_where_the_pushed_model_ended(fine_tuned, corpus):
+def test_a_warm_start_begins_where_the_pushed_model_ended(
+    fine_tuned: SimpleNamespace, corpus: TransformedCorpus
+) -> None:
     pushed = open_checkpoint(fine_tuned.serving_model_dir)
     best = min(row["val_loss"] for row in history(fine_tuned))
     assert loss_at_the_start(pushed, corpus) == pytest.approx(best, abs=2e-5)
     assert pushed.tokenizer.fingerprint == load_tokenizer(corpus.tokenizer_dir).fingerprint
 
 
-def test_the_checkpoint_holds_the_very_weights_that_are_served(fine_tuned):
+def test_the_checkpoint_holds_the_very_weights_that_are_served(
+    fine_tuned: SimpleNamespace,
+) -> None:
     pushed = open_checkpoint(fine_tuned.serving_model_dir)
     architecture = pushed.description.architecture(LIMITS, pushed.tokenizer)
     model = build_model(architecture)
@@ -160,8 +176,8 @@ def test_the_checkpoint_holds_the_very_weights_that_are_served(fine_tuned):
 
 
 def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
-    corpus, hugging_face_folder, tmp_path
-):
+    corpus: TransformedCorpus, hugging_face_folder: Path, tmp_path: Path
+) -> None:
     checkpoint = open_checkpoint(hugging_face_folder)
     architecture = checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
     model = build_model(architecture)
@@ -194,7 +210,9 @@ def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
     assert answer["summary"].numpy().tolist() == [b""]
 
 
-def test_a_pushed_model_trains_on(fine_tuned, corpus, tmp_path):
+def test_a_pushed_model_trains_on(
+    fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
+) -> None:
     args = arguments(corpus, tmp_path, Path(fine_tuned.serving_model_dir), learning_rate=0.005)
     run_fn(args)
     best = min(row["val_loss"] for row in history(fine_tuned))
@@ -202,8 +220,8 @@ def test_a_pushed_model_trains_on(fine_tuned, corpus, tmp_path):
 
 
 def test_a_model_that_is_found_in_the_run_trains_on_whatever_sizes_the_settings_have(
-    fine_tuned, corpus, tmp_path
-):
+    fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
+) -> None:
     args = arguments(
         corpus,
         tmp_path,
@@ -220,7 +238,7 @@ def test_a_model_that_is_found_in_the_run_trains_on_whatever_sizes_the_settings_
     assert open_checkpoint(args.serving_model_dir).description.d_model == 32
 
 
-def test_keras_hub_reads_the_checkpoint_too(fine_tuned):
+def test_keras_hub_reads_the_checkpoint_too(fine_tuned: SimpleNamespace) -> None:
     folder = Path(fine_tuned.serving_model_dir) / CHECKPOINT_DIR
     backbone = keras_hub.models.T5Backbone.from_preset(str(folder))
     pushed = open_checkpoint(fine_tuned.serving_model_dir)
@@ -230,7 +248,9 @@ def test_keras_hub_reads_the_checkpoint_too(fine_tuned):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
 
 
-def test_another_checkpoint_in_the_folder_is_refused(fine_tuned, corpus, tmp_path):
+def test_another_checkpoint_in_the_folder_is_refused(
+    fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
+) -> None:
     args = arguments(corpus, tmp_path, Path(fine_tuned.serving_model_dir))
     args.custom_config["checkpoint_identity"] = "feed"
     with pytest.raises(CheckpointError, match=r"changed since the pipeline was defined"):

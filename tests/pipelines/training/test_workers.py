@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -18,20 +20,28 @@ from pipelines.training.job import TrainingJob
 from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings, TrainingSettingsError
 from pipelines.training.workers import WorkerLostError, run_workers
-from tests.pipelines.training.training_runs import MODEL, RUN, TRAINING, arguments
+from tests.pipelines.training.training_runs import (
+    MODEL,
+    RUN,
+    TRAINING,
+    TransformedCorpus,
+    arguments,
+)
 from tests.support.waiting import wait_until
 from tokenizer.loading import load_tokenizer
 
 
-def test_two_workers_train_as_one_does(corpus, tmp_path):
+def test_two_workers_train_as_one_does(corpus: TransformedCorpus, tmp_path: Path) -> None:
     """Each computes a half of every batch; losses and weights are those of whole batches."""
 
-    def halve(model) -> None:
+    def halve(model: keras.Model) -> None:
         model.set_weights([weight / 2 for weight in model.get_weights()])
 
-    def trained(workers: int) -> tuple[list[dict], list[np.ndarray]]:
+    def trained(workers: int) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
         job = training_job(corpus, tmp_path / str(workers), workers)
-        model, _ = train(job, load_weights=halve)
+        trained_model = train(job, load_weights=halve)
+        assert trained_model is not None
+        model, _ = trained_model
         return read_history(job.run_dir / "history.jsonl", 16), model.get_weights()
 
     (expected, expected_weights), (found, found_weights) = trained(1), trained(2)
@@ -40,11 +50,11 @@ def test_two_workers_train_as_one_does(corpus, tmp_path):
     for row, same in zip(found, expected, strict=True):
         for name in ("step", "examples", "train_loss", "val_loss"):
             assert row[name] == pytest.approx(same[name], rel=1e-4), name
-    for weight, same in zip(found_weights, expected_weights, strict=True):
-        np.testing.assert_allclose(weight, same, rtol=1e-3, atol=1e-3)
+    for weight, other in zip(found_weights, expected_weights, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-3, atol=1e-3)
 
 
-def training_job(corpus, root: Path, workers: int) -> TrainingJob:
+def training_job(corpus: TransformedCorpus, root: Path, workers: int) -> TrainingJob:
     tokenizer = load_tokenizer(corpus.tokenizer_dir)
     return TrainingJob(
         Architecture.from_config(
@@ -65,7 +75,9 @@ def training_job(corpus, root: Path, workers: int) -> TrainingJob:
     )
 
 
-def test_a_worker_that_dies_ends_the_others_with_a_clear_error(corpus, tmp_path):
+def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
+    corpus: TransformedCorpus, tmp_path: Path
+) -> None:
     """As on a platform: each worker is a process with its own TF_CONFIG, and one is killed."""
     training = {"steps": 1_000_000, "workers": 2}
     args = arguments(corpus, tmp_path, "1", training=training)
@@ -94,11 +106,11 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(corpus, tmp_path)
     assert not Path(args.serving_model_dir).exists()
 
 
-def test_a_worker_that_cannot_start_is_named_with_its_last_words():
+def test_a_worker_that_cannot_start_is_named_with_its_last_words() -> None:
     with pytest.raises(WorkerLostError, match=r"(?s)worker \d of 2 .* status 1 .*KeyError"):
         run_workers("pipelines.training.worker_process", {}, None, 2)
 
 
-def test_a_batch_must_be_shared_evenly():
+def test_a_batch_must_be_shared_evenly() -> None:
     with pytest.raises(TrainingSettingsError, match="batch_size = 16, workers = 3"):
         TrainingSettings.from_config({"workers": 3, "batch_size": 16})

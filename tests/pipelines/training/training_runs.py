@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-MODEL = {
+MODEL: dict[str, object] = {
     "family": "t5",
     "d_model": 32,
     "num_layers": 1,
@@ -20,7 +23,7 @@ MODEL = {
     "max_output_tokens": 24,
     "task_prefix": "Return ",
 }
-TRAINING = {
+TRAINING: dict[str, object] = {
     "steps": 40,
     "batch_size": 8,
     "optimizer": "adafactor",
@@ -30,7 +33,23 @@ TRAINING = {
 }
 
 
-def arguments(corpus, root: Path, run: str, model=None, training=None) -> SimpleNamespace:
+@dataclass(frozen=True)
+class TransformedCorpus:
+    """What Transform and TokenizerTrainer leave for Trainer."""
+
+    tokenizer_dir: Path
+    transform_output: Path
+    train_files: list[str]
+    eval_files: list[str]
+
+
+def arguments(
+    corpus: TransformedCorpus,
+    root: Path,
+    run: str,
+    model: Mapping[str, object] | None = None,
+    training: Mapping[str, object] | None = None,
+) -> SimpleNamespace:
     """What TFX's Trainer gives to run_fn; another ``run`` is another attempt."""
     return SimpleNamespace(
         train_files=corpus.train_files,
@@ -40,8 +59,8 @@ def arguments(corpus, root: Path, run: str, model=None, training=None) -> Simple
         model_run_dir=str(root / run / "model_run"),
         base_model=None,
         custom_config={
-            "model": MODEL | (model or {}),
-            "training": TRAINING | (training or {}),
+            "model": {**MODEL, **(model or {})},
+            "training": {**TRAINING, **(training or {})},
             "export": {"xla": False},
             "tokenizer_dir": str(corpus.tokenizer_dir),
             "working_dir": str(root / "working"),
@@ -50,7 +69,7 @@ def arguments(corpus, root: Path, run: str, model=None, training=None) -> Simple
     )
 
 
-def history(args: SimpleNamespace) -> list[dict]:
+def history(args: SimpleNamespace) -> list[dict[str, Any]]:
     text = (Path(args.model_run_dir) / "history.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,7 +30,7 @@ class Book:
         self.ledger = Ledger(engine, "gateway-0", lambda: self.now)
         self._requests = 0
 
-    def charge(self, amount: int, at: str, tenant: str = "acme", **changes) -> Entry:
+    def charge(self, amount: int, at: str, tenant: str = "acme", **changes: Any) -> Entry:
         self._requests += 1
         self.now = datetime.datetime.fromisoformat(at)
         request_id = f"request-{self._requests}"

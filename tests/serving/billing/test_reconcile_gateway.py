@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -71,7 +72,8 @@ class Shop:
         deadline = time.monotonic() + DEADLINE_S
         while True:
             try:
-                return self.http.get("/readyz").raise_for_status() and None
+                self.http.get("/readyz").raise_for_status()
+                return
             except httpx.HTTPError:
                 assert self.process.poll() is None, "the gateway ended by itself"
                 assert time.monotonic() < deadline, "the gateway does not begin"
@@ -89,7 +91,7 @@ class Shop:
         assert ran.returncode == code, f"{arguments}: {ran.stdout}{ran.stderr}"
         return ran
 
-    def ask(self, *texts: str, **more: object) -> dict:
+    def ask(self, *texts: str, **more: object) -> dict[str, Any]:
         headers = {"Idempotency-Key": str(more.pop("key"))} if "key" in more else {}
         body = {"model": "summarizer", "text": list(texts), **more}
         answer = self.http.post("/v1/summaries", json=body, headers=headers)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -100,7 +101,7 @@ class Case:
                 writer.write(record.SerializeToString())
         return path
 
-    def compare(self, **changes: object) -> Reconciled:
+    def compare(self, **changes: Any) -> Reconciled:
         return reconcile(self.engine, WINDOW, [f"{self.folder}/*.tfrecord"], **changes)
 
     def kinds(self, **changes: object) -> list[str]:
@@ -162,7 +163,7 @@ def test_what_is_on_one_side_only_is_named(case: Case) -> None:
         ({"at": AT - 59}, []),
     ],
 )
-def test_one_thing_is_another(case: Case, changes: dict, kinds: list[str]) -> None:
+def test_one_thing_is_another(case: Case, changes: dict[str, Any], kinds: list[str]) -> None:
     case.bill()
     case.log(log_record(**changes))
     assert case.kinds() == kinds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -64,7 +65,7 @@ def test_values_that_make_no_sense(values: dict[str, float], message: str) -> No
         Renting(**{"month_price": 1, "tokens_per_second": 1, **values})
 
 
-def test_the_picture_is_one(tmp_path) -> None:
+def test_the_picture_is_one(tmp_path: Path) -> None:
     result = savings(BUSY_MONTH, 1_500_000_000, TEXTBOOK)
     picture = ET.fromstring(draw_savings(result, TEXTBOOK, "EUR"))
     texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]

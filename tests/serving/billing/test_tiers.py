@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,9 +89,15 @@ def a_price(draw: st.DrawFn) -> Price:
         above = [free + sum(lengths[: place + 1]) for place in range(len(lengths))]
         return tuple(Tier(each, draw(prices_micro)) for each in above)
 
-    free = {f"free_{meter}_tokens": draw(st.integers(0, 60)) for meter in METERS}
-    base = {f"price_micro_per_1k_{meter}_tokens": draw(prices_micro) for meter in METERS}
-    ladders = {f"{meter}_tiers": tiers(free[f"free_{meter}_tokens"]) for meter in METERS}
+    free: dict[str, Any] = {
+        f"free_{meter}_tokens": draw(st.integers(0, 60)) for meter in METERS
+    }
+    base: dict[str, Any] = {
+        f"price_micro_per_1k_{meter}_tokens": draw(prices_micro) for meter in METERS
+    }
+    ladders: dict[str, Any] = {
+        f"{meter}_tiers": tiers(free[f"free_{meter}_tokens"]) for meter in METERS
+    }
     day = datetime.date(2026, 1, 1)
     return Price("p", day, "summarizer", "volume", **free, **base, **ladders)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_summary_is_not_made_twice() -> None:
     assert lossy.requests == 1
 
 
-def test_what_never_arrived_is_sent_again() -> None:
+def test_what_never_arrived_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_ports(1)[0]
     for client in (
         RestClient(f"http://127.0.0.1:{port}", timeout_s=5),
@@ -117,12 +118,12 @@ def test_what_never_arrived_is_sent_again() -> None:
         attempts = 0
         predict = client._predict
 
-        def counting(*arguments, predict=predict):
+        def counting(*arguments: Any, predict: Callable[..., Any] = predict) -> Any:
             nonlocal attempts
             attempts += 1
             return predict(*arguments)
 
-        client._predict = counting
+        monkeypatch.setattr(client, "_predict", counting)
         with client, pytest.raises(UnreachableError) as refused:
             client.summarize(["a"])
         assert not refused.value.was_sent

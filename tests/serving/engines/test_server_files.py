@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
@@ -47,7 +48,7 @@ def test_flags_and_files(tmp_path: Path) -> None:
         ({"max_batch_size": 4, "allowed_batch_sizes": (4, 2, 4)}, "must rise"),
     ],
 )
-def test_batching_that_a_server_would_refuse(values: dict, message: str) -> None:
+def test_batching_that_a_server_would_refuse(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Batching(**values)
 

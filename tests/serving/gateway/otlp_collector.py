@@ -70,6 +70,7 @@ def attributes(span: Span) -> dict[str, object]:
     found: dict[str, object] = {}
     for each in span.attributes:
         kind = each.value.WhichOneof("value")
+        assert kind is not None
         value = getattr(each.value, kind)
         if kind == "array_value":
             value = [item.string_value for item in value.values]

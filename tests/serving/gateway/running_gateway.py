@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -71,7 +72,7 @@ class RunningGateway:
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
-    def entries(self) -> list[sa.Row]:
+    def entries(self) -> list[sa.Row[Any]]:
         """The ledger's lines, in the order in which they were written."""
         with self.engine.connect() as connection:
             order = schema.entries.c.created_at

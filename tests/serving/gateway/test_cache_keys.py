@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +39,9 @@ _questions = st.builds(
 
 
 @given(_questions, _questions)
-def test_no_other_question_finds_the_answer(first: tuple, second: tuple) -> None:
+def test_no_other_question_finds_the_answer(
+    first: tuple[Any, ...], second: tuple[Any, ...]
+) -> None:
     cache = AnswerCache(MemoryStore(10, 10**6, 60.0), Metrics())
 
     async def work() -> None:

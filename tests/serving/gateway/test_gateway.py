@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
 
 import httpx
 import openai
 import pytest
 import sqlalchemy as sa
+from openai.types.chat import ChatCompletionMessageParam
 
 from serving.ledger import schema
 from serving.ledger.database import writing
@@ -18,12 +20,12 @@ from tests.serving.gateway.running_gateway import MOST_MICRO, RunningGateway
 pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
 
 
-def entries(gateway: RunningGateway) -> list[sa.Row]:
+def entries(gateway: RunningGateway) -> list[sa.Row[Any]]:
     with gateway.engine.connect() as connection:
         return list(connection.execute(sa.select(schema.entries)).all())
 
 
-def ask(client: httpx.Client, text: object = "one two three", **changes) -> httpx.Response:
+def ask(client: httpx.Client, text: object = "one two three", **changes: Any) -> httpx.Response:
     headers = {"Idempotency-Key": changes.pop("key")} if "key" in changes else {}
     body = {"model": "summarizer", "text": text, **changes}
     return client.post("/v1/summaries", json=body, headers=headers)
@@ -32,7 +34,7 @@ def ask(client: httpx.Client, text: object = "one two three", **changes) -> http
 def test_the_openai_client_works_unchanged(gateway: RunningGateway) -> None:
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key()) as client:
         assert [model.id for model in client.models.list()] == ["summarizer"]
-        messages = [
+        messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": "Summarise."},
             {"role": "user", "content": "one two three four five"},
         ]

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -49,7 +49,7 @@ def soon() -> float:
 
 
 @asynccontextmanager
-async def served(urls: list[str], models: Path, **settings) -> AsyncIterator[ServedModel]:
+async def served(urls: list[str], models: Path, **settings: Any) -> AsyncIterator[ServedModel]:
     model = ServedModel("summarizer", urls, models, **settings)
     try:
         yield model
@@ -114,7 +114,7 @@ def test_what_a_server_refuses(
     model: str,
     version: int,
     signature: str,
-    inputs: dict[str, list],
+    inputs: dict[str, list[Any]],
     code: str,
     message: str,
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.serving.gateway.gateway_process import DEADLINE_S, gateway_process
 
 SCHEMES = pytest.mark.parametrize("scheme", ["http", "grpc"])
 EVERYBODY = Canary("canary", 100)
-TEXT = {"text": ["a b"], "max_output_tokens": [0]}
+TEXT: dict[str, list[Any]] = {"text": ["a b"], "max_output_tokens": [0]}
 CONFIG = """
 model_config_list {
   config {

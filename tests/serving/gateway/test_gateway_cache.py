@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
 from serving.gateway.running import CacheSettings
@@ -68,7 +70,9 @@ def cached(tmp_path: Path, model: RandomModel) -> Iterator[RunningGateway]:
         yield gateway
 
 
-def ask(client: httpx.Client, text: object = TEXT, key: str = "", **changes: object) -> dict:
+def ask(
+    client: httpx.Client, text: object = TEXT, key: str = "", **changes: object
+) -> dict[str, Any]:
     headers = {"Idempotency-Key": key} if key else {}
     body = {"model": "summarizer", "text": text, **changes}
     answer = client.post("/v1/summaries", json=body, headers=headers)
@@ -76,7 +80,7 @@ def ask(client: httpx.Client, text: object = TEXT, key: str = "", **changes: obj
     return answer.json()
 
 
-def cached_tokens(answer: dict) -> list[int]:
+def cached_tokens(answer: dict[str, Any]) -> list[int]:
     return [row["cached_tokens"] for row in answer["summaries"]]
 
 
@@ -108,7 +112,7 @@ def test_a_hit_says_so_costs_what_the_plan_says_and_is_written_down(
 
 
 def test_the_openai_client_sees_it(cached: RunningGateway) -> None:
-    messages = [{"role": "user", "content": TEXT}]
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": TEXT}]
     with openai.OpenAI(base_url=f"{cached.url}/v1", api_key=cached.key()) as client:
         answers = [
             client.chat.completions.create(model="summarizer", messages=messages)

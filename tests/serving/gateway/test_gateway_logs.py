@@ -207,7 +207,7 @@ def test_a_gateway_that_cannot_listen_says_so_in_its_log(
     ],
 )
 def test_an_id_is_kept_if_it_is_one(gateway: RunningGateway, sent: str, kept: bool) -> None:
-    header = {"X-Request-Id": sent.encode("latin-1")}
+    header = {b"X-Request-Id": sent.encode("latin-1")}
     answer = httpx.get(f"{gateway.url}/healthz", headers=header, trust_env=False)
     own = answer.headers["x-request-id"]
     assert own == sent if kept else re.fullmatch("[0-9a-f]{32}", own)

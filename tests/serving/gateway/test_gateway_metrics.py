@@ -6,6 +6,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -60,7 +61,7 @@ FAMILIES = {
 }
 
 
-def samples(page: str) -> dict[tuple[str, frozenset], float]:
+def samples(page: str) -> dict[tuple[str, frozenset[Any]], float]:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(page)
@@ -149,9 +150,9 @@ def test_what_was_asked_and_charged(
         "error_type": "",
     }
     assert value(page, "gen_ai_client_operation_duration_seconds_count", **asked) == 2
-    for operation, count in (("reserve", 4), ("settle", 3), ("release", None)):
+    for operation, times in (("reserve", 4), ("settle", 3), ("release", None)):
         name = "tallygraph_ledger_duration_seconds_count"
-        assert value(page, name, operation=operation) == count
+        assert value(page, name, operation=operation) == times
     assert value(page, "tallygraph_requests_under_way") == 0
     assert value(page, "tallygraph_model_requests_under_way") == 0
 
@@ -176,13 +177,13 @@ def test_which_limit_was_hit(gateway: RunningGateway) -> None:
     page = gateway.metrics()
     assert too_many and shed
     name = "tallygraph_limited_total"
-    for tenant, limit, count in (
+    for tenant, hit, count in (
         ("poor", "budget", 2),
         ("hasty", "requests_per_minute", 1),
         ("chatty", "tokens_per_minute", 1),
         ("busy", "concurrency", too_many),
     ):
-        assert value(page, name, tenant=tenant, limit=limit) == count, limit
+        assert value(page, name, tenant=tenant, limit=hit) == count, hit
     # By its own share of the places, or at the door, where nobody knows who it is.
     by_whom = [value(page, name, tenant=tenant, limit="shed") for tenant in ("many", "")]
     assert sum(count or 0 for count in by_whom) == shed

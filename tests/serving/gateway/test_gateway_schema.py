@@ -8,6 +8,7 @@ how many of each kind there are for a route.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 import requests
@@ -73,7 +74,7 @@ def test_the_schema_is_true(
     with requests.Session() as session:
         session.trust_env = False
 
-        def hold(case: Case) -> None:
+        def hold(case: Case[Any]) -> None:
             # A made up model is nobody's: it would be all that these are told.
             if mode.is_positive and isinstance(case.body, dict):
                 case.body["model"] = "summarizer"
@@ -95,7 +96,7 @@ def test_the_schema_is_true(
             suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.as_strategy(generation_mode=mode))
-        def made_up(case: Case) -> None:
+        def made_up(case: Case[Any]) -> None:
             hold(case)
 
         made_up()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 from collections.abc import Callable
 
@@ -10,18 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from serving.ledger import Ledger, Reservation
-
-START = datetime.datetime(2026, 11, 25, 12, 0, 0)
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime.datetime:
-        return self.now
+from tests.serving.ledger.standing_clock import Clock
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from serving.ledger.prepared import Driver, Prepared, transaction
 from serving.ledger.statements import Statements
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.serving.ledger.standing_clock import Clock
 
 Make = Callable[..., Reservation]
 
@@ -169,7 +170,7 @@ def test_where_one_cannot_be_written_each_is_written_alone(
     def no_price(used: Usage, before: TokensBefore) -> Charge:
         raise ZeroDivisionError
 
-    async def at_once() -> list[Any]:
+    async def at_once() -> tuple[Any, ...]:
         grouped = GroupedLedger(ledger)
         return await asyncio.gather(
             grouped.reserve(reservation()),
@@ -255,7 +256,7 @@ def test_only_what_reserves_does_not_wait_for_the_disk(
 
 
 def test_a_race_for_a_budget_among_gateways_overspends_nothing(
-    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Callable
+    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
 ) -> None:
     """Two gateways, each with its own loop and groups, and tenants in opposite orders."""
     requests = [
@@ -326,7 +327,7 @@ def test_what_is_begun_is_done_though_nobody_waits(
         await asyncio.sleep(0)  # each has asked
         waiting[1].cancel()
         first, second, third = await asyncio.gather(*waiting, return_exceptions=True)
-        assert (first.number, third.number) == (1, 2)  # type: ignore[union-attr]
+        assert (first.number, third.number) == (1, 2)
         assert isinstance(second, asyncio.CancelledError)
 
     asyncio.run(give_up())

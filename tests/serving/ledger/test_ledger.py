@@ -24,6 +24,7 @@ from serving.ledger import (
 from serving.ledger.recovery import recover
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.serving.ledger.standing_clock import Clock
 
 Make = Callable[..., Reservation]
 
@@ -92,7 +93,7 @@ def test_never_more_than_was_reserved(ledger: Ledger, reservation: Make) -> None
 
 
 def test_the_same_key_gets_the_same_answer_for_ever(
-    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Callable
+    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
 ) -> None:
     first = reservation(idempotency_key="k", request_hash="a" * 64)
     again = reservation(idempotency_key="k", request_hash="a" * 64)
@@ -111,7 +112,7 @@ def test_the_same_key_gets_the_same_answer_for_ever(
     assert account(engine) == (700, 0)
 
 
-def test_a_budget_is_the_months(ledger: Ledger, reservation: Make, clock: Callable) -> None:
+def test_a_budget_is_the_months(ledger: Ledger, reservation: Make, clock: Clock) -> None:
     ledger.reserve(reservation(amount_micro=600, budget_micro=1000))
     with pytest.raises(BudgetExceededError) as refused:
         ledger.reserve(reservation(amount_micro=401, budget_micro=1000))
@@ -127,7 +128,7 @@ def test_a_budget_is_the_months(ledger: Ledger, reservation: Make, clock: Callab
 
 
 def test_the_month_of_the_reservation_pays(
-    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Callable
+    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
 ) -> None:
     clock.now = datetime.datetime(2026, 11, 30, 23, 59, 59)
     ledger.reserve(reservation())
@@ -200,7 +201,7 @@ def test_a_storm_of_retries_is_one_charge(
 
 
 def test_what_a_dead_process_left_is_released_once(
-    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Callable
+    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
 ) -> None:
     neighbour = Ledger(engine, "gateway-1", clock)
     ledger.reserve(reservation())

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -35,7 +36,7 @@ class Receiver(HTTPServer):
     def __init__(self, *statuses: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.statuses = list(statuses)
-        self.bodies: list[list[dict]] = []
+        self.bodies: list[list[dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/api/v1/events"
 

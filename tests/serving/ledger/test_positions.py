@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from serving.ledger import (
     Ledger,
     LedgerError,
     Reservation,
+    Usage,
     schema,
 )
 from serving.ledger.chain import FIRST_HASH, entry_hash
@@ -31,6 +33,7 @@ from serving.ledger.database import open_database, writing
 from serving.ledger.upgrade import _MIGRATIONS, upgrade
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.serving.ledger.standing_clock import Clock
 
 Make = Callable[..., Reservation]
 
@@ -79,7 +82,7 @@ def test_requests_at_once_are_priced_one_after_another(
         for _ in range(100)
     ]
 
-    def run(used: object) -> Entry:
+    def run(used: Usage) -> Entry:
         request = reservation(amount_micro=PRICE.most_micro(80, 20))
         ledger.reserve(request)
         return ledger.settle(request.request_id, used, PRICING, b"answer")
@@ -109,7 +112,7 @@ def test_requests_at_once_are_priced_one_after_another(
 
 
 def test_a_month_a_model_and_a_tenant_have_counts_of_their_own(
-    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Callable
+    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
 ) -> None:
     def ask(model: str = "summarizer", **changes: object) -> Entry:
         request = reservation(**changes)
@@ -135,7 +138,7 @@ def test_a_month_a_model_and_a_tenant_have_counts_of_their_own(
 
 
 def test_a_reversal_gives_the_money_and_the_tokens_back(
-    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Callable
+    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
 ) -> None:
     def ask() -> Entry:
         request = reservation()
@@ -194,7 +197,7 @@ def test_parts_must_be_of_the_tokens_used(ledger: Ledger, reservation: Make) -> 
     with pytest.raises(ValueError, match="must add up to the 120 millionths"):
         Charge(120, "EUR", "p", parts)
     with pytest.raises(ValueError, match="A meter is one of"):
-        ChargePart("inptu", 1, 119, 1000, 119)
+        ChargePart(cast(Any, "inptu"), 1, 119, 1000, 119)
 
 
 def test_a_pricing_that_asks_for_more_than_was_reserved(
@@ -208,7 +211,7 @@ def test_a_pricing_that_asks_for_more_than_was_reserved(
 
 
 @pytest.fixture
-def old_engine(database_url: str) -> sa.Engine:
+def old_engine(database_url: str) -> Iterator[sa.Engine]:
     """A database as it was before there were positions, with two charges and a reversal."""
     engine = open_database(database_url)
     config = Config()
@@ -225,7 +228,7 @@ def old_engine(database_url: str) -> sa.Engine:
             (3, "reversal", "2026-10", -1),
         ):
             entry = Entry(
-                "acme", number, kind, f"old-{min(number, 4 - number)}", "0" * 64,
+                "acme", number, cast(Any, kind), f"old-{min(number, 4 - number)}", "0" * 64,
                 "summarizer", "7", "f", 1, sign * 120, 0, sign * 30, "stop", 5, sign * 92,
                 "EUR", "2026-volume", "", datetime.datetime(2026, 11, number), previous, "",
                 form=1,
@@ -266,7 +269,7 @@ NEW = (
 )
 
 
-def test_a_ledger_that_was_there_before(old_engine: sa.Engine, clock: Callable) -> None:
+def test_a_ledger_that_was_there_before(old_engine: sa.Engine, clock: Clock) -> None:
     """Its chain holds, its months go on where they were, and its entries can be reversed."""
     upgrade(old_engine)
     assert verify(old_engine) == (3, [])

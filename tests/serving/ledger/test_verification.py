@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -45,7 +46,7 @@ def found(engine: sa.Engine) -> list[str]:
 
 @pytest.mark.parametrize("column", [schema.entries.c.hash, schema.answers.c.answer])
 def test_the_database_itself_refuses_changes(
-    engine: sa.Engine, five_entries: Ledger, column: sa.Column
+    engine: sa.Engine, five_entries: Ledger, column: sa.Column[Any]
 ) -> None:
     table = column.table
     for statement in (table.update().values({column: column}), table.delete()):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -206,7 +207,7 @@ def test_what_waits_in_a_batch_is_bounded_and_clients_that_vanish_make_room(
         other = vanishing.enter_context(
             httpx.Client(base_url=server.rest_url, timeout=3.0, trust_env=False)
         )
-        waiting: list[Future] = [
+        waiting: list[Future[Any]] = [
             clients.submit(other.post, PREDICT, json=pair) for _ in range(16)
         ]
         by_grpc = [grpc_stub.Predict.future(text_request("gone")) for _ in range(16)]

@@ -121,11 +121,11 @@ def test_recorded_answer(case: dict[str, Any], channel: grpc.Channel) -> None:
         } == expected["model_spec"]
     elif case["rpc"] == "GetModelStatus":
         states = get_model_status_pb2.ModelVersionStatus.State
-        received = [
+        versions = [
             {"version": entry.version, "state": states.Name(entry.state)}
             for entry in response.model_version_status
         ]
-        assert sorted(received, key=lambda entry: entry["version"]) == sorted(
+        assert sorted(versions, key=lambda entry: entry["version"]) == sorted(
             expected["versions"], key=lambda entry: entry["version"]
         )
     else:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,19 +29,19 @@ class Odd(tf.Module):
     """Signatures whose outputs are no batch, and one that fails on some rows."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def total(self, x):
+    def total(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"total": tf.reduce_sum(x)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def fixed(self, x):
+    def fixed(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"fixed": tf.zeros([3]) + tf.reduce_sum(x)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="x")])
-    def number(self, x):
+    def number(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"number": tf.strings.to_number(x), "x": x}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="x")])
-    def width(self, x):
+    def width(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"width": tf.fill(tf.shape(x)[:1], tf.shape(x)[1])}
 
 
@@ -83,7 +84,7 @@ class Asker:
         timeout_ms: int = 0,
     ) -> Callable[[], dict[str, np.ndarray]]:
         plan = self._model.plan(signature, inputs, output_filter)
-        future: Future = self._batcher.submit(plan, plan.arrays(inputs), timeout_ms)
+        future: Future[Any] = self._batcher.submit(plan, plan.arrays(inputs), timeout_ms)
         return lambda: plan.named(future.result(DEADLINE_S))
 
 

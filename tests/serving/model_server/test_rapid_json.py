@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -107,14 +108,16 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(), JSON), st.booleans())
-def test_the_second_parser_agrees_with_the_standard_one(document: dict, plain: bool) -> None:
+def test_the_second_parser_agrees_with_the_standard_one(
+    document: dict[str, Any], plain: bool
+) -> None:
     text = json.dumps(document, ensure_ascii=plain)
     # What follows the document makes orjson refuse it, and the second parser read it.
     assert parse_object(text.encode() + b" #") == document
 
 
 @given(st.dictionaries(st.text(), JSON), st.integers(0, 400))
-def test_a_cut_document_is_refused_in_words(document: dict, cut: int) -> None:
+def test_a_cut_document_is_refused_in_words(document: dict[str, Any], cut: int) -> None:
     body = json.dumps(document).encode()
     part = body[: min(cut, len(body) - 1)]
     assert refusal(part).startswith("JSON Parse error: ")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -93,7 +94,9 @@ def ask_by_grpc(
         return stub.Predict(request, timeout=DEADLINE_S)
 
 
-def ask_by_rest(server: RunningServer, *texts: str, path: str = PREDICT) -> list[dict]:
+def ask_by_rest(
+    server: RunningServer, *texts: str, path: str = PREDICT
+) -> list[dict[str, Any]]:
     answer = httpx.post(
         f"{server.rest_url}{path}",
         json={"instances": list(texts)},
@@ -120,7 +123,7 @@ def wait_for_records(folder: Path, number: int) -> list[prediction_log_pb2.Predi
     return found
 
 
-def arrays(tensors: object) -> dict[str, list]:
+def arrays(tensors: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {name: tf.make_ndarray(proto).tolist() for name, proto in dict(tensors).items()}
 
 
@@ -194,7 +197,7 @@ def test_a_reload_stops_changes_and_starts_it(
     with pytest.raises(grpc.RpcError) as refused:
         reload(server, metered_base, LOGGING % ("tfrecord", "/no/such/a", "1.0"))
     assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert "cannot write the request log of model summarizer" in refused.value.details()
+    assert "cannot write the request log of model summarizer" in (refused.value.details() or "")
     ask_by_rest(server, "not logged either")
     reload(server, metered_base, LOGGING % ("tfrecord", folder / "logs" / "again", "1.0"))
     ask_by_rest(server, "logged")

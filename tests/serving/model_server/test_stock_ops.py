@@ -17,15 +17,15 @@ NUMBERS = tf.TensorSpec([None], tf.float32, name="x")
 
 class Jitted(tf.Module):
     @tf.function(input_signature=[NUMBERS], jit_compile=True)
-    def inner(self, x):
+    def inner(self, x: tf.Tensor) -> tf.Tensor:
         return x * 2
 
     @tf.function(input_signature=[NUMBERS])
-    def jitted(self, x):
+    def jitted(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": self.inner(x)}
 
     @tf.function(input_signature=[NUMBERS])
-    def plain(self, x):
+    def plain(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": x * 2}
 
 
