@@ -64,7 +64,7 @@ explain() {
 }
 
 # On this folder's disk. About what a first set-up takes: packages, and their byte code.
-NEEDED_MB=4200
+NEEDED_MB=4500
 free_mb() { df -Pk . | awk 'NR == 2 {print int($4 / 1024)}'; }
 
 hash_of_input() {

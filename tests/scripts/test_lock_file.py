@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import farmhash
+import farmhash  # type: ignore[import-untyped]
 import pytest
 from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
@@ -87,7 +87,7 @@ def locked_for(system: System) -> list[dict[str, Any]]:
         return not marker or Marker(marker).evaluate(system.environment(extra))
 
     def locked(entry: dict[str, Any]) -> dict[str, Any]:
-        found = [
+        found: list[dict[str, Any]] = [
             package
             for package in LOCK["package"]
             if package["name"] == entry["name"]
