@@ -49,7 +49,7 @@ def defined(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(("guide", "fewest"), [("ARCHITECTURE.md", 60), ("CONTRIBUTING.md", 7)])
+@pytest.mark.parametrize(("guide", "fewest"), [("ARCHITECTURE.md", 60), ("CONTRIBUTING.md", 8)])
 def test_files_and_functions_are_there(guide: str, fewest: int) -> None:
     places = list(named_places(guide))
     assert len(places) >= fewest
