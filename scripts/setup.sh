@@ -35,7 +35,7 @@ STAMP=.venv/.setup-stamp
 # ---- is there anything to do? ------------------------------------------------------
 inputs() { { cat pyproject.toml uv.lock scripts/setup.sh scripts/setup/*.sh; pwd; } | hash_of_input; }
 
-# The stamp holds the inputs, the Python that .venv was made from, and what that one is.
+# The stamp holds the inputs, the Python that .venv was made from, what that one is, and the folder.
 is_up_to_date() {
   local inputs path identity
   [ -e "$STAMP" ] || return 1
@@ -65,20 +65,34 @@ check_machine() {
 }
 
 # ---- the environment ---------------------------------------------------------------
+# What a finished set-up has made here from the same Python is brought up to date; all else is made
+# anew: to install and compile two gigabytes for one changed line takes minutes of slow cores.
+can_be_kept() {
+  local inputs path identity folder
+  [ -e "$STAMP" ] || return 1
+  { read -r inputs && read -r path && read -r identity && read -r folder; } < "$STAMP" || return 1
+  [ "$path $identity $folder" = "$PY_PATH $PY_IDENTITY $PWD" ] && .venv/bin/python -c '' 2>/dev/null
+}
+
 make_environment() {
-  say "making .venv with Python $PY_VERSION"
-  rm -f "$STAMP"
-  attempt "$UV" venv --quiet --clear --python "$PY_PATH" .venv || {
-    explain
-    fail "uv could not make .venv." "${HINTS[@]}"
-  }
+  if can_be_kept; then
+    say "bringing .venv up to date (Python $PY_VERSION)"
+    rm -f "$STAMP"
+  else
+    say "making .venv with Python $PY_VERSION"
+    rm -f "$STAMP"
+    attempt "$UV" venv --quiet --clear --python "$PY_PATH" .venv || {
+      explain
+      fail "uv could not make .venv." "${HINTS[@]}"
+    }
+  fi
   if [ "$(uname -s)" = Linux ]; then see_to_glibc; fi
   say "installing the packages of uv.lock (1 GB to fetch, 4 GB on the disk; minutes the first time)"
   attempt "$UV" sync --frozen --all-extras --compile-bytecode --quiet || {
     explain
     fail "uv could not install the locked packages." "${HINTS[@]}"
   }
-  printf '%s\n' "$WANTED" "$PY_PATH" "$PY_IDENTITY" > "$STAMP"
+  printf '%s\n' "$WANTED" "$PY_PATH" "$PY_IDENTITY" "$PWD" > "$STAMP"
   say "ready: .venv ($(.venv/bin/python --version), $(du -sh .venv | cut -f1))"
 }
 
