@@ -60,7 +60,7 @@ def main() -> None:
     previous = None
     for code_point, kind in enumerate(character_classes()):
         if kind != previous:
-            runs.append(f"{_base36(code_point)}{kind}")
+            runs.append(f"{base36(code_point)}{kind}")
             previous = kind
     lines = [" ".join(runs[i : i + 16]) for i in range(0, len(runs), 16)]
     target = Path(__file__).parents[1] / "tokenizer" / "character_classes.py"
@@ -68,7 +68,7 @@ def main() -> None:
     print(f"{target}: {len(runs)} runs")
 
 
-def _base36(value: int) -> str:
+def base36(value: int) -> str:
     digits = ""
     while value or not digits:
         value, digit = divmod(value, 36)

@@ -23,9 +23,12 @@ def check_agreement(tokenizer: Tokenizer, texts: Sequence[str | bytes]) -> None:
     if not texts:
         return
     graph = tokenizer.graph_tokenizer()
+    # Traced, as a served model has them: loops that run op by op take many times as long.
+    tokenize = tf.function(graph.tokenize, autograph=False)
+    detokenize = tf.function(graph.detokenize, autograph=False)
     inputs = [utf8_bytes(text) for text in texts]
     expected_ids = [tokenizer.encode(text) for text in inputs]
-    graph_ids = graph.tokenize(tf.constant(inputs, tf.string)).to_list()
+    graph_ids = tokenize(tf.constant(inputs, tf.string)).to_list()
     for text, expected, received in zip(inputs, expected_ids, graph_ids, strict=True):
         if expected != received:
             raise _disagreement(tokenizer, "encodes", text, expected, received)
@@ -33,7 +36,7 @@ def check_agreement(tokenizer: Tokenizer, texts: Sequence[str | bytes]) -> None:
     ragged = tf.RaggedTensor.from_row_lengths(
         tf.constant(flat_ids, tf.int32), [len(ids) for ids in expected_ids]
     )
-    graph_texts = graph.detokenize(ragged).numpy().tolist()
+    graph_texts = detokenize(ragged).numpy().tolist()
     for ids, received_text in zip(expected_ids, graph_texts, strict=True):
         expected_text = tokenizer.decode(ids)
         if expected_text.encode("utf-8") != received_text:

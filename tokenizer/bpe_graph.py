@@ -16,8 +16,7 @@ from tokenizer.bpe_merging import Merging
 from tokenizer.bpe_tables import merge_tables
 from tokenizer.bpe_vocabulary import Bpe, byte_characters
 from tokenizer.bpe_words import word_starts
-
-_BUCKETS = 2**62  # of the hash that whole words are looked up by
+from tokenizer.word_table import WordTable
 
 
 class _Words(NamedTuple):
@@ -53,14 +52,14 @@ class BytePairGraph(tf.Module):
         self._byte_ids = np.array([bpe.ids[c] for c in byte_characters()], np.int32)
         self._piece_bytes = np.array(bpe.piece_bytes, object)
         self._merging = Merging(merge_tables(bpe), self._size)
-        self._whole_hashes, self._whole_ids = _hashed(whole_words)
+        self._whole_words = WordTable(whole_words)
 
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Ids of texts, string [batch] → int32 [batch, None]; see `GraphTokenizer`."""
         text = tf.ensure_shape(text, [None])
         # As Python's "replace" does it: one U+FFFD for each maximal ill-formed part.
         characters = tf.strings.unicode_decode(text, "UTF-8", errors="replace")
-        row = _row_of_each(characters.row_lengths())
+        row = row_of_each(characters.row_lengths())
         starts = tf.where(word_starts(characters.values, row))[:, 0]
         words = tf.strings.unicode_encode(
             tf.RaggedTensor.from_row_starts(characters.values, starts), "UTF-8"
@@ -75,6 +74,14 @@ class BytePairGraph(tf.Module):
         )
         return tf.RaggedTensor.from_row_lengths(tf.gather(encoded.ids, places), row_lengths)
 
+    def normalize(self, text: tf.Tensor) -> tf.Tensor:
+        """A byte-level BPE changes nothing before it looks for words."""
+        return text
+
+    def segment(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Ids of texts, as `tokenize` gives them; beside `normalize`, for added tokens."""
+        return self.tokenize(text)
+
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
         """Texts of ids, int32 [batch, None] → string [batch]; see `GraphTokenizer`."""
         flat = tf.cast(ids.values, tf.int32)
@@ -82,17 +89,17 @@ class BytePairGraph(tf.Module):
         message = f"an id is outside the vocabulary. Expected: 0 to {self._size - 1}"
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(inside), [message])]):
             pieces = tf.gather(tf.constant(self._piece_bytes), flat)
-        row = _row_of_each(ids.row_lengths())
+        row = row_of_each(ids.row_lengths())
         joined = tf.strings.unsorted_segment_join(pieces, row, ids.nrows())
         return tf.strings.unicode_transcode(joined, "UTF-8", "UTF-8", errors="replace")
 
     def _encode(self, words: tf.Tensor) -> _Words:
         """Ids of words, string [words]."""
-        whole = self._whole(words)
+        whole = self._whole_words.find(words)
         rest = tf.boolean_mask(words, whole < 0)
         lengths = tf.strings.length(rest, "BYTE")
         data = tf.io.decode_raw(tf.strings.reduce_join(rest), tf.uint8)
-        word = _row_of_each(lengths)
+        word = row_of_each(lengths)
         joined = self._merging.join(
             tf.gather(tf.constant(self._byte_ids), tf.cast(data, tf.int32)), word
         )
@@ -107,18 +114,8 @@ class BytePairGraph(tf.Module):
         )
         return _Words(tf.concat([whole, tf.boolean_mask(joined, made)], axis=0), starts, count)
 
-    def _whole(self, words: tf.Tensor) -> tf.Tensor:
-        """Ids of words that have just one, -1 for others; int32 [words]."""
-        own = tf.strings.to_hash_bucket_fast(words, _BUCKETS)
-        hashes = tf.constant(self._whole_hashes)
-        index = tf.searchsorted(hashes, own)
-        ids = tf.gather(tf.constant(self._whole_ids), index)
-        # The piece itself decides: any text may have the hash of another.
-        same = tf.gather(tf.constant(self._piece_bytes), ids) == words
-        return tf.where((tf.gather(hashes, index) == own) & same, ids, -1)
 
-
-def _row_of_each(lengths: tf.Tensor) -> tf.Tensor:
+def row_of_each(lengths: tf.Tensor) -> tf.Tensor:
     """Which row each value of a ragged tensor is of; int32 [values].
 
     `tf.repeat` would do, but takes memory for (rows * longest row).
@@ -130,13 +127,3 @@ def _row_of_each(lengths: tf.Tensor) -> tf.Tensor:
     values = tf.reduce_sum(lengths)
     begun = tf.math.unsorted_segment_sum(tf.ones_like(starts, tf.int32), starts, values + 1)
     return tf.cumsum(begun[:-1]) - 1
-
-
-def _hashed(whole_words: Mapping[bytes, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes, ascending, and the ids that belong to them; a last one that is no word's."""
-    with tf.init_scope():
-        words = tf.constant(list(whole_words), tf.string)
-        hashes = tf.strings.to_hash_bucket_fast(words, _BUCKETS).numpy()
-    ids = np.array(list(whole_words.values()), np.int32)
-    order = np.argsort(hashes)
-    return np.append(hashes[order], np.int64(_BUCKETS)), np.append(ids[order], np.int32(0))

@@ -39,16 +39,10 @@ class Bpe:
     @cached_property
     def piece_bytes(self) -> tuple[bytes, ...]:
         """The bytes of each piece by id; none for special ids."""
-        byte_of = {character: bytes([byte]) for byte, character in enumerate(byte_characters())}
         pieces = [b""] * len(self.ids)
         for piece, value in self.ids.items():
-            if value in self.special_ids:
-                continue
-            try:
-                pieces[value] = b"".join(byte_of[character] for character in piece)
-            except KeyError:
-                # Not of bytes but an added piece: it stands for itself, as in the library.
-                pieces[value] = piece.encode()
+            if value not in self.special_ids:
+                pieces[value] = bytes_of_piece(piece)
         return tuple(pieces)
 
 
@@ -61,6 +55,17 @@ def byte_characters() -> list[str]:
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+_BYTE_OF: Final = {character: bytes([byte]) for byte, character in enumerate(byte_characters())}
+
+
+def bytes_of_piece(piece: str) -> bytes:
+    """The bytes that a piece writes; one that is not of bytes, but added, stands for itself."""
+    try:
+        return b"".join(_BYTE_OF[character] for character in piece)
+    except KeyError:
+        return piece.encode()
 
 
 def read_bpe(vocabulary: bytes, merges: bytes) -> Bpe:

@@ -18,6 +18,8 @@ from tokenizer.base import Tokenizer, TokenizerError
 from tokenizer.bpe_tokenizer import BytePairTokenizer
 from tokenizer.bpe_vocabulary import MERGES_FILE, VOCABULARY_FILE
 from tokenizer.fingerprint import fingerprint_of
+from tokenizer.hugging_face_library import LIBRARY_FILE
+from tokenizer.hugging_face_tokenizer import HuggingFaceTokenizer
 from tokenizer.sentencepiece_tokenizer import MODEL_FILE, SentencePieceTokenizer
 
 DESCRIPTOR_FILE: Final = "tokenizer.json"
@@ -80,6 +82,9 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     BytePairTokenizer.kind: _Kind(
         (VOCABULARY_FILE, MERGES_FILE),
         lambda files: BytePairTokenizer(files[VOCABULARY_FILE], files[MERGES_FILE]),
+    ),
+    HuggingFaceTokenizer.kind: _Kind(
+        (LIBRARY_FILE,), lambda files: HuggingFaceTokenizer(files[LIBRARY_FILE])
     ),
 }
 

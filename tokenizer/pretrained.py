@@ -8,7 +8,16 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from tokenizer.base import Tokenizer, TokenizerError
+from tokenizer.bpe_json import bpe_files, check_bpe
 from tokenizer.contract import TOKENIZER_DIR
+from tokenizer.hugging_face_files import (
+    TOKENIZER_JSON,
+    HuggingFaceFiles,
+    read_hugging_face_files,
+)
+from tokenizer.hugging_face_library import LIBRARY_FILE, canonical_library
+from tokenizer.hugging_face_tokenizer import HuggingFaceTokenizer
+from tokenizer.library_agreement import check_against_library
 from tokenizer.loading import load_tokenizer, make_tokenizer
 from tokenizer.sentencepiece_tokenizer import MODEL_FILE, SentencePieceTokenizer
 
@@ -48,7 +57,8 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
     Args:
       directory: a folder that `tokenizer.loading.save_tokenizer` wrote; a version that this
         pipeline pushed; a Hugging Face folder with ``spiece.model``, or ``vocab.json`` and
-        ``merges.txt``; or a keras-hub preset with its tokenizer's assets.
+        ``merges.txt``, or ``tokenizer.json``, which decides where the others are missing or
+        it has added tokens that are content; or a keras-hub preset with its tokenizer's assets.
 
     Raises:
       TokenizerError: there is none, or it cannot be used.
@@ -61,6 +71,9 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
     # Hugging Face keeps another thing under our descriptor's name.
     if not (source / MODEL_CONFIG_FILE).is_file():
         return load_tokenizer(source)
+    own = read_hugging_face_files(source)
+    if own.library is not None and (own.content or not _has_original_files(source)):
+        return _of_library(own)
     for layout in _LAYOUTS:
         if all((source / path).is_file() for path in layout.files.values()):
             files = {name: (source / path).read_bytes() for name, path in layout.files.items()}
@@ -68,6 +81,27 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
     expected = "; ".join(" and ".join(layout.files.values()) for layout in _LAYOUTS)
     raise TokenizerError(
         f"{source} holds a model without a tokenizer that can be read. Expected one of: "
-        f"{expected}. A tokenizer.json of Hugging Face is not read: put the original files "
-        "beside it"
+        f"{TOKENIZER_JSON}; {expected}"
     )
+
+
+def _has_original_files(source: Path) -> bool:
+    return any(
+        all((source / path).is_file() for path in layout.files.values()) for layout in _LAYOUTS
+    )
+
+
+def _of_library(files: HuggingFaceFiles) -> Tokenizer:
+    """The tokenizer of a ``tokenizer.json``, held to the library with that very file.
+
+    A byte-level BPE without added tokens is that of ``vocab.json`` and ``merges.txt``.
+    """
+    assert files.library is not None
+    canonical = canonical_library(files)
+    if files.library["model"].get("type") == "BPE" and not files.content:
+        check_bpe(files.library)
+        tokenizer = make_tokenizer(_BPE, bpe_files(files.library))
+    else:
+        tokenizer = make_tokenizer(HuggingFaceTokenizer.kind, {LIBRARY_FILE: canonical})
+    check_against_library(tokenizer, files)
+    return tokenizer

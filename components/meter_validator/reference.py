@@ -36,6 +36,15 @@ def _byte_level_bpe(directory: Path) -> ReferenceCounts:
     ]
 
 
+def _hugging_face(directory: Path) -> ReferenceCounts:
+    library = tokenizers.Tokenizer.from_file(str(directory / "hugging_face.json"))
+    library.encode_special_tokens = True  # their names are text
+    return lambda texts: [
+        len(library.encode(text.decode("utf-8", "replace"), add_special_tokens=False).ids)
+        for text in texts
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Library:
     """A library by its name on PyPI, and how a tokenizer's folder is read with it."""
@@ -47,6 +56,7 @@ class _Library:
 _LIBRARIES: Final[Mapping[str, _Library]] = {
     "sentencepiece": _Library("sentencepiece", _sentencepiece),
     "byte_level_bpe": _Library("tokenizers", _byte_level_bpe),
+    "hugging_face": _Library("tokenizers", _hugging_face),
 }
 
 

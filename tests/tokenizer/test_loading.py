@@ -99,7 +99,7 @@ def test_a_missing_file_is_named(tokenizer: Tokenizer, directory: Path) -> None:
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known(directory: Path) -> None:
     edit(directory, kind="wordpiece")
-    kinds = r"one of sentencepiece, byte_level_bpe\. Received: 'wordpiece'"
+    kinds = r"one of sentencepiece, byte_level_bpe, hugging_face\. Received: 'wordpiece'"
     with pytest.raises(TokenizerError, match=kinds):
         load_tokenizer(directory)
 

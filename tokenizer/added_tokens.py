@@ -1,0 +1,77 @@
+"""Added tokens that are content: how the `tokenizers` library finds them in a text.
+
+It looks for all at once, from left to right, the longest first, in two turns: first in the
+text as it is, then, for tokens that say so, in the normalised rest. What stands between them
+is segmented piece by piece, each for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tokenizer.base import TokenizerError
+from tokenizer.hugging_face_files import AddedToken
+
+WHITE_SPACE: Final = (
+    *range(0x09, 0x0E),
+    0x20,
+    0x85,
+    0xA0,
+    0x1680,
+    *range(0x2000, 0x200B),
+    0x2028,
+    0x2029,
+    0x202F,
+    0x205F,
+    0x3000,
+)
+"""Code points with the property White_Space, which the library means by white space."""
+
+SPACE_CLASS: Final = "[" + "".join(f"\\x{{{each:x}}}" for each in WHITE_SPACE) + "]"
+"""The same as a class of RE2, whose own knows ASCII only."""
+
+
+def check_added_tokens(tokens: Sequence[AddedToken]) -> None:
+    """Refuse tokens that cannot be found in the graph as the library finds them.
+
+    Raises:
+      TokenizerError: with their names.
+    """
+    words = [repr(token.content) for token in tokens if token.single_word]
+    if words:
+        raise TokenizerError(
+            f"added tokens that must be words of their own are not supported. Expected: "
+            f"single_word false. Received: {', '.join(words[:5])}"
+        )
+    if not any(token.lstrip or token.rstrip for token in tokens):
+        return
+    edges = [
+        repr(token.content)
+        for token in tokens
+        if {ord(token.content[0]), ord(token.content[-1])} & set(WHITE_SPACE)
+    ]
+    if edges:
+        raise TokenizerError(
+            "added tokens that begin or end in white space are not supported beside others "
+            f"that take the white space around them. Received: {', '.join(edges[:5])}"
+        )
+
+
+def pattern_of(tokens: Sequence[AddedToken], normalize: Callable[[str], str]) -> str:
+    """A pattern of RE2 for any of some tokens, the white space that is part of it included.
+
+    Args:
+      tokens: at least one.
+      normalize: what their names go through before they are looked for.
+    """
+    alternatives = []
+    for name, token in sorted(
+        ((normalize(token.content), token) for token in tokens),
+        key=lambda pair: -len(pair[0]),
+    ):
+        literal = "".join(f"\\x{{{ord(character):x}}}" for character in name)
+        before = f"{SPACE_CLASS}*" if token.lstrip else ""
+        after = f"{SPACE_CLASS}*" if token.rstrip else ""
+        alternatives.append(f"{before}{literal}{after}")
+    return "|".join(alternatives)
