@@ -52,8 +52,10 @@ _SMALLEST_VOCABULARY: Final = {"sentencepiece": 300, "byte_level_bpe": 260}
 class TokenizerConfig:
     """The vocabulary that text is counted in."""
 
-    kind: Literal["sentencepiece", "byte_level_bpe"] = setting(
-        "sentencepiece", "Kind of tokenizer: T5's, or that of GPT-2, RoBERTa and BART."
+    kind: Literal["sentencepiece", "byte_level_bpe", "hugging_face"] = setting(
+        "sentencepiece",
+        "Kind of tokenizer: T5's, or that of GPT-2, RoBERTa and BART; 'hugging_face' is one "
+        "of a checkpoint's tokenizer.json and cannot be trained.",
     )
     vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", le=256_000)
     pinned: str = setting(
@@ -64,7 +66,7 @@ class TokenizerConfig:
 
     @model_validator(mode="after")
     def _the_vocabulary_has_room(self) -> TokenizerConfig:
-        least = _SMALLEST_VOCABULARY[self.kind]
+        least = _SMALLEST_VOCABULARY.get(self.kind, 1)
         if self.vocab_size < least:
             raise ValueError(
                 f"vocab_size has no room for the 256 bytes and the special ids of a "
@@ -85,10 +87,13 @@ class ModelConfig:
         "Family, sizes and tokenizer are then the checkpoint's and need not be set. Empty "
         "starts from random weights.",
     )
-    family: Literal["t5", "bart"] = setting("t5", "Model family.")
+    family: Literal["t5", "bart", "pegasus"] = setting("t5", "Model family.")
     d_model: int = setting(128, "Width of the hidden states.", ge=8, le=8192)
     d_ff: int = setting(512, "Width of the feed-forward layers.", ge=8, le=65_536)
-    num_layers: int = setting(2, "Layers of the encoder, and of the decoder.", ge=1, le=64)
+    num_layers: int = setting(2, "Layers of the encoder.", ge=1, le=64)
+    num_decoder_layers: int = setting(
+        0, "Layers of the decoder; 0 for as many as the encoder has.", ge=0, le=64
+    )
     num_heads: int = setting(4, "Attention heads; must divide d_model.", ge=1, le=128)
     dropout: float = setting(0.0, "Dropout rate in training.", ge=0, lt=1)
     max_input_tokens: int = setting(
@@ -104,6 +109,23 @@ class ModelConfig:
         "A sequence of so many ids is never written twice in one summary; 0 allows it.",
         ge=0,
         le=64,
+    )
+    min_output_tokens: int = setting(
+        0, "Decoder steps at least before a summary may end; 0 for none.", ge=0, le=4096
+    )
+    repetition_penalty: float = setting(
+        1.0,
+        "Ids that were written become less likely by this factor; 1 changes nothing.",
+        gt=0,
+        le=100,
+    )
+    banned_ids: tuple[tuple[int, ...], ...] = setting(
+        (), "Ids, and sequences of ids, that are never written: [[5], [7, 9]]."
+    )
+    force_eos: bool = setting(
+        False,
+        "The last step of max_output_tokens ends the summary in any case, as BART's "
+        "forced_eos_token_id does; it is then one id shorter.",
     )
     num_beams: int = setting(
         1, "Sequences that decoding follows at a time; 1 is greedy.", ge=1, le=32

@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 make_peers .toolchain/peers \
   ctranslate2==4.8.5 \
   numpy==2.4.6 \
+  protobuf==7.36.2 \
   safetensors==0.8.0 \
   sentencepiece==0.2.3 \
   tokenizers==0.23.3 \

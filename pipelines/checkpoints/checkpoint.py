@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.checkpoints.description import CheckpointError, ModelDescription
+from pipelines.checkpoints.generation import Generation
 from tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:
@@ -23,11 +24,14 @@ class Checkpoint(ABC):
       directory: the folder.
       description: of the model.
       tokenizer: the checkpoint's own.
+      generation: how it wants to be decoded; of a model of our own nothing, for that is the
+        config's.
     """
 
     directory: Path
     description: ModelDescription
     tokenizer: Tokenizer
+    generation: Generation = Generation()
 
     @abstractmethod
     def load_into(self, model: keras.Model) -> None:

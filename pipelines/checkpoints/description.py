@@ -9,9 +9,17 @@ from typing import Any, Final
 from pipelines.models.architecture import Architecture
 from tokenizer.base import Tokenizer
 from tokenizer.bpe_tokenizer import BytePairTokenizer
+from tokenizer.hugging_face_tokenizer import HuggingFaceTokenizer
 
 # Settings of [model] that a checkpoint decides.
-SIZES: Final = ("family", "d_model", "d_ff", "num_layers", "num_heads")
+SIZES: Final = (
+    "family",
+    "d_model",
+    "d_ff",
+    "num_layers",
+    "num_decoder_layers",
+    "num_heads",
+)
 
 
 class CheckpointError(ValueError):
@@ -45,6 +53,12 @@ class ModelDescription:
     max_positions: int = 0
     logits_scale: float = 1.0
     logits_bias: bool = False
+    num_decoder_layers: int = 0
+    bias_each_layer: bool = False
+
+    @property
+    def decoder_layers(self) -> int:
+        return self.num_decoder_layers or self.num_layers
 
     @property
     def head_dim(self) -> int:
@@ -76,11 +90,16 @@ class ModelDescription:
         )
 
     def _contradicted(self, model: Mapping[str, Any]) -> list[str]:
+        own = {name: getattr(self, name) for name in SIZES}
+        own["num_decoder_layers"] = self.decoder_layers
+        given = {name: model[name] for name in SIZES if name in model}
+        if given.get("num_decoder_layers") == 0:  # as many as the encoder
+            given["num_decoder_layers"] = self.num_layers
         return [
-            f"{name} is {getattr(self, name)!r} in the checkpoint. Expected: the same, or no "
-            f"{name} in the settings. Received: {model[name]!r}"
-            for name in SIZES
-            if name in model and model[name] != getattr(self, name)
+            f"{name} is {own[name]!r} in the checkpoint. Expected: the same, or no {name} in "
+            f"the settings. Received: {value!r}"
+            for name, value in given.items()
+            if value != own[name]
         ]
 
     def _misfits(self, tokenizer: Tokenizer) -> list[str]:
@@ -106,6 +125,8 @@ def _rows_needed(tokenizer: Tokenizer) -> int:
 
     BART's ``<mask>`` is neither, and some of its published checkpoints have no row for it.
     """
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        return 1 + tokenizer.last_used_id
     if not isinstance(tokenizer, BytePairTokenizer):
         return tokenizer.vocabulary_size
     used = {tokenizer.pad_id, tokenizer.eos_id, *_if_any(tokenizer.bos_id)}

@@ -1,4 +1,4 @@
-"""A local Hugging Face folder of T5 or BART."""
+"""A local Hugging Face folder of one of the families that are built here."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from pipelines.checkpoints.checkpoint import (
     read_json,
 )
 from pipelines.checkpoints.description import CheckpointError, ModelDescription
+from pipelines.checkpoints.generation import Generation, read_generation
 from pipelines.checkpoints.hugging_face_tensors import NamedTensors
-from pipelines.checkpoints.safetensors_folder import SafetensorsFolder
+from pipelines.checkpoints.weights_folder import WeightsFolder
+from pipelines.checkpoints.weights_opening import open_weights
 from tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:
@@ -36,19 +38,27 @@ class _Family(NamedTuple):
     """
 
     describe: Callable[
-        [Mapping[str, Any], SafetensorsFolder], tuple[ModelDescription, NamedTensors]
+        [Mapping[str, Any], WeightsFolder], tuple[ModelDescription, NamedTensors]
     ]
     load: Callable[[keras.Model, ModelDescription, NamedTensors], None]
 
 
 _FAMILIES: Final[Mapping[str, _Family]] = {
     "t5": _Family(hugging_face_t5.describe, hugging_face_t5.load),
+    "mt5": _Family(hugging_face_t5.describe, hugging_face_t5.load),
+    "umt5": _Family(hugging_face_t5.describe, hugging_face_t5.load),
     "bart": _Family(hugging_face_bart.describe, hugging_face_bart.load),
+    "pegasus": _Family(hugging_face_bart.describe_pegasus, hugging_face_bart.load),
 }
+# What their model types stand for, for people.
+SUPPORTED: Final = (
+    "T5, T5 v1.1 and FLAN-T5 (t5), mT5 (mt5), UMT5 (umt5), BART and DistilBART (bart), "
+    "Pegasus (pegasus)"
+)
 
 
 class HuggingFaceCheckpoint(Checkpoint):
-    """``config.json``, safetensors and the tokenizer's original files in one folder."""
+    """``config.json``, weights and tokenizer in one folder, as transformers saves them."""
 
     def __init__(self, directory: Path, tokenizer: Tokenizer) -> None:
         """Read the settings and check names and shapes of the tensors against them.
@@ -59,20 +69,29 @@ class HuggingFaceCheckpoint(Checkpoint):
         self.directory = directory
         self.tokenizer = tokenizer
         settings = read_settings(directory)
-        model_type = settings.get("model_type")
-        family = _FAMILIES.get(str(model_type))
-        if family is None:
-            raise CheckpointError(
-                f"{directory} holds a model of a type that cannot be trained here. Expected: "
-                f"one of {', '.join(_FAMILIES)}. Received: model_type {model_type!r}"
-            )
-        self._family = family
-        self._folder = SafetensorsFolder(directory)
+        refuse_unsupported(directory, settings)
+        self._family = _FAMILIES[settings["model_type"]]
+        self._folder = open_weights(directory)
         try:
             self.description, self._tensors = self._family.describe(settings, self._folder)
         except KeyError as error:
             raise CheckpointError(
                 f"{directory / CONFIG_FILE} lacks the setting {error}"
+            ) from None
+        self.generation = self._read_generation(settings)
+
+    def _read_generation(self, settings: Mapping[str, Any]) -> Generation:
+        path = self.directory / GENERATION_FILE
+        try:
+            return read_generation(
+                settings,
+                read_json(path) if path.exists() else None,
+                eos_id=self.description.eos_id,
+                forced_bos=self.description.forced_bos_id is not None,
+            )
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.directory} says of decoding what cannot be read: {error}"
             ) from None
 
     def load_into(self, model: keras.Model) -> None:
@@ -89,6 +108,31 @@ class HuggingFaceCheckpoint(Checkpoint):
         names = (CONFIG_FILE, GENERATION_FILE)
         settings = [self.directory / name for name in names]
         return [*(path for path in settings if path.exists()), *self._folder.paths()]
+
+
+def refuse_unsupported(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a model that is not of one of the families, by its name.
+
+    Args:
+      directory: of the model.
+      settings: what its ``config.json`` says.
+
+    Raises:
+      CheckpointError: it is of another family, or counts in bytes.
+    """
+    model_type = settings.get("model_type")
+    name = f"model_type {model_type!r}"
+    if model_type in _FAMILIES:
+        tokenizer_file = directory / "tokenizer_config.json"
+        own = read_json(tokenizer_file) if tokenizer_file.is_file() else {}
+        kind = own.get("tokenizer_class") or settings.get("tokenizer_class")
+        if kind != "ByT5Tokenizer":
+            return
+        name += ", which with its ByT5Tokenizer is a ByT5"
+    raise CheckpointError(
+        f"{directory} holds a model that cannot be built here. Expected: one of {SUPPORTED}. "
+        f"Received: {name}"
+    )
 
 
 def read_settings(directory: Path) -> dict[str, Any]:

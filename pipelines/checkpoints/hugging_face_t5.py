@@ -1,4 +1,4 @@
-"""Hugging Face's T5: 1.0 (ReLU, tied) and v1.1 with FLAN (gated GELU, untied)."""
+"""Hugging Face's T5: 1.0 (ReLU, tied), v1.1 with FLAN (gated GELU, untied), mT5 and UMT5."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.checkpoints.description import CheckpointError, ModelDescription
 from pipelines.checkpoints.hugging_face_tensors import NamedTensors, one_of, require
-from pipelines.checkpoints.safetensors_folder import SafetensorsFolder
+from pipelines.checkpoints.weights_folder import WeightsFolder
 from pipelines.models.architecture import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _BUCKETS, _MAX_DISTANCE = 32, 128  # of relative positions; keras-hub's T5 knows
 
 
 def describe(
-    settings: Mapping[str, Any], folder: SafetensorsFolder
+    settings: Mapping[str, Any], folder: WeightsFolder
 ) -> tuple[ModelDescription, NamedTensors]:
     """What ``config.json`` and the tensors say.
 
@@ -39,12 +39,14 @@ def describe(
         settings,
         relative_attention_num_buckets=_BUCKETS,
         relative_attention_max_distance=_MAX_DISTANCE,
-        num_decoder_layers=settings["num_layers"],
     )
     activation, gated = _feed_forward(settings.get("feed_forward_proj", "relu"))
     size = (settings["vocab_size"], settings["d_model"])
     names = dict.fromkeys((*_EMBEDDING, _HEAD), size)
-    own_head, scaled = _own_head(folder), _is_scaled(settings)
+    # mT5 scales nothing, whatever its settings say.
+    scaled = settings["model_type"] != "mt5" and _is_scaled(settings)
+    own_head = _own_head(folder)
+    decoder_layers = settings.get("num_decoder_layers") or settings["num_layers"]
     pad_id = settings.get("pad_token_id", 0)
     start_id = settings.get("decoder_start_token_id")
     description = ModelDescription(
@@ -64,6 +66,8 @@ def describe(
         eos_id=settings.get("eos_token_id", 1),
         decoder_start_id=pad_id if start_id is None else start_id,
         forced_bos_id=settings.get("forced_bos_token_id"),
+        num_decoder_layers=decoder_layers if decoder_layers != settings["num_layers"] else 0,
+        bias_each_layer=settings["model_type"] == "umt5",
     )
     shapes = tensor_shapes(description)
     folder.check(shapes, names, _IGNORED)
@@ -85,11 +89,11 @@ def tensor_shapes(model: ModelDescription) -> dict[str, tuple[int, ...]]:
     wide, narrow = (model.d_ff, model.d_model), (model.d_model, model.d_ff)
     inputs = ("wi_0", "wi_1") if model.gated else ("wi",)
     shapes: dict[str, tuple[int, ...]] = {}
-    for stack, attentions in (
-        ("encoder", ("SelfAttention",)),
-        ("decoder", ("SelfAttention", "EncDecAttention")),
+    for stack, depth, attentions in (
+        ("encoder", model.num_layers, ("SelfAttention",)),
+        ("decoder", model.decoder_layers, ("SelfAttention", "EncDecAttention")),
     ):
-        for i in range(model.num_layers):
+        for i in range(depth):
             layer = f"{stack}.block.{i}.layer"
             for j, attention in enumerate(attentions):
                 for name in "qkv":
@@ -100,8 +104,8 @@ def tensor_shapes(model: ModelDescription) -> dict[str, tuple[int, ...]]:
             shapes[f"{last}.wo.weight"] = narrow
             for j in range(len(attentions) + 1):
                 shapes[f"{layer}.{j}.layer_norm.weight"] = (model.d_model,)
-        bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        shapes[bias] = (_BUCKETS, model.num_heads)
+            if model.bias_each_layer or i == 0:
+                shapes[_bias(stack, i)] = (_BUCKETS, model.num_heads)
         shapes[f"{stack}.final_layer_norm.weight"] = (model.d_model,)
     return shapes
 
@@ -118,9 +122,14 @@ def load(model: keras.Model, description: ModelDescription, tensors: NamedTensor
     ):
         for i, layer in enumerate(layers):
             _load_layer(layer, f"{stack}.block.{i}.layer", description.gated, tensors)
-        bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        layers[0].self_attention.relative_attention_bias.assign(tensors.read(bias))
+            if description.bias_each_layer or i == 0:
+                bias = tensors.read(_bias(stack, i))
+                layer.self_attention.relative_attention_bias.assign(bias)
         norm.weight.assign(tensors.read(f"{stack}.final_layer_norm.weight"))
+
+
+def _bias(stack: str, layer: int) -> str:
+    return f"{stack}.block.{layer}.layer.0.SelfAttention.relative_attention_bias.weight"
 
 
 def _load_layer(layer: Any, name: str, gated: bool, tensors: NamedTensors) -> None:
@@ -161,7 +170,7 @@ def _feed_forward(setting: str) -> tuple[str, bool]:
     return activation, activation != name
 
 
-def _own_head(folder: SafetensorsFolder) -> bool:
+def _own_head(folder: WeightsFolder) -> bool:
     """Whether the output layer is another matrix than the embedding."""
     if _HEAD not in folder.shapes:
         return False

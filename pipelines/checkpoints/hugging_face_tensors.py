@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
 
 from pipelines.checkpoints.description import CheckpointError
-from pipelines.checkpoints.safetensors_folder import Array, SafetensorsFolder
-
-if TYPE_CHECKING:
-    import keras
+from pipelines.checkpoints.weights_folder import Array, WeightsFolder
 
 
 class NamedTensors:
-    """The tensors that a model is made of.
-
-    Also what keras-hub's converters take for a loader: they call `port_weight`.
-    """
+    """The tensors that a model is made of."""
 
     def __init__(
         self,
-        folder: SafetensorsFolder,
+        folder: WeightsFolder,
         shapes: Mapping[str, tuple[int, ...]],
         aliases: Mapping[str, str],
         factors: Mapping[str, float],
@@ -40,6 +34,11 @@ class NamedTensors:
         self._aliases = aliases
         self._factors = factors
         self._used: set[str] = set()
+
+    @property
+    def names(self) -> Set[str]:
+        """Names of the tensors."""
+        return self._shapes.keys()
 
     def start(self) -> None:
         """Forget which tensors were used."""
@@ -64,20 +63,8 @@ class NamedTensors:
         values = self._folder.read(self._aliases.get(name, name))
         return values * np.float32(self._factors.get(name, 1.0))
 
-    def port_weight(
-        self,
-        keras_variable: keras.Variable,
-        hf_weight_key: str,
-        hook_fn: Callable[[Array, Sequence[int]], Any] | None = None,
-    ) -> None:
-        """Set a variable from a tensor; called by keras-hub's converters."""
-        values = self.read(hf_weight_key)
-        if hook_fn:
-            values = hook_fn(values, list(keras_variable.shape))
-        keras_variable.assign(values)
 
-
-def one_of(folder: SafetensorsFolder, names: Sequence[str]) -> str:
+def one_of(folder: WeightsFolder, names: Sequence[str]) -> str:
     """The first of several names for one tensor that a folder has; the others must be alike.
 
     Raises:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipelines.checkpoints.description import SIZES, CheckpointError
+from pipelines.checkpoints.generation import Generation, decoding_notes
 from pipelines.checkpoints.opening import open_checkpoint
-from pipelines.config_sections import ModelConfig, TokenizerConfig
+from pipelines.config_sections import CHAMPION, ModelConfig, TokenizerConfig
 from tokenizer.base import TokenizerError
+from tokenizer.hugging_face_files import unusual_special_names
 from tokenizer.pretrained import load_pretrained_tokenizer
 
 
@@ -18,7 +22,10 @@ def with_checkpoint(
     tokenizer_section: TokenizerConfig,
     given: Mapping[str, Mapping[str, Any]],
 ) -> tuple[ModelConfig, TokenizerConfig]:
-    """Two sections of a config with what the checkpoint decides: sizes, kind of tokenizer.
+    """Two sections of a config with what the checkpoint decides.
+
+    Its sizes and the kind of its tokenizer hold in any case; its own way of decoding where the
+    settings themselves do not say it.
 
     Args:
       model: with ``init_from``, which names the checkpoint.
@@ -42,6 +49,7 @@ def with_checkpoint(
         problems += _other_tokenizer(tokenizer_section.pinned, tokenizer.fingerprint)
     if problems:
         raise CheckpointError("; ".join(problems))
+    model = _with_generation(model, checkpoint.generation, given.get("model", {}))
     own = asdict(model)
     asked = {
         name: value
@@ -53,6 +61,57 @@ def with_checkpoint(
     sizes = {name: getattr(checkpoint.description, name) for name in SIZES}
     decided: dict[str, Any] = {"kind": tokenizer.kind}
     return replace(model, **sizes), replace(tokenizer_section, **decided)
+
+
+def checkpoint_notes(model: ModelConfig) -> list[str]:
+    """What a user should know of the checkpoint that a run starts from; a line each.
+
+    How its own way of decoding is followed, and which of its special tokens are text here.
+
+    Args:
+      model: the ``[model]`` section, as `with_checkpoint` made it.
+
+    Raises:
+      CheckpointError: the checkpoint cannot be opened any more.
+    """
+    if model.init_from in ("", CHAMPION):
+        return []
+    checkpoint = open_checkpoint(model.init_from)
+    notes = [str(note) for note in decoding_notes(checkpoint.generation, asdict(model))]
+    if names := unusual_special_names(checkpoint.directory):
+        notes.append(
+            f"special tokens {', '.join(names)}: their names in a text are text. A token that "
+            "texts shall hold is added to a tokenizer with special=False"
+        )
+    return notes
+
+
+def _with_generation(
+    model: ModelConfig, generation: Generation, given: Mapping[str, Any]
+) -> ModelConfig:
+    """A section with the checkpoint's way of decoding where it is not given."""
+    taken = {name: value for name, value in generation.settings.items() if name not in given}
+    try:
+        with_taken = replace(model, **taken)
+    except ValidationError as error:
+        problems = [
+            f"{generation.origins[str(problem['loc'][0])]} cannot be taken over: "
+            f"{problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise CheckpointError(
+            f"{'; '.join(problems)}. Set the setting of [model] that it becomes: "
+            f"{', '.join(taken)}"
+        ) from None
+    longest = with_taken.max_output_tokens
+    if taken.get("min_output_tokens", 0) > longest:
+        raise CheckpointError(
+            f"{generation.origins['min_output_tokens']} asks for "
+            f"{taken['min_output_tokens']} ids at least. Expected: at most "
+            f"model.max_output_tokens, or model.min_output_tokens set. Received: "
+            f"max_output_tokens {longest}"
+        )
+    return with_taken
 
 
 def _other_tokenizer(pinned: str, fingerprint: str) -> list[str]:

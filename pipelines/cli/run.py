@@ -85,16 +85,21 @@ def _run(request: RunRequest, terminal: Console) -> int:
     terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
     from components.corpus_example_gen.options import CorpusInputError
     from pipelines.checkpoints.description import CheckpointError
+    from pipelines.checkpoints.settings import checkpoint_notes
     from pipelines.local_runner import LocalRunner, NodeFailedError
     from pipelines.pipeline import create_pipeline
     from tokenizer.base import TokenizerError
 
     runner = LocalRunner(_NodeLines(terminal))
+    notes: list[str] = []
     try:
         todo = plan(request, terminal)
         if todo.exit_code is not None:
             return todo.exit_code
         settings = todo.settings
+        notes = checkpoint_notes(settings.model)
+        for note in notes:
+            terminal.print(f"checkpoint: {escape(note)}")
         runner.run(create_pipeline(settings, request.corpus, layout, todo.spans))
     except RegistryError as error:
         terminal.print(f"[bold red]error:[/] {escape(str(error))}")
@@ -107,14 +112,14 @@ def _run(request: RunRequest, terminal: Console) -> int:
         terminal.print(f"What was complete is kept. The log: {layout.log_file}")
         if isinstance(error.root, (CorpusInputError, CheckpointError)):
             return EXIT_BAD_INPUT
-        _write_report(settings, runner.run_id, layout, terminal, error)
+        _write_report(settings, runner.run_id, layout, terminal, notes, error)
         return EXIT_FAILED
     seconds = sum(result.seconds for result in runner.results)
     cached = sum(result.cached for result in runner.results)
     terminal.print(
         f"{len(runner.results)} nodes in {seconds:.0f} s, {cached} of them from the cache"
     )
-    pushed = _write_report(settings, runner.run_id, layout, terminal)
+    pushed = _write_report(settings, runner.run_id, layout, terminal, notes)
     return 0 if pushed else EXIT_NOT_BLESSED
 
 
@@ -123,6 +128,7 @@ def _write_report(
     run_id: str,
     layout: OutputLayout,
     terminal: Console,
+    notes: list[str],
     failure: NodeFailedError | None = None,
 ) -> bool:
     """Report on a run, finished or failed. Returns whether it pushed."""
@@ -130,7 +136,7 @@ def _write_report(
     from pipelines.report.writing import write_report
 
     failures = {failure.node_id: failure.what} if failure else {}
-    report = gather(layout.metadata_file, run_id, settings.as_dict(), failures)
+    report = gather(layout.metadata_file, run_id, settings.as_dict(), failures, notes)
     file = write_report(report, layout.report_file)
     pushed = report.outcome.state == "pushed"
     if pushed:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
-FAMILIES = ("t5", "bart")
-# Of T5's feed-forward, by Hugging Face's names; gelu_new is gelu by its tanh approximation.
+FAMILIES = ("t5", "bart", "pegasus")
+# Of a feed-forward, by Hugging Face's names; gelu_new is gelu by its tanh approximation.
 ACTIVATIONS: Final = ("relu", "gelu", "gelu_new", "silu")
 
 # Name of a BART's bias on its logits: Hugging Face's tensor, and our layer.
@@ -23,12 +23,13 @@ class Architecture:
     """Everything that determines a model's graph, apart from its weights.
 
     Attributes:
-      family: ``t5`` (relative positions, RMS norm before each block) or ``bart`` (learned
-        positions, layer norm after each block).
+      family: ``t5`` (relative positions, RMS norm before each block), ``bart`` (learned
+        positions, layer norm after each block) or ``pegasus`` (a BART with sinusoidal
+        positions and layer norm before each block).
       vocabulary_size: rows of the embedding: the tokenizer's real size, or more, as in
         T5's own checkpoints.
       d_model: width of a token's state; a multiple of ``num_heads`` where ``d_kv`` is 0.
-      num_layers: blocks in the encoder, and as many in the decoder.
+      num_layers: blocks in the encoder.
       num_heads: attention heads of a block.
       d_ff: width of the feed-forward block.
       dropout: share of activations dropped in training, in [0, 1).
@@ -41,7 +42,8 @@ class Architecture:
       forced_bos_id: what the decoder then writes in any case, or None. It belongs to the
         start: neither limits nor counts know it, and ``generate`` does not return it.
       d_kv: width of a T5's attention head; 0 for ``d_model / num_heads``.
-      activation: of a T5's feed-forward, one of `ACTIVATIONS`; BART's is always gelu.
+      activation: of a T5's or a Pegasus's feed-forward, one of `ACTIVATIONS`; BART's is
+        always gelu.
       gated: whether a T5's feed-forward is gated, as in T5 v1.1 and FLAN.
       tied: whether a T5's output layer is its embedding; the states before it are then
         scaled by ``d_model ** -0.5``. BART's always is, and scaled by ``logits_scale``.
@@ -50,8 +52,18 @@ class Architecture:
       logits_scale: of a BART: factor of the states before the output layer. A checkpoint
         with ``scale_embedding`` has its scaled embeddings in the table, and the inverse here.
       logits_bias: whether a BART adds a bias to its logits (``final_logits_bias``).
+      num_decoder_layers: blocks in the decoder; 0 for as many as in the encoder.
+      bias_each_layer: whether each layer of a T5 has its own table of relative positions,
+        as in UMT5.
       no_repeat_ngram_size: a sequence of so many ids is never written twice in one
         answer; 0 allows it. A setting of decoding, not of training, as are the next.
+      min_output_tokens: ids at least before EOS, unless the limit comes first.
+      repetition_penalty: the score of an id that was written is made worse by this factor,
+        the decoder start's, too; 1 changes nothing.
+      banned_ids: ids, and sequences of ids, that are never written.
+      force_eos: the last step of ``max_output_tokens`` writes EOS in any case. As a forced BOS
+        it is no choice of the model: ``generate`` does not return it, and what ends by it
+        ends by its limit. A limit of a row's own that is smaller forces nothing.
       num_beams: sequences that are followed at a time; 1 is greedy decoding.
       length_penalty: of beam search: a sequence is worth its log probability over its
         length to this power. Above 0 favours long sequences, below 0 short ones.
@@ -80,12 +92,20 @@ class Architecture:
     max_positions: int = 0
     logits_scale: float = 1.0
     logits_bias: bool = False
+    num_decoder_layers: int = 0
+    bias_each_layer: bool = False
     no_repeat_ngram_size: int = 0
+    min_output_tokens: int = 0
+    repetition_penalty: float = 1.0
+    banned_ids: tuple[tuple[int, ...], ...] = ()
+    force_eos: bool = False
     num_beams: int = 1
     length_penalty: float = 1.0
     early_stopping: bool = False
 
     def __post_init__(self) -> None:
+        # Settings that have been JSON hold lists.
+        object.__setattr__(self, "banned_ids", tuple(map(tuple, self.banned_ids)))
         problems = list(self._problems())
         if problems:
             raise ArchitectureError("the model cannot be built: " + "; ".join(problems))
@@ -128,12 +148,31 @@ class Architecture:
                 f"max_input_tokens {self.max_input_tokens}, max_output_tokens "
                 f"{self.max_output_tokens}"
             )
+        if self.num_decoder_layers < 0:
+            problems.append(
+                "num_decoder_layers must be 0 (as many as the encoder) or more. Received: "
+                f"{self.num_decoder_layers}"
+            )
         if not 0 <= self.dropout < 1:
             problems.append(f"dropout must be in [0, 1). Received: {self.dropout}")
         if self.no_repeat_ngram_size < 0 or self.no_repeat_ngram_size == 1:
             problems.append(
                 "no_repeat_ngram_size must be 0 (off) or at least 2. Received: "
                 f"{self.no_repeat_ngram_size}"
+            )
+        if not 0 <= self.min_output_tokens <= self.max_output_tokens:
+            problems.append(
+                f"min_output_tokens must be 0 to max_output_tokens, {self.max_output_tokens}. "
+                f"Received: {self.min_output_tokens}"
+            )
+        if self.repetition_penalty <= 0:
+            problems.append(
+                f"repetition_penalty must be above 0. Received: {self.repetition_penalty}"
+            )
+        if any(not words or words == (self.eos_id,) for words in self.banned_ids):
+            problems.append(
+                f"banned_ids must be sequences of at least one id, and not EOS "
+                f"({self.eos_id}) alone. Received: {list(map(list, self.banned_ids))}"
             )
         specials = {
             "pad_id": self.pad_id,
@@ -143,6 +182,11 @@ class Architecture:
         if self.forced_bos_id is not None:
             specials["forced_bos_id"] = self.forced_bos_id
         specials |= {f"prefix_ids[{i}]": v for i, v in enumerate(self.prefix_ids)}
+        specials |= {
+            f"banned_ids[{i}][{j}]": value
+            for i, words in enumerate(self.banned_ids)
+            for j, value in enumerate(words)
+        }
         problems += [
             f"{name} must be an id of the vocabulary, 0 to {self.vocabulary_size - 1}. "
             f"Received: {value}"
@@ -185,6 +229,11 @@ class Architecture:
             raise ArchitectureError(
                 f"the [model] section is not complete: {error}. Received: {sorted(model)}"
             ) from None
+
+    @property
+    def decoder_layers(self) -> int:
+        """Blocks in the decoder."""
+        return self.num_decoder_layers or self.num_layers
 
     @property
     def encoder_length(self) -> int:

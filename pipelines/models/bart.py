@@ -1,4 +1,4 @@
-"""BART: the keras-hub model that is trained, and its plain graph that is served."""
+"""BART and Pegasus: the Keras model that is trained, and its plain graph that is served."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from pipelines.models.attention import (
     padding_bias,
     split_heads,
 )
+from pipelines.models.bart_stacks import BartStacks
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.t5_stacks import KERAS_ACTIVATIONS
 
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
 
@@ -38,21 +40,32 @@ class LogitsBias(keras.layers.Layer):
 
 
 def build_bart(architecture: Architecture) -> keras.Model:
-    """A BART with random weights; embeddings are tied, positions are learned.
+    """A BART or a Pegasus with random weights; embeddings are tied.
 
-    With scaled logits or a bias on them, which keras-hub's BART has no place for, it is a
-    plain model around keras-hub's backbone.
+    Its backbone is keras-hub's own wherever that can hold it. With scaled logits or a bias
+    on them, which keras-hub's BART has no place for, the model around it is a plain one.
     """
-    backbone = keras_hub.models.BartBackbone(
-        vocabulary_size=architecture.vocabulary_size,
-        num_layers=architecture.num_layers,
-        num_heads=architecture.num_heads,
-        hidden_dim=architecture.d_model,
-        intermediate_dim=architecture.d_ff,
-        dropout=architecture.dropout,
-        max_sequence_length=architecture.max_positions or architecture.positions,
-    )
-    if architecture.logits_scale == 1.0 and not architecture.logits_bias:
+    settings = {
+        "vocabulary_size": architecture.vocabulary_size,
+        "num_layers": architecture.num_layers,
+        "num_heads": architecture.num_heads,
+        "hidden_dim": architecture.d_model,
+        "intermediate_dim": architecture.d_ff,
+        "dropout": architecture.dropout,
+        "max_sequence_length": architecture.max_positions or architecture.positions,
+    }
+    pegasus = architecture.family == "pegasus"
+    own = pegasus or architecture.decoder_layers != architecture.num_layers
+    if own:
+        backbone = BartStacks(
+            **settings,
+            num_decoder_layers=architecture.decoder_layers,
+            activation=KERAS_ACTIVATIONS[architecture.activation] if pegasus else "gelu",
+            pegasus=pegasus,
+        )
+    else:
+        backbone = keras_hub.models.BartBackbone(**settings)
+    if not own and architecture.logits_scale == 1.0 and not architecture.logits_bias:
         return keras_hub.models.BartSeq2SeqLM(backbone=backbone)
     states = backbone(backbone.input)["decoder_sequence_output"]
     states = keras.ops.multiply(states, architecture.logits_scale)
@@ -65,12 +78,12 @@ def build_bart(architecture: Architecture) -> keras.Model:
 
 
 class BartGraph(Seq2SeqGraph):
-    """A BART's weights, fused for decoding, with the ops that use them."""
+    """A BART's or a Pegasus's weights, fused for decoding, with the ops that use them."""
 
     def __init__(self, model: keras.Model, architecture: Architecture) -> None:
         super().__init__(name="bart")
         backbone = model.backbone
-        self.num_layers = backbone.num_layers
+        self.num_decoder_layers = architecture.decoder_layers
         self.num_heads = backbone.num_heads
         self.head_dim = backbone.hidden_dim // backbone.num_heads
         weights = {variable.path: variable.numpy() for variable in backbone.weights}
@@ -88,27 +101,36 @@ class BartGraph(Seq2SeqGraph):
         self.decoder_positions = _frozen(weights["decoder_position_embedding/embeddings"])
         longest = architecture.decoder_length
         self._decoder_bias = np.array([[0.0] * longest + [MASKED] * (longest - 1)], np.float32)
+        self._norm_first = architecture.family == "pegasus"
+        self._activation = (
+            keras.activations.get(KERAS_ACTIVATIONS[architecture.activation])
+            if self._norm_first
+            else _gelu
+        )
         self.encoder_norm = _Norm(weights, "encoder_embeddings_layer_norm")
         self.decoder_norm = _Norm(weights, "decoder_embeddings_layer_norm")
         self.encoder_layers = [
             _Block(weights, f"transformer_encoder_layer_{i}", "self_attention_layer")
-            for i in range(self.num_layers)
+            for i in range(architecture.num_layers)
         ]
         self.decoder_layers = [
             _Block(weights, f"transformer_decoder_layer_{i}", "self_attention", cross=True)
-            for i in range(self.num_layers)
+            for i in range(self.num_decoder_layers)
         ]
 
     def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
         width = tf.shape(input_ids)[1]
         mask = padding_bias(input_length, width)
         x = tf.gather(tf.identity(self.embeddings), input_ids) + self.encoder_positions[:width]
-        x = self.encoder_norm(x)
+        x = x if self._norm_first else self.encoder_norm(x)
         for block in self.encoder_layers:
-            q, k, v = split_heads(dense(x, block.qkv, block.qkv_bias), self.num_heads, 3)
+            qkv = dense(self._before(block.self_norm, x), block.qkv, block.qkv_bias)
+            q, k, v = split_heads(qkv, self.num_heads, 3)
             attended = merge_heads(attend(q, k, v, mask))
-            x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
-            x = block.feed_forward(x)
+            out = dense(attended, block.self_out, block.self_out_bias)
+            x = self._after(block.self_norm, out + x)
+            x = self._feed_forward(x, block)
+        x = self.encoder_norm(x) if self._norm_first else x
         projected = [
             dense(x, block.cross_kv, block.cross_kv_bias) for block in self.decoder_layers
         ]
@@ -129,20 +151,35 @@ class BartGraph(Seq2SeqGraph):
             tf.gather(tf.identity(self.embeddings), token_ids)
             + self.decoder_positions[position]
         )
-        x = self.decoder_norm(x)
+        x = x if self._norm_first else self.decoder_norm(x)
         layers = []
         for i, block in enumerate(self.decoder_layers):
-            attended, layer = self._attend_to_itself(
-                dense(x, block.qkv, block.qkv_bias), place, cache.layers[i]
-            )
+            qkv = dense(self._before(block.self_norm, x), block.qkv, block.qkv_bias)
+            attended, layer = self._attend_to_itself(qkv, place, cache.layers[i])
             layers.append(layer)
-            x = block.self_norm(dense(attended, block.self_out, block.self_out_bias) + x)
-            q = dense(x, block.cross_q, block.cross_q_bias)
+            out = dense(attended, block.self_out, block.self_out_bias)
+            x = self._after(block.self_norm, out + x)
+            q = dense(self._before(block.cross_norm, x), block.cross_q, block.cross_q_bias)
             attended = self._attend_to_memory(q, memory, i, beams)
-            x = block.cross_norm(dense(attended, block.cross_out, block.cross_out_bias) + x)
-            x = block.feed_forward(x)
+            out = dense(attended, block.cross_out, block.cross_out_bias)
+            x = self._after(block.cross_norm, out + x)
+            x = self._feed_forward(x, block)
+        x = self.decoder_norm(x) if self._norm_first else x
         logits = dense(x, self.head, self.logits_bias)
         return logits, Cache(tuple(layers))
+
+    def _before(self, norm: _Norm, x: tf.Tensor) -> tf.Tensor:
+        """What a block reads: a Pegasus's is normed."""
+        return norm(x) if self._norm_first else x
+
+    def _after(self, norm: _Norm, x: tf.Tensor) -> tf.Tensor:
+        """A block's sum with its input: a BART's is normed."""
+        return x if self._norm_first else norm(x)
+
+    def _feed_forward(self, x: tf.Tensor, block: _Block) -> tf.Tensor:
+        inner = dense(self._before(block.ff_norm, x), block.ff_in, block.ff_in_bias)
+        out = dense(self._activation(inner), block.ff_out, block.ff_out_bias)
+        return self._after(block.ff_norm, out + x)
 
 
 class _Norm(tf.Module):
@@ -191,9 +228,9 @@ class _Block(tf.Module):
         self.ff_out_bias = _frozen(weights[f"{path}/feedforward_output_dense/bias"])
         self.ff_norm = _Norm(weights, f"{path}/feedforward_layer_norm")
 
-    def feed_forward(self, x: tf.Tensor) -> tf.Tensor:
-        inner = tf.nn.gelu(dense(x, self.ff_in, self.ff_in_bias), approximate=False)
-        return self.ff_norm(dense(inner, self.ff_out, self.ff_out_bias) + x)
+
+def _gelu(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.gelu(x, approximate=False)
 
 
 def _frozen(value: np.ndarray) -> tf.Variable:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from pipelines.models.architecture import Architecture
 from pipelines.models.attention import MASKED
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
-from pipelines.models.next_id_rules import next_id_rules
+from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import append, nothing_written
 
 # Two scores closer than this share of the larger of 1 and their size are too close to call;
@@ -58,7 +58,7 @@ class BeamSearch:
     def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
         self._graph = graph
         self._architecture = architecture
-        self._rules = next_id_rules(architecture)
+        self._rules = NextIdRules(architecture)
 
     def search(
         self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
@@ -105,7 +105,7 @@ class BeamSearch:
             memory,
             beams=k,
         )
-        likely = self._rules(tf.nn.log_softmax(logits), written, state.position)
+        likely = self._rules.apply(tf.nn.log_softmax(logits), Written(written, state.position))
         size = likely.shape[-1]
         total = tf.reshape(likely, [batch, k, size]) + state.scores[:, :, tf.newaxis]
         # One more than is looked at: whether the last one only just got in must be known.

@@ -66,7 +66,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     refuses that, as it does whatever is jitted, which ``for_xla`` alone allows for.
     """
 
-    num_layers: int
+    num_decoder_layers: int
     num_heads: int
     head_dim: int
     for_xla = False
@@ -119,7 +119,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         return Cache(
             tuple(
                 tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
-                for _ in range(self.num_layers)
+                for _ in range(self.num_decoder_layers)
             )
         )
 
@@ -153,12 +153,18 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         steps = tf.shape(cache.layers[0])[0] // tf.maximum(2 * heads, 1)
         blocks = position // _VISIBLE_BLOCK + 1
         visible = steps if self.for_xla else tf.minimum(blocks * _VISIBLE_BLOCK, steps)
-        start = bias.shape[1] // 2 - position
-        own = tf.slice(bias, tf.stack([0, start]), tf.stack([bias.shape[0], visible]))
-        own = tf.tile(own, [heads // bias.shape[0], 1])[:, tf.newaxis, :]
+        own = self._bias_of(bias, position, heads, visible)
         places = tf.reshape(tf.range(2 * heads), tf.stack([2, rows, self.num_heads]))
         where = tf.reshape(tf.transpose(places, [1, 0, 2]), [-1]) * steps + position
         return Position(where, steps, visible, own)
+
+    def _bias_of(
+        self, bias: tf.Tensor, position: tf.Tensor, heads: tf.Tensor, visible: tf.Tensor
+    ) -> tf.Tensor:
+        """A step's part of a bias by distance (see `_position`), for all heads of all rows."""
+        start = bias.shape[1] // 2 - position
+        own = tf.slice(bias, tf.stack([0, start]), tf.stack([bias.shape[0], visible]))
+        return tf.tile(own, [heads // bias.shape[0], 1])[:, tf.newaxis, :]
 
     def _attend_to_itself(
         self, qkv: tf.Tensor, place: Position, layer: tf.Tensor

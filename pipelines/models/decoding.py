@@ -116,7 +116,7 @@ class Decoder(tf.Module):
         Returns:
           int32 ``[batch, steps]``: the ids written up to and including the first EOS, then
           ``pad_id``; ``steps`` is the longest row's. ``pad_id`` itself is never written. A
-          forced BOS is no step and not among them.
+          forced BOS is no step and not among them, nor is a forced EOS.
         """
         packed, length = self._pack(input_ids, input_length)
         model_limit = self._architecture.max_output_tokens
@@ -135,6 +135,8 @@ class Decoder(tf.Module):
             ),
         )
         output = self._redo_alone(output, doubtful, packed, length, limit)
+        if self._architecture.force_eos:
+            output = self._without_forced_eos(output)
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
 
@@ -163,6 +165,12 @@ class Decoder(tf.Module):
         prefix = tf.constant(model.prefix_ids, tf.int32, shape=[len(model.prefix_ids)])
         prefix = tf.tile(prefix[tf.newaxis, :], [tf.shape(ids)[0], 1])
         return tf.concat([prefix, ids], axis=1), length + len(model.prefix_ids) + 1
+
+    def _without_forced_eos(self, output: tf.Tensor) -> tf.Tensor:
+        """Rows without the EOS that the last step writes in any case."""
+        last = output[:, -1:]
+        chosen = tf.where(last == self._architecture.eos_id, self._architecture.pad_id, last)
+        return tf.concat([output[:, :-1], chosen], axis=1)
 
     def _redo_alone(
         self,

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Seq2SeqGraph
-from pipelines.models.next_id_rules import next_id_rules
+from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import append, nothing_written
 
 # A decision is in doubt when the best logit leads the second by less than this share of
@@ -42,7 +42,7 @@ class GreedySearch:
     def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
         self._graph = graph
         self._architecture = architecture
-        self._rules = next_id_rules(architecture)
+        self._rules = NextIdRules(architecture)
 
     def search(
         self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
@@ -99,7 +99,8 @@ class GreedySearch:
 
     def _choose(self, logits: tf.Tensor, state: _State) -> tuple[tf.Tensor, tf.Tensor]:
         """The best id of each row, and its lead over the second in proportion to its size."""
-        first, second, best = two_best(self._rules(logits, state.written, state.position))
+        written = Written(state.written, state.position)
+        first, second, best = two_best(self._rules.apply(logits, written))
         return best, (first - second) / tf.maximum(tf.abs(first), 1.0)
 
 

@@ -1,58 +1,123 @@
-"""What may be written next: rules on scores that hold for every way of searching."""
+"""What may be written next: rules on scores that hold for every way of searching.
+
+They are those of transformers (`generation/logits_process.py`), in its order: first what
+weighs scores, then what rules ids out, last what is forced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.attention import MASKED
 
-# Scores float32 [rows, vocabulary]; what the rows have written, int32 [rows, limit + 1]: the
-# decoder start, ids, padding; the number of ids, int32 scalar → scores, ``MASKED`` where an id
-# must not come next.
-NextIdRules = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
+class Written(NamedTuple):
+    """What the rows of a step have written.
 
-def next_id_rules(architecture: Architecture) -> NextIdRules:
-    """The rules of a model: ``pad_id`` is never written, nor a sequence of ids twice.
-
-    Where the model has a forced BOS, it is the first id in any case.
+    Attributes:
+      ids: int32 [rows, limit + 1]: the decoder start, ids, padding.
+      position: int32 scalar, the number of ids.
     """
-    size = architecture.no_repeat_ngram_size
-    forced = architecture.forced_bos_id
 
-    def apply(scores: tf.Tensor, written: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-        scores += tf.one_hot(
-            architecture.pad_id, scores.shape[-1], on_value=MASKED, off_value=0.0
-        )
-        if size:
-            scores = _forbid_repeats(scores, written, position, size)
-        if forced is None:
-            return scores
-        alone = tf.one_hot(forced, scores.shape[-1], on_value=0.0, off_value=MASKED)
-        return tf.where(position == 0, alone[tf.newaxis], scores)
-
-    return apply
+    ids: tf.Tensor
+    position: tf.Tensor
 
 
-def _forbid_repeats(
-    scores: tf.Tensor, written: tf.Tensor, position: tf.Tensor, size: int
-) -> tf.Tensor:
+class NextIdRules:
+    """The rules of a model.
+
+    ``pad_id`` is never written, nor a sequence of ids twice, nor a banned one. EOS is not
+    written before ``min_output_tokens`` ids. Where the model has a forced BOS, it is the first
+    id in any case; where it forces EOS, this is the last of its own limit.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._model = architecture
+        self._before = architecture.decoder_length - architecture.max_output_tokens
+        self._single = [words[0] for words in architecture.banned_ids if len(words) == 1]
+        self._longer = [words for words in architecture.banned_ids if len(words) > 1]
+
+    def apply(self, scores: tf.Tensor, written: Written) -> tf.Tensor:
+        """Scores by the rules, ``MASKED`` where an id must not come next.
+
+        Args:
+          scores: float32 [rows, vocabulary].
+          written: by the same rows.
+        """
+        model = self._model
+        if model.repetition_penalty != 1.0:
+            scores = self._weigh_repeats(scores, written)
+        never = [model.pad_id, *self._single]
+        scores += self._masked(never, scores.shape[-1])
+        if model.no_repeat_ngram_size:
+            scores = _forbid_repeats(scores, written, model.no_repeat_ngram_size)
+        for words in self._longer:
+            scores = self._ban(scores, written, words)
+        if model.min_output_tokens:
+            early = written.position < model.min_output_tokens + self._before
+            no_end = self._masked([model.eos_id], scores.shape[-1])
+            scores += tf.where(early, no_end, tf.zeros_like(no_end))
+        if model.force_eos:
+            last = written.position + 1 == model.decoder_length
+            scores = tf.where(last, self._only(model.eos_id, scores), scores)
+        if model.forced_bos_id is not None:
+            only = self._only(model.forced_bos_id, scores)
+            scores = tf.where(written.position == 0, only, scores)
+        return scores
+
+    def _masked(self, ids: list[int], size: int) -> tf.Tensor:
+        """float32 [vocabulary]: ``MASKED`` for some ids, 0 for others."""
+        if len(ids) == 1:
+            return tf.one_hot(ids[0], size, on_value=MASKED, off_value=0.0)
+        many = tf.one_hot(sorted(set(ids)), size, on_value=MASKED, off_value=0.0)
+        return tf.reduce_min(many, axis=0)
+
+    def _only(self, value: int, scores: tf.Tensor) -> tf.Tensor:
+        """float32 [1, vocabulary]: 0 for one id, ``MASKED`` for others."""
+        alone = tf.one_hot(value, scores.shape[-1], on_value=0.0, off_value=MASKED)
+        return alone[tf.newaxis]
+
+    def _weigh_repeats(self, scores: tf.Tensor, written: Written) -> tf.Tensor:
+        """Scores of ids that were written, the decoder start among them, made less likely."""
+        penalty = self._model.repetition_penalty
+        own = tf.gather(scores, written.ids, axis=1, batch_dims=1)
+        own = tf.where(own < 0, own * penalty, own / penalty)
+        return tf.tensor_scatter_nd_update(scores, _places(written.ids), own)
+
+    def _ban(self, scores: tf.Tensor, written: Written, words: tuple[int, ...]) -> tf.Tensor:
+        """Scores with the last id of a banned sequence ruled out behind the others."""
+        before = len(words) - 1
+        begun = tf.fill([tf.shape(scores)[0]], written.position >= before)
+        for offset, value in enumerate(words[:-1]):
+            place = tf.maximum(written.position + 1 - before + offset, 0)
+            begun &= tf.gather(written.ids, place, axis=1) == value
+        mask = self._masked([words[-1]], scores.shape[-1])
+        return scores + tf.where(begun[:, tf.newaxis], mask, tf.zeros_like(mask))
+
+
+def _forbid_repeats(scores: tf.Tensor, written: Written, size: int) -> tf.Tensor:
     """Mask the ids that would complete a sequence of ``size`` ids written before.
 
     The decoder start takes part in ``written`` without effect: it is never written again.
     """
-    limit = written.shape[1]
+    ids, position = written.ids, written.position
+    limit = ids.shape[1]
     if limit < size:
         return scores
     count = limit - size + 1  # windows, of which those that end by now have been written
     repeats = tf.range(count) <= position + 1 - size
     for offset in range(size - 1):
-        latest = tf.gather(written, tf.maximum(position + 2 - size + offset, 0), axis=1)
-        repeats &= written[:, offset : offset + count] == latest[:, tf.newaxis]
-    last = written[:, size - 1 : size - 1 + count]
-    rows = tf.broadcast_to(tf.range(tf.shape(written)[0])[:, tf.newaxis], tf.shape(last))
+        latest = tf.gather(ids, tf.maximum(position + 2 - size + offset, 0), axis=1)
+        repeats &= ids[:, offset : offset + count] == latest[:, tf.newaxis]
+    last = ids[:, size - 1 : size - 1 + count]
     updates = tf.where(repeats, MASKED, scores.dtype.max)
-    return tf.tensor_scatter_nd_min(scores, tf.stack([rows, last], axis=-1), updates)
+    return tf.tensor_scatter_nd_min(scores, _places(last), updates)
+
+
+def _places(ids: tf.Tensor) -> tf.Tensor:
+    """Where ids stand in scores: int32 [rows, n] to [rows, n, 2]."""
+    rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, tf.newaxis], tf.shape(ids))
+    return tf.stack([rows, ids], axis=-1)

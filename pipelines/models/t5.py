@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Final
 
 import keras
 import keras_hub
@@ -19,36 +18,40 @@ from pipelines.models.attention import (
     padding_bias,
     split_heads,
 )
-from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.decoder import Cache, Memory, Position, Seq2SeqGraph
+from pipelines.models.t5_stacks import KERAS_ACTIVATIONS, T5Stacks
 
 # keras-hub names an argument of its own `mask`, which Keras takes for masking metadata. No
 # layer here uses that.
 warnings.filterwarnings("ignore", message=".*T5MultiHeadAttention.*input with a mask attached")
 
-_ACTIVATIONS: Final = {
-    "relu": "relu",
-    "gelu": "gelu",
-    # A function that keras-hub has registered, so that a saved backbone can be loaded again.
-    "gelu_new": keras.saving.get_registered_object("keras_hub>gelu_approximate"),
-    "silu": "silu",
-}
-
 
 def build_t5(architecture: Architecture) -> keras_hub.models.T5Seq2SeqLM:
-    """A T5 with random weights; by default as T5 1.0 is: tied, a plain ReLU feed-forward."""
-    backbone = keras_hub.models.T5Backbone(
-        vocabulary_size=architecture.vocabulary_size,
-        num_layers=architecture.num_layers,
-        num_heads=architecture.num_heads,
-        hidden_dim=architecture.d_model,
-        intermediate_dim=architecture.d_ff,
-        key_value_dim=architecture.d_kv or None,
-        dropout=architecture.dropout,
-        activation=_ACTIVATIONS[architecture.activation],
-        use_gated_activation=architecture.gated,
-        layer_norm_epsilon=architecture.layer_norm_epsilon,
-        tie_embedding_weights=architecture.tied,
-    )
+    """A T5 with random weights; by default as T5 1.0 is: tied, a plain ReLU feed-forward.
+
+    Its backbone is keras-hub's own wherever that can hold it.
+    """
+    settings = {
+        "vocabulary_size": architecture.vocabulary_size,
+        "num_layers": architecture.num_layers,
+        "num_heads": architecture.num_heads,
+        "hidden_dim": architecture.d_model,
+        "intermediate_dim": architecture.d_ff,
+        "key_value_dim": architecture.d_kv or None,
+        "dropout": architecture.dropout,
+        "activation": KERAS_ACTIVATIONS[architecture.activation],
+        "use_gated_activation": architecture.gated,
+        "layer_norm_epsilon": architecture.layer_norm_epsilon,
+        "tie_embedding_weights": architecture.tied,
+    }
+    if architecture.bias_each_layer or architecture.decoder_layers != architecture.num_layers:
+        backbone = T5Stacks(
+            **settings,
+            num_decoder_layers=architecture.decoder_layers,
+            bias_each_layer=architecture.bias_each_layer,
+        )
+    else:
+        backbone = keras_hub.models.T5Backbone(**settings)
     # keras-hub means a deviation of 1 and passes it as the initializer's mean: all its
     # embeddings start as nearly the same vector, and the model hardly sees its input.
     embeddings = backbone.token_embedding.embeddings
@@ -65,7 +68,7 @@ class T5Graph(Seq2SeqGraph):
     def __init__(self, model: keras_hub.models.T5Seq2SeqLM, architecture: Architecture) -> None:
         super().__init__(name="t5")
         backbone = model.backbone
-        self.num_layers = backbone.num_layers
+        self.num_decoder_layers = architecture.decoder_layers
         self.num_heads = backbone.num_heads
         self.head_dim = backbone.key_value_dim or backbone.hidden_dim // backbone.num_heads
         self._epsilon = backbone.layer_norm_epsilon
@@ -88,15 +91,26 @@ class T5Graph(Seq2SeqGraph):
                 backbone.decoder_transformer_layers,
             )
         )
-        self.encoder_bias = _frozen(_encoder_bias(backbone, architecture.encoder_length))
-        self.decoder_bias = _frozen(_decoder_bias(backbone, architecture.decoder_length))
+        # One for all layers, or one for each.
+        own = slice(None) if architecture.bias_each_layer else slice(1)
+        self.encoder_biases = [
+            _frozen(_encoder_bias(layer, architecture.encoder_length))
+            for layer in backbone.encoder_transformer_layers[own]
+        ]
+        self.decoder_biases = [
+            _frozen(_decoder_bias(layer, architecture.decoder_length))
+            for layer in backbone.decoder_transformer_layers[own]
+        ]
 
     def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
         width = tf.shape(input_ids)[1]
         mask = padding_bias(input_length, width)
-        bias = self._encoder_position_bias(width) + mask
+        biases = [
+            self._encoder_position_bias(each, width) + mask for each in self.encoder_biases
+        ]
         x = tf.gather(tf.identity(self.embeddings), input_ids)
-        for block in self.encoder_layers:
+        for i, block in enumerate(self.encoder_layers):
+            bias = biases[min(i, len(biases) - 1)]
             q, k, v = split_heads(dense(self._norm(x), block.qkv), self.num_heads, 3)
             x += dense(merge_heads(attend(q, k, v, bias)), block.self_out)
             x += self._feed_forward(x, block)
@@ -112,10 +126,13 @@ class T5Graph(Seq2SeqGraph):
         memory: Memory,
         beams: int = 1,
     ) -> tuple[tf.Tensor, Cache]:
-        place = self._position(position, tf.size(token_ids), cache, self.decoder_bias)
+        rows = tf.size(token_ids)
+        place = self._position(position, rows, cache, self.decoder_biases[0])
         x = tf.gather(tf.identity(self.embeddings), token_ids)
         layers = []
         for i, block in enumerate(self.decoder_layers):
+            if 0 < i < len(self.decoder_biases):
+                place = self._with_bias(place, self.decoder_biases[i], position, rows)
             attended, layer = self._attend_to_itself(
                 dense(self._norm(x), block.qkv), place, cache.layers[i]
             )
@@ -127,11 +144,17 @@ class T5Graph(Seq2SeqGraph):
         logits = dense(self._norm(x) * self.decoder_norm, self.head)
         return logits, Cache(tuple(layers))
 
-    def _encoder_position_bias(self, width: tf.Tensor) -> tf.Tensor:
+    def _encoder_position_bias(self, bias: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         positions = tf.range(width)
         distance = positions[tf.newaxis, :] - positions[:, tf.newaxis]
-        centre = self.encoder_bias.shape[-1] // 2
-        return tf.gather(self.encoder_bias, distance + centre, axis=1)[tf.newaxis]
+        centre = bias.shape[-1] // 2
+        return tf.gather(bias, distance + centre, axis=1)[tf.newaxis]
+
+    def _with_bias(
+        self, place: Position, bias: tf.Tensor, position: tf.Tensor, rows: tf.Tensor
+    ) -> Position:
+        heads = rows * self.num_heads
+        return place._replace(bias=self._bias_of(bias, position, heads, place.visible))
 
     def _norm(self, x: tf.Tensor) -> tf.Tensor:
         """RMS norm without its weight, which is part of what reads the result."""
@@ -188,16 +211,16 @@ def _joined(norm: object, *projectors: tf.Module) -> tf.Variable:
     return _frozen(np.asarray(norm)[:, np.newaxis] * kernels)
 
 
-def _encoder_bias(backbone: keras_hub.models.T5Backbone, length: int) -> np.ndarray:
+def _encoder_bias(layer: tf.Module, length: int) -> np.ndarray:
     """Bias by distance, ``[heads, 2 * length - 1]``; the middle one is distance 0."""
-    table = backbone.encoder_transformer_layers[0].self_attention.compute_bias(length, length)
+    table = layer.self_attention.compute_bias(length, length)
     table = np.asarray(table)[0]  # [heads, query, key]
     # The last query sees distances -(length-1)..0, the first one 0..length-1.
     return np.concatenate([table[:, -1, :], table[:, 0, 1:]], axis=1)
 
 
-def _decoder_bias(backbone: keras_hub.models.T5Backbone, length: int) -> np.ndarray:
+def _decoder_bias(layer: tf.Module, length: int) -> np.ndarray:
     """Bias by distance back, ``[heads, 2 * length - 1]``: length - 1 to 0, then masked."""
-    table = backbone.decoder_transformer_layers[0].self_attention.compute_bias(length, length)
+    table = layer.self_attention.compute_bias(length, length)
     table = np.asarray(table)[0, :, -1, :]
     return np.pad(table, [[0, 0], [0, length - 1]], constant_values=MASKED)

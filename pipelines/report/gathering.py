@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +49,7 @@ def gather(
     run_id: str,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     failures: Mapping[str, str] | None = None,
+    checkpoint_notes: Sequence[str] = (),
 ) -> RunReport:
     """Everything that is known of a run.
 
@@ -60,6 +61,7 @@ def gather(
       settings: the configuration by section; what the nodes recorded does not hold it as
         it was written.
       failures: by node, the error it failed with; ML Metadata does not keep it.
+      checkpoint_notes: how the checkpoint that training started from is followed.
 
     Raises:
       RunNotFoundError: there is no such run.
@@ -94,6 +96,7 @@ def gather(
         lineage=_lineage(records, model),
         nodes=_nodes(records),
         settings=settings or {},
+        checkpoint_notes=tuple(checkpoint_notes),
     )
 
 

@@ -185,6 +185,7 @@ class RunReport:
     Attributes:
       span_quality: of the held-out documents of the spans, where `evaluation` is of a test set
         that stays as it is; None where both are the same.
+      checkpoint_notes: how the checkpoint that training started from is followed.
     """
 
     pipeline_name: str
@@ -202,3 +203,4 @@ class RunReport:
     nodes: tuple[NodeTime, ...]
     settings: Mapping[str, Mapping[str, Any]]
     span_quality: MetricSlice | None = None
+    checkpoint_notes: tuple[str, ...] = ()

@@ -43,7 +43,7 @@ def test_all_errors_are_reported_at_once_by_name() -> None:
     message = str(caught.value)
     assert "5 setting(s) cannot be used" in message
     assert "model.d_model: Input should be a valid integer" in message
-    assert "model.family: Input should be 't5' or 'bart'. Received: 'gpt'" in message
+    assert "model.family: Input should be 't5', 'bart' or 'pegasus'. Received: 'gpt'" in message
     assert "model.layers: no such setting." in message
     assert "training.steps: Input should be greater than or equal to 1. Received: 0" in message
     assert "modell: no such setting." in message
@@ -71,8 +71,8 @@ def test_all_errors_are_reported_at_once_by_name() -> None:
         ),
         (
             {"tokenizer": {"kind": "wordpiece"}},
-            "tokenizer.kind: Input should be 'sentencepiece' or 'byte_level_bpe'. Received: "
-            "'wordpiece'",
+            "tokenizer.kind: Input should be 'sentencepiece', 'byte_level_bpe' or "
+            "'hugging_face'. Received: 'wordpiece'",
         ),
         ({"serving": {"model_name": "a/b"}}, "serving.model_name: String should match pattern"),
     ],

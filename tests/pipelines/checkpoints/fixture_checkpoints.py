@@ -21,7 +21,10 @@ STEPS = 24  # of generation
 
 @dataclass(frozen=True)
 class Answers:
-    """One fixture's ``answers.npz``: rows of the caller's ids, and what was made of them."""
+    """One fixture's ``answers.npz``: rows of the caller's ids, and what was made of them.
+
+    In ``generated["recipe"]`` are all ids behind the decoder's start; see the script.
+    """
 
     ids: np.ndarray
     length: np.ndarray
@@ -41,7 +44,7 @@ def read_answers(name: str) -> Answers:
         generated={
             key: [[each for each in row if each >= 0] for row in values[key].tolist()]
             for key in values.files
-            if key == "greedy" or key.startswith("beams_")
+            if key in ("greedy", "recipe") or key.startswith("beams_")
         },
         beams=json.loads((FIXTURES / name / "beams.json").read_text()),
     )

@@ -65,7 +65,8 @@ def test_how_rows_start(bart: Path) -> None:
         ),
         (None, {"max_position_embeddings": 71}, r"embed_positions.* Expected: \[73, 24\]"),
         (None, {"activation_function": "relu"}, "activation_function must be 'gelu'"),
-        (None, {"decoder_layers": 1}, "decoder_layers must be 2. Received: 1"),
+        (None, {"decoder_layers": 1}, r"no place for: .*decoder\.layers\.1\..* and \d+ more"),
+        (None, {"decoder_ffn_dim": 41}, "decoder_ffn_dim must be 40. Received: 41"),
         (None, {"tie_word_embeddings": False}, "tie_word_embeddings must be True"),
     ],
 )

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from pipelines.checkpoints.checkpoint import Checkpoint
 from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.checkpoints.settings import with_checkpoint
+from pipelines.config_sections import ModelConfig, TokenizerConfig
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
@@ -23,7 +25,17 @@ from tests.pipelines.checkpoints.fixture_checkpoints import (
 )
 
 TOLERANCE = 1e-4
-NAMES = ("t5", "t5_v1_1", "bart", "bart_scaled")
+NAMES = (
+    "t5",
+    "t5_v1_1",
+    "t5_uneven",
+    "mt5",
+    "umt5",
+    "bart",
+    "bart_scaled",
+    "distilbart",
+    "pegasus",
+)
 
 
 class Subject:
@@ -106,6 +118,28 @@ def test_beam_search_ids(subject: Subject, index: int) -> None:
     expected = subject.answers.generated[f"beams_{index}"]
     assert len(expected) == 32
     assert subject.generated(len(expected), **settings) == expected
+
+
+@pytest.mark.parametrize("name", ["distilbart", "t5_uneven", "mt5", "pegasus"])
+def test_the_recipe_of_the_folder(name: str) -> None:
+    """What ``generation_config.json`` says is followed: the ids are those of transformers."""
+    subject = Subject(name)
+    recipe = subject.checkpoint.generation
+    assert not recipe.unsupported
+    model = ModelConfig(init_from=str(FIXTURES / name), max_input_tokens=55)
+    taken, _ = with_checkpoint(model, TokenizerConfig(), {})
+    settings = {key: getattr(taken, key) for key in recipe.settings}
+    expected = subject.answers.generated["recipe"]
+    architecture = architecture_of(subject.checkpoint, **settings)
+    start = architecture.decoder_length - architecture.max_output_tokens
+    assert any(len(row) == architecture.decoder_length for row in expected)
+    if architecture.force_eos:
+        # Forced as the last step, EOS belongs to the limit, as a forced BOS to the start.
+        expected = [
+            row[:-1] if len(row) == architecture.decoder_length else row for row in expected
+        ]
+    ours = subject.generated(len(expected), **settings)
+    assert ours == [row[start:] for row in expected]
 
 
 @pytest.mark.parametrize("name", ["bart"])
