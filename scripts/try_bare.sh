@@ -10,7 +10,7 @@
 #                   without any: demo test
 #   --root FOLDER   where the root is made (build/bare/SUITE)
 #   --keep          leave it there; the next try begins with it, clones anew and has what uv has
-#                   fetched. Without, it is removed in the end.
+#                   fetched. Without, a root that was made for this try is removed in the end.
 #
 # Needs root, for chroot and mounts; these are in a namespace that ends with the script. What the
 # machine says of its Debian mirror, its package index, its proxy and its certificates holds
@@ -87,8 +87,10 @@ run() {
       "${@:3}" bash -c "cd /root/tallygraph && $2"' bash "$ROOT" "$1" "${given[@]}"
 }
 
-[ -n "$KEEP" ] || trap 'rm -rf --one-file-system "$ROOT" "$ROOT.new"' EXIT
-[ -d "$ROOT" ] || make_root
+if [ ! -d "$ROOT" ]; then
+  [ -n "$KEEP" ] || trap 'rm -rf --one-file-system "$ROOT" "$ROOT.new"' EXIT
+  make_root
+fi
 pass_on
 rm -rf "$ROOT/root/tallygraph"
 git clone --quiet "$PWD" "$ROOT/root/tallygraph"
