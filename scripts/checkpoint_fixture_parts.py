@@ -6,13 +6,14 @@ import copy
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import safetensors.torch
 import sentencepiece
 import tokenizers
 import torch
+import transformers
 from sentencepiece import sentencepiece_model_pb2
 from transformers import PegasusTokenizer, T5Tokenizer
 
@@ -35,6 +36,14 @@ TEXT = [
     "Counts that can be billed are counts that can be trusted.",
     "Looks the record up first. Then its value is returned, and nothing else is done.",
     "Ask for the prices by quantity: 1 or 2, 30 or 45, 678 or 90.",
+]
+
+
+# Without the names of special tokens, which are ids to transformers and text here.
+ODD_TEXT = [
+    "The<newtok>fox <newtok> jumps.",
+    "  naïve  ﬁles,\ttabs\nand e\u0301 ™\u0301 ①½ >>> ..... ",
+    "東京 shows 日本 ▁ ▁a",
 ]
 
 
@@ -171,7 +180,7 @@ def answer(
         length=length.astype(np.int16),
         decoder=decoder.astype(np.int16),
         logits=logits.numpy().astype(np.float32),
-        **answers,
+        **cast(Any, answers),
     )
     (directory / "beams.json").write_text(json.dumps(BEAMS, indent=2) + "\n", encoding="utf-8")
 
@@ -253,6 +262,7 @@ def save_tokenizer(directory: Path, kind: str) -> None:
         tokenizer = T5Tokenizer(
             vocab=pieces + sentinels, extra_ids=6, _spm_precompiled_charsmap=tables
         )
+        tokenizer.add_tokens(["<newtok>"])
     else:
         # As its converter does it: what is special in front, then the pieces from <unk> on.
         own = [("<pad>", 0.0), ("</s>", 0.0), ("<mask_1>", 0.0), ("<mask_2>", 0.0)]
@@ -277,7 +287,7 @@ def make_torch_files(source: Path, target: Path) -> None:
     state = torch.nn.Module().state_dict()  # an OrderedDict with metadata, as a model's is
     state.update(weights)
     torch.save(state, target / "pytorch_model.bin")
-    places = {}
+    places: dict[str, str] = {}
     for i in range(2):
         part = {name: weights[name].bfloat16() for name in sorted(weights)[i::2]}
         file = f"pytorch_model-{i + 1:05}-of-00002.bin"
@@ -287,3 +297,24 @@ def make_torch_files(source: Path, target: Path) -> None:
     (target / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     few = {"a": torch.ones(2)}
     torch.save(few, target / "before_1.6.bin", _use_new_zipfile_serialization=False)
+
+
+def answer_texts(directory: Path) -> None:
+    """Write ``texts.json``: what transformers makes of texts with the folder as it is.
+
+    Of each text the ids without special ones, and the summary by the folder's own recipe.
+    """
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(directory).eval()
+    answers = []
+    for text in (*TEXT, *ODD_TEXT):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            written = model.generate(
+                **tokenizer(text, return_tensors="pt"),
+                suppress_tokens=[model.config.pad_token_id],
+            )
+        summary = tokenizer.decode(written[0], skip_special_tokens=True)
+        answers.append({"text": text, "ids": ids, "summary": summary})
+    content = json.dumps(answers, indent=2, ensure_ascii=False) + "\n"
+    (directory / "texts.json").write_text(content, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Small random checkpoints and what transformers makes of them, for the parity tests.
 
     scripts/peers.sh
-    .toolchain/peers/bin/python scripts/make_checkpoint_fixtures.py [NAME ...]
+    .toolchain/peers/bin/python -m scripts.make_checkpoint_fixtures [NAME ...]
 
 Each folder of ``tests/pipelines/checkpoints/fixtures`` is a Hugging Face folder as
 transformers writes it, with the tokenizer's original files beside it or, where it says so, as
@@ -14,6 +14,8 @@ transformers 5 saves it, and ``answers.npz``:
   it, without the decoder start and without a forced BOS. ``beams.json`` has the settings;
 - ``recipe`` [some rows, steps], where the folder has a recipe in ``generation_config.json``:
   all ids behind the decoder start.
+
+Folders saved as transformers 5 does it also have ``texts.json``, see `answer_texts`.
 
 The counting contract never lets a model write padding, so transformers is told the same
 (``suppress_tokens``); nor, but by a recipe, is EOS forced at the limit.
@@ -29,17 +31,6 @@ from typing import Any
 
 import torch
 import transformers
-from checkpoint_fixture_parts import (
-    FIXTURES,
-    UnsuitableError,
-    answer,
-    bpe_files,
-    make_torch_files,
-    randomise,
-    save,
-    save_tokenizer,
-    sentencepiece_model,
-)
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -52,6 +43,19 @@ from transformers import (
     T5ForConditionalGeneration,
     UMT5Config,
     UMT5ForConditionalGeneration,
+)
+
+from scripts.checkpoint_fixture_parts import (
+    FIXTURES,
+    UnsuitableError,
+    answer,
+    answer_texts,
+    bpe_files,
+    make_torch_files,
+    randomise,
+    save,
+    save_tokenizer,
+    sentencepiece_model,
 )
 
 T5 = {
@@ -203,6 +207,8 @@ def make_t5(
     else:
         (directory / "spiece.model").write_bytes(sentencepiece_model())
     answer(directory, model, "t5", [], None, seed, recipe)
+    if saved_anew:
+        answer_texts(directory)
 
 
 def make_bart(
@@ -237,6 +243,8 @@ def make_bart(
             (directory / file).write_text(content, encoding="utf-8")
     start = [config.bos_token_id]
     answer(directory, model, "bart", start, forced_bos_id, seed, recipe)
+    if saved_anew:
+        answer_texts(directory)
 
 
 def make_pegasus(
@@ -253,6 +261,7 @@ def make_pegasus(
     directory = save(name, model)
     save_tokenizer(directory, "pegasus")
     answer(directory, model, "pegasus", [], None, seed, recipe)
+    answer_texts(directory)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ grapheme clusters of its own edition of Unicode). It does not list them, so it i
 tables that turn every character into ``!``, a cluster of two is one ``!``, and two are two.
 Run it when `tokenizers` is upgraded and the test of the table fails::
 
-    .venv/bin/python scripts/make_grapheme_classes.py
+    .venv/bin/python -m scripts.make_grapheme_classes
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import tempfile
 from pathlib import Path
 
 import sentencepiece
-from make_character_classes import base36
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import normalizers
+
+from scripts.make_character_classes import base36
 
 OTHER, JOINS, PREPENDS, STANDS_ALONE = range(4)
 _ACCENT = "\u0300"

@@ -23,6 +23,16 @@ finish_reason       string  ``stop`` when EOS was written, ``length`` when the l
 So for any text ``len(reference.encode(text)) == input_tokens + truncated_tokens``, where
 the reference is the tokenizer's own library. ``output_tokens`` counts what was generated,
 which need not equal what encoding the summary again would give.
+
+A text is text: ids that steer the model are never made by typing their names. A typed
+``</s>``, ``<pad>`` or ``<extra_id_0>`` is segmented and counted as any other characters are;
+where the library alone would make an id of it, the reference is the library without the names
+of its special tokens. An added token that a checkpoint's tokenizer does not call special is
+content: it is one id wherever the library finds it, and has its text in a summary. A special id
+that the model writes counts, and has no text.
+
+A model that forces EOS at its limit has not ended by itself: the row's reason is ``length``,
+and the forced EOS is not counted, as no EOS is.
 """
 
 from __future__ import annotations

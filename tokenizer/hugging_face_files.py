@@ -17,6 +17,7 @@ from tokenizer.base import TokenizerError
 
 TOKENIZER_JSON: Final = "tokenizer.json"
 _CONFIG: Final = "tokenizer_config.json"
+_MODEL_CONFIG: Final = "config.json"
 _SPECIAL_MAP: Final = "special_tokens_map.json"
 _ADDED: Final = "added_tokens.json"
 _SENTINEL: Final = re.compile(r"▁?<extra_id_\d+>")  # of T5s
@@ -58,11 +59,15 @@ class HuggingFaceFiles:
       library: content of ``tokenizer.json``, None where there is none.
       special: names of the special tokens.
       content: the added tokens that are not special, by id.
+      model_type: of the model that they stand beside, by its ``config.json``.
+      offset: of a Pegasus's pieces, where ``tokenizer_config.json`` has it.
     """
 
     library: dict[str, Any] | None
     special: frozenset[str]
     content: tuple[AddedToken, ...]
+    model_type: str | None = None
+    offset: int | None = None
 
 
 def read_hugging_face_files(directory: Path) -> HuggingFaceFiles:
@@ -104,7 +109,10 @@ def read_hugging_face_files(directory: Path) -> HuggingFaceFiles:
             f"Received: {', '.join(f'{name!r} (id {value})' for name, value in unknown[:5])}. "
             f"{_ADVICE}"
         )
-    return HuggingFaceFiles(library, special, content)
+    model = _read(directory / _MODEL_CONFIG) or {}
+    return HuggingFaceFiles(
+        library, special, content, model.get("model_type"), config.get("offset")
+    )
 
 
 def unusual_special_names(directory: Path) -> list[str]:

@@ -19,6 +19,7 @@ from tokenizer.hugging_face_library import LIBRARY_FILE, canonical_library
 from tokenizer.hugging_face_tokenizer import HuggingFaceTokenizer
 from tokenizer.library_agreement import check_against_library
 from tokenizer.loading import load_tokenizer, make_tokenizer
+from tokenizer.pegasus_pieces import OFFSET, pegasus_model
 from tokenizer.sentencepiece_tokenizer import MODEL_FILE, SentencePieceTokenizer
 
 MODEL_CONFIG_FILE: Final = "config.json"
@@ -77,6 +78,8 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
     for layout in _LAYOUTS:
         if all((source / path).is_file() for path in layout.files.values()):
             files = {name: (source / path).read_bytes() for name, path in layout.files.items()}
+            if layout.kind == _SENTENCEPIECE and own.model_type == "pegasus":
+                files = {MODEL_FILE: pegasus_model(files[MODEL_FILE], own.offset or OFFSET)}
             return make_tokenizer(layout.kind, files)
     expected = "; ".join(" and ".join(layout.files.values()) for layout in _LAYOUTS)
     raise TokenizerError(

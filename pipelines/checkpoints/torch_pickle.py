@@ -200,10 +200,10 @@ def _check_opcodes(content: bytes) -> None:
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name not in _OPCODES:
                 raise TorchPickleError(f"the instruction {opcode.name}")
-            if opcode.name == "LONG_BINPUT" and argument > _MOST_MEMO:
+            if opcode.name == "LONG_BINPUT" and int(argument or 0) > _MOST_MEMO:
                 raise TorchPickleError(f"a memo of {argument}")
-            if opcode.name == "GLOBAL" and tuple(argument.split(" ", 1)) not in _NAMES:
-                raise TorchPickleError(f"the name {argument.replace(' ', '.')}")
+            if opcode.name == "GLOBAL" and tuple(str(argument).split(" ", 1)) not in _NAMES:
+                raise TorchPickleError(f"the name {str(argument).replace(' ', '.')}")
     except TorchPickleError:
         raise
     except Exception as error:

@@ -45,7 +45,7 @@ def build_bart(architecture: Architecture) -> keras.Model:
     Its backbone is keras-hub's own wherever that can hold it. With scaled logits or a bias
     on them, which keras-hub's BART has no place for, the model around it is a plain one.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "vocabulary_size": architecture.vocabulary_size,
         "num_layers": architecture.num_layers,
         "num_heads": architecture.num_heads,

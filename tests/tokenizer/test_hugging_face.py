@@ -140,6 +140,7 @@ def test_added_tokens_are_one_id_each(tmp_path: Path) -> None:
 
 def test_special_ids_have_no_text(tmp_path: Path) -> None:
     tokenizer = load_pretrained_tokenizer(write(tmp_path, t5()))
+    assert isinstance(tokenizer, HuggingFaceTokenizer)
     ids = [tokenizer.eos_id, *tokenizer.encode("The file"), *sorted(tokenizer.special_ids)]
     assert tokenizer.decode(ids) == "The file"
     graph = tokenizer.graph_tokenizer()
