@@ -28,25 +28,6 @@ VARIABLES=(http_proxy https_proxy no_proxy all_proxy HTTP_PROXY HTTPS_PROXY NO_P
 
 usage() { sed -n '/^#   scripts/,/^# Needs/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exit 2; }
 
-KEEP='' ROOT='' SUITE=''
-while [ $# -gt 0 ]; do
-  case $1 in
-    --keep) KEEP=yes ;;
-    --root) ROOT=${2:-}; [ -n "$ROOT" ] || usage; shift ;;
-    -*) usage ;;
-    *) SUITE=$1; shift; break ;;
-  esac
-  shift
-done
-[ -n "$SUITE" ] || usage
-[ $# -gt 0 ] || set -- demo test
-ROOT=$(realpath -m "${ROOT:-build/bare/$SUITE}")
-
-[ "$(id -u)" = 0 ] || fail "this needs root: debootstrap and chroot do." "Run: sudo scripts/try_bare.sh $SUITE $*"
-for tool in debootstrap unshare chroot git; do
-  command -v $tool >/dev/null || fail "'$tool' was not found." "On Debian: apt-get install debootstrap util-linux coreutils git"
-done
-
 make_root() {
   local mirror
   mirror=$(debian_mirror)
@@ -78,6 +59,7 @@ run() {
   done
   # Whatever is mounted or still runs when the command has ended, ends with the namespaces.
   unshare --mount --propagation private --pid --fork --kill-child --uts --ipc bash -euc '
+    mount --rbind "$1" "$1"  # a root is a mount point: namespaces can be made in it as in any other
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
     mount -t tmpfs -o size=4g shm "$1/dev/shm"
@@ -87,23 +69,48 @@ run() {
       "${@:3}" bash -c "cd /root/tallygraph && $2"' bash "$ROOT" "$1" "${given[@]}"
 }
 
-if [ ! -d "$ROOT" ]; then
-  [ -n "$KEEP" ] || trap 'rm -rf --one-file-system "$ROOT" "$ROOT.new"' EXIT
-  make_root
-fi
-pass_on
-rm -rf "$ROOT/root/tallygraph"
-git clone --quiet "$PWD" "$ROOT/root/tallygraph"
-say "$SUITE: $(git log -1 --format='%h %s')"
-[ -z "$(git status --porcelain)" ] || say "what is not committed here is not part of it"
+# Read whole before it begins, which takes long: the file may change meanwhile.
+main() {
+  local tool what command began
+  KEEP='' ROOT='' SUITE=''
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --keep) KEEP=yes ;;
+      --root) ROOT=${2:-}; [ -n "$ROOT" ] || usage; shift ;;
+      -*) usage ;;
+      *) SUITE=$1; shift; break ;;
+    esac
+    shift
+  done
+  [ -n "$SUITE" ] || usage
+  [ $# -gt 0 ] || set -- demo test
+  ROOT=$(realpath -m "${ROOT:-build/bare/$SUITE}")
 
-for what in "$@"; do
-  case $what in
-    *[\ /]*) command=$what ;;
-    *) command="make $what" ;;
-  esac
-  say "$SUITE: $command"
-  began=$SECONDS
-  run "$command" </dev/null || fail "$SUITE: '$command' failed after $((SECONDS - began)) s."
-  say "$SUITE: '$command' took $((SECONDS - began)) s"
-done
+  [ "$(id -u)" = 0 ] || fail "this needs root: debootstrap and chroot do." "Run: sudo scripts/try_bare.sh $SUITE $*"
+  for tool in debootstrap unshare chroot git; do
+    command -v $tool >/dev/null || fail "'$tool' was not found." "On Debian: apt-get install debootstrap util-linux coreutils git"
+  done
+
+  if [ ! -d "$ROOT" ]; then
+    [ -n "$KEEP" ] || trap 'rm -rf --one-file-system "$ROOT" "$ROOT.new"' EXIT
+    make_root
+  fi
+  pass_on
+  rm -rf "$ROOT/root/tallygraph"
+  git clone --quiet "$PWD" "$ROOT/root/tallygraph"
+  say "$SUITE: $(git log -1 --format='%h %s')"
+  [ -z "$(git status --porcelain)" ] || say "what is not committed here is not part of it"
+
+  for what in "$@"; do
+    case $what in
+      *[\ /]*) command=$what ;;
+      *) command="make $what" ;;
+    esac
+    say "$SUITE: $command"
+    began=$SECONDS
+    run "$command" </dev/null || fail "$SUITE: '$command' failed after $((SECONDS - began)) s."
+    say "$SUITE: '$command' took $((SECONDS - began)) s"
+  done
+}
+
+main "$@"; exit

@@ -91,6 +91,14 @@ def write_command(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
+def give_python(folder: Path, name: str) -> None:
+    """Put this Python into a folder.
+
+    As a script, no link: an unpacked one finds its library by its own path.
+    """
+    write_command(folder / name, f'exec {PYTHON} "$@"')
+
+
 def python_that_claims(claim: str) -> str:
     """This Python as a script, with a statement before all that it is given by -c."""
     return f"""

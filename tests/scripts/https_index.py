@@ -6,7 +6,6 @@ import datetime
 import functools
 import hashlib
 import http.server
-import ipaddress
 import ssl
 import threading
 import zipfile
@@ -38,7 +37,7 @@ class HttpsIndex:
 
     @property
     def simple(self) -> str:
-        return f"https://127.0.0.1:{self._port}/simple"
+        return f"https://localhost:{self._port}/simple"
 
     @property
     def wheel(self) -> str:
@@ -101,12 +100,12 @@ def _make_wheel(path: Path) -> str:
 
 
 def _make_certificates(authority: Path, identity: Path) -> None:
-    """An authority, as a proxy has one, and the certificate that it makes for 127.0.0.1."""
+    """An authority, as a proxy has one, and the certificate that it makes for localhost."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A proxy's authority")])
-    own_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    own_address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    own_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    own_address = x509.DNSName("localhost")
     own_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     of_authority = (
         _certificate(name, authority_key.public_key())

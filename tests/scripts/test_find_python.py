@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.checkout import BROKEN, PYTHON, Checkout, python_of_version, write_command
+from tests.scripts.checkout import (
+    BROKEN,
+    PYTHON,
+    Checkout,
+    give_python,
+    python_of_version,
+    write_command,
+)
 
 FIND = ("scripts/setup.sh", "--find-python")
 
@@ -26,7 +33,7 @@ def starts(said: str, *expected: str) -> bool:
 def test_the_first_on_path_that_suits_is_taken(checkout: Checkout, commands: Path) -> None:
     write_command(commands / "python3", python_of_version("3.13"))
     write_command(commands / "python3.12", BROKEN)
-    (commands / "python3.11").symlink_to(PYTHON)
+    give_python(commands, "python3.11")
     code, said = checkout.set_up(*FIND, path=str(commands))
     assert code == 0, said
     assert starts(
@@ -45,7 +52,7 @@ def test_one_behind_another_of_the_same_name_is_found_by_uv(
 ) -> None:
     write_command(commands / "python3", python_of_version("3.13"))
     (tmp_path / "behind").mkdir()
-    (tmp_path / "behind" / "python3").symlink_to(PYTHON)
+    give_python(tmp_path / "behind", "python3")
     code, said = checkout.set_up(*FIND, path=f"{commands}:{tmp_path / 'behind'}")
     assert code == 0, said
     assert lines(said)[-1].startswith("uv python find: "), said
@@ -86,7 +93,7 @@ def test_a_relative_of_debian_without_a_debian_mirror_is_told_so(
 def test_the_one_that_was_fetched_before_is_taken(checkout: Checkout, commands: Path) -> None:
     fetched = checkout.toolchain / "python-debian" / "usr" / "bin" / "python3.11"
     fetched.parent.mkdir(parents=True)
-    write_command(fetched, f'exec {PYTHON} "$@"')
+    give_python(fetched.parent, fetched.name)
     code, said = checkout.set_up(*FIND, path=str(commands))
     assert code == 0, said
     assert lines(said)[-1].startswith("in .toolchain: "), said
@@ -101,7 +108,7 @@ def test_of_an_environment_it_is_the_one_that_it_was_made_from(
     assert code == 0, said
     assert ".venv" not in lines(said)[1].partition("): ")[2]
     # Nor is it found on PATH, where the caller has activated it.
-    (commands / "python3.11").symlink_to(PYTHON)
+    give_python(commands, "python3.11")
     code, said = checkout.set_up(*FIND, path=f"{of_environment}:{commands}")
     assert code == 0, said
     assert lines(said)[1] == "python3: not found"
@@ -137,7 +144,7 @@ def test_the_makefile_names_none(checkout: Checkout, commands: Path) -> None:
     makefile = Path(__file__).parents[2] / "Makefile"
     (checkout.folder / "Makefile").write_text(makefile.read_text(encoding="utf-8"))
     write_command(commands / "python3", BROKEN)
-    (commands / "python3.11").symlink_to(PYTHON)
+    give_python(commands, "python3.11")
     code, said = checkout.set_up("make", "setup", path=str(commands))
     assert code == 0, said
     assert "python3.11: " in said

@@ -14,6 +14,7 @@ from tests.scripts.checkout import (
     PYTHON,
     Checkout,
     commands_without_python,
+    give_python,
     python_that_claims,
     write_command,
 )
@@ -51,7 +52,7 @@ def test_an_empty_environment_is_enough(checkout: Checkout) -> None:
 
 def test_it_needs_no_make(checkout: Checkout, tmp_path: Path) -> None:
     path = commands_without_python(tmp_path / "no_make", without=("make",))
-    (path / "python3").symlink_to(PYTHON)
+    give_python(path, "python3")
     code, said = checkout.set_up(path=str(path))
     assert code == 0, said
 
