@@ -13,11 +13,12 @@ from components.champion_lookup.component import ChampionLookup
 from components.champion_lookup.executor import ChampionError, Executor, is_absent
 from components.model_registry import RegistryError, open_registry
 from components.model_registry.port import CHAMPION, PREVIOUS
+from tests.support.empty_registry import lay_registry
 
 
 @pytest.fixture
 def registry_uri(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/registry.sqlite"
+    return lay_registry(tmp_path / "registry.sqlite")
 
 
 def saved_model(folder: Path, content: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,22 +19,14 @@ from components.model_registry.mlflow_registry import MlflowRegistry
 from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion
 from components.promoter.promotion import Candidate, aliases_of, consider
 from components.promoter.rules import Rules
+from tests.support.empty_registry import lay_registry
 
 NAME = "summarizer"
 
 
-@pytest.fixture(scope="module")
-def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry whose tables are made: that takes seconds."""
-    file = tmp_path_factory.mktemp("empty") / "registry.sqlite"
-    open_registry(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture
-def uri(empty_file: Path, tmp_path: Path) -> str:
-    shutil.copy(empty_file, tmp_path / "registry.sqlite")
-    return f"sqlite:///{tmp_path}/registry.sqlite"
+def uri(tmp_path: Path) -> str:
+    return lay_registry(tmp_path / "registry.sqlite")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from components.pusher.executor import Executor
 from components.pusher.publish import PushError, publish_version
 from serving.model_config import ModelConfigFile
 from serving.rollout import ModelServers, Rollout
+from tests.support.empty_registry import lay_registry
 
 
 def make_model(path: Path, content: bytes = b"graph") -> Path:
@@ -127,7 +128,7 @@ def registered(tmp_path: Path) -> PromotionBlessing:
     """What Promoter leaves of a new version in a registry of its own."""
     blessing = PromotionBlessing()
     blessing.uri = str(tmp_path / "promotion")
-    blessing.registry = f"sqlite:///{tmp_path}/registry.sqlite"
+    blessing.registry = lay_registry(tmp_path / "registry.sqlite")
     blessing.model_name = "summarizer"
     registry = open_registry(blessing.registry)
     blessing.version = registry.register("summarizer", str(tmp_path), {}, {}).number

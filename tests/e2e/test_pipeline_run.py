@@ -29,6 +29,7 @@ from tests.e2e.pipeline_commands import (
     serving,
     versions_in,
 )
+from tests.support.warm_process import run_tallygraph
 
 CONFIG = CONFIGS / "tiny.toml"
 
@@ -86,9 +87,7 @@ def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output:
 def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
     corpus_file: Path, output: Path
 ) -> None:
-    finished = subprocess.run(
-        run_command(CONFIG, corpus_file, output), capture_output=True, text=True, timeout=500
-    )
+    finished = run(CONFIG, corpus_file, output)
     printed = finished.stdout + finished.stderr
 
     assert finished.returncode == 0, printed
@@ -216,12 +215,7 @@ def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
 def test_7_bad_input_ends_with_exit_code_2_and_says_what_is_wrong(
     tmp_path: Path, arguments: list[str], expected: str
 ) -> None:
-    finished = subprocess.run(
-        [str(TALLYGRAPH), "run", f"--output={tmp_path / 'out'}", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    finished = run_tallygraph("run", f"--output={tmp_path / 'out'}", *arguments)
     printed = finished.stdout + finished.stderr
     assert finished.returncode == 2, printed
     assert expected in printed

@@ -88,7 +88,7 @@ def _program(command: str, port: int, log: Path) -> Iterator[None]:
             start_new_session=True,
         )
     try:
-        wait_until(lambda: _listens(port), f"{command} listens, see {log}", process)
+        wait_until(lambda: _listens(port), f"{command} listens, see {log}", process.poll)
         yield
     finally:
         # With the workers that the pool has started. No interrupt: what runs in the background

@@ -12,6 +12,7 @@ from components.model_registry import open_registry
 from pipelines.champion import newest_span, registered_champion, with_champion
 from pipelines.config import ConfigError, load_config
 from pipelines.layout import OutputLayout
+from tests.support.empty_registry import lay_registry
 from tests.support.warm_process import run_tallygraph
 from tokenizer.pretrained import load_pretrained_tokenizer
 
@@ -39,7 +40,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def register_champion(layout: OutputLayout, folder: Path, spans: str) -> None:
-    registry = open_registry(layout.registry_uri)
+    registry = open_registry(lay_registry(layout.registry_file))
     made = registry.register("summarizer", str(folder), {}, {"spans": spans})
     registry.set_aliases("summarizer", {"champion": made.number})
 

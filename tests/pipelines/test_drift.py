@@ -17,6 +17,7 @@ from pipelines.cli.continuous import Plan, RunRequest, plan
 from pipelines.config import PipelineConfig, parse_config
 from pipelines.drift.comparison import Drift, Measurement
 from pipelines.layout import OutputLayout
+from tests.support.empty_registry import lay_registry
 from tokenizer.loading import save_tokenizer
 from tokenizer.training import train_sentencepiece
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = train_sentencepiece([" ".join(PLAIN)] * 50, 300)
     save_tokenizer(tokenizer, folder / "champion" / "assets.extra" / "tokenizer")
     (folder / "champion" / "saved_model.pb").touch()
-    registry = open_registry(OutputLayout(folder, "daily").registry_uri)
+    registry = open_registry(lay_registry(OutputLayout(folder, "daily").registry_file))
     registry.register("summarizer", str(folder / "champion"), {}, {"spans": "1"})
     registry.set_aliases("summarizer", {"champion": 1})
     return folder

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
 
 # Far above what the slowest machine needs: it ends a test that would wait for nothing.
 _LIMIT_S = 300.0
@@ -14,7 +12,7 @@ _LIMIT_S = 300.0
 def wait_until(
     reached: Callable[[], object],
     what: str,
-    while_running: subprocess.Popen[Any] | None = None,
+    exit_status: Callable[[], int | None] = lambda: None,
     every_s: float = 0.02,
 ) -> None:
     """Return as soon as a state is reached.
@@ -22,14 +20,14 @@ def wait_until(
     Args:
       reached: whether it is.
       what: the state in words, for the error.
-      while_running: a process without which it never will be.
+      exit_status: of a process without which it never will be; None while that runs.
 
     Raises:
       AssertionError: the process ended first, or five minutes have passed.
     """
     deadline = time.monotonic() + _LIMIT_S
     while not reached():
-        status = while_running.poll() if while_running else None
+        status = exit_status()
         assert status is None, f"the process ended with status {status} before {what}"
         assert time.monotonic() < deadline, f"waited {_LIMIT_S:.0f} s for {what}"
         time.sleep(every_s)

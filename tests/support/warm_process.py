@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,28 @@ _PRELOADED: Final = (
 )
 
 
+def start_warm(
+    entry: str,
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    stdout: Path,
+    stderr: Path,
+) -> BaseProcess:
+    """Start a program in a fork.
+
+    Args:
+      entry: a module, as `python -m` takes it; or a console script's ``module:function``.
+      stdout, stderr: files, which may be one.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    told = (entry, list(arguments), folder, dict(environment), stdout, stderr)
+    process = context.Process(target=_run, args=told, daemon=True)
+    process.start()
+    return process
+
+
 def run_warm(
     entry: str,
     arguments: Sequence[str],
@@ -36,20 +59,8 @@ def run_warm(
     stderr: Path,
     timeout_s: float | None = None,
 ) -> int:
-    """Run a program in a fork, and wait for it.
-
-    Args:
-      entry: a module, as `python -m` takes it; or a console script's ``module:function``.
-      stdout, stderr: files, which may be one.
-
-    Returns:
-      The exit status.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
-    told = (entry, list(arguments), folder, dict(environment), stdout, stderr)
-    process = context.Process(target=_run, args=told, daemon=True)
-    process.start()
+    """The same, waited for; returns its exit status."""
+    process = start_warm(entry, arguments, folder, environment, stdout, stderr)
     process.join(timeout_s)
     if process.exitcode is None:
         process.kill()

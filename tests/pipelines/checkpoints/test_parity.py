@@ -112,7 +112,16 @@ def test_greedy_ids(subject: Subject) -> None:
     assert subject.generated(len(expected)) == expected
 
 
-@pytest.mark.parametrize("index", range(4))
+def searches() -> list[Any]:
+    """Every checkpoint with every setting of beams; all but one of each are long."""
+    return [
+        pytest.param(name, index, marks=() if index == place % 4 else pytest.mark.long)
+        for place, name in enumerate(NAMES)
+        for index in range(4)
+    ]
+
+
+@pytest.mark.parametrize(("subject", "index"), searches(), indirect=["subject"])
 def test_beam_search_ids(subject: Subject, index: int) -> None:
     settings = subject.answers.beams[index]
     expected = subject.answers.generated[f"beams_{index}"]

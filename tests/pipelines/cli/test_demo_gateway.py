@@ -111,7 +111,7 @@ def test_an_interrupt_ends_both_servers(model_dir: Path, tmp_path: Path) -> None
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
-    wait_until((tmp_path / "gateway.log").exists, "the gateway's start", process)
+    wait_until((tmp_path / "gateway.log").exists, "the gateway's start", process.poll)
     assert len(processes_that_name(model_dir)) >= 2
     process.send_signal(signal.SIGTERM)
     process.wait(120)

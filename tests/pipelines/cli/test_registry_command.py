@@ -20,6 +20,7 @@ from pipelines.cli import app
 from pipelines.config import load_config
 from pipelines.layout import OutputLayout
 from serving.engines import RunningServer, ServerFiles, choose_engine
+from tests.support.empty_registry import lay_registry
 
 ROOT = Path(__file__).parents[3]
 NAME = "summarizer"
@@ -52,6 +53,7 @@ def newest_version(output: Path) -> Path:
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     """The champion a, which was pushed, and the challenger b, which waits for approval."""
+    lay_registry(tmp_path / "registry.sqlite")
     for name in ("a", "b"):
         (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "saved_model.pb").write_text(name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.empty_registry import lay_registry
 from tokenizer.contract import MeteringRecord
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def promote(
         compared_with.uri = str(baseline)
         blessing = PromotionBlessing()
         blessing.uri = str(tmp_path / "blessing")
+        if not refused_by and not (tmp_path / "registry.sqlite").exists():
+            lay_registry(tmp_path / "registry.sqlite")
         context = BaseBeamExecutor.Context(
             beam_pipeline_args=[
                 "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
@@ -217,6 +220,42 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
     assert version.tags["tokenizer_fingerprint"] == "aa"
     assert version.tags["pipeline"] == "toy"
     assert version.tags["mlmd_model_id"] == "7"
+
+
+def test_what_a_person_decides_outlasts_the_next_runs(promote, tmp_path: Path) -> None:
+    from components.model_registry import open_registry
+    from components.promoter.promotion import aliases_of, roll_back
+    from components.promoter.promotion import promote as promote_by_hand
+    from components.promoter.rules import Rules
+
+    def says(registry_moves) -> list[str]:
+        published = []
+        registry_moves(lambda version: published.append(Path(version.uri).parent.name))
+        return published
+
+    # Given a champion, and a better model that waits for a person
+    champion, _ = promote("fewer_words")
+    registry = open_registry(champion.registry)
+    waiting, report = promote("first_words", manual=True)
+    assert (waiting.blessed, waiting.outcome) == (0, "challenger")
+    assert report["reason"].endswith("`tallygraph registry promote 2`.")
+
+    # When the person promotes it, the run that made it leaves it where it is
+    rules = Rules("rouge_l_f1", manual=True)
+    assert says(lambda publish: promote_by_hand(registry, "summarizer", 2, rules, publish)) == [
+        "first_words-aa"
+    ]
+    again, _ = promote("first_words", manual=True)
+    assert (again.blessed, again.version) == (1, 2)
+
+    # And when it is rolled back, that run does not bring it back
+    assert says(lambda publish: roll_back(registry, "summarizer", publish)) == [
+        "fewer_words-aa"
+    ]
+    repeated, report = promote("first_words")
+    assert (repeated.blessed, repeated.version) == (0, 2)
+    assert "It was rolled back at" in report["reason"]
+    assert aliases_of(registry, "summarizer") == {"champion": 1}
 
 
 def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(

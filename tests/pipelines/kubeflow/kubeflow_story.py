@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from pipelines.config import load_config
 from pipelines.kubeflow.compile import compile_pipeline
+from serving.engines import ServerSpec, choose_engine
 from tests.pipelines.kubeflow.kubeflow_cluster import Run, run_pipeline
 from tests.pipelines.kubeflow.kubeflow_launcher import NodeFailedError, ObjectStore
-from tests.pipelines.kubeflow.kubeflow_process import fresh_for, warm
+from tests.pipelines.kubeflow.kubeflow_process import Start, warm
 from tests.pipelines.kubeflow.kubeflow_server import UploadedPipeline, upload
 from tests.support.warm_process import run_tallygraph
 
-TINY = Path(__file__).parents[3] / "configs" / "tiny.toml"
+CONFIGS = Path(__file__).parents[3] / "configs"
+MAX_INPUT_TOKENS = 32
 IMAGE = "tallygraph/pipeline:of-this-run"
 
 
@@ -57,11 +62,15 @@ class Story:
     Attributes:
       volume: what every node has mounted.
       cluster: object store and containers.
+      config: the settings' file.
+      start: how the nodes of the first run are started; later ones start warm.
       versions: numbers under which versions were served, after each run.
     """
 
     volume: Path
     cluster: Path
+    config: Path
+    start: Start = warm
     runs: dict[str, Run] = field(default_factory=dict)
     versions: dict[str, list[Path]] = field(default_factory=dict)
 
@@ -76,7 +85,7 @@ class Story:
             "meter.validate_documents=8",
             "meter.validate_strings=200",
         ]
-        return upload(compile_pipeline(load_config(TINY, [*settings, *overrides])))
+        return upload(compile_pipeline(load_config(self.config, [*settings, *overrides])))
 
     def arrive(self, span: int, rows: list[dict[str, str]]) -> None:
         write_rows(self.volume / "corpus" / f"span-{span}" / "pairs.jsonl", rows)
@@ -87,15 +96,16 @@ class Story:
             "image": IMAGE,
             **({"span": span} if span else {}),
         }
-        # One node of TFX's own, one that trains, one with neither TFX's work nor TensorFlow's.
-        one_of_each = fresh_for(
-            "schema_gen.executor.Executor", "TrainerExecutor", "promoter.executor.Executor"
-        )
-        start = warm if self.runs else one_of_each
+        start = warm if self.runs else self.start
         run = run_pipeline(self.compiled(*overrides), given, self.cluster, start)
         self.runs[name] = run
         self.versions[name] = self.served()
         return run
+
+    def gate_says(self, run: str) -> dict[str, str]:
+        """What the gate before the pipeline decided."""
+        values = self.runs[run].outputs["SpanGate"].parameter_values
+        return {name: value.string_value for name, value in values.items()}
 
     def failed(self, span: str, *overrides: str) -> str:
         """What a run says that fails."""
@@ -128,3 +138,24 @@ def metering_of(version: Path) -> dict[str, Any]:
         (version / "assets.extra" / "metering.json").read_text()
     )
     return record
+
+
+def assert_served_and_counted(version: Path, encode: Callable[[str], list[int]]) -> None:
+    """Serve a version, and hold its counts to the ids of the tokenizer's own library."""
+    texts = ["This call reads the table.", "", "naïve café \u200d👩‍👩‍👧 שלום " * 20]
+    with choose_engine("local").start(
+        ServerSpec.single("summarizer", version.parent)
+    ) as server:
+        server.wait_until_available(300)
+        response = httpx.post(
+            f"{server.rest_url}/v1/models/summarizer:predict",
+            json={"instances": [{"text": text} for text in texts]},
+            timeout=300,
+        )
+    assert response.status_code == 200, response.text
+    for text, answer in zip(texts, response.json()["predictions"], strict=True):
+        ids = encode(text)
+        assert answer["input_tokens"] == min(len(ids), MAX_INPUT_TOKENS)
+        assert answer["truncated_tokens"] == len(ids) - answer["input_tokens"]
+        assert answer["total_tokens"] == answer["input_tokens"] + answer["output_tokens"]
+        assert answer["finish_reason"] in ("stop", "length")

@@ -15,6 +15,7 @@ from components.model_registry import open_registry
 from pipelines.drift.config import DriftConfig
 from pipelines.kubeflow.span_gate.component import SpanGate
 from pipelines.kubeflow.span_gate.executor import DriftStopError, Executor
+from tests.support.empty_registry import lay_registry
 from tokenizer.loading import save_tokenizer
 from tokenizer.training import train_sentencepiece
 
@@ -57,7 +58,7 @@ def gate(
     """Run the node; its report is left, also where it fails."""
     registry = f"sqlite:///{folder}/registry.sqlite"
     if champion is not None:
-        opened = open_registry(registry)
+        opened = open_registry(lay_registry(folder / "registry.sqlite"))
         opened.register("summarizer", str(volume / "champion"), {}, {"spans": champion})
         opened.set_aliases("summarizer", {"champion": 1})
     component = SpanGate(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Final
 
 import numpy as np
 import pytest
@@ -18,7 +18,6 @@ from pipelines.training.checkpoints import training_key
 from pipelines.training.run import run_fn
 from tests.pipelines.training.training_runs import (
     MODEL,
-    RUN,
     TRAINING,
     TransformedCorpus,
     arguments,
@@ -26,23 +25,38 @@ from tests.pipelines.training.training_runs import (
     weights,
 )
 from tests.support.waiting import wait_until
+from tests.support.warm_process import start_warm
 from tokenizer.base import Tokenizer
 from tokenizer.contract import BaseModelSpec
 from tokenizer.loading import load_tokenizer
 
+T5: Final = ({"dropout": 0.1}, {"steps": 60, "eval_every_steps": 15, "average_decay": 0.9})
+BART: Final = ({"family": "bart"}, {"optimizer": "adamw", "learning_rate": 0.005})
+
+
+@pytest.fixture(scope="module")
+def t5(corpus: TransformedCorpus, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The arguments of a training that nothing has broken, of the family T5."""
+    args = arguments(corpus, tmp_path_factory.mktemp("t5"), "1", *T5)
+    run_fn(args)
+    return args
+
+
+@pytest.fixture(scope="module")
+def bart(
+    corpus: TransformedCorpus, tmp_path_factory: pytest.TempPathFactory
+) -> SimpleNamespace:
+    args = arguments(corpus, tmp_path_factory.mktemp("bart"), "1", *BART)
+    run_fn(args)
+    return args
+
 
 @pytest.fixture(scope="module", params=["t5", "bart"])
 def exported(
-    request: pytest.FixtureRequest,
-    corpus: TransformedCorpus,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, corpus: TransformedCorpus
 ) -> tuple[SimpleNamespace, Tokenizer]:
     """A base model of each family, trained for a few steps."""
-    root = tmp_path_factory.mktemp("run")
-    rates = {"t5": {}, "bart": {"optimizer": "adamw", "learning_rate": 0.005}}
-    args = arguments(corpus, root, "1", {"family": request.param}, rates[request.param])
-    run_fn(args)
-    return args, load_tokenizer(corpus.tokenizer_dir)
+    return request.getfixturevalue(request.param), load_tokenizer(corpus.tokenizer_dir)
 
 
 def test_it_learns_and_leaves_no_checkpoints(
@@ -50,9 +64,11 @@ def test_it_learns_and_leaves_no_checkpoints(
 ) -> None:
     args, _ = exported
     rows = history(args)
-    assert [row["step"] for row in rows] == [20, 40]
-    assert rows[1]["val_loss"] < rows[0]["val_loss"] < np.log(340)
-    assert rows[1]["examples"] == 320
+    training = args.custom_config["training"]
+    every, steps = training["eval_every_steps"], training["steps"]
+    assert [row["step"] for row in rows] == list(range(every, steps + 1, every))
+    assert rows[-1]["val_loss"] < rows[0]["val_loss"] < np.log(340)
+    assert rows[-1]["examples"] == steps * training["batch_size"]
     assert all(row["examples_per_s"] > 0 for row in rows)
     assert list(Path(args.model_run_dir).glob("events.out.tfevents.*"))
     assert list(Path(args.custom_config["working_dir"]).iterdir()) == []
@@ -109,31 +125,37 @@ def test_the_signature_answers_text(exported: tuple[SimpleNamespace, Tokenizer])
 
 
 def test_a_killed_training_goes_on_where_it_was(
-    corpus: TransformedCorpus, tmp_path: Path
+    t5: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
     """Killed after its first checkpoint, it ends with the weights of an unbroken run."""
-    training = {"steps": 60, "eval_every_steps": 15, "average_decay": 0.9}
-    model = {"dropout": 0.1}
-    whole = arguments(corpus, tmp_path / "whole", "1", model, training)
-    run_fn(whole)
-
-    killed = arguments(corpus, tmp_path / "killed", "1", model, training)
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, json.dumps(vars(killed))], stdout=subprocess.DEVNULL
+    killed = arguments(corpus, tmp_path, "1", *T5)
+    log = tmp_path / "log"
+    process = start_warm(
+        "tests.pipelines.training.training_runs:run",
+        [json.dumps(vars(killed))],
+        tmp_path,
+        os.environ,
+        log,
+        log,
     )
     first = Path(killed.model_run_dir) / "history.jsonl"
-    wait_until(lambda: first.exists() and "\n" in first.read_text(), "a validation", process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    wait_until(
+        lambda: first.exists() and "\n" in first.read_text(),
+        "a validation",
+        lambda: process.exitcode,
+    )
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not Path(killed.serving_model_dir).exists()
 
-    resumed = arguments(corpus, tmp_path / "killed", "2", model, training)
+    resumed = arguments(corpus, tmp_path, "2", *T5)
     run_fn(resumed)
     keys = ("step", "examples", "train_loss", "val_loss")
     assert [[row[k] for k in keys] for row in history(resumed)] == [
-        [pytest.approx(row[k], rel=1e-3) for k in keys] for row in history(whole)
+        [pytest.approx(row[k], rel=1e-3) for k in keys] for row in history(t5)
     ]
-    one, other = weights(whole), weights(resumed)
+    one, other = weights(t5), weights(resumed)
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-3, atol=1e-3, err_msg=name)

@@ -75,6 +75,7 @@ def training_job(corpus: TransformedCorpus, root: Path, workers: int) -> Trainin
     )
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
     corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
@@ -92,7 +93,7 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
     )
     try:
         first = Path(args.model_run_dir) / "history.jsonl"
-        wait_until(lambda: first.exists() and first.read_text(), "a validation", chief)
+        wait_until(lambda: first.exists() and first.read_text(), "a validation", chief.poll)
         assert other.poll() is None
         other.kill()  # and with it ends the worker that it has started
         _, errors = chief.communicate(timeout=300)

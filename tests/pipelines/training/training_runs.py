@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,13 @@ def weights(args: SimpleNamespace) -> dict[str, np.ndarray]:
     reader = tf.train.load_checkpoint(f"{args.serving_model_dir}/variables/variables")
     dtypes = reader.get_variable_to_dtype_map()
     return {name: reader.get_tensor(name) for name in dtypes if dtypes[name] == tf.float32}
+
+
+def run() -> None:
+    """The program of a process that trains: its arguments are JSON."""
+    from pipelines.training.run import run_fn
+
+    run_fn(SimpleNamespace(**json.loads(sys.argv[1])))
 
 
 RUN = """
