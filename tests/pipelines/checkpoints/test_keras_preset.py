@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from pipelines.checkpoints.description import CheckpointError
+from pipelines.checkpoints.keras_preset import KerasPreset, save_preset
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.families import build_model
-from tests.pipelines.checkpoints.fixture_checkpoints import FIXTURES
+from tests.pipelines.checkpoints.fixture_checkpoints import FIXTURES, architecture_of
 
 LIMITS = {"max_input_tokens": 20, "max_output_tokens": 5}
 
@@ -39,6 +40,28 @@ def preset(tmp_path: Path) -> Path:
     backbone.save_to_preset(str(tmp_path))
     keras_hub.models.T5Tokenizer(proto=spiece).save_to_preset(str(tmp_path))
     return tmp_path
+
+
+@pytest.mark.parametrize("name", ["t5_uneven", "umt5", "distilbart", "pegasus"])
+def test_what_keras_hub_has_no_backbone_for_is_kept_and_trained(
+    name: str, tmp_path: Path
+) -> None:
+    """What a pushed version keeps of it is a checkpoint again, weight by weight."""
+    started = open_checkpoint(FIXTURES / name)
+    architecture = architecture_of(started)
+    model = build_model(architecture)
+    started.load_into(model)
+    save_preset(model, architecture, started.description.encoder_start_ids, tmp_path)
+    kept = KerasPreset(tmp_path, started.tokenizer)
+    assert kept.description == started.description
+    again = build_model(architecture)
+    kept.load_into(again)
+    for ours, theirs in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
+    # Sines and cosines are the one thing that is not trained.
+    fixed = [each.path for each in again.weights if not each.trainable]
+    expected = ["encoder", "decoder"] if name == "pegasus" else []
+    assert fixed == [f"{side}_position_embedding/embeddings" for side in expected]
 
 
 def test_a_preset_opens_as_what_it_is(preset: Path) -> None:
