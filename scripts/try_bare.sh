@@ -97,6 +97,9 @@ main() {
   fi
   pass_on
   rm -rf "$ROOT/root/tallygraph"
+  # The checkout may be of the user who ran this by sudo: git asks for a word on that.
+  printf '[safe]\n\tdirectory = *\n' > "$ROOT/gitconfig"
+  export GIT_CONFIG_GLOBAL=$ROOT/gitconfig
   git clone --quiet "$PWD" "$ROOT/root/tallygraph"
   say "$SUITE: $(git log -1 --format='%h %s')"
   [ -z "$(git status --porcelain)" ] || say "what is not committed here is not part of it"
