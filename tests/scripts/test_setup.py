@@ -46,7 +46,9 @@ def test_it_makes_an_environment_and_repeating_it_does_nothing(checkout: Checkou
 
 
 def test_an_empty_environment_is_enough(checkout: Checkout) -> None:
-    code, said = checkout.set_up("env", "-i", "UV_OFFLINE=1", "scripts/setup.sh")
+    code, said = checkout.set_up(
+        "env", "-i", "UV_OFFLINE=1", f"PYTHON={PYTHON}", "scripts/setup.sh"
+    )
     assert code == 0, said
 
 
