@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Container, Iterable
 from typing import Any
 
 import keras
@@ -71,12 +73,26 @@ class Subject:
         return [[each for each in row if each != architecture.pad_id] for row in written]
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def subject(request: pytest.FixtureRequest) -> Subject:
-    return Subject(request.param)
+subject_of = functools.cache(Subject)
 
 
-def test_the_training_models_logits(subject: Subject) -> None:
+def names(quick: Container[str], of: Iterable[str] = NAMES) -> list[Any]:
+    """Checkpoints; all but the quick ones are long: a search takes seconds to trace."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.long) for name in of]
+
+
+def searches(quick: Container[tuple[str, int]]) -> list[Any]:
+    """Every checkpoint with every setting of beams."""
+    return [
+        pytest.param(name, index, marks=() if (name, index) in quick else pytest.mark.long)
+        for name in NAMES
+        for index in range(4)
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_training_models_logits(name: str) -> None:
+    subject = subject_of(name)
     decoder = subject.answers.decoder
     logits = subject.model(
         {
@@ -90,7 +106,9 @@ def test_the_training_models_logits(subject: Subject) -> None:
     np.testing.assert_allclose(logits, subject.answers.logits, rtol=0, atol=TOLERANCE)
 
 
-def test_the_decode_graphs_logits(subject: Subject) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_the_decode_graphs_logits(name: str) -> None:
+    subject = subject_of(name)
     decoder = subject.answers.decoder
     rows, steps = decoder.shape
     longer = architecture_of(subject.checkpoint, max_output_tokens=steps)
@@ -105,34 +123,33 @@ def test_the_decode_graphs_logits(subject: Subject) -> None:
         np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
 
 
-def test_greedy_ids(subject: Subject) -> None:
+@pytest.mark.parametrize("name", names(quick={"t5_v1_1", "bart"}))
+def test_greedy_ids(name: str) -> None:
+    subject = subject_of(name)
     expected = subject.answers.generated["greedy"]
     assert len({tuple(row) for row in expected}) > 30
     assert 10 < sum(len(row) < STEPS for row in expected) < len(expected)
     assert subject.generated(len(expected)) == expected
 
 
-def searches() -> list[Any]:
-    """Every checkpoint with every setting of beams; all but one of each are long."""
-    return [
-        pytest.param(name, index, marks=() if index == place % 4 else pytest.mark.long)
-        for place, name in enumerate(NAMES)
-        for index in range(4)
-    ]
-
-
-@pytest.mark.parametrize(("subject", "index"), searches(), indirect=["subject"])
-def test_beam_search_ids(subject: Subject, index: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "index"),
+    searches(quick={("t5", 0), ("mt5", 1), ("bart_scaled", 2), ("pegasus", 3)}),
+)
+def test_beam_search_ids(name: str, index: int) -> None:
+    subject = subject_of(name)
     settings = subject.answers.beams[index]
     expected = subject.answers.generated[f"beams_{index}"]
     assert len(expected) == 32
     assert subject.generated(len(expected), **settings) == expected
 
 
-@pytest.mark.parametrize("name", ["distilbart", "t5_uneven", "mt5", "pegasus"])
+@pytest.mark.parametrize(
+    "name", names(quick={"distilbart"}, of=("distilbart", "t5_uneven", "mt5", "pegasus"))
+)
 def test_the_recipe_of_the_folder(name: str) -> None:
     """What ``generation_config.json`` says is followed: the ids are those of transformers."""
-    subject = Subject(name)
+    subject = subject_of(name)
     recipe = subject.checkpoint.generation
     assert not recipe.unsupported
     model = ModelConfig(init_from=str(FIXTURES / name), max_input_tokens=55)
@@ -154,7 +171,7 @@ def test_the_recipe_of_the_folder(name: str) -> None:
 @pytest.mark.parametrize("name", ["bart"])
 def test_a_forced_bos_is_no_step(name: str) -> None:
     """One id may be written: it is the one after the forced BOS."""
-    subject = Subject(name)
+    subject = subject_of(name)
     assert subject.architecture.forced_bos_id == 0
     decoder = Decoder(serving_graph(subject.model, subject.architecture), subject.architecture)
     ids, length = subject.answers.ids, subject.answers.length

@@ -222,16 +222,17 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
     assert version.tags["mlmd_model_id"] == "7"
 
 
-def test_what_a_person_decides_outlasts_the_next_runs(promote, tmp_path: Path) -> None:
+def test_what_a_person_decides_outlasts_the_next_runs(promote: Promote) -> None:
     from components.model_registry import open_registry
+    from components.model_registry.port import RegisteredVersion
     from components.promoter.promotion import aliases_of, roll_back
     from components.promoter.promotion import promote as promote_by_hand
     from components.promoter.rules import Rules
 
-    def says(registry_moves) -> list[str]:
-        published = []
-        registry_moves(lambda version: published.append(Path(version.uri).parent.name))
-        return published
+    published: list[str] = []
+
+    def publish(version: RegisteredVersion) -> None:
+        published.append(Path(version.uri).parent.name)
 
     # Given a champion, and a better model that waits for a person
     champion, _ = promote("fewer_words")
@@ -241,21 +242,17 @@ def test_what_a_person_decides_outlasts_the_next_runs(promote, tmp_path: Path) -
     assert report["reason"].endswith("`tallygraph registry promote 2`.")
 
     # When the person promotes it, the run that made it leaves it where it is
-    rules = Rules("rouge_l_f1", manual=True)
-    assert says(lambda publish: promote_by_hand(registry, "summarizer", 2, rules, publish)) == [
-        "first_words-aa"
-    ]
+    promote_by_hand(registry, "summarizer", 2, Rules("rouge_l_f1", manual=True), publish)
     again, _ = promote("first_words", manual=True)
     assert (again.blessed, again.version) == (1, 2)
 
     # And when it is rolled back, that run does not bring it back
-    assert says(lambda publish: roll_back(registry, "summarizer", publish)) == [
-        "fewer_words-aa"
-    ]
+    roll_back(registry, "summarizer", publish)
     repeated, report = promote("first_words")
     assert (repeated.blessed, repeated.version) == (0, 2)
     assert "It was rolled back at" in report["reason"]
     assert aliases_of(registry, "summarizer") == {"champion": 1}
+    assert published == ["first_words-aa", "fewer_words-aa"]
 
 
 def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(
