@@ -23,6 +23,20 @@ from tests.scripts.checkout import (
 REPEAT_S = 10
 
 
+def kill_at(stage: str, checkout: Checkout) -> None:
+    """Set up, and kill it and all that it has started when it has said that."""
+    process = checkout.start()
+    assert process.stdout is not None
+    said = ""
+    while stage not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+
+
 def version(checkout: Checkout) -> str:
     python = checkout.folder / ".venv" / "bin" / "python"
     return subprocess.run(
@@ -60,13 +74,28 @@ def test_it_needs_no_make(checkout: Checkout, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", ["pyproject.toml", "uv.lock", "scripts/setup/common.sh"])
-def test_a_changed_input_makes_it_anew(changed: str, checkout: Checkout) -> None:
+def test_a_changed_input_brings_it_up_to_date(changed: str, checkout: Checkout) -> None:
     assert checkout.set_up()[0] == 0
+    kept = checkout.folder / ".venv" / "kept"
+    kept.touch()
     with (checkout.folder / changed).open("a", encoding="utf-8") as file:
         file.write("\n# changed\n")
     code, said = checkout.set_up()
-    assert code == 0
+    assert code == 0, said
+    assert "bringing .venv up to date" in said
     assert "ready: .venv" in said
+    assert kept.exists()
+
+
+def test_a_kill_while_it_is_brought_up_to_date_has_it_made_anew(checkout: Checkout) -> None:
+    assert checkout.set_up()[0] == 0
+    with (checkout.folder / "uv.lock").open("a", encoding="utf-8") as file:
+        file.write("\n# changed\n")
+    kill_at("installing the packages", checkout)
+    code, said = checkout.set_up()
+    assert code == 0, said
+    assert "making .venv" in said
+    assert checkout.set_up() == (0, "")
 
 
 def test_another_python_makes_it_anew_and_the_same_does_not(
@@ -96,16 +125,7 @@ def test_a_broken_environment_is_made_anew(checkout: Checkout) -> None:
 def test_after_a_kill_in_the_middle_the_next_run_completes_it(
     stage: str, checkout: Checkout
 ) -> None:
-    process = checkout.start()
-    assert process.stdout is not None
-    said = ""
-    while stage not in said:
-        line = process.stdout.readline()
-        assert line, said
-        said += line
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    kill_at(stage, checkout)
     code, said = checkout.set_up()
     assert code == 0, said
     assert version(checkout)
