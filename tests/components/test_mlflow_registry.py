@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS, Regis
 from components.promoter.promotion import Candidate, aliases_of, consider
 from components.promoter.rules import Rules
 from tests.support.empty_registry import lay_registry
+from tests.support.warm_process import warm_context
 
 NAME = "summarizer"
 
@@ -127,19 +129,14 @@ def test_a_servers_lock_excludes_others_until_it_is_freed_or_too_old(
     assert [model.name for model in client.search_registered_models()] == []
 
 
-PROMOTER = """
-import sys
-from components.model_registry import open_registry
-registry = open_registry(sys.argv[1])
-champion, previous = 1, 2
-while True:
-    print("moving", flush=True)
-    champion, previous = previous, champion
-    registry.set_aliases(
-        "summarizer", {"champion": champion, "previous": previous, "challenger": None}
-    )
-    registry.set_aliases("summarizer", {"challenger": 3})
-"""
+def move_for_ever(uri: str, moving: Connection) -> None:
+    registry = open_registry(uri)
+    champion, previous = 1, 2
+    while True:
+        moving.send("moving")
+        champion, previous = previous, champion
+        registry.set_aliases(NAME, {CHAMPION: champion, PREVIOUS: previous, CHALLENGER: None})
+        registry.set_aliases(NAME, {CHALLENGER: 3})
 
 
 def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
@@ -148,22 +145,23 @@ def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
     for name in "abc":
         registry.register(NAME, f"/models/{name}", {}, {})
     registry.set_aliases(NAME, {CHAMPION: 2, PREVIOUS: 1})
+    processes = warm_context()
     draw = random.Random(11)
     kills = half_done = 0
     # Where a kill hits is chance: some find nothing half done.
     while kills < 5 or half_done < 2:
         kills += 1
         assert kills <= 50, "no move was hit by a kill: the test showed nothing"
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROMOTER, uri], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
+        told, moving = processes.Pipe(duplex=False)
+        process = processes.Process(target=move_for_ever, args=(uri, moving), daemon=True)
+        process.start()
+        moving.close()
         for _ in range(2):  # the first round takes longer than the others
-            assert process.stdout.readline() == b"moving\n"
+            assert told.recv() == "moving"
         time.sleep(draw.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        process.stdout.close()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         # Before anybody repairs it: there is a champion.
         left = aliases_of(registry, NAME)
         assert left[CHAMPION] in (1, 2)
@@ -175,46 +173,28 @@ def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
         assert registry._note(NAME) is None
 
 
-RACER = """
-import sys
-from components.model_registry import open_registry
-from components.promoter.promotion import Candidate, consider
-from components.promoter.rules import Rules
-registry = open_registry(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-rouge = float(sys.argv[2])
-consider(
-    registry,
-    "summarizer",
-    Candidate(f"/models/{rouge}", f"digest-{rouge}", {"rouge_l_f1": rouge}, {}),
-    Rules("rouge_l_f1"),
-    lambda champion: champion.metrics,
-)
-"""
+def race(uri: str, rouge: float, start: Barrier) -> None:
+    registry = open_registry(uri)
+    start.wait()
+    consider(
+        registry,
+        NAME,
+        Candidate(f"/models/{rouge}", f"digest-{rouge}", {"rouge_l_f1": rouge}, {}),
+        Rules("rouge_l_f1"),
+        lambda champion: champion.metrics,
+    )
 
 
 def test_racing_promotions_leave_the_best_as_the_one_champion(uri: str) -> None:
     rouges = [0.3, 0.1, 0.5, 0.2, 0.5]  # the last two of them are the same model
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, uri, str(rouge)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for rouge in rouges
-    ]
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == b"ready\n"
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write(b"go\n")
-        racer.stdin.flush()
-    for racer in racers:
-        _, errors = racer.communicate(timeout=120)
-        assert racer.returncode == 0, errors.decode()
+    processes = warm_context()
+    start = processes.Barrier(len(rouges))
+    run_all(
+        [
+            processes.Process(target=race, args=(uri, rouge, start), daemon=True)
+            for rouge in rouges
+        ]
+    )
     registry = open_registry(uri)
     versions = {version.number: version for version in registry.versions(NAME)}
     assert sorted(version.metrics["rouge_l_f1"] for version in versions.values()) == [
@@ -231,17 +211,27 @@ def test_racing_promotions_leave_the_best_as_the_one_champion(uri: str) -> None:
         assert aliases[CHALLENGER] > aliases[CHAMPION]
 
 
+def open_new(uri: str, index: int) -> None:
+    open_registry(uri).register(NAME, f"/models/{index}", {}, {})
+
+
+def run_all(processes: Sequence[BaseProcess]) -> None:
+    """Run processes at the same time, to their end."""
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+
+
 def test_a_new_file_may_be_opened_by_several_at_a_time(tmp_path: Path) -> None:
-    program = (
-        "import sys; from components.model_registry import open_registry; "
-        "open_registry(sys.argv[1]).register('summarizer', sys.argv[2], {}, {})"
-    )
     uri = f"sqlite:///{tmp_path}/new/registry.sqlite"
-    makers = [
-        subprocess.Popen([sys.executable, "-c", program, uri, f"/models/{index}"])
-        for index in range(3)
-    ]
-    assert [maker.wait(timeout=120) for maker in makers] == [0, 0, 0]
+    run_all(
+        [
+            warm_context().Process(target=open_new, args=(uri, index), daemon=True)
+            for index in range(3)
+        ]
+    )
     assert {version.uri for version in open_registry(uri).versions(NAME)} == {
         "/models/0",
         "/models/1",

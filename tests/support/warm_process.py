@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -23,9 +24,16 @@ _PRELOADED: Final = (
     "pipelines.local_runner",
     "components.meter.executor",
     "components.promoter.executor",
-    "components.model_registry.mlflow_registry",
+    "tests.support.mlflow_loaded",
     "pipelines.training.run",
 )
+
+
+def warm_context() -> ForkServerContext:
+    """Starts processes, as `multiprocessing` does, that have TFX and MLflow imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    return context
 
 
 def start_warm(
@@ -42,10 +50,8 @@ def start_warm(
       entry: a module, as `python -m` takes it; or a console script's ``module:function``.
       stdout, stderr: files, which may be one.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
     told = (entry, list(arguments), folder, dict(environment), stdout, stderr)
-    process = context.Process(target=_run, args=told, daemon=True)
+    process = warm_context().Process(target=_run, args=told, daemon=True)
     process.start()
     return process
 
