@@ -7,7 +7,7 @@ is segmented piece by piece, each for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from tokenizer.base import TokenizerError
@@ -32,8 +32,13 @@ SPACE_CLASS: Final = "[" + "".join(f"\\x{{{each:x}}}" for each in WHITE_SPACE) +
 """The same as a class of RE2, whose own knows ASCII only."""
 
 
-def check_added_tokens(tokens: Sequence[AddedToken]) -> None:
+def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -> None:
     """Refuse tokens that cannot be found in the graph as the library finds them.
+
+    Args:
+      tokens: those that are content.
+      special: names of those that are special, as the library has them. It passes over one
+        that it meets, and over what begins in it.
 
     Raises:
       TokenizerError: with their names.
@@ -43,6 +48,17 @@ def check_added_tokens(tokens: Sequence[AddedToken]) -> None:
         raise TokenizerError(
             f"added tokens that must be words of their own are not supported. Expected: "
             f"single_word false. Received: {', '.join(words[:5])}"
+        )
+    hidden = [
+        f"{token.content!r} in {name!r}"
+        for token in tokens
+        for name in special
+        if token.content in name or _overlap(name, token.content)
+    ]
+    if hidden:
+        raise TokenizerError(
+            "added tokens that can begin inside of a special token's name are not supported: "
+            f"there the library does not find them. Received: {', '.join(hidden[:5])}"
         )
     if not any(token.lstrip or token.rstrip for token in tokens):
         return
@@ -56,6 +72,11 @@ def check_added_tokens(tokens: Sequence[AddedToken]) -> None:
             "added tokens that begin or end in white space are not supported beside others "
             f"that take the white space around them. Received: {', '.join(edges[:5])}"
         )
+
+
+def _overlap(first: str, second: str) -> bool:
+    """Whether an end of one is a beginning of the other."""
+    return any(first.endswith(second[:length]) for length in range(1, len(second)))
 
 
 def pattern_of(tokens: Sequence[AddedToken], normalize: Callable[[str], str]) -> str:

@@ -68,7 +68,10 @@ class HuggingFaceTokenizer(Tokenizer):
             self._rules = unigram_of(self._values)
         else:
             check_bpe(self._values)
-        check_added_tokens(self.content)
+        special = [
+            token["content"] for token in self._values["added_tokens"] if token["special"]
+        ]
+        check_added_tokens(self.content, special)
 
     def encode(self, text: str | bytes) -> list[int]:
         readable = utf8_bytes(text).decode("utf-8", "replace")
@@ -163,7 +166,7 @@ class HuggingFaceTokenizer(Tokenizer):
 
     @property
     def unk_id(self) -> int | None:
-        return self._values["model"].get("unk_id")
+        return self._rules.unk_id if self._rules else None
 
     @property
     def bos_id(self) -> int | None:

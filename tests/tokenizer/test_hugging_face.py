@@ -183,6 +183,8 @@ def replaced(name: str, component: Any) -> Callable[[dict[str, Any]], None]:
     ("make", "content", "change", "message"),
     [
         (t5, [AddedToken("w", single_word=True)], None, "single_word false. Received: 'w'"),
+        (bart, [AddedToken("s>x")], None, "inside of a special .*Received: 's>x' in '<s>'"),
+        (bart, [AddedToken("pad")], None, "inside of a special .*Received: 'pad' in '<pad>'"),
         (
             t5,
             [AddedToken("w", lstrip=True), AddedToken(" x")],
