@@ -124,8 +124,8 @@ class ModelConfig:
     )
     force_eos: bool = setting(
         False,
-        "The last step of max_output_tokens ends the summary in any case, as BART's "
-        "forced_eos_token_id does; it is then one id shorter.",
+        "Behind max_output_tokens ids EOS is decoded in any case, as by BART's "
+        "forced_eos_token_id, which decides between beams. It is not counted.",
     )
     num_beams: int = setting(
         1, "Sequences that decoding follows at a time; 1 is greedy.", ge=1, le=32

@@ -140,7 +140,9 @@ def read_generation(
         unsupported["task_specific_params.summarization"] = special
     taken: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for setting, names, convert in _conversions(eos_id, int(forced_bos)):
+    forced_eos = "forced_eos_token_id" in said and "forced_eos_token_id" not in unsupported
+    conversions = _conversions(eos_id, int(forced_bos), int(forced_eos))
+    for setting, names, convert in conversions:
         own = {name: said[name] for name in names if name in said and name not in unsupported}
         value = convert(own) if own else None
         if value is not None:
@@ -174,18 +176,19 @@ def decoding_notes(generation: Generation, model: Mapping[str, Any]) -> list[Dec
 _Conversion = tuple[str, tuple[str, ...], Callable[[Mapping[str, Any]], Any]]
 
 
-def _conversions(eos_id: int, forced_bos: int) -> list[_Conversion]:
+def _conversions(eos_id: int, forced_bos: int, forced_eos: int) -> list[_Conversion]:
     """Our setting, transformers' names for it, and how it follows from them."""
 
     def shortest(own: Mapping[str, Any]) -> int | None:
-        # transformers counts the decoder's start in lengths, and a forced BOS everywhere.
+        # transformers counts the decoder's start in lengths, and what is forced everywhere.
         by_length = own.get("min_length", 0) - 1 - forced_bos
         return max(by_length, own.get("min_new_tokens", 0) - forced_bos, 0) or None
 
     def longest(own: Mapping[str, Any]) -> int:
+        forced = forced_bos + forced_eos
         if "max_new_tokens" in own:
-            return int(own["max_new_tokens"]) - forced_bos
-        return int(own["max_length"]) - 1 - forced_bos
+            return int(own["max_new_tokens"]) - forced
+        return int(own["max_length"]) - 1 - forced
 
     def banned(own: Mapping[str, Any]) -> tuple[tuple[int, ...], ...] | None:
         words = (tuple(each) for each in own["bad_words_ids"])

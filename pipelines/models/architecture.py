@@ -61,9 +61,10 @@ class Architecture:
       repetition_penalty: the score of an id that was written is made worse by this factor,
         the decoder start's, too; 1 changes nothing.
       banned_ids: ids, and sequences of ids, that are never written.
-      force_eos: the last step of ``max_output_tokens`` writes EOS in any case. As a forced BOS
-        it is no choice of the model: ``generate`` does not return it, and what ends by it
-        ends by its limit. A limit of a row's own that is smaller forces nothing.
+      force_eos: behind ``max_output_tokens`` ids one more step writes EOS in any case. As a
+        forced BOS it is no choice of the model: neither limits nor counts know it,
+        ``generate`` does not return it, and what ends by it ends by its limit. A limit of a
+        row's own that is smaller forces nothing.
       num_beams: sequences that are followed at a time; 1 is greedy decoding.
       length_penalty: of beam search: a sequence is worth its log probability over its
         length to this power. Above 0 favours long sequences, below 0 short ones.
@@ -242,8 +243,13 @@ class Architecture:
 
     @property
     def decoder_length(self) -> int:
-        """Decoder steps at most, a forced BOS included."""
-        return self.max_output_tokens + (self.forced_bos_id is not None)
+        """Decoder steps at most, a forced BOS and a forced EOS included."""
+        return self.max_output_tokens + self.forced_start + self.force_eos
+
+    @property
+    def forced_start(self) -> int:
+        """Steps before the first id that counts: 1 where a BOS is forced, else 0."""
+        return int(self.forced_bos_id is not None)
 
     @property
     def positions(self) -> int:

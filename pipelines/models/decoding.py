@@ -123,20 +123,22 @@ class Decoder(tf.Module):
         limit = tf.where(
             max_output_tokens > 0, tf.minimum(max_output_tokens, model_limit), model_limit
         )
-        start = self._architecture.decoder_length - model_limit  # a forced BOS
+        start = self._architecture.forced_start
+        if self._architecture.force_eos:  # one more step, unless the limit is a row's own
+            limit += tf.cast(limit == model_limit, tf.int32)
         limit += start
         batch = tf.shape(packed)[0]
         output, doubtful = tf.cond(
             batch > 1,
             lambda: self._search.search(packed, length, limit),
             lambda: (
-                tf.fill([batch, model_limit + start], self._architecture.pad_id),
+                tf.fill([batch, self._architecture.decoder_length], self._architecture.pad_id),
                 tf.fill([batch], True),
             ),
         )
         output = self._redo_alone(output, doubtful, packed, length, limit)
         if self._architecture.force_eos:
-            output = self._without_forced_eos(output)
+            output = output[:, :-1]
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
 
@@ -165,12 +167,6 @@ class Decoder(tf.Module):
         prefix = tf.constant(model.prefix_ids, tf.int32, shape=[len(model.prefix_ids)])
         prefix = tf.tile(prefix[tf.newaxis, :], [tf.shape(ids)[0], 1])
         return tf.concat([prefix, ids], axis=1), length + len(model.prefix_ids) + 1
-
-    def _without_forced_eos(self, output: tf.Tensor) -> tf.Tensor:
-        """Rows without the EOS that the last step writes in any case."""
-        last = output[:, -1:]
-        chosen = tf.where(last == self._architecture.eos_id, self._architecture.pad_id, last)
-        return tf.concat([output[:, :-1], chosen], axis=1)
 
     def _redo_alone(
         self,

@@ -31,12 +31,11 @@ class NextIdRules:
 
     ``pad_id`` is never written, nor a sequence of ids twice, nor a banned one. EOS is not
     written before ``min_output_tokens`` ids. Where the model has a forced BOS, it is the first
-    id in any case; where it forces EOS, this is the last of its own limit.
+    id in any case; where it forces EOS, this is the last of all.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         self._model = architecture
-        self._before = architecture.decoder_length - architecture.max_output_tokens
         self._single = [words[0] for words in architecture.banned_ids if len(words) == 1]
         self._longer = [words for words in architecture.banned_ids if len(words) > 1]
 
@@ -57,7 +56,7 @@ class NextIdRules:
         for words in self._longer:
             scores = self._ban(scores, written, words)
         if model.min_output_tokens:
-            early = written.position < model.min_output_tokens + self._before
+            early = written.position < model.min_output_tokens + model.forced_start
             no_end = self._masked([model.eos_id], scores.shape[-1])
             scores += tf.where(early, no_end, tf.zeros_like(no_end))
         if model.force_eos:

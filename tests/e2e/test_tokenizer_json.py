@@ -37,12 +37,13 @@ min_share_distinct = 0.0
 max_share_empty = 1.0
 
 [meter]
-validate_documents = 16
-validate_strings = 1000
+validate_documents = 2
+validate_strings = 200
 """
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("name", "kind", "note"),
     [

@@ -36,9 +36,9 @@ TAKEN = {
     "length_penalty": 2.0,
     "early_stopping": True,
     "no_repeat_ngram_size": 3,
-    # transformers counts the decoder's start and the forced BOS.
+    # transformers counts the decoder's start and what is forced.
     "min_output_tokens": 54,
-    "max_output_tokens": 140,
+    "max_output_tokens": 139,
     "force_eos": True,
 }
 
@@ -70,6 +70,11 @@ def test_older_folders_keep_it_in_config_json() -> None:
         ({"max_length": 20}, False, {"max_output_tokens": 19}),
         ({"max_length": 20, "max_new_tokens": 7}, False, {"max_output_tokens": 7}),
         ({"max_new_tokens": 7}, True, {"max_output_tokens": 6}),
+        (
+            {"max_length": 20, "forced_eos_token_id": 2},
+            True,
+            {"max_output_tokens": 17, "force_eos": True},
+        ),
         ({"min_length": 0}, False, {}),
         ({"min_length": 2}, True, {}),
         ({"min_length": 5, "min_new_tokens": 9}, False, {"min_output_tokens": 9}),
@@ -127,7 +132,7 @@ def test_taken_over_unless_a_setting_says_otherwise(folder: Path) -> None:
     limits = {"init_from": str(folder), "max_input_tokens": 50}
     model = parse_config({"model": limits}).model
     assert (model.num_beams, model.length_penalty, model.early_stopping) == (4, 2.0, True)
-    assert (model.min_output_tokens, model.max_output_tokens) == (10, 28)
+    assert (model.min_output_tokens, model.max_output_tokens) == (10, 27)
     assert (model.no_repeat_ngram_size, model.force_eos) == (3, True)
     own = parse_config({"model": limits | {"num_beams": 1, "max_output_tokens": 12}}).model
     assert (own.num_beams, own.max_output_tokens, own.min_output_tokens) == (1, 12, 10)

@@ -157,7 +157,7 @@ def test_the_recipe_of_the_folder(name: str) -> None:
     settings = {key: getattr(taken, key) for key in recipe.settings}
     expected = subject.answers.generated["recipe"]
     architecture = architecture_of(subject.checkpoint, **settings)
-    start = architecture.decoder_length - architecture.max_output_tokens
+    start = architecture.forced_start
     assert any(len(row) == architecture.decoder_length for row in expected)
     if architecture.force_eos:
         # Forced as the last step, EOS belongs to the limit, as a forced BOS to the start.
