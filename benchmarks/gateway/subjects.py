@@ -24,6 +24,7 @@ from benchmarks.gateway.stub_answers import (
     SUMMARY_WORDS,
     VERSION,
 )
+from pipelines.gateway_process import GatewayProcess
 from serving.engines.base import free_ports
 from serving.gateway.tenants import Tenants
 from serving.ledger.database import open_database
@@ -106,7 +107,7 @@ def running_subjects(directory: Path, logs: Path, peers: Path | None) -> Iterato
       directory: empty, on the disk that the ledgers are to be measured on.
       peers: Python of LiteLLM's environment; None leaves it out.
     """
-    stub_port, *ports = free_ports(4)
+    stub_port, litellm_port = free_ports(2)
     subjects = Subjects(stub_port)
     with ExitStack() as stack:
         stack.enter_context(
@@ -127,39 +128,33 @@ def running_subjects(directory: Path, logs: Path, peers: Path | None) -> Iterato
             SQLITE: f"sqlite:///{directory}/ledger.sqlite",
             POSTGRESQL: postgres.render_as_string(hide_password=False),
         }
-        for (name, url), port in zip(urls.items(), ports, strict=False):
+        for name, url in urls.items():
             engine = open_database(url)
             stack.callback(engine.dispose)
             upgrade(engine)
             subjects.ledgers[name] = engine
             tenants = Tenants(engine)
             tenants.create("benchmark", "standard")
-            target = Target(port, CHAT, tenants.make_key("benchmark"))
-            pid = stack.enter_context(
-                running(
-                    name,
-                    _gateway(url, port, stub_port, models, directory),
-                    f"http://127.0.0.1:{port}/readyz",
-                    logs / f"gateway-{engine.dialect.name}.log",
-                    os.environ,
-                )
-            )
+            log = logs / f"gateway-{engine.dialect.name}.log"
+            gateway = stack.enter_context(_gateway(url, stub_port, models, directory, log))
+            target = Target(gateway.port, CHAT, tenants.make_key("benchmark"))
+            gateway.wait_until()
             database = server.get_pid() if name == POSTGRESQL else None
-            subjects.ways[name] = Subject(target, pid, database)
+            subjects.ways[name] = Subject(target, gateway.pid, database)
         subjects.ways[DIRECT_CHAT] = Subject(Target(stub_port, CHAT))
         if peers is not None:
             config = litellm_proxy.write_config(directory / "litellm.yaml", stub_port)
             pid = stack.enter_context(
                 running(
                     LITELLM,
-                    litellm_proxy.command(peers, config, ports[2]),
-                    f"http://127.0.0.1:{ports[2]}{litellm_proxy.READY_PATH}",
+                    litellm_proxy.command(peers, config, litellm_port),
+                    f"http://127.0.0.1:{litellm_port}{litellm_proxy.READY_PATH}",
                     logs / "litellm.log",
                     {"PATH": os.environ["PATH"], "HOME": str(directory)}
                     | litellm_proxy.ENVIRONMENT,
                 )
             )
-            target = Target(ports[2], CHAT, litellm_proxy.KEY)
+            target = Target(litellm_port, CHAT, litellm_proxy.KEY)
             subjects.ways[LITELLM] = Subject(target, pid)
         yield subjects
 
@@ -183,13 +178,9 @@ def _models(base: Path) -> Path:
 
 
 def _gateway(
-    url: str, port: int, stub_port: int, models: Path, directory: Path
-) -> list[str | Path]:
+    url: str, stub_port: int, models: Path, directory: Path, log: Path
+) -> GatewayProcess:
     prices = directory / "prices.toml"
     prices.write_text(_PRICES)
-    return [
-        *(sys.executable, "-c", "from pipelines.cli import main; main()", "gateway"),
-        *("--prices", prices, "--port", str(port), "--database", url),
-        *("--model-dir", models, "--model-name", MODEL),
-        *("--model-url", f"http://127.0.0.1:{stub_port}"),
-    ]
+    stub = f"http://127.0.0.1:{stub_port}"
+    return GatewayProcess(prices, models, [stub], log, "--model-name", MODEL, database=url)

@@ -6,11 +6,7 @@ import contextlib
 import datetime
 import json
 import signal
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +18,8 @@ from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from pipelines.gateway_process import GatewayProcess
 
 _TENANT = "demo"
 _PLAN = "standard"
@@ -41,9 +39,6 @@ price_micro_per_1k_input_tokens = 400
 price_micro_per_1k_cached_tokens = 100
 price_micro_per_1k_output_tokens = 1600
 """
-_POLL_S = 0.1
-_STOP_S = 60
-_LOG_LINES = 20
 
 
 def demo_gateway(
@@ -80,6 +75,7 @@ def demo_gateway(
 
 
 def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_s: int) -> None:
+    from pipelines.gateway_process import GatewayProcessError
     from serving.engines import EngineError, ServerSpec, choose_engine
     from serving.ledger.database import open_database
     from serving.ledger.entries import Selection, select_entries
@@ -102,12 +98,13 @@ def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_
             key = _tenants_key(ledger)
 
             _step("3/6  gateway")
-            with _gateway(folder, model_dir, server.rest_url, database, timeout_s) as url:
-                out.print(f"OpenAI's API on {url}/v1")
+            with _gateway(folder, model_dir, server.rest_url, database) as gateway:
+                gateway.wait_until(timeout_s=timeout_s)
+                out.print(f"OpenAI's API on {gateway.url}/v1")
 
                 _step("4/6  one question, as OpenAI's client asks it")
-                _ask(url, key, model, text)
-    except EngineError as error:
+                _ask(gateway.url, key, model, text)
+    except (EngineError, GatewayProcessError) as error:
         fail(str(error))
 
     _step("5/6  its line in the ledger, and whether the ledger is whole")
@@ -138,63 +135,17 @@ def _tenants_key(ledger: sa.Engine) -> str:
     return key
 
 
-@contextlib.contextmanager
-def _gateway(
-    folder: Path, model_dir: Path, model_url: str, database: str, timeout_s: int
-) -> Iterator[str]:
-    """`tallygraph gateway` as a process; its address, once it is ready."""
-    from serving.engines.base import free_ports
+def _gateway(folder: Path, model_dir: Path, model_url: str, database: str) -> GatewayProcess:
+    """The gateway, with a price book in the folder."""
+    from pipelines.gateway_process import GatewayProcess
 
     prices = folder / "prices.toml"
     day = datetime.datetime.now(datetime.UTC).date()
     if not prices.exists():
         model = model_dir.resolve().name
         prices.write_text(_PRICES.format(day=day, model=model, plan=_PLAN), encoding="utf-8")
-    (port,) = free_ports(1)
-    log_file = folder / "gateway.log"
-    with log_file.open("ab") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", "from pipelines.cli import main; main()", "gateway"),
-                *("--prices", str(prices), "--database", database, "--port", str(port)),
-                *("--model-dir", str(model_dir), "--model-url", model_url),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # An interrupt from the keyboard is for us to turn into an end in order.
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, process, log_file, timeout_s)
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_ready(
-    url: str, process: subprocess.Popen[bytes], log_file: Path, timeout_s: int
-) -> None:
-    import httpx
-
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
-                return
-        except httpx.HTTPError:
-            pass  # it does not listen yet
-        if process.poll() is not None or time.monotonic() > deadline:
-            lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-            tail = "\n".join(lines[-_LOG_LINES:])
-            fail(f"The gateway was not ready. Its log ends:\n{tail}")
-        time.sleep(_POLL_S)
+    log = folder / "gateway.log"
+    return GatewayProcess(prices, model_dir, [model_url], log, database=database)
 
 
 def _ask(url: str, key: str, model: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -242,6 +243,32 @@ class Engine(ABC):
         Raises:
           EngineError: it could not even be started.
         """
+
+
+class HeldPorts:
+    """Ports that nobody else is given, for servers that are to listen on them.
+
+    They are bound and nobody listens: who connects before the server does is refused. On Linux
+    a server that sets SO_REUSEADDR, as servers do, can listen there all the same. Elsewhere it
+    could not: there they are merely free now.
+
+    Attributes:
+      numbers: all different.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._sockets = [socket.socket() for _ in range(count)]
+        for each in self._sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind(("127.0.0.1", 0))
+        self.numbers = [each.getsockname()[1] for each in self._sockets]
+        if sys.platform != "linux":
+            self.close()
+
+    def close(self) -> None:
+        """Give them back. Harmless when that has been done."""
+        for each in self._sockets:
+            each.close()
 
 
 def free_ports(count: int) -> list[int]:

@@ -6,8 +6,8 @@ import os
 import sys
 from dataclasses import replace
 
-from serving.engines.base import ServerSpec
-from serving.engines.process import ProcessEngine
+from serving.engines.base import HeldPorts, ServerSpec
+from serving.engines.process import ProcessEngine, ProcessServer
 
 
 class LocalEngine(ProcessEngine):
@@ -15,6 +15,19 @@ class LocalEngine(ProcessEngine):
 
     name = "local"
     description = "Tallygraph's local model server"
+
+    def start(self, spec: ServerSpec) -> ProcessServer:
+        ports = HeldPorts(2)
+        grpc_port, rest_port = ports.numbers
+        server = super().start(
+            replace(
+                spec,
+                grpc_port=spec.grpc_port or grpc_port,
+                rest_port=spec.rest_port or rest_port,
+            )
+        )
+        server.ports = ports
+        return server
 
     def command(self, spec: ServerSpec) -> list[str]:
         # A server whose starter was killed must not stay behind.

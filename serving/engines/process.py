@@ -7,11 +7,17 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from serving.engines.base import Engine, EngineError, RunningServer, ServerSpec
+from serving.engines.base import Engine, EngineError, HeldPorts, RunningServer, ServerSpec
 
 
 class ProcessServer(RunningServer):
-    """A child process, its output in a file."""
+    """A child process, its output in a file.
+
+    Attributes:
+      ports: what is held for it until it is stopped; None for nothing.
+    """
+
+    ports: HeldPorts | None = None
 
     def __init__(
         self,
@@ -42,6 +48,8 @@ class ProcessServer(RunningServer):
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
+        if self.ports is not None:
+            self.ports.close()
         if self.spec.log_file is None:
             self.log_file.unlink(missing_ok=True)
 
@@ -51,11 +59,14 @@ class ProcessEngine(Engine):
 
     def start(self, spec: ServerSpec) -> ProcessServer:
         spec = spec.with_ports()
-        command = self.command(spec)
         log_file = spec.log_file or _temporary_log(self.name)
+        return self._server(spec, self._run(self.command(spec), log_file), log_file)
+
+    def _run(self, command: list[str], log_file: Path) -> subprocess.Popen[bytes]:
+        """Start a program, its output in a file."""
         with log_file.open("wb") as log:
             try:
-                process = subprocess.Popen(
+                return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -67,7 +78,6 @@ class ProcessEngine(Engine):
                 raise EngineError(
                     f"Cannot run {command[0]}: {error}. Expected an executable program."
                 ) from None
-        return self._server(spec, process, log_file)
 
     def _server(
         self, spec: ServerSpec, process: subprocess.Popen[bytes], log_file: Path

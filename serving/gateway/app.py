@@ -34,6 +34,7 @@ from serving.gateway.telemetry import Telemetry
 from serving.gateway.tenants import Caller, Tenants
 from serving.gateway.tracing import NO_TRACES, Tracer
 from serving.gateway.usage import usage_of_month
+from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading
 
 MAX_UNDER_WAY = 256
@@ -64,16 +65,19 @@ class Gateway:
         metrics: Metrics,
         max_under_way: int = MAX_UNDER_WAY,
         tracer: Tracer = NO_TRACES,
+        clock: Clock = utc_now,
     ) -> None:
         """
         Args:
           max_under_way: requests at a time; more are told to come again.
+          clock: UTC.
         """
         self.engine = engine
+        self.clock = clock
         self.metrics = metrics
         self.door = Door(max_under_way)
         self.tracer = tracer
-        metrics.watch(LedgerLag(engine))
+        metrics.watch(LedgerLag(engine, clock))
         self.tenants = tenants
         self.models = {each.model.name: each for each in models}
 
@@ -223,7 +227,10 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
     async def usage(request: Request) -> Response:
         caller = await gateway.caller(request)
         month = request.query_params.get("month")
-        return _json(await run_in_threadpool(usage_of_month, gateway.engine, caller, month))
+        used = await run_in_threadpool(
+            usage_of_month, gateway.engine, caller, month, gateway.clock
+        )
+        return _json(used)
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:

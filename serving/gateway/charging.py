@@ -25,7 +25,7 @@ from serving.gateway.backend import ServedModel, ServedVersion, VersionGoneError
 from serving.gateway.cache import AnswerCache
 from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.flights import Flight, Flights
-from serving.gateway.ledger_outages import OUTAGES, Returns, through_outages
+from serving.gateway.ledger_outages import OUTAGES, SETTLE_FOR_S, Returns, through_outages
 from serving.gateway.ledger_refusals import refusals_told
 from serving.gateway.metrics import OPERATION, Metrics
 from serving.gateway.questions import Answered, Question, Render
@@ -63,11 +63,13 @@ class ChargedModel:
         clock: Clock = utc_now,
         cache: AnswerCache | None = None,
         tracer: Tracer = NO_TRACES,
+        settle_for_s: float = SETTLE_FOR_S,
     ) -> None:
         """
         Args:
           clock: UTC.
           cache: of answers; None for none.
+          settle_for_s: how long an answer waits for the ledger, while its database is out.
         """
         self.model = model
         self._cache = cache
@@ -79,6 +81,7 @@ class ChargedModel:
         self._flights = Flights()
         self._prices = prices
         self._clock = clock
+        self._settle_for_s = settle_for_s
 
     async def ask(self, caller: Caller, question: Question, render: Render) -> bytes:
         """Answer a question, or give its answer again.
@@ -125,7 +128,7 @@ class ChargedModel:
             usage = _usage(question, answered, round((time.monotonic() - started) * 1000))
             pricing = self._prices.pricing(price)
             # Settling twice is settling once; and the work is done, whatever the database does.
-            entry = await through_outages(settle)
+            entry = await through_outages(settle, self._settle_for_s)
         except BaseException:
             flight.end()
             # Whatever it was: the client gets no answer, and owes nothing.

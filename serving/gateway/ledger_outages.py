@@ -60,7 +60,7 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, sa.exc.OperationalError)
 
 
-async def through_outages(ask: Callable[[], Awaitable[T]], for_s: float = SETTLE_FOR_S) -> T:
+async def through_outages(ask: Callable[[], Awaitable[T]], for_s: float) -> T:
     """Ask the ledger, again and again while its database is out.
 
     Args:

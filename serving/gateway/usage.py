@@ -11,23 +11,26 @@ from serving.gateway.errors import bad_request
 from serving.gateway.requests import MONTH
 from serving.gateway.tenants import Caller
 from serving.ledger import schema
-from serving.ledger.clock import utc_now
+from serving.ledger.clock import Clock
 from serving.ledger.database import reading
 
 _MONTH: Final = re.compile(MONTH)
 
 
-def usage_of_month(engine: sa.Engine, caller: Caller, month: str | None) -> dict[str, Any]:
+def usage_of_month(
+    engine: sa.Engine, caller: Caller, month: str | None, clock: Clock
+) -> dict[str, Any]:
     """Tokens and money of a calendar month, UTC.
 
     Args:
       month: such as ``2026-11``; None for this one.
+      clock: UTC.
 
     Raises:
       GatewayError: the month is no month.
     """
     if month is None:
-        month = f"{utc_now():%Y-%m}"
+        month = f"{clock():%Y-%m}"
     if not _MONTH.fullmatch(month):
         raise bad_request(f"A month is written 2026-11. Received: {month[:100]!r}", "month")
     entries, requests, accounts = schema.entries.c, schema.requests.c, schema.accounts.c

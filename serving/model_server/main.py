@@ -42,12 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if flags.exit_with_process:
         _end_with(flags.exit_with_process)
-    # Must be set before TensorFlow is imported, which takes seconds: flags come first.
+    prepare()  # only now: TensorFlow takes seconds, and flags come first
+    return _run(flags)
+
+
+def prepare() -> None:
+    """Say what TensorFlow is to leave out; to be called before it is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations say nothing here
     absent: dict[str, Any] = dict.fromkeys(_UNUSED)
     sys.modules.update(absent)
-    return _run(flags)
 
 
 def _end_with(process: int) -> None:

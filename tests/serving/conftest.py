@@ -18,7 +18,7 @@ from serving.engines import RunningServer, ServerSpec, choose_engine
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 
 _CONFIG = """
 model_config_list {
@@ -93,7 +93,7 @@ def reference_server(
 @pytest.fixture(scope="session")
 def rest(reference_server: RunningServer) -> Iterator[httpx.Client]:
     with httpx.Client(
-        base_url=reference_server.rest_url, timeout=30, trust_env=False
+        base_url=reference_server.rest_url, timeout=120, trust_env=False
     ) as client:
         yield client
 
@@ -122,10 +122,12 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_database(postgres_server: PostgresServer) -> str:
     """An empty PostgreSQL database."""
     name = f"ledger_{uuid.uuid4().hex}"
-    postgres_server.psql(f"CREATE DATABASE {name};")
-    url = sa.make_url(postgres_server.get_uri())
-    url = url.set(drivername="postgresql+psycopg", database=name)
-    return url.render_as_string(hide_password=False)
+    url = sa.make_url(postgres_server.get_uri()).set(drivername="postgresql+psycopg")
+    # Not kept: a test may restart the server.
+    administrator = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with administrator.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    return url.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

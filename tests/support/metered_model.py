@@ -12,6 +12,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from tokenizer.contract import MeteringRecord
+
 MAX_INPUT_TOKENS = 8
 MAX_OUTPUT_TOKENS = 4
 TEXT = tf.TensorSpec([None], tf.string, name="text")
@@ -98,6 +100,24 @@ def export_metered_model(
                 ("count_tokens", {"text": texts}),
             ],
         )
+
+
+def export_metered_version(path: Path, random: bool = False) -> None:
+    """Write the model as a push leaves it: with what says how it counts."""
+    export_metered_model(path, random=random)
+    MeteringRecord(
+        contract_version=1,
+        model_family="words",
+        tokenizer_kind="words",
+        tokenizer_fingerprint="f" * 64,
+        vocabulary_size=1,
+        max_input_tokens=MAX_INPUT_TOKENS,
+        max_output_tokens=MAX_OUTPUT_TOKENS,
+        task_prefix="",
+        pipeline_run="none",
+        spans=(),
+        code_version="none",
+    ).save(path)
 
 
 def write_warm_up(path: Path, requests: list[tuple[str, dict[str, list[Any]]]]) -> None:

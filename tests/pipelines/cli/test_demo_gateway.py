@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,23 +18,15 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from serving.ledger.verification import verify
 from tests.support.waiting import wait_until
-from tokenizer.contract import MeteringRecord
 
 ROOT = Path(__file__).parents[3]
 COMMAND = (sys.executable, "-c", "from pipelines.cli import main; main()", "demo-gateway")
 
 
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small metered model's folder, as a push leaves it."""
-    from tests.support.metered_model import export_metered_model
-
-    base = tmp_path_factory.mktemp("models") / "summarizer"
-    export_metered_model(base / "7")
-    MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code").save(
-        base / "7"
-    )
-    return base
+@pytest.fixture
+def model_dir(metered_models: Path, tmp_path: Path) -> Path:
+    """A small metered model's folder, as a push leaves it, by a name that no other test has."""
+    return shutil.copytree(metered_models, tmp_path / "models" / "summarizer")
 
 
 def objects(printed: str) -> list[dict[str, Any]]:
@@ -52,7 +45,7 @@ def demo(model_dir: Path, *options: str, **environment: str) -> str:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -66,7 +59,7 @@ def processes_that_name(folder: Path) -> list[str]:
 
 
 def test_from_a_pushed_model_to_an_invoice(model_dir: Path, tmp_path: Path) -> None:
-    temporary = tmp_path / "tmp"
+    temporary = tmp_path / "temporary"
     temporary.mkdir()
     printed = demo(model_dir, "--text", "one two three", TMPDIR=str(temporary))
     answer, entry, invoice = objects(printed)
@@ -106,15 +99,16 @@ def test_again_in_the_same_folder(model_dir: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_both_servers(model_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
     process = subprocess.Popen(
-        [*COMMAND, "--model-dir", str(model_dir), "--engine", "local", "--folder", tmp_path],
+        [*COMMAND, "--model-dir", str(model_dir), "--engine", "local", "--folder", folder],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
-    wait_until((tmp_path / "gateway.log").exists, "the gateway's start", process.poll)
-    assert len(processes_that_name(model_dir)) >= 2
+    # The command itself, the model server and the gateway.
+    wait_until(lambda: len(processes_that_name(model_dir)) == 3, "both servers", process.poll)
     process.send_signal(signal.SIGTERM)
-    process.wait(120)
+    process.wait(300)
     assert processes_that_name(model_dir) == []
 
 
@@ -135,9 +129,9 @@ def test_a_gateway_that_does_not_start_says_why(model_dir: Path, tmp_path: Path)
         env={**os.environ, "COLUMNS": "300"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 1
-    assert "The gateway was not ready" in done.stderr
+    assert "The gateway ended with status 2 before it was ready" in done.stderr
     assert "currency must be ISO 4217" in done.stderr
     assert processes_that_name(model_dir) == []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -16,46 +16,33 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from serving.engines import ServerSpec, choose_engine
-from serving.engines.base import free_ports
-from tokenizer.contract import MeteringRecord
+from pipelines.gateway_process import GatewayProcess
+from serving.engines import RunningServer
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 # Whoever imports one of these in a process of the gateway's fails.
 _WITHOUT = (
     "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'tfx', 'keras', "
-    "'apache_beam', 'grpc'])); from pipelines.cli import main; main()"
+    "'apache_beam', 'grpc']))"
 )
+COMMAND = f"{_WITHOUT}; from pipelines.cli import main; main()"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A small metered model's folder, and the address of a server of it."""
-    from tests.support.metered_model import export_metered_model
-
-    base = tmp_path_factory.mktemp("models") / "summarizer"
-    export_metered_model(base / "7")
-    MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code").save(
-        base / "7"
-    )
-    with choose_engine("local").start(ServerSpec.single("summarizer", base)) as server:
-        server.wait_until_available(120)
-        yield base, server.rest_url
-
-
-def test_from_a_tenant_to_a_verified_ledger(model: tuple[Path, str], tmp_path: Path) -> None:
-    base, model_url = model
+def test_from_a_tenant_to_a_verified_ledger(
+    model_server: RunningServer, metered_models: Path, tmp_path: Path
+) -> None:
     database = f"sqlite:///{tmp_path}/ledger/usage.sqlite"
     environment = {**os.environ, "TALLYGRAPH_DATABASE": database, "COLUMNS": "200"}
 
     def tallygraph(*arguments: str, status: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", _WITHOUT, *arguments],
+            [sys.executable, "-c", COMMAND, *arguments],
             env=environment,
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == status, done.stderr
         return done.stdout + done.stderr
@@ -65,29 +52,32 @@ def test_from_a_tenant_to_a_verified_ledger(model: tuple[Path, str], tmp_path: P
         "tenants", "create", "acme", status=2
     )
     (tmp_path / "prices.toml").write_text(
-        'currency = "EUR"\n[[prices]]\nid = "1"\nvalid_from = 2026-01-01\n'
+        'currency = "EUR"\n[[prices]]\nid = "1"\nvalid_from = 2020-01-01\n'
         'model = "summarizer"\nplan = "standard"\nprice_micro_per_1k_input_tokens = 1000\n'
         "price_micro_per_1k_cached_tokens = 0\nprice_micro_per_1k_output_tokens = 1000\n"
     )
-    (port,) = free_ports(1)
-    gateway = subprocess.Popen(
-        [
-            *(sys.executable, "-c", _WITHOUT, "gateway"),
-            *("--prices", str(tmp_path / "prices.toml"), "--port", str(port)),
-            *("--model-dir", str(base), "--model-url", model_url),
-        ],
-        env=environment,
-        cwd=ROOT,
+    gateway = GatewayProcess(
+        tmp_path / "prices.toml",
+        metered_models,
+        [model_server.rest_url],
+        tmp_path / "gateway.log",
+        environment=environment,
+        setup=_WITHOUT,
     )
-    try:
-        with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key) as client:
-            answer = _once_it_listens(client)
-            changed = tallygraph("tenants", "change", "acme", "--budget-micro", "6")
-            assert changed.splitlines()[:2] == ["acme: plan standard", "budget_micro: 6"]
-            _until_it_is_refused(client)
-    finally:
-        gateway.terminate()
-        assert gateway.wait(30) in (0, -15)
+    with (
+        gateway,
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=key, max_retries=0) as client,
+    ):
+        gateway.wait_until()
+        answer = _ask(client)
+        changed = tallygraph("tenants", "change", "acme", "--budget-micro", "6")
+        assert changed.splitlines()[:2] == ["acme: plan standard", "budget_micro: 6"]
+        # A running gateway takes it up, soon.
+        wait_until(lambda: _budget_micro(client) == 6, "the changed budget")
+        with pytest.raises(openai.RateLimitError) as refused:
+            _ask(client)
+        assert refused.value.code == "insufficient_quota"
+    assert gateway.exit_status() in (0, -signal.SIGTERM)
     assert answer.usage.total_tokens == 6
     assert "1 entries checked, 0 findings" in tallygraph("ledger", "verify")
     listed = tallygraph("ledger", "list", "acme", "--request", answer.id).splitlines()
@@ -116,30 +106,15 @@ def test_from_a_tenant_to_a_verified_ledger(model: tuple[Path, str], tmp_path: P
     assert "acme: 5 millionths are spent" in tallygraph("ledger", "verify", status=1)
 
 
-def _once_it_listens(client: openai.OpenAI) -> openai.types.chat.ChatCompletion:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return client.chat.completions.create(
-                model="summarizer", messages=[{"role": "user", "content": "one two three"}]
-            )
-        except openai.APIConnectionError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+def _ask(client: openai.OpenAI) -> openai.types.chat.ChatCompletion:
+    return client.chat.completions.create(
+        model="summarizer", messages=[{"role": "user", "content": "one two three"}]
+    )
 
 
-def _until_it_is_refused(client: openai.OpenAI) -> None:
-    """A running gateway takes up another budget, soon."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            client.with_options(max_retries=0).chat.completions.create(
-                model="summarizer", messages=[{"role": "user", "content": "one two three"}]
-            )
-        except openai.RateLimitError as error:
-            assert error.code == "insufficient_quota"
-            return
-    raise AssertionError("the budget of 6 millionths was never found too small")
+def _budget_micro(client: openai.OpenAI) -> int:
+    """The budget that the gateway knows of. To ask for it costs nothing."""
+    return int(client.get("/usage", cast_to=dict[str, Any])["budget_micro"])
 
 
 def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) -> None:

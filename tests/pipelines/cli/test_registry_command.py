@@ -19,8 +19,9 @@ from pipelines.champion import moved_by_hand
 from pipelines.cli import app
 from pipelines.config import load_config
 from pipelines.layout import OutputLayout
-from serving.engines import RunningServer, ServerFiles, choose_engine
+from serving.engines import RunningServer, ServerFiles
 from tests.support.empty_registry import lay_registry
+from tests.support.warm_model_server import WarmEngine
 
 ROOT = Path(__file__).parents[3]
 NAME = "summarizer"
@@ -200,7 +201,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
             open_registry(f"sqlite:///{output}/registry.sqlite"), NAME, version, version
         )
     files = ServerFiles.write(base.parent / "models.config", NAME, base)
-    with choose_engine("local").start(files.spec((NAME,))) as server:
+    with WarmEngine().start(files.spec((NAME,))) as server:
         server.wait_until_available(120)
         where = ["--model-dir", str(base), "--server", server.grpc_address]
         result = CliRunner().invoke(app, ["versions", "promote", "1", *where])
@@ -214,7 +215,7 @@ def test_labels_of_running_servers_move_too(server: RunningServer) -> None:
 
     def stable() -> str:
         url = f"{server.rest_url}/v1/models/{NAME}/labels/stable:predict"
-        answer = httpx.post(url, json={"instances": ["text"]}, timeout=60)
+        answer = httpx.post(url, json={"instances": ["text"]}, timeout=120)
         return str(answer.json()["predictions"][0]["version_tag"])
 
     where = ("--server", server.grpc_address)

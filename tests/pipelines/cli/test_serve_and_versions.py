@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from serving.engines import RunningServer, ServerFiles, choose_engine
+from serving.engines import RunningServer, ServerFiles
+from tests.support.warm_model_server import WarmEngine
 
 ROOT = Path(__file__).parents[3]
 
@@ -69,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     for version in (1, 2):
         export(base, version)
     files = ServerFiles.write(base.parent / "models.config", "summarizer", base)
-    with choose_engine("local").start(files.spec(("summarizer",))) as server:
+    with WarmEngine().start(files.spec(("summarizer",))) as server:
         server.wait_until_available(120)
         yield server
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,22 @@ import httpx
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
+from typer.testing import CliRunner
 
-from serving.engines import RunningServer, ServerSpec, choose_engine
-from serving.engines.base import free_ports
-from tokenizer.contract import MeteringRecord
+from pipelines.cli import app
+from serving.engines import RunningServer, ServerSpec
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
+from tests.support.command_gateway import CommandGateway, command_gateway
+from tests.support.waiting import wait_until
+from tests.support.warm_model_server import WarmEngine
 
 PRICES = """
 currency = "EUR"
 
 [[prices]]
 id = "2026"
-valid_from = 2026-01-01
+valid_from = 2020-01-01
 model = "summarizer"
 plan = "standard"
 price_micro_per_1k_input_tokens = 1500
@@ -35,61 +41,19 @@ price_micro_per_1k_output_tokens = 10000
 free_input_tokens = 10
 output_tiers = [{ above_tokens = 20, price_micro_per_1k_tokens = 5000 }]
 """
-DEADLINE_S = 60.0
-TALLYGRAPH = [sys.executable, "-c", "from pipelines.cli import main; main()"]
 
 
+@dataclass(frozen=True)
 class Shop:
     """A model server, a gateway in front of it, and a ledger behind."""
 
-    def __init__(self, folder: Path, server: RunningServer, models: Path) -> None:
-        self.folder = folder
-        self.server = server
-        (folder / "prices.toml").write_text(PRICES)
-        (port,) = free_ports(1)
-        self.environment = {
-            **os.environ,
-            "TALLYGRAPH_DATABASE": f"sqlite:///{folder}/ledger.sqlite",
-        }
-        self.key = self.tallygraph("tenants", "create", "acme").stdout.strip()
-        self.process = subprocess.Popen(
-            [
-                *(*TALLYGRAPH, "gateway", "--prices", str(folder / "prices.toml")),
-                *("--port", str(port), "--model-dir", str(models)),
-                *("--model-url", server.rest_url),
-            ],
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-        )
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}",
-            headers={"Authorization": f"Bearer {self.key}"},
-            timeout=DEADLINE_S,
-            trust_env=False,
-        )
+    folder: Path
+    server: RunningServer
+    gateway: CommandGateway
+    http: httpx.Client
 
-    def wait(self) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            try:
-                self.http.get("/readyz").raise_for_status()
-                return
-            except httpx.HTTPError:
-                assert self.process.poll() is None, "the gateway ended by itself"
-                assert time.monotonic() < deadline, "the gateway does not begin"
-                time.sleep(0.05)
-
-    def close(self) -> None:
-        self.http.close()
-        self.process.terminate()
-        self.process.wait(DEADLINE_S)
-
-    def tallygraph(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        ran = subprocess.run(
-            [*TALLYGRAPH, *arguments], env=self.environment, capture_output=True, text=True
-        )
-        assert ran.returncode == code, f"{arguments}: {ran.stdout}{ran.stderr}"
-        return ran
+    def tallygraph(self, *arguments: str, code: int = 0) -> str:
+        return tallygraph(self.gateway.database, *arguments, code=code)
 
     def ask(self, *texts: str, **more: object) -> dict[str, Any]:
         headers = {"Idempotency-Key": str(more.pop("key"))} if "key" in more else {}
@@ -101,37 +65,32 @@ class Shop:
     def page(self) -> str:
         url = f"{self.server.rest_url}/monitoring/prometheus/metrics"
         path = self.folder / f"page-{time.monotonic_ns()}"
-        path.write_text(httpx.get(url, trust_env=False).text)
+        path.write_text(httpx.get(url, trust_env=False, timeout=120).text)
         return str(path)
 
     def reconcile(self, log: Path, since: str, *more: str, code: int = 0) -> str:
         arguments = ("--log", str(log), "--since", since, *more)
-        return self.tallygraph("bill", "reconcile", *arguments, code=code).stdout
+        return self.tallygraph("bill", "reconcile", *arguments, code=code)
+
+
+def tallygraph(database: str, *arguments: str, code: int = 0) -> str:
+    """What a command prints, in a process of its own."""
+    ran = subprocess.run(
+        [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
+        env={**os.environ, "TALLYGRAPH_DATABASE": database, "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == code, f"{arguments}: {ran.stdout}{ran.stderr}"
+    return ran.stdout if code == 0 else ran.stdout + ran.stderr
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    from tests.support.metered_model import (
-        MAX_INPUT_TOKENS,
-        MAX_OUTPUT_TOKENS,
-        export_metered_model,
-    )
+    from tests.support.metered_model import export_metered_version
 
     models = tmp_path / "summarizer"
-    export_metered_model(models / "7")
-    MeteringRecord(
-        contract_version=1,
-        model_family="words",
-        tokenizer_kind="words",
-        tokenizer_fingerprint="f" * 64,
-        vocabulary_size=1,
-        max_input_tokens=MAX_INPUT_TOKENS,
-        max_output_tokens=MAX_OUTPUT_TOKENS,
-        task_prefix="",
-        pipeline_run="none",
-        spans=(),
-        code_version="none",
-    ).save(models / "7")
+    export_metered_version(models / "7")
     (tmp_path / "logs").mkdir()
     (tmp_path / "models.config").write_text(
         f"""model_config_list {{ config {{
@@ -148,28 +107,27 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     )
     flags = {"monitoring_config_file": str(tmp_path / "monitoring.config")}
     spec = ServerSpec.from_config(("summarizer",), tmp_path / "models.config", flags)
-    with choose_engine("local").start(spec) as server:
+    with WarmEngine().start(spec) as server:
         server.wait_until_available(120)
-        shop = Shop(tmp_path, server, models)
-        try:
-            shop.wait()
-            yield shop
-        finally:
-            shop.close()
+        with (
+            command_gateway(tmp_path, models, [server.rest_url], prices=PRICES) as gateway,
+            gateway.client(gateway.key()) as http,
+        ):
+            yield Shop(tmp_path, server, gateway, http)
 
 
 def logged(folder: Path, count: int) -> list[prediction_log_pb2.PredictionLog]:
     """The server's log, once it has so many records."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        logs = []
-        for path in sorted((folder / "logs").glob("*.tfrecord")):
-            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-                logs.append(prediction_log_pb2.PredictionLog.FromString(record))
-        if len(logs) >= count:
-            return logs
-        assert time.monotonic() < deadline, f"{len(logs)} of {count} records"
-        time.sleep(0.1)
+    wait_until(lambda: len(records(folder)) >= count, f"{count} records")
+    return records(folder)
+
+
+def records(folder: Path) -> list[prediction_log_pb2.PredictionLog]:
+    logs = []
+    for path in sorted((folder / "logs").glob("*.tfrecord")):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            logs.append(prediction_log_pb2.PredictionLog.FromString(record))
+    return logs
 
 
 def written(folder: Path, name: str, logs: list[prediction_log_pb2.PredictionLog]) -> Path:
@@ -191,8 +149,8 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
     shop.ask("once more")
     counting = {"model": "summarizer", "text": "a b"}
     shop.http.post("/v1/count_tokens", json=counting).raise_for_status()
-    records = logged(shop.folder, 10)
-    assert len(records) == 10
+    logs = logged(shop.folder, 10)
+    assert len(logs) == 10
     after = shop.page()
     log = shop.folder / "logs" / "*"
     counters = ("--before", before, "--after", after)
@@ -205,21 +163,20 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
         "no drift",
     ]
     # What was charged can be derived again, tiers and all, and the invoice adds it up.
-    assert (
-        "9 entries priced again, 0 findings"
-        in shop.tallygraph("bill", "audit", "--prices", str(shop.folder / "prices.toml")).stdout
+    assert "9 entries priced again, 0 findings" in shop.tallygraph(
+        "bill", "audit", "--prices", str(shop.folder / "prices.toml")
     )
-    assert "9 entries checked, 0 findings" in shop.tallygraph("ledger", "verify").stdout
+    assert "9 entries checked, 0 findings" in shop.tallygraph("ledger", "verify")
     month = since[:7]
-    invoice = json.loads(shop.tallygraph("bill", "invoice", "acme", month).stdout)
+    invoice = json.loads(shop.tallygraph("bill", "invoice", "acme", month))
     assert {(line["meter"], line["tier"]) for line in invoice["lines"]} == {
         *(("input", 0), ("input", 1), ("output", 1), ("output", 2))
     }
 
     # A record that is missing, one that says something else, and one that nobody asked for.
-    summaries = [log for log in records if log.predict_log.request.model_spec.signature_name
+    summaries = [log for log in logs if log.predict_log.request.model_spec.signature_name
                  == "summarize"]  # fmt: skip
-    less = written(shop.folder, "less", records[:2] + records[3:])
+    less = written(shop.folder, "less", logs[:2] + logs[3:])
     found = shop.reconcile(less, since, code=1)
     assert "billed, not answered: " in found
     assert "entry 3, request " in found
@@ -227,7 +184,7 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
     changed = prediction_log_pb2.PredictionLog.FromString(summaries[0].SerializeToString())
     outputs = changed.predict_log.response.outputs
     outputs["output_tokens"].CopyFrom(tf.make_tensor_proto([99], tf.int32))
-    other = written(shop.folder, "other", [changed, *records[1:]])
+    other = written(shop.folder, "other", [changed, *logs[1:]])
     found = shop.reconcile(other, since, code=1)
     assert "counts differ: " in found
     assert "entry 1, request " in found
@@ -239,6 +196,7 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
         f"{shop.server.rest_url}/v1/models/summarizer:predict",
         json={"instances": ["a secret of somebody's"]},
         trust_env=False,
+        timeout=120,
     )
     answer.raise_for_status()
     logged(shop.folder, 11)
@@ -255,7 +213,17 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
     assert json.loads(line)["kind"] == "answered, not billed"
 
 
-def test_arguments_that_make_no_sense(shop: Shop) -> None:
+def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/ledger.sqlite"
+    engine = open_database(database)
+    upgrade(engine)
+    engine.dispose()
+
+    def reconcile(*arguments: str) -> tuple[int, str]:
+        command = ["bill", "reconcile", "--database", database, *arguments]
+        result = CliRunner(env={"COLUMNS": "300"}).invoke(app, command)
+        return result.exit_code, result.output
+
     for arguments, message in (
         (("--since", "2026-11-25"), "There is nothing to compare with"),
         (("--since", "yesterday", "--log", "x"), "A time is written 2026-11-25T12:00:00"),
@@ -269,9 +237,9 @@ def test_arguments_that_make_no_sense(shop: Shop) -> None:
             "are written summarizer=12",
         ),
     ):
-        ran = shop.tallygraph("bill", "reconcile", *arguments, code=2)
-        assert message in ran.stderr
-    nothing = ("--since", "2026-11-25", "--log", str(shop.folder / "nothing-*"))
-    ran = shop.tallygraph("bill", "reconcile", *nothing, code=1)
-    assert "nothing-* names no file of a request log." in ran.stderr
-    assert "Traceback" not in ran.stderr
+        status, said = reconcile(*arguments)
+        assert (status, message in said) == (2, True), said
+    nothing = ("--since", "2026-11-25", "--log", str(tmp_path / "nothing-*"))
+    status, said = reconcile(*nothing)
+    assert (status, "nothing-* names no file of a request log." in said) == (1, True), said
+    assert "Traceback" not in said

@@ -21,7 +21,7 @@ from serving.client import (
     VersionStatus,
 )
 from serving.engines import RunningServer
-from serving.engines.base import free_ports
+from serving.engines.base import HeldPorts
 from tokenizer.contract import MeteredSummary
 
 Connect = Callable[..., ModelClient]
@@ -71,8 +71,8 @@ def test_any_bytes_arrive(connect: Connect, text: str | bytes) -> None:
     assert answer.summary.encode()
 
 
-def test_no_texts_need_no_server() -> None:
-    port = free_ports(1)[0]
+def test_no_texts_need_no_server(nobody: HeldPorts) -> None:
+    (port,) = nobody.numbers
     with RestClient(f"http://127.0.0.1:{port}") as client:
         assert client.summarize([]) == []
         assert client.count_tokens([]) == []
@@ -120,11 +120,11 @@ def test_a_model_that_is_not_metered(reference_server: RunningServer) -> None:
             client.summarize(["a"])
 
 
-def test_nobody_listens() -> None:
-    port = free_ports(1)[0]
+def test_nobody_listens(nobody: HeldPorts) -> None:
+    (port,) = nobody.numbers
     for client in (
-        RestClient(f"http://127.0.0.1:{port}", timeout_s=2),
-        GrpcClient(f"127.0.0.1:{port}", timeout_s=2),
+        RestClient(f"http://127.0.0.1:{port}", timeout_s=60),
+        GrpcClient(f"127.0.0.1:{port}", timeout_s=60),
     ):
         with client, pytest.raises(UnreachableError, match="Is the model server running"):
             client.summarize(["a"])
@@ -156,6 +156,6 @@ def test_the_rest_client_needs_no_tensorflow() -> None:
         "except ClientError as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
     assert "use RestClient" in done.stdout

@@ -112,8 +112,8 @@ def test_a_summary_is_not_made_twice() -> None:
 def test_what_never_arrived_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_ports(1)[0]
     for client in (
-        RestClient(f"http://127.0.0.1:{port}", timeout_s=5),
-        GrpcClient(f"127.0.0.1:{port}", timeout_s=5),
+        RestClient(f"http://127.0.0.1:{port}", timeout_s=60),
+        GrpcClient(f"127.0.0.1:{port}", timeout_s=60),
     ):
         attempts = 0
         predict = client._predict

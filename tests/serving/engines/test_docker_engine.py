@@ -62,7 +62,9 @@ def test_a_container_is_started_awaited_asked_and_stopped(
     assert engine.description == f"TensorFlow Serving, Docker image {IMAGE}"
     with engine.start(spec) as server:
         server.wait_until_available(120)
-        page = httpx.get(f"{server.rest_url}/monitoring/prometheus/metrics", trust_env=False)
+        page = httpx.get(
+            f"{server.rest_url}/monitoring/prometheus/metrics", trust_env=False, timeout=120
+        )
         assert ":tensorflow:cc:saved_model:load_attempt_count" in page.text
         name = f"tallygraph-{server.spec.grpc_port}"
     assert server.exit_status() == 0

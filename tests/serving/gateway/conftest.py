@@ -1,4 +1,7 @@
-"""A gateway with a real model server behind it and a real ledger."""
+"""Gateways with a real model server behind them and a real ledger.
+
+Most tests share one, each with tenants of its own. What must be held back stands behind a gate.
+"""
 
 from __future__ import annotations
 
@@ -7,50 +10,68 @@ from pathlib import Path
 
 import pytest
 
-from serving.engines import RunningServer, ServerSpec, choose_engine
-from tests.serving.gateway.running_gateway import RunningGateway, serving_gateway
-from tokenizer.contract import MeteringRecord
+from serving.engines import RunningServer
+from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
+from tests.serving.gateway.stopped_time import StoppedTime
+from tests.support.running_gateway import RunningGateway, serving_gateway
+from tests.support.served_model import metered_models, model_server
+
+__all__ = ["metered_models", "model_server"]
 
 
 @pytest.fixture(scope="session")
-def metered_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small metered model, version 7, that says how it counts."""
-    from tests.support.metered_model import (
-        MAX_INPUT_TOKENS,
-        MAX_OUTPUT_TOKENS,
-        export_metered_model,
-    )
-
-    base = tmp_path_factory.mktemp("gateway") / "summarizer"
-    export_metered_model(base / "7")
-    MeteringRecord(
-        contract_version=1,
-        model_family="words",
-        tokenizer_kind="words",
-        tokenizer_fingerprint="f" * 64,
-        vocabulary_size=1,
-        max_input_tokens=MAX_INPUT_TOKENS,
-        max_output_tokens=MAX_OUTPUT_TOKENS,
-        task_prefix="",
-        pipeline_run="none",
-        spans=(),
-        code_version="none",
-    ).save(base / "7")
-    return base
-
-
-@pytest.fixture(scope="session")
-def model_server(metered_models: Path) -> Iterator[RunningServer]:
-    with choose_engine("local").start(
-        ServerSpec.single("summarizer", metered_models)
-    ) as server:
-        server.wait_until_available(120)
-        yield server
+def shared_gateway(
+    tmp_path_factory: pytest.TempPathFactory, model_server: RunningServer, metered_models: Path
+) -> Iterator[RunningGateway]:
+    folder = tmp_path_factory.mktemp("shared-gateway")
+    with serving_gateway(folder, model_server.rest_url, metered_models) as running:
+        yield running
 
 
 @pytest.fixture
-def gateway(
-    tmp_path: Path, model_server: RunningServer, metered_models: Path
-) -> Iterator[RunningGateway]:
-    with serving_gateway(tmp_path, model_server.rest_url, metered_models) as running:
+def gateway(shared_gateway: RunningGateway) -> RunningGateway:
+    """For 32 requests at a time, with tenants of this test's own."""
+    return shared_gateway.for_one_test()
+
+
+@pytest.fixture(scope="session")
+def shared_gate(model_server: RunningServer) -> Iterator[GatedProxy]:
+    with gated_proxy(model_server.rest_url) as running:
         yield running
+
+
+@pytest.fixture
+def gate(shared_gate: GatedProxy) -> Iterator[GatedProxy]:
+    """Between the gateway and the model server; open."""
+    shared_gate.reset()
+    yield shared_gate
+    shared_gate.open()
+
+
+@pytest.fixture(scope="session")
+def shared_gated_gateway(
+    tmp_path_factory: pytest.TempPathFactory, shared_gate: GatedProxy, metered_models: Path
+) -> Iterator[RunningGateway]:
+    folder = tmp_path_factory.mktemp("gated-gateway")
+    with serving_gateway(folder, shared_gate.url, metered_models) as running:
+        yield running
+
+
+@pytest.fixture
+def gated_gateway(gate: GatedProxy, shared_gated_gateway: RunningGateway) -> RunningGateway:
+    """As `gateway`, behind the gate: what it asks the model waits while that is shut."""
+    return shared_gated_gateway.for_one_test()
+
+
+@pytest.fixture
+def rate_time(monkeypatch: pytest.MonkeyPatch) -> StoppedTime:
+    """Of all gateways in this process: no minute is over before a test says so."""
+    stopped = StoppedTime()
+    monkeypatch.setattr("limits.aio.storage.memory.time", stopped)
+    return stopped
+
+
+@pytest.fixture
+def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache's Redis is waited for: a busy machine is none that is gone."""
+    monkeypatch.setattr("serving.gateway.cache.redis_store._TIMEOUT_S", 30.0)

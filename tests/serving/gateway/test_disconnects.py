@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import sqlalchemy as sa
 
-from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
-from serving.ledger.verification import verify
 from tests.serving.gateway.at_once import request_bytes
-from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
-from tests.serving.gateway.running_gateway import DEADLINE_S, RunningGateway, gateway_on
+from tests.serving.gateway.gated_proxy import GatedProxy
+from tests.support.running_gateway import RunningGateway, gateway_on
+from tests.support.waiting import wait_until
 
 Hang = Callable[[socket.socket], None]
 
@@ -32,19 +32,25 @@ Hang = Callable[[socket.socket], None]
 LONG = " ".join(letter * 240_000 for letter in "abcd")
 
 
-@pytest.fixture
-def proxy(model_server: RunningServer) -> Iterator[GatedProxy]:
-    with gated_proxy(model_server.rest_url) as running:
-        yield running
-
-
-@pytest.fixture
-def stack(tmp_path: Path, proxy: GatedProxy, metered_models: Path) -> Iterator[RunningGateway]:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
+@pytest.fixture(scope="module")
+def one_for_all(
+    tmp_path_factory: pytest.TempPathFactory, shared_gate: GatedProxy, metered_models: Path
+) -> Iterator[RunningGateway]:
+    """It does not look at the model server by itself: no task of its own comes and goes."""
+    folder = tmp_path_factory.mktemp("disconnects")
+    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
     upgrade(engine)
-    with gateway_on(engine, tmp_path, metered_models, [proxy.url]) as running:
+    with gateway_on(
+        engine, folder, metered_models, [shared_gate.url], look_every_s=3600
+    ) as running:
         yield running
     engine.dispose()
+
+
+@pytest.fixture
+def stack(gate: GatedProxy, one_for_all: RunningGateway) -> RunningGateway:
+    one_for_all.look()
+    return one_for_all.for_one_test()
 
 
 def politely(connection: socket.socket) -> None:
@@ -84,24 +90,28 @@ def connect(stack: RunningGateway) -> socket.socket:
     return connection
 
 
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def warm(stack: RunningGateway) -> tuple[str, int]:
+def at_rest(stack: RunningGateway) -> tuple[str, int]:
     """A key, and how many tasks the gateway has when nothing is asked of it."""
     key = stack.key()
     with stack.client(key) as client:
         assert client.get("/readyz").status_code == 200
-    time.sleep(0.1)
+    wait_until(lambda: stack.connections() == 0, "the end of all connections")
     return key, stack.tasks()
 
 
+def wait_until_heard(stack: RunningGateway, key: str) -> None:
+    """Return when the gateway knows of all that was sent to it before, and of what was hung up.
+
+    Connections are taken in the order in which they were made.
+    """
+    for _ in range(2):
+        with stack.client(key) as client:
+            assert client.get("/healthz").status_code == 200
+    wait_until(lambda: stack.connections() == 0, "the end of all connections")
+
+
 def hold_charged_once(
-    stack: RunningGateway, proxy: GatedProxy, kind: str, key: str, text: str
+    stack: RunningGateway, gate: GatedProxy, kind: str, key: str, text: str
 ) -> None:
     """The answer is kept: who asks again by the key gets it, and pays no more."""
     stack.wait_until_settled(1)
@@ -114,28 +124,36 @@ def hold_charged_once(
         assert answers[0].content == answers[1].content
         usage = client.get("/v1/usage").json()
     assert (usage["entries"], usage["reserved_micro"]) == (1, 0)
-    assert proxy.questions == 1
+    assert gate.questions == 1
+    (entry,) = stack.entries()
     with stack.engine.connect() as connection:
-        (kept,) = connection.scalars(sa.select(schema.answers.c.answer)).all()
+        columns = schema.answers.c
+        kept = connection.scalar(
+            sa.select(columns.answer).where(columns.request_id == entry.request_id)
+        )
     if kind != "stream":
         assert kept == answers[0].content
-    assert verify(stack.engine) == (1, [])
+    assert stack.verify() == (1, [])
 
 
 @ways
 @kinds
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
 def test_before_the_request_is_whole(
-    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang, share: float
+    stack: RunningGateway, gate: GatedProxy, kind: str, hang_up: Hang, share: float
 ) -> None:
-    key, tasks = warm(stack)
+    key, tasks = at_rest(stack)
     request = whole(kind, key, "one two")
     connection = connect(stack)
     connection.sendall(request[: int(len(request) * share)])
-    time.sleep(0.05)
+    if b"\r\n\r\n" in request[: int(len(request) * share)]:
+        wait_until(lambda: stack.tasks() > tasks, "a task that reads the body")
+    else:
+        wait_until(lambda: stack.connections() == 1, "the connection")
     hang_up(connection)
-    wait(lambda: stack.tasks() == tasks)
-    assert (stack.states(), stack.reserved_micro(), proxy.questions) == ({}, 0, 0)
+    wait_until_heard(stack, key)
+    wait_until(lambda: stack.tasks() == tasks, "the end of all tasks")
+    assert (stack.states(), stack.reserved_micro(), gate.questions) == ({}, 0, 0)
     with stack.client(key) as client:
         # It is the client's doing: no fault of the gateway is counted.
         assert 'status="500"' not in client.get("/metrics").text
@@ -144,93 +162,99 @@ def test_before_the_request_is_whole(
 @ways
 @kinds
 def test_while_the_model_computes(
-    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, gate: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
-    key, tasks = warm(stack)
-    proxy.shut()
+    key, tasks = at_rest(stack)
+    gate.shut()
     connection = connect(stack)
     connection.sendall(whole(kind, key, "one two"))
-    wait(lambda: proxy.questions == 1)
+    gate.wait_for_questions(1)
     assert stack.states() == {"reserved": 1}
     hang_up(connection)
-    time.sleep(0.1)
+    wait_until(lambda: stack.connections() == 0, "the end of all connections")
     assert stack.states() == {"reserved": 1}
-    proxy.open()
-    hold_charged_once(stack, proxy, kind, key, "one two")
-    wait(lambda: stack.tasks() == tasks)
+    gate.open()
+    hold_charged_once(stack, gate, kind, key, "one two")
+    wait_until(lambda: stack.tasks() == tasks, "the end of all tasks")
 
 
 @ways
 @kinds
 def test_while_the_model_computes_in_vain(
-    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, gate: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
     """Where no answer comes of it, nobody pays."""
-    key, tasks = warm(stack)
-    proxy.shut()
+    key, tasks = at_rest(stack)
+    gate.shut()
     connection = connect(stack)
     connection.sendall(whole(kind, key, "one two"))
-    wait(lambda: proxy.questions == 1)
+    gate.wait_for_questions(1)
     hang_up(connection)
-    proxy.open_broken()
+    wait_until(lambda: stack.connections() == 0, "the end of all connections")
+    gate.open_broken()
     stack.wait_for_states({"released": 1})
     assert stack.reserved_micro() == 0
-    assert verify(stack.engine) == (0, [])
-    wait(lambda: stack.tasks() == tasks)
+    assert stack.verify() == (0, [])
+    wait_until(lambda: stack.tasks() == tasks, "the end of all tasks")
 
 
 @ways
 @kinds
 def test_while_the_answer_is_written(
-    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, gate: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
-    key, tasks = warm(stack)
+    key, tasks = at_rest(stack)
     connection = connect(stack)
     connection.sendall(whole(kind, key, LONG))
     assert connection.recv(12) == b"HTTP/1.1 200"
     # It cannot have been written whole: so much fits in no buffer.
     hang_up(connection)
-    wait(lambda: stack.tasks() == tasks)
-    hold_charged_once(stack, proxy, kind, key, LONG)
+    wait_until(lambda: stack.tasks() == tasks, "the end of all tasks")
+    hold_charged_once(stack, gate, kind, key, LONG)
 
 
 @ways
 @kinds
 def test_after_the_request_at_any_moment(
-    stack: RunningGateway, proxy: GatedProxy, kind: str, hang_up: Hang
+    stack: RunningGateway, gate: GatedProxy, kind: str, hang_up: Hang
 ) -> None:
     """Whatever it was doing: each request is charged whole or not at all, and ends."""
-    key, tasks = warm(stack)
+    key, tasks = at_rest(stack)
     path, body = REQUESTS[kind]
     for step in range(25):
         connection = connect(stack)
         connection.sendall(request_bytes(key, body("one two"), f"k{step}", path))
         time.sleep(step * 0.001)
         hang_up(connection)
-    wait(lambda: stack.tasks() == tasks)
+    wait_until_heard(stack, key)
+    wait_until(lambda: stack.tasks() == tasks, "the end of all tasks")
     states = stack.states()
     assert set(states) <= {"settled"}
-    assert proxy.questions == states.get("settled", 0)
+    assert gate.questions == states.get("settled", 0)
     assert stack.reserved_micro() == 0
-    assert verify(stack.engine) == (states.get("settled", 0), [])
+    assert stack.verify() == (states.get("settled", 0), [])
+
+
+def status(client: httpx.Client) -> int:
+    return client.get("/v1/models").status_code
 
 
 def test_bodies_that_never_end_keep_nobody_else_out(stack: RunningGateway) -> None:
     """Their tenant has no place left until they hang up; another one has."""
-    key, tasks = warm(stack)
+    key, tasks = at_rest(stack)
     request = whole("summaries", key, "one two")
     connections = [connect(stack) for _ in range(300)]
     for connection in connections:
         connection.sendall(request[:-1])
     with stack.client(key) as client, stack.client(stack.key("other")) as other:
-        wait(lambda: client.get("/v1/models").status_code == 503)
+        wait_until(lambda: status(client) == 503, "a tenant without a place")
         # For a moment, those that are not yet known to be of that tenant take all places.
-        wait(lambda: other.get("/v1/models").status_code == 200)
+        wait_until(lambda: status(other) == 200, "a place for another")
         for _ in range(10):
             assert client.get("/v1/models").json()["error"]["code"] == "overloaded"
             assert other.get("/v1/models").status_code == 200
         for connection in connections:
             connection.close()
-        wait(lambda: client.get("/v1/models").status_code == 200)
-    wait(lambda: stack.tasks() == tasks)
+        wait_until(lambda: status(client) == 200, "a place again")
+    wait_until(lambda: stack.tasks() == tasks, "the end of all tasks")
     assert stack.states() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -19,6 +20,8 @@ class Peer:
 
     Attributes:
       connections: how many it has been made.
+      came: set when a request has come.
+      closed: how many connections it has closed.
       requests: the heads and bodies that came.
     """
 
@@ -31,6 +34,8 @@ class Peer:
         self._answers = answers
         self._closes = closes
         self.connections = 0
+        self.closed = 0
+        self.came = asyncio.Event()
         self.requests: list[tuple[str, bytes]] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,6 +46,7 @@ class Peer:
                 fields = dict(line.split(": ", 1) for line in head.lower().splitlines()[1:-1])
                 length = int(fields.get("content-length", "0"))
                 self.requests.append((head, await reader.readexactly(length)))
+                self.came.set()
                 answer = self._answers[min(place, len(self._answers) - 1)]
                 # In two pieces: no reader may take what comes at once for all that comes.
                 for piece in (answer[:9], answer[9:]):
@@ -53,6 +59,9 @@ class Peer:
             pass  # the client has closed it
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            self.closed += 1
 
 
 def with_pool(
@@ -136,7 +145,10 @@ def test_connections_that_are_closed_are_made_anew(answer: bytes, closes: bool) 
     async def ask(pool: HttpPool) -> None:
         for _ in range(3):
             assert await pool.request("GET", "/") == (200, b"ok")
-            await asyncio.sleep(0.1)  # it hears that the connection is closed
+            while peer.closed < peer.connections:
+                await asyncio.sleep(0.001)
+            for _ in range(3):  # turns of the loop, in which it hears of that
+                await asyncio.sleep(0)
 
     with_pool(peer, ask)
     assert peer.connections == 3
@@ -179,9 +191,12 @@ def test_one_that_gave_up_leaves_its_answer_to_nobody() -> None:
 
     async def ask(pool: HttpPool) -> None:
         for _ in range(3):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.001):
-                    await pool.request("GET", "/given-up")
+            peer.came.clear()
+            given_up = asyncio.create_task(pool.request("GET", "/given-up"))
+            await peer.came.wait()
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
             assert await pool.request("GET", "/") == (200, b"ok")
 
     with_pool(peer, ask, connections=1)

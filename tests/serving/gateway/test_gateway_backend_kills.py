@@ -16,16 +16,12 @@ import pytest
 import sqlalchemy as sa
 
 from serving.engines import ServerSpec
-from serving.engines.local import LocalEngine
 from serving.ledger import schema
 from serving.ledger.verification import verify
-from tests.serving.gateway.gateway_process import (
-    DEADLINE_S,
-    Failed,
-    GatewayProcess,
-    LoadingClient,
-    gateway_process,
-)
+from tests.serving.gateway.loading_client import Failed, LoadingClient
+from tests.support.command_gateway import CommandGateway, command_gateway
+from tests.support.waiting import wait_until
+from tests.support.warm_model_server import WarmEngine
 
 CLIENTS = 8
 SERVERS = 3
@@ -48,7 +44,7 @@ class Servers:
 
     def __init__(self, models: Path) -> None:
         spec = ServerSpec.single("summarizer", models)
-        self.running = [LocalEngine().start(spec) for _ in range(SERVERS)]
+        self.running = [WarmEngine().start(spec) for _ in range(SERVERS)]
         for server in self.running:
             server.wait_until_available(120)
 
@@ -68,7 +64,7 @@ class Servers:
         """Start those of the servers that do not run."""
         for place in places:
             if self.running[place].exit_status() is not None:
-                self.running[place] = LocalEngine().start(self.running[place].spec)
+                self.running[place] = WarmEngine().start(self.running[place].spec)
         for place in places:
             self.running[place].wait_until_available(120)
 
@@ -90,13 +86,13 @@ def servers(all_servers: Servers) -> Servers:
 def wait_until_asked(clients: list[LoadingClient]) -> None:
     """Return when every client has had five more answers."""
     wanted = [client.answered + 5 for client in clients]
-    deadline = time.monotonic() + DEADLINE_S
-    while any(c.answered < w for c, w in zip(clients, wanted, strict=True)):
-        assert time.monotonic() < deadline, [client.failed for client in clients]
-        time.sleep(0.02)
+    wait_until(
+        lambda: all(c.answered >= w for c, w in zip(clients, wanted, strict=True)),
+        "five answers of each client",
+    )
 
 
-def assert_charged(gateway: GatewayProcess, clients: list[LoadingClient]) -> None:
+def assert_charged(gateway: CommandGateway, clients: list[LoadingClient]) -> None:
     """The ledger has what the clients were told, and holds nothing back."""
     columns = schema.entries.c
     with gateway.engine.connect() as connection:
@@ -123,9 +119,8 @@ def assert_charged(gateway: GatewayProcess, clients: list[LoadingClient]) -> Non
 def test_killed_and_started_again(
     scheme: str, servers: Servers, metered_models: Path, tmp_path: Path
 ) -> None:
-    with gateway_process(tmp_path, metered_models, servers.urls(scheme)) as gateway:
-        gateway.tenants.create("acme", "standard")
-        key = gateway.tenants.make_key("acme")
+    with command_gateway(tmp_path, metered_models, servers.urls(scheme)) as gateway:
+        key = gateway.key()
         over = threading.Event()
         clients = [LoadingClient(gateway.url, key, over) for _ in range(CLIENTS)]
         for client in clients:
@@ -157,17 +152,12 @@ def test_killed_and_started_again(
         servers.kill(0)
         late = LoadingClient(gateway.url, key, threading.Event())
         late.start()
-        deadline = time.monotonic() + DEADLINE_S
-        while (ready := gateway.ready()).status_code == 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: gateway.ready().status_code != 200, "a gateway without servers")
+        ready = gateway.ready()
         assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
-        while not late.failed:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: late.failed, "a request that nobody answers")
         servers.start(0)
-        gateway.wait_for_log("answers again", 2)
-        assert gateway.ready().status_code == 200
+        gateway.process.wait_until()
         late.over.set()
         late.join()
         assert {(f.status, f.code) for f in late.failed} <= {

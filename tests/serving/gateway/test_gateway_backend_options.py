@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from tests.serving.gateway.running_gateway import PRICES
+from tests.support.running_gateway import PRICES
 
 
 @pytest.mark.parametrize(

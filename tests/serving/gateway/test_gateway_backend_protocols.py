@@ -15,12 +15,13 @@ import pytest
 
 from serving.client.errors import RefusedError, UnreachableError
 from serving.engines import RunningServer
-from serving.engines.base import free_ports
+from serving.engines.base import HeldPorts
 from serving.gateway.backend import BackendError, ServedModel
 from serving.gateway.backend.connecting import connect
 from serving.gateway.backend.server import ModelServer
 from serving.gateway.errors import GatewayError
 from tests.serving.gateway.backend_ports import breaking_port, silent_port
+from tests.support.running_gateway import DEADLINE_S
 from tokenizer.contract import MeteredSummary, MeteringRecord
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ def with_server(url: str, model: str, ask: Callable[[ModelServer], Awaitable[T]]
 
 
 def soon() -> float:
-    return time.monotonic() + 30
+    return time.monotonic() + DEADLINE_S
 
 
 @asynccontextmanager
@@ -151,8 +152,8 @@ def test_a_model_that_is_not_metered(
 
 
 @SCHEMES
-def test_nobody_listens(scheme: str, metered_models: Path) -> None:
-    (port,) = free_ports(1)
+def test_nobody_listens(scheme: str, metered_models: Path, nobody: HeldPorts) -> None:
+    (port,) = nobody.numbers
     with pytest.raises(UnreachableError) as unreachable:
         with_server(
             f"{scheme}://127.0.0.1:{port}",

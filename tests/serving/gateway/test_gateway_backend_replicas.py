@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from serving.engines import RunningServer, ServerSpec, choose_engine
-from serving.engines.base import free_ports
+from serving.engines import RunningServer, ServerSpec
+from serving.engines.base import HeldPorts
 from serving.gateway.backend import BackendError, Canary, ServedModel, VersionGoneError
 from serving.gateway.errors import GatewayError
 from tests.serving.gateway.backend_ports import breaking_port, full_port, silent_port
-from tests.serving.gateway.gateway_process import DEADLINE_S, gateway_process
+from tests.support.command_gateway import command_gateway
+from tests.support.running_gateway import DEADLINE_S
+from tests.support.warm_model_server import WarmEngine
 
 SCHEMES = pytest.mark.parametrize("scheme", ["http", "grpc"])
 EVERYBODY = Canary("canary", 100)
@@ -81,7 +84,7 @@ def servers(
         replicated.configure("both", stable=7, canary=8)
         for name, config in replicated.configs.items():
             spec = ServerSpec.from_config(("summarizer",), config, flags)
-            replicated.servers[name] = running.enter_context(choose_engine("local").start(spec))
+            replicated.servers[name] = running.enter_context(WarmEngine().start(spec))
         for server in replicated.servers.values():
             server.wait_until_available(120)
         yield replicated
@@ -100,7 +103,7 @@ def using(model: ServedModel, ask: Callable[[], Awaitable[None]]) -> None:
 
 
 def soon() -> float:
-    return time.monotonic() + 30
+    return time.monotonic() + DEADLINE_S
 
 
 async def until(what: Callable[[], Awaitable[bool]]) -> None:
@@ -141,6 +144,8 @@ def test_versions_and_labels(scheme: str, servers: Replicated) -> None:
         # The version is gone: it is no more the one that answers.
         servers.configure("both", stable=7)
         await until(lambda: _is(number(None), 7))
+        # It is unloaded after the label has moved.
+        await until(lambda: _nobody_has(model, 8))
         with pytest.raises(VersionGoneError):
             await model.summarize(canary, ["a b"], 0, soon())
         servers.configure("both", stable=7, canary=8)
@@ -151,6 +156,10 @@ def test_versions_and_labels(scheme: str, servers: Replicated) -> None:
 
 async def _is(value: Awaitable[int], expected: int) -> bool:
     return await value == expected
+
+
+async def _nobody_has(model: ServedModel, version: int) -> bool:
+    return not any(replica.has(version) for replica in model.replicas.replicas)
 
 
 @SCHEMES
@@ -199,7 +208,8 @@ async def _fresh(model: ServedModel) -> int:
 def test_the_least_to_do_is_asked_and_of_two_the_first(
     scheme: str, servers: Replicated
 ) -> None:
-    model = ServedModel("summarizer", servers.urls(scheme, "old", "both"), servers.models)
+    urls = servers.urls(scheme, "old", "both")
+    model = ServedModel("summarizer", urls, servers.models, look_every_s=3600)
 
     async def ask() -> None:
         await model.version()
@@ -218,69 +228,106 @@ def test_the_least_to_do_is_asked_and_of_two_the_first(
     using(model, ask)
 
 
+@pytest.fixture(scope="module")
+def full(
+    metered_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server with one place, in which a request waits for a batch that is never full."""
+    folder = tmp_path_factory.mktemp("full")
+    (folder / "batching.config").write_text(
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 600000000 }"
+    )
+    (folder / "monitoring.config").write_text('prometheus_config { enable: true path: "/m" }')
+    flags = {
+        "max_queued_requests": "0",
+        "rest_api_num_threads": "1",
+        "enable_batching": "true",
+        "batching_parameters_file": str(folder / "batching.config"),
+        "monitoring_config_file": str(folder / "monitoring.config"),
+        "enable_model_warmup": "false",  # it would wait for a full batch, too
+    }
+    spec = ServerSpec.single("summarizer", metered_models, flags)
+    with WarmEngine().start(spec) as server:
+        server.wait_until_available(120)
+        yield server
+
+
+async def waiting_requests(server: RunningServer) -> int:
+    """How many have come to the queue of a batch since the server began."""
+    async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_S) as http:
+        page = (await http.get(f"{server.rest_url}/m")).text
+    name = ":tensorflow:serving:batching_session:input_batch_size_count{} "
+    counts = [line.removeprefix(name) for line in page.splitlines() if line.startswith(name)]
+    return int(counts[0]) if counts else 0
+
+
 @SCHEMES
 def test_a_busy_server_s_work_goes_to_the_next(
-    scheme: str, servers: Replicated, metered_models: Path
+    scheme: str, servers: Replicated, full: RunningServer
 ) -> None:
-    flags = {"max_queued_requests": "0", "rest_api_num_threads": "1"}
-    spec = ServerSpec.single("summarizer", metered_models, flags)
-    with choose_engine("local").start(spec) as server:
-        server.wait_until_available(120)
-        url = server.rest_url if scheme == "http" else f"grpc://{server.grpc_address}"
-        texts = [" ".join(["word"] * 200)] * 64
+    url = full.rest_url if scheme == "http" else f"grpc://{full.grpc_address}"
+    alone = ServedModel("summarizer", [url], servers.models)
+    helped = ServedModel("summarizer", [url, *servers.urls(scheme, "old")], servers.models)
 
-        async def asked(model: ServedModel) -> list[object]:
-            version = await model.version()
-            return await asyncio.gather(
-                *(model.summarize(version, texts, 0, soon()) for _ in range(40)),
-                return_exceptions=True,
-            )
+    async def ask() -> None:
+        version = await alone.version()
+        before = await waiting_requests(full)
+        holding = asyncio.create_task(alone.summarize(version, ["a b"], 0, soon()))
 
-        alone = ServedModel("summarizer", [url], metered_models)
+        async def held() -> bool:
+            return await waiting_requests(full) > before
 
-        async def refused() -> None:
-            answers = await asked(alone)
-            errors = [answer for answer in answers if isinstance(answer, BaseException)]
-            assert 0 < len(errors) < len(answers)
-            for error in errors:
-                assert isinstance(error, GatewayError), error
-                assert (error.status, error.code) == (503, "overloaded")
-                assert error.retry_after_s == 1
+        await until(held)
+        with pytest.raises(GatewayError) as refused:
+            await alone.summarize(version, ["a b"], 0, soon())
+        assert (refused.value.status, refused.value.code) == (503, "overloaded")
+        assert refused.value.retry_after_s == 1
+        try:
+            await helped.version()
+            first, second = helped.replicas.replicas
+            assert helped.replicas.in_turn(7) == [first, second]
+            (answer,) = await helped.summarize(version, ["a b"], 0, soon())
+            assert answer.summary == "A B"
+        finally:
+            await helped.close()
+        assert not holding.done()
+        holding.cancel()  # its place is free again, sooner or later
+        await asyncio.gather(holding, return_exceptions=True)
 
-        using(alone, refused)
-        helped = ServedModel("summarizer", [url, *servers.urls(scheme, "old")], metered_models)
-
-        async def answered() -> None:
-            assert all(isinstance(answer, list) for answer in await asked(helped))
-
-        using(helped, answered)
+    using(alone, ask)
 
 
 @SCHEMES
 def test_a_server_that_hangs_is_not_asked(scheme: str, servers: Replicated) -> None:
     with silent_port() as port:
         urls = [f"{scheme}://127.0.0.1:{port}", *servers.urls(scheme, "old")]
-        model = ServedModel("summarizer", urls, servers.models, timeout_s=2)
+        # So long a look at it takes, and no longer.
+        model = ServedModel("summarizer", urls, servers.models, timeout_s=2, look_every_s=0.1)
+        hangs, well = model.replicas.replicas
+
+        async def is_known() -> bool:
+            return hangs.ejected is not None and well.ejected is None
 
         async def ask() -> None:
             version = await model.version()
+            await until(is_known)
             for _ in range(5):
-                await model.summarize(version, ["a b"], 0, model.deadline())
+                await model.summarize(version, ["a b"], 0, soon())
             await model.check()
-            assert [replica.ejected is None for replica in model.replicas.replicas] == [
-                False,
-                True,
-            ]
+            assert hangs.ejected is not None
 
         using(model, ask)
 
 
 @SCHEMES
-def test_a_deadline_is_for_all_attempts(scheme: str, servers: Replicated) -> None:
-    """Four servers that take no connection: each alone is given up after five seconds."""
+def test_a_deadline_is_for_all_attempts(
+    scheme: str, servers: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four servers that take no connection: all of them together would take longer."""
+    monkeypatch.setattr("serving.gateway.backend.http_pool.CONNECT_TIMEOUT_S", 0.5)
     with ExitStack() as ports:
         urls = [f"{scheme}://127.0.0.1:{ports.enter_context(full_port())}" for _ in range(4)]
-        model = ServedModel("summarizer", urls, servers.models, timeout_s=7)
+        model = ServedModel("summarizer", urls, servers.models, timeout_s=0.7)
 
         async def ask() -> None:
             with pytest.raises(GatewayError) as error:
@@ -314,10 +361,12 @@ def test_what_may_have_been_computed_is_not_asked_again(
 
 
 @SCHEMES
-def test_one_that_is_gone_is_the_last_to_be_asked(scheme: str, servers: Replicated) -> None:
-    (port,) = free_ports(1)
+def test_one_that_is_gone_is_the_last_to_be_asked(
+    scheme: str, servers: Replicated, nobody: HeldPorts
+) -> None:
+    (port,) = nobody.numbers
     urls = [f"{scheme}://127.0.0.1:{port}", *servers.urls(scheme, "old")]
-    model = ServedModel("summarizer", urls, servers.models)
+    model = ServedModel("summarizer", urls, servers.models, look_every_s=3600)
 
     async def ask() -> None:
         gone, well = model.replicas.replicas
@@ -349,18 +398,18 @@ def test_the_ledger_has_the_version_of_the_tenants_side(
     assert {*expected.values()} == {"7", "8"}
     options = ("--label", "stable", "--canary-label", "canary", "--canary-percent", "50")
     urls = servers.urls(scheme, "old", "both")
-    with gateway_process(
+    body = {"model": "summarizer", "text": "one two three"}
+    with command_gateway(
         tmp_path, servers.models, urls, "--model-name", "summarizer", *options
     ) as gateway:
         told = {}
         for name in names:
-            gateway.tenants.create(name, "standard")
-            key = gateway.tenants.make_key(name)
-            for _ in range(2):
-                answer = gateway.ask(key, "one two three")
-                assert answer.status_code == 200, answer.text
-                told[name] = answer.json()["model_version"]
-            counts = gateway.post("/v1/count_tokens", key, "one two three")
-            assert counts.json()["counts"] == [{"input_tokens": 3, "truncated_tokens": 0}]
-    assert told == expected
-    assert gateway.versions_charged() == {(name, told[name]): 2 for name in names}
+            with gateway.client(gateway.key(name)) as client:
+                for _ in range(2):
+                    answer = client.post("/v1/summaries", json=body)
+                    assert answer.status_code == 200, answer.text
+                    told[name] = answer.json()["model_version"]
+                counts = client.post("/v1/count_tokens", json=body)
+                assert counts.json()["counts"] == [{"input_tokens": 3, "truncated_tokens": 0}]
+        assert told == expected
+        assert gateway.versions_charged() == {(name, told[name]): 2 for name in names}

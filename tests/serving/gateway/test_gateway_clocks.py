@@ -17,12 +17,12 @@ from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.verification import verify
 from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
-from tests.serving.gateway.running_gateway import PRICES, RunningGateway, gateway_on
+from tests.support.running_gateway import PRICES, RunningGateway, gateway_on
 
 # The price rises, so that a charge says by its price when it was reserved.
 DEARER = PRICES + PRICES.split('currency = "EUR"')[1].replace(
     'id = "2026"', 'id = "2026-12"'
-).replace("2026-01-01", "2026-12-01").replace("= 10000", "= 12000")
+).replace("2020-01-01", "2026-12-01").replace("= 10000", "= 12000")
 # For one request of a month: one costs 33, and another could cost 48.
 BUDGET = 60
 NOVEMBER = datetime.datetime(2026, 11, 30, 23, 59, 59, 900_000)

@@ -14,9 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.engines import RunningServer
 from serving.gateway.running import CacheSettings
-from tests.serving.gateway.running_gateway import RunningGateway, serving_gateway
-
-pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
+from tests.serving.gateway.gated_proxy import GatedProxy
+from tests.support.running_gateway import RunningGateway, serving_gateway
 
 DASHBOARD = Path("serving/deploy/grafana/tallygraph-gateway.json")
 
@@ -59,6 +58,9 @@ FAMILIES = {
     "tallygraph_outbox_events_waiting": set(),
     "tallygraph_outbox_event_oldest_seconds": set(),
 }
+
+
+LIMITED = "tallygraph_limited_total"
 
 
 def samples(page: str) -> dict[tuple[str, frozenset[Any]], float]:
@@ -157,7 +159,9 @@ def test_what_was_asked_and_charged(
     assert value(page, "tallygraph_model_requests_under_way") == 0
 
 
-def test_which_limit_was_hit(gateway: RunningGateway) -> None:
+@pytest.mark.usefixtures("rate_time")
+def test_which_limit_was_hit(gated_gateway: RunningGateway, gate: GatedProxy) -> None:
+    gateway = gated_gateway  # for 32 requests at a time, of one tenant 24
     for tenant, limit in (
         ("poor", {"budget_micro": 10}),
         ("hasty", {"requests_per_minute": 1}),
@@ -165,28 +169,39 @@ def test_which_limit_was_hit(gateway: RunningGateway) -> None:
     ):
         with gateway.client(gateway.key(tenant, **limit)) as client:
             ask(client), ask(client)
+    gate.reset()
+    gate.shut()
     with (
-        gateway.client(gateway.key("busy", max_concurrent=1)) as client,
-        ThreadPoolExecutor(12) as pool,
+        gateway.client(gateway.key("busy", max_concurrent=1)) as busy,
+        gateway.client(gateway.key("many")) as many,
+        gateway.client(gateway.key("more")) as more,
+        ThreadPoolExecutor(32) as pool,
     ):
-        answers = list(pool.map(lambda _: ask(client), range(36)))
-    too_many = sum(answer.status_code == 429 for answer in answers)
-    with gateway.client(gateway.key("many")) as client, ThreadPoolExecutor(96) as pool:
-        answers = list(pool.map(lambda _: ask(client), range(384)))
-    shed = sum("requests are under way" in answer.text for answer in answers)
+        held = [pool.submit(ask, busy)]
+        gate.wait_for_questions(1)
+        assert [ask(busy).status_code for _ in range(3)] == [429] * 3
+        held += [pool.submit(ask, many) for _ in range(24)]
+        gate.wait_for_questions(25)
+        assert [ask(many).status_code for _ in range(2)] == [503] * 2
+        held += [pool.submit(ask, more) for _ in range(7)]
+        gate.wait_for_questions(32)
+        at_the_door = value(gateway.metrics(), LIMITED, tenant="", limit="shed") or 0
+        assert ask(more).status_code == 503
+        gate.open()
+        assert {each.result().status_code for each in held} == {200}
     page = gateway.metrics()
-    assert too_many and shed
-    name = "tallygraph_limited_total"
     for tenant, hit, count in (
         ("poor", "budget", 2),
         ("hasty", "requests_per_minute", 1),
         ("chatty", "tokens_per_minute", 1),
-        ("busy", "concurrency", too_many),
+        ("busy", "concurrency", 3),
+        ("many", "shed", 2),
+        ("more", "shed", None),
     ):
-        assert value(page, name, tenant=tenant, limit=hit) == count, hit
-    # By its own share of the places, or at the door, where nobody knows who it is.
-    by_whom = [value(page, name, tenant=tenant, limit="shed") for tenant in ("many", "")]
-    assert sum(count or 0 for count in by_whom) == shed
+        name = gateway.name(tenant)
+        assert value(page, LIMITED, tenant=name, limit=hit) == count, hit
+    # Where all places are taken, nobody knows who it is.
+    assert value(page, LIMITED, tenant="", limit="shed") == at_the_door + 1
 
 
 def test_a_client_cannot_make_labels(gateway: RunningGateway) -> None:

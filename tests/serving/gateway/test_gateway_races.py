@@ -6,7 +6,6 @@ On SQLite and PostgreSQL.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -19,14 +18,14 @@ from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.verification import verify
 from tests.serving.gateway.at_once import Answer, ask, request_bytes
-from tests.serving.gateway.running_gateway import MOST_MICRO, RunningGateway, gateway_on
+from tests.support.running_gateway import MOST_MICRO, RunningGateway, gateway_on
+from tests.support.sizes import sized
 
-pytestmark = pytest.mark.alone  # dozens of clients share its interpreter
+pytestmark = pytest.mark.sized
 
-SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))
-AT_ONCE = 1000
+AT_ONCE = sized(quick=250, long=1000)
 ALLOWED = 137
-STORM = int(os.environ.get("TALLYGRAPH_STORM_REQUESTS", "150"))
+STORM = sized(quick=50, long=500)
 # It reads and writes as much as the model can: it costs what is reserved for it.
 DEAREST = "a b c d e f g h i"
 
@@ -46,7 +45,7 @@ def stack(
 
 
 def test_a_budget_is_met_to_the_request(stack: RunningGateway) -> None:
-    """By a thousand requests at once, of which each costs all that is reserved for it."""
+    """By many requests at once, of which each costs all that is reserved for it."""
     budget = ALLOWED * MOST_MICRO + MOST_MICRO - 1
     key = stack.key(budget_micro=budget)
 
@@ -71,7 +70,7 @@ def test_a_budget_is_met_to_the_request(stack: RunningGateway) -> None:
 
 def test_a_storm_of_retries_is_charged_once_each(stack: RunningGateway) -> None:
     """Each request is sent once to five times at once by the same key."""
-    dice = random.Random(SEED)
+    dice = random.Random(20261125)
     key = stack.key()
     times = [dice.randint(1, 5) for _ in range(STORM)]
 

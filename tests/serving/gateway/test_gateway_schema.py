@@ -1,13 +1,11 @@
 """The gateway held to its own OpenAPI schema, by requests that schemathesis makes up.
 
 Requests that the schema allows must be answered, those that it forbids refused, each with a
-status and a body that the schema says, and never by a fault. ``TALLYGRAPH_SCHEMA_EXAMPLES`` is
-how many of each kind there are for a route.
+status and a body that the schema says, and never by a fault.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -17,11 +15,11 @@ from hypothesis import HealthCheck, given, seed, settings
 from schemathesis import BaseSchema, Case, GenerationMode
 
 from serving.gateway.responses import ChatChunk
-from serving.ledger.verification import verify
-from tests.serving.gateway.running_gateway import RunningGateway
+from tests.support.running_gateway import RunningGateway
+from tests.support.sizes import sized
 
-EXAMPLES = int(os.environ.get("TALLYGRAPH_SCHEMA_EXAMPLES", "25"))
-SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))
+EXAMPLES = sized(quick=10, long=200)  # of each kind, for a route
+SEED = 20261125
 OPERATIONS = [
     ("/v1/chat/completions", "POST"),
     ("/v1/summaries", "POST"),
@@ -59,6 +57,7 @@ def test_every_route_is_in_the_schema(schema: BaseSchema) -> None:
     assert described == set(OPERATIONS)
 
 
+@pytest.mark.sized
 # What takes nothing can be asked nothing wrong.
 @pytest.mark.parametrize(
     ("path", "method", "mode"),
@@ -104,5 +103,5 @@ def test_the_schema_is_true(
     assert not any(status >= 500 for status in statuses)
     if mode.is_positive:
         assert 200 in statuses
-    _, findings = verify(gateway.engine)
+    _, findings = gateway.verify()
     assert findings == []

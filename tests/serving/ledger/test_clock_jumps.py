@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import os
 from collections import Counter
 from typing import Protocol
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -16,9 +16,10 @@ from serving.billing.invoice import make_invoice
 from serving.ledger import BudgetExceededError, Ledger, Reservation, schema
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.support.sizes import sized
 
-EXAMPLES = int(os.environ.get("TALLYGRAPH_CLOCK_EXAMPLES", "40"))
-SEED = int(os.environ.get("TALLYGRAPH_SEED", "20261125"))
+EXAMPLES = sized(quick=15, long=400)
+SEED = 20261125
 BUDGET = 2500
 # Around the ends of months, where it matters, and anywhere.
 TIMES = st.one_of(
@@ -42,6 +43,7 @@ class _Clock(Protocol):
     now: datetime.datetime
 
 
+@pytest.mark.sized
 def test_any_jumps(engine: sa.Engine, ledger: Ledger, clock: _Clock) -> None:
     numbers = itertools.count(1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,8 +22,10 @@ from serving.ledger import (
 from serving.ledger.grouped import GroupedLedger
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.support.waiting import wait_until
 
 Make = Callable[..., Reservation]
+DEADLINE_S = 120.0
 
 
 async def run(grouped: GroupedLedger, request: Reservation) -> Entry:
@@ -41,10 +42,21 @@ def test_a_locked_database_is_asked_again(
     engine.dispose()
     blocker = sqlite3.connect(str(engine.url.database), check_same_thread=False)
     blocker.execute("BEGIN IMMEDIATE")
-    released = threading.Timer(0.2, blocker.rollback)
-    released.start()
+    refused = threading.Event()
+
+    @sa.event.listens_for(engine, "handle_error")
+    def locked(context: sa.engine.ExceptionContext) -> None:
+        assert "locked" in str(context.original_exception)
+        refused.set()
+
+    def release() -> None:
+        assert refused.wait(DEADLINE_S)
+        blocker.rollback()
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
     entry = asyncio.run(run(GroupedLedger(ledger), reservation()))
-    released.join()
+    releasing.join()
     blocker.close()
     assert entry.number == 1
     assert verify(engine) == (1, [])
@@ -76,13 +88,26 @@ def test_a_group_that_ends_a_deadlock_is_written_again(
     with blocker.connect() as connection, ThreadPoolExecutor(1) as pool:
         connection.execute(lock.with_for_update(), {"tenant": "other"})
         group = pool.submit(asyncio.run, at_once())
-        time.sleep(0.1)  # the group has the one, and waits for the other
+        wait_until(lambda: waits_for_a_lock(engine), "the group to want the other one")
         connection.execute(lock.with_for_update(), {"tenant": "acme"})
         connection.rollback()
         reserved = group.result()
     blocker.dispose()
     assert all(isinstance(each, Reserved) for each in reserved)
     assert verify(engine) == (0, [])
+
+
+def waits_for_a_lock(engine: sa.Engine) -> bool:
+    """Whether somebody in a database of PostgreSQL's waits for a lock that another one has."""
+    query = sa.text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    watching = sa.create_engine(engine.url)
+    with watching.connect() as connection:
+        waiting = connection.scalar(query)
+    watching.dispose()
+    return bool(waiting)
 
 
 def end(connection: sa.Connection) -> None:

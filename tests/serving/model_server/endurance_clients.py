@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from tensorflow_serving.apis import (
 )
 
 from serving.engines.process import ProcessServer
+from tests.support.waiting import wait_until
 
 PREDICT = "/v1/models/fixture:predict"
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 BAD_EVERY = 40  # one in so many requests is refused
 CONFIG = """
 model_config_list { config {
@@ -59,18 +59,15 @@ def usage(server: ProcessServer) -> Usage:
 
 def usage_at_rest(server: ProcessServer, files: int) -> Usage:
     """Once no more files are open than before: the server has seen that its clients went."""
-    deadline = time.monotonic() + DEADLINE_S
-    while (found := usage(server)).files > files:
-        assert time.monotonic() < deadline, f"{found.files} files open, {files} before"
-        time.sleep(0.05)
-    return found
+    wait_until(lambda: usage(server).files <= files, f"no more than {files} open files")
+    return usage(server)
 
 
 class RestCalls:
     """One client's, on one connection that is kept open."""
 
     def __init__(self, server: ProcessServer) -> None:
-        self._http = httpx.Client(base_url=server.rest_url, timeout=20, trust_env=False)
+        self._http = httpx.Client(base_url=server.rest_url, timeout=DEADLINE_S, trust_env=False)
 
     def good(self, number: int) -> tuple[str, None]:
         """The version tag of the answer, which is checked; REST names no version."""
@@ -129,7 +126,7 @@ class GrpcCalls:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = name
         request.inputs["text"].CopyFrom(tf.make_tensor_proto([value]))
-        return self._stub.Predict(request, timeout=20)
+        return self._stub.Predict(request, timeout=DEADLINE_S)
 
 
 def clients_of(server: ProcessServer, count: int) -> list[RestCalls | GrpcCalls]:
@@ -150,10 +147,7 @@ class Swapper:
         request = model_management_pb2.ReloadConfigRequest()
         text_format.Parse(CONFIG % (self._base, version), request.config)
         self._stub.HandleReloadConfigRequest(request, timeout=DEADLINE_S)
-        deadline = time.monotonic() + DEADLINE_S
-        while self._in_memory() != {version}:
-            assert time.monotonic() < deadline, f"version {version} was not swapped in"
-            time.sleep(0.01)
+        wait_until(lambda: self._in_memory() == {version}, f"version {version} to be in memory")
 
     def _in_memory(self) -> set[int]:
         request = get_model_status_pb2.GetModelStatusRequest()

@@ -115,7 +115,7 @@ def test_the_program_does_not_start_with_wrong_parameters(tmp_path: Path) -> Non
         [*command, "--enable_batching", f"--batching_parameters_file={path}"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 1

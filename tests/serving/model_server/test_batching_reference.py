@@ -13,13 +13,14 @@ import grpc
 import httpx
 import pytest
 
-from serving.engines import RunningServer, ServerSpec, choose_engine
+from serving.engines import RunningServer, ServerSpec
 from tests.serving.model_server.test_grpc_reference import (
     test_recorded_answer as test_recorded_grpc_answer,  # noqa: F401
 )
 from tests.serving.model_server.test_rest_reference import (
     test_recorded_answer as test_recorded_rest_answer,  # noqa: F401
 )
+from tests.support.warm_model_server import WarmEngine
 
 MODELS = """
 model_config_list {
@@ -56,14 +57,14 @@ def server(
         "batching_parameters_file": str(folder / "batching"),
     }
     spec = ServerSpec.from_config(("fixture",), folder / "models", flags)
-    with choose_engine("local").start(spec) as server:
+    with WarmEngine().start(spec) as server:
         server.wait_until_available(120)
         yield server
 
 
 @pytest.fixture(scope="module")
 def rest(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.rest_url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=server.rest_url, timeout=120, trust_env=False) as client:
         yield client
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import select
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -18,25 +18,39 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.engines import RunningServer
 
-pytestmark = pytest.mark.alone
-
 PREDICT = "/v1/models/fixture:predict"
 LIMIT = 1024 * 1024  # of the server in conftest.py
-CLIENT_TIMEOUT_S = 2.0
+DEADLINE_S = 120.0
+ATTEMPTS = 10
 
 
 @contextmanager
 def connection(server: RunningServer) -> Iterator[socket.socket]:
     port = int(server.rest_url.rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as raw:
         yield raw
 
 
-def answers(rest: httpx.Client) -> bool:
-    started = time.monotonic()
+def hold_answers(rest: httpx.Client) -> None:
+    """Another client is answered."""
     answer = rest.post(PREDICT, json={"instances": ["ok"]})
     assert answer.json()["predictions"][0]["upper"] == "OK"
-    return time.monotonic() - started < 1.0
+
+
+def hold_answers_meanwhile(rest: httpx.Client, server: RunningServer, sent: bytes) -> bytes:
+    """Another client is answered while one has sent so much and no more; what that one is told.
+
+    On a machine that is too busy for that it has been cut off by then, and tries again.
+    """
+    for _ in range(ATTEMPTS):
+        with connection(server) as raw:
+            raw.sendall(sent)
+            hold_answers(rest)
+            readable, _, _ = select.select([raw], [], [], 0)
+            told = raw.recv(65536)
+        if not readable:
+            return told
+    raise AssertionError("nobody was answered before the client that sends no more was")
 
 
 def head(length: int) -> bytes:
@@ -55,7 +69,7 @@ def test_a_body_that_is_too_large(rest: httpx.Client) -> None:
 def test_a_body_of_unknown_length_that_is_too_large(rest: httpx.Client) -> None:
     answer = rest.post(PREDICT, content=(b"x" * 65536 for _ in range(64)))
     assert answer.status_code == 413
-    assert answers(rest)
+    hold_answers(rest)
 
 
 def test_a_message_that_is_too_large(channel: grpc.Channel) -> None:
@@ -64,7 +78,9 @@ def test_a_message_that_is_too_large(channel: grpc.Channel) -> None:
     request.inputs["text"].dtype = types_pb2.DT_STRING
     request.inputs["text"].string_val.append(b"x" * (LIMIT + 1))
     with pytest.raises(grpc.RpcError) as refused:
-        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=10)
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(
+            request, timeout=DEADLINE_S
+        )
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -76,7 +92,9 @@ def test_a_small_message_that_unpacks_to_a_large_tensor(channel: grpc.Channel) -
     tensor.tensor_shape.dim.add(size=2**40)
     tensor.string_val.append(b"x")
     with pytest.raises(grpc.RpcError) as refused:
-        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=10)
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(
+            request, timeout=DEADLINE_S
+        )
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "it unpacks to 8796093022208 bytes" in (refused.value.details() or "")
 
@@ -90,22 +108,16 @@ def test_nesting_is_bounded(rest: httpx.Client) -> None:
 def test_a_client_that_never_ends_its_head(
     reference_server: RunningServer, rest: httpx.Client
 ) -> None:
-    with connection(reference_server) as raw:
-        raw.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost:".encode())
-        assert answers(rest)
-        raw.settimeout(CLIENT_TIMEOUT_S * 3)
-        assert raw.recv(100) == b""  # cut off, without an answer
+    half = f"POST {PREDICT} HTTP/1.1\r\nHost:".encode()
+    told = hold_answers_meanwhile(rest, reference_server, half)
+    assert told == b""  # cut off, without an answer
 
 
 def test_a_client_that_never_ends_its_body(
     reference_server: RunningServer, rest: httpx.Client
 ) -> None:
-    with connection(reference_server) as raw:
-        raw.sendall(head(1000) + b'{"instances": [')
-        assert answers(rest)
-        raw.settimeout(CLIENT_TIMEOUT_S * 3)
-        received = raw.recv(65536)
-        assert received.startswith(b"HTTP/1.1 408 ")
+    told = hold_answers_meanwhile(rest, reference_server, head(1000) + b'{"instances": [')
+    assert told.startswith(b"HTTP/1.1 408 ")
 
 
 def test_clients_that_vanish(reference_server: RunningServer, rest: httpx.Client) -> None:
@@ -115,7 +127,7 @@ def test_clients_that_vanish(reference_server: RunningServer, rest: httpx.Client
             # The server may refuse so many at once.
             with suppress(ConnectionError), connection(reference_server) as raw:
                 raw.sendall(head(len(body)) + part)
-    assert answers(rest)
+    hold_answers(rest)
 
 
 def test_many_idle_connections_make_room(
@@ -124,23 +136,21 @@ def test_many_idle_connections_make_room(
     with ExitStack() as stack:
         for _ in range(60):  # the server in conftest.py takes 32
             stack.enter_context(connection(reference_server))
-        assert answers(rest)
+        hold_answers(rest)
 
 
 def test_what_is_not_http(reference_server: RunningServer, rest: httpx.Client) -> None:
     with connection(reference_server) as raw:
         raw.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
-    assert answers(rest)
+    hold_answers(rest)
 
 
-def test_an_empty_batch_is_answered_at_once(rest: httpx.Client) -> None:
-    started = time.monotonic()
+def test_an_empty_batch_is_answered(rest: httpx.Client) -> None:
     answer = rest.post(PREDICT, json={"inputs": []})
     assert answer.status_code == 200
     outputs = answer.json()["outputs"]
     assert {name: values for name, values in outputs.items() if values} == {}
-    assert time.monotonic() - started < 1.0
 
 
 def test_bytes_that_are_not_utf8_pass(rest: httpx.Client) -> None:
@@ -206,7 +216,7 @@ def test_apis_that_are_not_there(rest: httpx.Client, channel: grpc.Channel) -> N
 
 
 def test_metrics_under_tensorflow_servings_names(rest: httpx.Client) -> None:
-    assert answers(rest)
+    hold_answers(rest)
     rest.post("/v1/models/none:predict", json={"instances": ["a"]})
     page = rest.get("/monitoring/prometheus/metrics")
     assert page.headers["content-type"].startswith("text/plain")

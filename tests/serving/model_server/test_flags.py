@@ -101,7 +101,7 @@ def test_the_program_refuses_an_unknown_flag_at_once() -> None:
         [sys.executable, "-m", "serving.model_server.main", *BASE, "--no_such_flag=1"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 2
@@ -113,7 +113,7 @@ def test_the_program_says_its_version() -> None:
         [sys.executable, "-m", "serving.model_server.main", "--version"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stdout.startswith("Tallygraph ModelServer: 0.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,9 +18,15 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.engines import RunningServer, ServerSpec, choose_engine
+from serving.engines import RunningServer, ServerSpec
+from tests.support.waiting import wait_until
+from tests.support.warm_model_server import WarmEngine
 
 PREDICT = "/v1/models/fixture:predict"
+DEADLINE_S = 120.0
+
+pytestmark = pytest.mark.in_order  # one story of versions that come and go
+
 Export = Callable[[Path, int], None]
 
 
@@ -38,13 +43,15 @@ def base(tmp_path_factory: pytest.TempPathFactory, export_fixture: Export) -> Pa
 @pytest.fixture(scope="module")
 def server(base: Path) -> Iterator[RunningServer]:
     flags = {"max_num_load_retries": "1", "load_retry_interval_micros": "300000"}
-    with choose_engine("local").start(ServerSpec.single("fixture", base, flags)) as server:
+    with WarmEngine().start(ServerSpec.single("fixture", base, flags)) as server:
         server.wait_until_available(120)
         yield server
 
 
 def statuses(server: RunningServer) -> dict[int, tuple[str, str, str]]:
-    document = httpx.get(f"{server.rest_url}/v1/models/fixture", trust_env=False).json()
+    document = httpx.get(
+        f"{server.rest_url}/v1/models/fixture", trust_env=False, timeout=120
+    ).json()
     return {
         int(each["version"]): (
             each["state"],
@@ -56,13 +63,10 @@ def statuses(server: RunningServer) -> dict[int, tuple[str, str, str]]:
 
 
 def wait_for(server: RunningServer, expected: dict[int, str]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        found = {version: status[0] for version, status in statuses(server).items()}
-        if found == expected:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"expected {expected}, found {found}")
+    wait_until(
+        lambda: {version: each[0] for version, each in statuses(server).items()} == expected,
+        str(expected),
+    )
 
 
 class Load:
@@ -79,7 +83,9 @@ class Load:
     def _rest(self) -> None:
         tags: list[str] = []
         self.answers.append(tags)
-        with httpx.Client(base_url=self._server.rest_url, timeout=20, trust_env=False) as http:
+        with httpx.Client(
+            base_url=self._server.rest_url, timeout=DEADLINE_S, trust_env=False
+        ) as http:
             while not self._stop.is_set():
                 try:
                     answer = http.post(PREDICT, json={"instances": ["a"]})
@@ -98,7 +104,7 @@ class Load:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             while not self._stop.is_set():
                 try:
-                    response = stub.Predict(request, timeout=20)
+                    response = stub.Predict(request, timeout=DEADLINE_S)
                     tag = response.outputs["version_tag"].string_val[0].decode()
                     assert tag == f"v{response.model_spec.version.value}"
                     tags.append(tag)
@@ -107,13 +113,12 @@ class Load:
 
     def wait_until_all_see(self, tag: str) -> None:
         """Each client's latest answer is a version's: a change shows in the next one only."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            latest = [tags[-1] for tags in list(self.answers) if tags]
-            if latest == [tag] * len(self._threads):
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"expected every client to see {tag}. Received: {latest}")
+        wait_until(
+            lambda: (
+                [tags[-1] for tags in list(self.answers) if tags] == [tag] * len(self._threads)
+            ),
+            f"every client to see {tag}",
+        )
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -161,7 +166,9 @@ def test_a_version_that_is_still_being_written_is_left_alone(
     server: RunningServer, base: Path
 ) -> None:
     (base / "9" / "variables").mkdir(parents=True)
-    time.sleep(1.5)  # longer than a poll
+    # Whoever has seen a version that was moved in after it has seen it, too.
+    (base.parent / "ready" / "4").rename(base / "4")
+    wait_for(server, {1: "END", 2: "END", 3: "END", 4: "AVAILABLE"})
     assert 9 not in statuses(server)
 
 
@@ -170,7 +177,7 @@ def reload(server: RunningServer, text: str) -> model_management_pb2.ReloadConfi
     text_format.Parse(text, request.config)
     with grpc.insecure_channel(server.grpc_address) as channel:
         stub = model_service_pb2_grpc.ModelServiceStub(channel)
-        return stub.HandleReloadConfigRequest(request, timeout=60)
+        return stub.HandleReloadConfigRequest(request, timeout=DEADLINE_S)
 
 
 MODEL = """
@@ -182,8 +189,6 @@ config {
 
 def test_another_config_by_grpc(server: RunningServer, base: Path) -> None:
     ready = base.parent / "ready"
-    (ready / "4").rename(base / "4")
-    wait_for(server, {1: "END", 2: "END", 3: "END", 4: "AVAILABLE"})
     both = "model_version_policy { specific { versions: 2 versions: 4 } }"
     other = MODEL % ("other", ready, "")
     response = reload(
@@ -192,7 +197,10 @@ def test_another_config_by_grpc(server: RunningServer, base: Path) -> None:
     assert response.status.error_code == 0
     # A reload returns when the models it adds are AVAILABLE.
     answer = httpx.post(
-        f"{server.rest_url}/v1/models/other:predict", json={"instances": ["a"]}, trust_env=False
+        f"{server.rest_url}/v1/models/other:predict",
+        json={"instances": ["a"]},
+        trust_env=False,
+        timeout=120,
     )
     assert answer.json()["predictions"][0]["version_tag"] == "v3"
     wait_for(server, {1: "END", 2: "AVAILABLE", 3: "END", 4: "AVAILABLE"})
@@ -203,6 +211,7 @@ def test_another_config_by_grpc(server: RunningServer, base: Path) -> None:
         f"{server.rest_url}/v1/models/fixture/labels/stable:predict",
         json={"instances": ["a"]},
         trust_env=False,
+        timeout=120,
     )
     assert answer.json()["predictions"][0]["version_tag"] == "v2"
 

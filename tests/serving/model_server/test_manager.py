@@ -17,6 +17,7 @@ from serving.model_server.manager import ModelManager
 from serving.model_server.model_version import State
 from serving.model_server.saved_model import LoadedModel, LoadOptions
 from serving.model_server.versions import VersionOnDisk
+from tests.support.waiting import wait_until
 
 QUICK = LifecycleOptions(poll_s=0.05, max_retries=2, retry_interval_s=0.05)
 Make = Callable[..., ModelManager]
@@ -47,11 +48,8 @@ def config(base: Path, more: str = "") -> ModelServerConfig:
     return text_format.Parse(f"model_config_list {{ {text} }}", ModelServerConfig())
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def state_of(manager: ModelManager, version: int | None = None) -> State:
+    return manager.status("m", version)[0].state
 
 
 def test_a_version_is_served(make: Make, fixture_base: Path) -> None:
@@ -105,7 +103,7 @@ def test_a_model_in_use_is_not_closed(make: Make, fixture_base: Path) -> None:
     manager.start(config(fixture_base, one))
     with manager.acquire("m") as servable:
         manager.reload(config(fixture_base))
-        wait_until(lambda: manager.status("m", 1)[0].state is State.UNLOADING)
+        wait_until(lambda: state_of(manager, 1) is State.UNLOADING, "the unloading")
         with manager.acquire("m") as newer:
             assert newer.version == 2
         with pytest.raises(ServingError, match="Specific\\(m, 1\\)"), manager.acquire("m", 1):
@@ -113,14 +111,14 @@ def test_a_model_in_use_is_not_closed(make: Make, fixture_base: Path) -> None:
         time.sleep(0.2)
         assert manager.status("m", 1)[0].state is State.UNLOADING
         assert servable.version == 1
-    wait_until(lambda: manager.status("m", 1)[0].state is State.END)
+    wait_until(lambda: state_of(manager, 1) is State.END, "its end")
 
 
 def test_a_model_that_is_no_longer_asked_for_goes(make: Make, fixture_base: Path) -> None:
     manager = make(load)
     manager.start(config(fixture_base))
     manager.reload(text_format.Parse("model_config_list {}", ModelServerConfig()))
-    wait_until(lambda: manager.status("m")[0].state is State.END)
+    wait_until(lambda: state_of(manager) is State.END, "its end")
     with pytest.raises(ServingError, match="Latest\\(m\\)"), manager.acquire("m"):
         pass
 
@@ -134,7 +132,7 @@ def test_it_waits_for_a_version_as_long_as_there_is_none(
     time.sleep(0.3)
     assert started.is_alive()
     (tmp_path / "5").symlink_to(fixture_base / "2")
-    started.join(20)
+    started.join(120)
     assert [s.version for s in manager.status("m")] == [5]
 
 

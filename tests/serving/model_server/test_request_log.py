@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from serving.model_server.request_log import (
     RequestLog,
     logging_configs,
 )
+from tests.support.waiting import wait_until
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 
 
 def config(prefix: Path | str, rate: float = 1.0, kind: str = "tfrecord") -> LoggingConfig:
@@ -56,13 +56,6 @@ def records(folder: Path) -> list[prediction_log_pb2.PredictionLog]:
 
 def versions(folder: Path) -> list[int]:
     return [each.log_metadata.model_spec.version.value for each in records(folder)]
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -97,7 +90,7 @@ def test_a_record_is_on_disk_soon_and_says_what_it_is(
 ) -> None:
     log.use({"m": config(folder / "a", 0.5)})
     log.add(answered(7))
-    wait_until(lambda: counted(metrics, "OK") == 1)
+    wait_until(lambda: counted(metrics, "OK") == 1, "the count of a record")
     (record,) = records(folder)
     assert record.predict_log.request.model_spec.name == "m"
     metadata = record.log_metadata
@@ -181,7 +174,7 @@ def test_a_request_that_cannot_be_written_does_not_end_the_log(
     log.use({"m": config(folder / "a")})
     log.add(answered(1, wrong))
     log.add(answered(2))
-    wait_until(lambda: counted(metrics, "OK") == 1)
+    wait_until(lambda: counted(metrics, "OK") == 1, "the count of a record")
     assert counted(metrics, "INTERNAL") == 1
     assert versions(folder) == [2]
 
@@ -192,10 +185,10 @@ def test_a_folder_that_goes_away_and_comes_back(
     log.use({"m": config(folder / "a")})
     folder.rmdir()
     log.add(answered(1))
-    wait_until(lambda: counted(metrics, "NOT_FOUND") == 1)
+    wait_until(lambda: counted(metrics, "NOT_FOUND") == 1, "the count of a record")
     folder.mkdir()
     log.add(answered(2))
-    wait_until(lambda: counted(metrics, "OK") == 1)
+    wait_until(lambda: counted(metrics, "OK") == 1, "the count of a record")
     assert versions(folder) == [2]
 
 
@@ -206,7 +199,7 @@ def test_another_prefix_from_another_config_on(
     log.add(answered(1))
     log.use({"m": config(folder / "b")})
     log.add(answered(2))
-    wait_until(lambda: counted(metrics, "OK") == 2)
+    wait_until(lambda: counted(metrics, "OK") == 2, "the count of a record")
     assert versions(folder) == [1, 2]
     assert [path.name[0] for path in sorted(folder.iterdir())] == ["a", "b"]
     log.use({})

@@ -21,13 +21,18 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.engines import EngineError, RunningServer, ServerSpec, choose_engine
+from serving.engines import EngineError, RunningServer, ServerSpec
 from serving.model_server.metrics import Metrics
 from serving.model_server.saved_model import LoadedModel, LoadOptions
 from serving.model_server.warmup import warm_up
+from tests.support.waiting import wait_until
+from tests.support.warm_model_server import WarmEngine
 
 PREDICT = "/v1/models/summarizer:predict"
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
+
+pytestmark = pytest.mark.in_order  # one server's log, to its end
+
 TEXTS = ["one two", "", "\u00e9 \U0001f600", "a b c d e f g h i"]
 LOGGING = """
 logging_config {
@@ -56,7 +61,7 @@ def start(folder: Path, base: Path, logging: str) -> RunningServer:
         "batching_parameters_file": str(folder / "batching.config"),
     }
     spec = ServerSpec.from_config(("summarizer",), folder / "models.config", flags)
-    server = choose_engine("local").start(spec)
+    server = WarmEngine().start(spec)
     try:
         server.wait_until_available(120)
     except EngineError:
@@ -116,11 +121,8 @@ def records(folder: Path, prefix: str = "") -> list[prediction_log_pb2.Predictio
 
 
 def wait_for_records(folder: Path, number: int) -> list[prediction_log_pb2.PredictionLog]:
-    deadline = time.monotonic() + DEADLINE_S
-    while len(found := records(folder)) < number:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
+    wait_until(lambda: len(records(folder)) >= number, f"{number} records")
+    return records(folder)
 
 
 def arrays(tensors: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -159,8 +161,9 @@ def test_requests_that_fail_are_not_logged(server: RunningServer, folder: Path) 
 def test_a_log_warms_a_model_up(
     server: RunningServer, folder: Path, metered_base: Path, tmp_path: Path
 ) -> None:
+    before = len(records(folder))
     ask_by_rest(server, "warm", "up")
-    logged = wait_for_records(folder, 1)
+    logged = wait_for_records(folder, before + 1)
     path = tmp_path / "7"
     shutil.copytree(metered_base / "7", path)
     warm_up_file = path / "assets.extra" / "tf_serving_warmup_requests"

@@ -14,13 +14,17 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.engines import RunningServer, ServerFiles, choose_engine
-from serving.engines.base import free_ports
+from serving.engines import RunningServer, ServerFiles
+from serving.engines.base import HeldPorts
 from serving.model_config import ModelConfigError, ModelConfigFile
 from serving.rollout import LabelError, ModelServers, Rollout, RolloutError, prune
+from tests.support.sizes import sized
+from tests.support.waiting import wait_until
+from tests.support.warm_model_server import WarmEngine
 
 Export = Callable[[Path, int], None]
-CYCLES = 20
+CYCLES = sized(quick=4, long=20)
+DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def files(base: Path) -> ServerFiles:
 @pytest.fixture(scope="module")
 def server(files: ServerFiles) -> Iterator[RunningServer]:
     spec = files.spec(("fixture",), {"max_num_load_retries": "0"})
-    with choose_engine("local").start(spec) as server:
+    with WarmEngine().start(spec) as server:
         server.wait_until_available(120)
         yield server
 
@@ -53,7 +57,7 @@ def server(files: ServerFiles) -> Iterator[RunningServer]:
 def rollout(files: ServerFiles, server: RunningServer) -> Iterator[Rollout]:
     """Starts from version 1 as the stable one, and nothing else."""
     with ModelServers([server.grpc_address]) as servers:
-        rollout = Rollout(files.model_config, "fixture", servers, load_timeout_s=60)
+        rollout = Rollout(files.model_config, "fixture", servers, load_timeout_s=DEADLINE_S)
         for label in set(rollout.labels()) - {"stable"}:
             rollout.unlabel(label)
         if rollout.labels()["stable"] != 1:
@@ -66,6 +70,7 @@ def answer(server: RunningServer, place: str) -> str:
     response = httpx.post(
         f"{server.rest_url}/v1/models/fixture{place}:predict",
         json={"instances": ["a"]},
+        timeout=DEADLINE_S,
         trust_env=False,
     )
     body = response.json()
@@ -114,14 +119,17 @@ class Clients:
         self._threads += [threading.Thread(target=self._grpc) for _ in range(2)]
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
+        self._lock = threading.Lock()
 
     def _rest(self) -> None:
         path = f"/v1/models/fixture/labels/{self._label}:predict"
-        with httpx.Client(base_url=self._server.rest_url, timeout=30, trust_env=False) as http:
+        with httpx.Client(
+            base_url=self._server.rest_url, timeout=DEADLINE_S, trust_env=False
+        ) as http:
             while not self._stop.is_set():
                 response = http.post(path, json={"instances": ["a"]})
                 if response.is_success:
-                    self.answers[response.json()["predictions"][0]["version_tag"]] += 1
+                    self._had(response.json()["predictions"][0]["version_tag"])
                 else:
                     self.failures.append(response.text)
 
@@ -134,14 +142,23 @@ class Clients:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             while not self._stop.is_set():
                 try:
-                    response = stub.Predict(request, timeout=30)
+                    response = stub.Predict(request, timeout=DEADLINE_S)
                 except grpc.RpcError as error:
                     self.failures.append(f"{error.code()}: {error.details()}")
                     continue
                 tag = response.outputs["version_tag"].string_val[0].decode()
                 if tag != f"v{response.model_spec.version.value}":
                     self.failures.append(f"{tag} from {response.model_spec}")
-                self.answers[tag] += 1
+                self._had(tag)
+
+    def _had(self, tag: str) -> None:
+        with self._lock:
+            self.answers[tag] += 1
+
+    def wait_for(self, tag: str, answers: int = 4) -> None:
+        """Return when a version has given so many more answers."""
+        wanted = self.answers[tag] + answers
+        wait_until(lambda: self.answers[tag] >= wanted, f"answers of {tag}")
 
     def __enter__(self) -> Clients:
         for thread in self._threads:
@@ -154,14 +171,18 @@ class Clients:
             thread.join()
 
 
+@pytest.mark.sized
 def test_promotions_and_rollbacks_under_load(rollout: Rollout, server: RunningServer) -> None:
     with Clients(server, "stable") as clients:
+        clients.wait_for("v1")
         for cycle in range(CYCLES):
-            rollout.promote(2 + cycle % 2)
+            version = 2 + cycle % 2
+            rollout.promote(version)
+            clients.wait_for(f"v{version}")
             rollout.roll_back()
+            clients.wait_for("v1")
     assert clients.failures == []
     assert set(clients.answers) == {"v1", "v2", "v3"}
-    assert min(clients.answers.values()) > 2
 
 
 def test_a_version_that_cannot_be_loaded_changes_nothing(
@@ -170,21 +191,23 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(
     rollout.label("canary", 2)
     before = files.model_config.path.read_bytes()
     with Clients(server, "stable") as clients:
+        clients.wait_for("v1")
         with pytest.raises(
             RolloutError, match=r"cannot load version 4 of fixture: .*as they w"
         ):
             rollout.promote(4)
         with pytest.raises(RolloutError, match=r"no version 9 of fixture.*\[1, 2, 3, 4\]"):
             rollout.promote(9)
+        clients.wait_for("v1")
     assert (clients.failures, set(clients.answers)) == ([], {"v1"})
     assert files.model_config.path.read_bytes() == before
     assert answer(server, "/labels/canary") == "v2"
 
 
 def test_a_server_that_is_not_there_changes_nothing(
-    files: ServerFiles, server: RunningServer, rollout: Rollout
+    files: ServerFiles, server: RunningServer, rollout: Rollout, nobody: HeldPorts
 ) -> None:
-    gone = f"127.0.0.1:{free_ports(1)[0]}"
+    gone = f"127.0.0.1:{nobody.numbers[0]}"
     before = files.model_config.path.read_bytes()
     with (
         ModelServers([server.grpc_address, gone]) as both,
@@ -217,7 +240,7 @@ def test_a_restarted_server_serves_the_same_labels(base: Path, tmp_path: Path) -
     offline.promote(3)
     # As `serve` does at each start: what the file says stays.
     files = ServerFiles.write(tmp_path / "models.config", "fixture", base)
-    with choose_engine("local").start(files.spec(("fixture",))) as server:
+    with WarmEngine().start(files.spec(("fixture",))) as server:
         server.wait_until_available(120)
         assert answer(server, "/labels/stable") == "v3"
         assert answer(server, "/labels/previous") == "v2"

@@ -1,0 +1,189 @@
+"""`tallygraph gateway` as a child process: the one way to start one. No TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from serving.engines.base import HeldPorts
+
+READY: Final = "/readyz"
+"""Answers 200 once a model server has a version that answers."""
+ALIVE: Final = "/healthz"
+"""Answers 200 as soon as the gateway listens, whatever becomes of the model servers."""
+
+# A gateway whose starter was killed must not stay behind.
+_PROGRAM: Final = """
+import os, threading, time
+def end_with_starter():
+    while os.getppid() == {starter}:
+        time.sleep(1)
+    os._exit(1)
+threading.Thread(target=end_with_starter, daemon=True).start()
+{setup}
+from pipelines.cli import main
+main()
+"""
+_POLL_S: Final = 0.02
+_ANSWER_S: Final = 5.0
+_STOP_S: Final = 60.0
+_LOG_LINES: Final = 20
+
+
+class GatewayProcessError(RuntimeError):
+    """A gateway that ended, or took too long to start. The message ends as its log does."""
+
+
+class GatewayProcess:
+    """A gateway on this machine, which may be ended and started again on its port.
+
+    As a context manager it is started, and stopped at the end.
+
+    Attributes:
+      port: that it listens on.
+      url: such as ``http://127.0.0.1:8600``.
+      log_file: its log, JSON lines; each start appends to it.
+      process: of its last start.
+    """
+
+    def __init__(
+        self,
+        prices: Path,
+        model_dir: Path,
+        model_urls: Sequence[str],
+        log_file: Path,
+        *options: str,
+        database: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        setup: str = "",
+    ) -> None:
+        """
+        Args:
+          options: further ones of `tallygraph gateway`.
+          database: its URL; None leaves it to the environment.
+          environment: all of the process's; None for this process's own.
+          setup: Python to run before the command, in its process.
+        """
+        self._ports = HeldPorts(1)
+        (self.port,) = self._ports.numbers
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_file = log_file
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = environment
+        self._command = [
+            *(
+                sys.executable,
+                "-c",
+                _PROGRAM.format(starter=os.getpid(), setup=setup),
+                "gateway",
+            ),
+            *("--prices", str(prices), "--port", str(self.port), "--model-dir", str(model_dir)),
+            *(word for url in model_urls for word in ("--model-url", url)),
+            *(("--database", database) if database is not None else ()),
+            *options,
+        ]
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        if self.process is None:
+            raise GatewayProcessError("The gateway has no process yet. Start it first.")
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it; it may not listen yet."""
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                env=None if self._environment is None else dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                # An interrupt from the keyboard is for the starter, who ends it in order.
+                start_new_session=True,
+            )
+
+    def wait_until(self, path: str = READY, timeout_s: float = 120.0) -> None:
+        """Return when it answers 200 there.
+
+        Raises:
+          GatewayProcessError: it ended, or does not answer so in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        # A proxy of the environment's is none for this machine's own ports.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while True:
+            try:
+                with opener.open(f"{self.url}{path}", timeout=_ANSWER_S):
+                    return
+            except (urllib.error.URLError, OSError) as error:
+                reason = str(error)
+            if (status := self.exit_status()) is not None:
+                raise self._error(f"ended with status {status} before it was ready")
+            if time.monotonic() > deadline:
+                raise self._error(f"was not ready after {timeout_s:g} s: {path}: {reason}")
+            time.sleep(_POLL_S)
+
+    def exit_status(self) -> int | None:
+        """The status of the process that was started last, None while it runs."""
+        return None if self.process is None else self.process.poll()
+
+    def wait(self, timeout_s: float = 120.0) -> int:
+        """Its exit status, once it has ended by itself.
+
+        Raises:
+          GatewayProcessError: it runs still after so long.
+        """
+        deadline = time.monotonic() + timeout_s
+        while (status := self.exit_status()) is None:
+            if time.monotonic() > deadline:
+                raise self._error(f"runs still after {timeout_s:g} s")
+            time.sleep(_POLL_S)
+        return status
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, timeout_s: float = _STOP_S) -> None:
+        """Let it answer what it has begun, then end it. Harmless when it has ended.
+
+        Args:
+          timeout_s: after so long it is killed.
+        """
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._ports.close()
+
+    def _error(self, what: str) -> GatewayProcessError:
+        text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        tail = "\n".join(text.splitlines()[-_LOG_LINES:]) or "(nothing)"
+        return GatewayProcessError(f"The gateway {what}. Its log ends:\n{tail}")

@@ -1,0 +1,285 @@
+"""A gateway in this process, on a loop and a thread of its own; see the fixture ``gateway``.
+
+One that many tests share shows each of them its own tenants only: those whose names begin with
+its prefix.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+import sqlalchemy as sa
+import uvicorn
+
+from serving.billing import PriceBook
+from serving.gateway.app import Gateway, create_app
+from serving.gateway.backend import ServedModel
+from serving.gateway.backend.model import LOOK_EVERY_S
+from serving.gateway.charging import ChargedModel
+from serving.gateway.http_protocol import gateway_protocol
+from serving.gateway.ledger_outages import SETTLE_FOR_S
+from serving.gateway.metrics import Metrics
+from serving.gateway.rates import MEMORY, Rates
+from serving.gateway.responses import Failure
+from serving.gateway.running import CacheSettings
+from serving.gateway.tenants import Limits, Tenants
+from serving.ledger import Ledger, schema
+from serving.ledger.clock import Clock
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
+from serving.ledger.verification import Finding, verify
+from tests.support.waiting import wait_until
+
+T = TypeVar("T")
+
+DEADLINE_S = 120
+"""For what takes a moment: whoever waits so long waits in vain."""
+
+PRICES = """
+currency = "EUR"
+
+[[prices]]
+id = "2026"
+valid_from = 2020-01-01
+model = "summarizer"
+plan = "standard"
+price_micro_per_1k_input_tokens = 1000
+price_micro_per_1k_cached_tokens = 100
+price_micro_per_1k_output_tokens = 10000
+"""
+# The small model reads 8 words and writes 4: so much can a text cost.
+MOST_MICRO = 8 + 40
+
+_NUMBERS = itertools.count(1)
+_IMPORTED_AT = time.monotonic()
+
+
+def mid_month() -> datetime.datetime:
+    """A clock that goes as others do, and is far from the end of any month."""
+    return datetime.datetime(2026, 11, 10, 12) + datetime.timedelta(
+        seconds=time.monotonic() - _IMPORTED_AT
+    )
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """A gateway that answers at ``url``, and what is behind it.
+
+    Attributes:
+      loop: that it runs on, in a thread of its own.
+      prefix: of the names of the tenants that are looked at.
+    """
+
+    url: str
+    port: int
+    engine: sa.Engine
+    tenants: Tenants
+    loop: asyncio.AbstractEventLoop
+    server: uvicorn.Server
+    model: ServedModel
+    prefix: str = ""
+
+    def for_one_test(self) -> RunningGateway:
+        """The same, with tenants that no other test has."""
+        return replace(self, prefix=f"t{next(_NUMBERS)}-")
+
+    def name(self, tenant: str) -> str:
+        return self.prefix + tenant
+
+    def key(self, tenant: str = "acme", **limits: int) -> str:
+        self.tenants.create(self.name(tenant), "standard", Limits(**limits))
+        return self.tenants.make_key(self.name(tenant))
+
+    def client(self, key: str) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=DEADLINE_S, trust_env=False
+        )
+
+    def entries(self) -> list[sa.Row[Any]]:
+        """The ledger's lines, in the order in which they were written."""
+        columns = schema.entries.c
+        query = sa.select(schema.entries).where(self._ours(columns.tenant))
+        with self.engine.connect() as connection:
+            return list(
+                connection.execute(query.order_by(columns.created_at, columns.number)).all()
+            )
+
+    def verify(self) -> tuple[int, list[Finding]]:
+        """How many entries were checked, and what is wrong with them."""
+        if not self.prefix:
+            return verify(self.engine)
+        names = sa.select(schema.tenants.c.name).where(self._ours(schema.tenants.c.name))
+        with self.engine.connect() as connection:
+            checked = [verify(self.engine, name) for name in connection.scalars(names)]
+        return sum(count for count, _ in checked), [
+            finding for _, findings in checked for finding in findings
+        ]
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", trust_env=False, timeout=DEADLINE_S).text
+
+    def tasks(self) -> int:
+        """Tasks of the gateway's loop that have not ended, but for this question's own."""
+
+        async def count() -> int:
+            return len(asyncio.all_tasks()) - 1
+
+        return self.on_loop(count())
+
+    def connections(self) -> int:
+        """Connections that it has and has not heard the end of."""
+
+        async def count() -> int:
+            return len(self.server.server_state.connections)
+
+        return self.on_loop(count())
+
+    def look(self) -> None:
+        """Let it look at its model servers now."""
+        self.on_loop(self.model.look())
+
+    def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of it on the gateway's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE_S)
+
+    def states(self) -> dict[str, int]:
+        """How many requests the ledger has in each state."""
+        columns = schema.requests.c
+        query = sa.select(columns.state, sa.func.count()).where(self._ours(columns.tenant))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.group_by(columns.state))
+            return {row[0]: row[1] for row in rows}
+
+    def reserved_micro(self) -> int:
+        columns = schema.accounts.c
+        total = sa.select(sa.func.sum(columns.reserved_micro)).where(self._ours(columns.tenant))
+        with self.engine.connect() as connection:
+            return int(connection.execute(total).scalar() or 0)
+
+    def wait_until_settled(self, requests: int) -> None:
+        """Return when so many requests are settled and none is reserved."""
+        self.wait_for_states({"settled": requests} if requests else {})
+
+    def wait_for_states(self, states: dict[str, int]) -> None:
+        wait_until(lambda: self.states() == states, f"{states} in the ledger")
+
+    def _ours(self, tenant: sa.Column[str]) -> sa.ColumnElement[bool]:
+        return tenant.startswith(self.prefix, autoescape=True)
+
+
+@contextlib.contextmanager
+def gateway_on(
+    engine: sa.Engine,
+    folder: Path,
+    models: Path,
+    model_urls: Sequence[str],
+    clock: Clock = mid_month,
+    rates_url: str = MEMORY,
+    max_under_way: int = 256,
+    cache: CacheSettings | None = None,
+    prices: str = PRICES,
+    name: str = "gateway-0",
+    look_every_s: float = LOOK_EVERY_S,
+    settle_for_s: float = SETTLE_FOR_S,
+) -> Iterator[RunningGateway]:
+    """A gateway on a port of its own.
+
+    Args:
+      engine: its tables up to date; it stays open.
+      folder: for the price book.
+      models: folder of the model's versions, which the servers serve.
+      clock: of the ledger and the prices.
+      look_every_s, settle_for_s: see `ServedModel` and `ChargedModel`.
+    """
+    (folder / "prices.toml").write_text(prices)
+    model = ServedModel("summarizer", model_urls, models, look_every_s=look_every_s)
+    metrics = Metrics()
+    answers = cache.open(metrics) if cache else None
+    charged = ChargedModel(
+        model,
+        Ledger(engine, name, clock),
+        PriceBook.load(folder / "prices.toml"),
+        Rates(rates_url),
+        metrics,
+        clock,
+        answers,
+        settle_for_s=settle_for_s,
+    )
+
+    async def close() -> None:
+        await model.close()
+        if answers is not None:
+            await answers.close()
+
+    tenants = Tenants(engine)
+    app = create_app(
+        Gateway(engine, tenants, [charged], metrics, max_under_way, clock=clock), close
+    )
+    config = uvicorn.Config(
+        app, http=gateway_protocol(), ws="none", log_level="warning", backlog=4096
+    )
+    server = uvicorn.Server(config)
+    loop = asyncio.new_event_loop()
+    # Open before it starts: no other program can take the port meanwhile.
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    port = listener.getsockname()[1]
+    serving = server.serve(sockets=[listener])
+    thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
+    thread.start()
+    wait_until(lambda: server.started or not thread.is_alive(), "the gateway's start")
+    try:
+        url = f"http://127.0.0.1:{port}"
+        yield RunningGateway(url, port, engine, tenants, loop, server, model)
+    finally:
+        server.should_exit = True
+        thread.join()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        listener.close()
+
+
+@contextlib.contextmanager
+def serving_gateway(
+    folder: Path,
+    model_url: str,
+    models: Path,
+    cache: CacheSettings | None = None,
+    prices: str = PRICES,
+    name: str = "gateway-0",
+    look_every_s: float = LOOK_EVERY_S,
+) -> Iterator[RunningGateway]:
+    """A gateway for 32 requests at a time, its ledger in a folder that several may share."""
+    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
+    upgrade(engine)
+    with gateway_on(
+        engine,
+        folder,
+        models,
+        [model_url],
+        max_under_way=32,
+        cache=cache,
+        prices=prices,
+        name=name,
+        look_every_s=look_every_s,
+    ) as running:
+        yield running
+    engine.dispose()
+
+
+def hold_refusal(status: int, content: bytes) -> None:
+    """A refusal is the client's fault, and says so in OpenAI's shape."""
+    assert 400 <= status < 500, (status, content)
+    Failure.model_validate(orjson.loads(content))
