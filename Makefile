@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
+.PHONY: help setup demo docs test test-long coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,8 @@ format: setup  ## Bring the sources into shape
 # Files side by side, as many as there are cores; then those that need the cores to themselves.
 # Whatever is chosen by a marker is looked for in the sources, because importing every module to
 # leave its tests out takes longer than most of them.
-PYTEST := .venv/bin/python -m pytest
+# COVERAGE=1 measures which lines are reached; `make coverage-report` tells.
+PYTEST := .venv/bin/$(if $(COVERAGE),coverage run,python) -m pytest
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 FILES_WITH = $$(grep -rlE --include='test_*.py' $(1) tests)
 LONG := long or sized or hypothesis
@@ -45,6 +46,15 @@ test-long: export TALLYGRAPH_TEST_SIZES = long
 test-long: setup  ## The tests that are too long for every change, and more examples of the others
 	$(PYTEST) -m "($(LONG)) and not alone" $(SIDE_BY_SIDE) $(call FILES_WITH,$(LONG_FILES))
 	$(PYTEST) -m "($(LONG)) and alone" $(call FILES_WITH,$(LONG_FILES))
+
+coverage: setup  ## All tests, and the share of the lines that they reach
+	rm -rf build/coverage
+	$(MAKE) test test-long COVERAGE=1
+	$(MAKE) coverage-report
+
+coverage-report: setup  ## What tests that ran with COVERAGE=1 have reached; fails below the floor
+	.venv/bin/coverage combine --keep --quiet
+	.venv/bin/coverage report
 
 kill-test: setup  ## Gateway, model servers, database killed 200 times under load: every answer billed, once
 	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \

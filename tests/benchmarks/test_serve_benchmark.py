@@ -6,6 +6,7 @@ import asyncio
 import base64
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,11 @@ def test_an_answer_that_is_not_200_is_an_error(sent: bytes, expected: bytes | st
 
     async def exchange() -> bytes:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            for _ in range(2):
-                head = await reader.readuntil(b"\r\n\r\n")
-                requests.append(head + await reader.readexactly(4))
-                writer.write(sent)
+            with closing(writer), suppress(asyncio.IncompleteReadError):
+                for _ in range(2):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    requests.append(head + await reader.readexactly(4))
+                    writer.write(sent)
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         connection = HttpConnection("127.0.0.1", server.sockets[0].getsockname()[1])
@@ -137,6 +139,7 @@ def test_an_answer_that_is_not_200_is_an_error(sent: bytes, expected: bytes | st
         finally:
             await connection.close()
             server.close()
+            await server.wait_closed()
 
     if isinstance(expected, bytes):
         assert asyncio.run(exchange()) == expected
