@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from pipelines.gateway_process import ALIVE, GatewayProcess, GatewayProcessError
-from serving.engines.base import free_ports
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -21,11 +20,10 @@ PRICES = ROOT / "examples" / "prices.toml"
 
 def gateway(folder: Path, prices: Path = PRICES, *options: str) -> GatewayProcess:
     """One whose model server is not there."""
-    (port,) = free_ports(1)
     return GatewayProcess(
         prices,
         folder,
-        [f"http://127.0.0.1:{port}"],
+        ["http://127.0.0.1:1"],
         folder / "gateway.log",
         *options,
         database=f"sqlite:///{folder}/ledger.sqlite",
@@ -77,16 +75,15 @@ def test_it_does_not_outlive_its_starter(tmp_path: Path) -> None:
         "process.start()\n"
         "print(process.pid, flush=True); time.sleep(600)"
     )
-    starter = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path), str(PRICES)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert starter.stdout is not None
-    pid = int(starter.stdout.readline())
-    starter.kill()
-    starter.wait()
+    ) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        starter.kill()
     wait_until(lambda: not running(pid), "the gateway's end")
 
 

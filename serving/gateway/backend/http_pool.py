@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Final
 
 import aiohttp
@@ -10,6 +11,7 @@ from serving.client.errors import BadAnswerError, UnreachableError
 from serving.gateway.backend.server import CONNECT_TIMEOUT_S
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+LARGE_BYTES: Final = 1024 * 1024
 # Shorter than servers keep one open: a request must not be sent into a closing connection.
 KEPT_OPEN_S: Final = 3.0
 
@@ -46,7 +48,7 @@ class HttpPool:
             self._session = self._new_session()
         try:
             async with self._session.request(
-                method, self._url + target, data=body or None, allow_redirects=False
+                method, self._url + target, data=_payload(body), allow_redirects=False
             ) as response:
                 return response.status, await _bounded(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -67,6 +69,11 @@ class HttpPool:
             headers={"Accept": "application/json", "Content-Type": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """What is sent: a large body piece by piece, so that others get their turn meanwhile."""
+    return io.BytesIO(body) if len(body) > LARGE_BYTES else body or None
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

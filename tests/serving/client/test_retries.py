@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serving.client import GrpcClient, RefusedError, RestClient, UnreachableError
-from serving.engines.base import free_ports
+from serving.engines.base import HeldPorts
 
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 25\r\n\r\n"
@@ -109,8 +109,10 @@ def test_a_summary_is_not_made_twice() -> None:
     assert lossy.requests == 1
 
 
-def test_what_never_arrived_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_ports(1)[0]
+def test_what_never_arrived_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, nobody: HeldPorts
+) -> None:
+    (port,) = nobody.numbers
     for client in (
         RestClient(f"http://127.0.0.1:{port}", timeout_s=60),
         GrpcClient(f"127.0.0.1:{port}", timeout_s=60),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ import httpx
 import pytest
 
 from serving.engines import EngineError, ServerSpec, choose_engine
-from serving.engines.base import free_ports
+from serving.engines.base import HeldPorts, free_ports
 from serving.engines.binary import BinaryEngine
 from tests.support.waiting import wait_until
 
@@ -148,12 +149,25 @@ def test_a_local_server_does_not_outlive_its_starter(tmp_path: Path) -> None:
         f"ServerSpec.single('m', Path({str(tmp_path)!r})));"
         "print(server.process.pid, flush=True); time.sleep(600)"
     )
-    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert starter.stdout is not None
-    pid = int(starter.stdout.readline())
-    starter.kill()
-    starter.wait()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        starter.kill()
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the server's end")
+
+
+def test_held_ports_are_nobody_elses_and_a_server_can_listen_there() -> None:
+    ports = HeldPorts(20)
+    assert len({*ports.numbers, *free_ports(20)}) == 40
+    (number, *_) = ports.numbers
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", number))
+    with socket.create_server(("127.0.0.1", number)):  # which sets SO_REUSEADDR
+        socket.create_connection(("127.0.0.1", number)).close()
+    ports.close()
+    ports.close()  # harmless
 
 
 def test_free_ports_are_different() -> None:
