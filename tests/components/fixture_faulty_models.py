@@ -64,10 +64,12 @@ class PaddingIsBilled(MeteredModel):
 class EosIsBilled(MeteredModel):
     """Counts EOS as a token that was written."""
 
-    def _written(self, output_ids: tf.Tensor, limit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        written, stopped = super()._written(output_ids, limit)
-        is_eos = (output_ids == 1) & (tf.cumsum(tf.cast(output_ids == 1, tf.int32), 1) == 1)
-        return written | is_eos, stopped
+    def _answer(self, text: tf.Tensor, budget: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = super()._answer(text, budget)
+        eos = tf.cast(outputs["finish_reason"] == "stop", tf.int32)
+        outputs["output_tokens"] += eos
+        outputs["total_tokens"] += eos
+        return outputs
 
 
 class LimitsIgnored(MeteredModel):
@@ -93,8 +95,10 @@ class NegativeLimits(MeteredModel):
 class InvalidSummary(MeteredModel):
     """Hands on bytes that are no character."""
 
-    def _text(self, output_ids: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
-        return tf.strings.join([super()._text(output_ids, written), "\xff".encode("latin-1")])
+    def _answer(self, text: tf.Tensor, budget: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = super()._answer(text, budget)
+        outputs["summary"] = tf.strings.join([outputs["summary"], "\xff".encode("latin-1")])
+        return outputs
 
 
 class FailsOnEmpty(MeteredModel):

@@ -1,7 +1,6 @@
 """The platform document against kfp-kubernetes: its messages, and what it writes itself."""
 
-from __future__ import annotations
-
+# kfp reads annotations as objects: they are not postponed here.
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,7 @@ def test_the_parse_finds_what_is_no_such_field(mistake: dict[str, Any]) -> None:
 
 
 def test_they_are_what_kfp_kubernetes_writes_for_the_same() -> None:
-    # Given a task that is configured by the library's own functions (it reads annotations as
-    # objects, so these two have none)
+    # Given a task that is configured by the library's own functions
     @dsl.container_component
     def trainer() -> dsl.ContainerSpec:
         return dsl.ContainerSpec(image="image")
