@@ -64,6 +64,7 @@ class Servers:
         """Start those of the servers that do not run."""
         for place in places:
             if self.running[place].exit_status() is not None:
+                self.running[place].stop()  # gives back the ports that were held for it
                 self.running[place] = WarmEngine().start(self.running[place].spec)
         for place in places:
             self.running[place].wait_until_available(120)
