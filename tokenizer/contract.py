@@ -38,7 +38,7 @@ and the forced EOS is not counted, as no EOS is.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -168,6 +168,10 @@ class BaseModelSpec:
     max_input_tokens: int
     max_output_tokens: int
     task_prefix: str
+    xla_rows: tuple[int, ...] = ()
+    """Numbers of rows that XLA compiles decoding for; empty where it compiles nothing."""
+    xla_widths: tuple[int, ...] = ()
+    """Ids of a row, prefix and EOS included, that it is compiled for, with each of those."""
 
     def save(self, model_dir: str | Path) -> None:
         _write_json(Path(model_dir) / BASE_FILE, asdict(self))
@@ -212,6 +216,9 @@ class MeteringRecord:
     pipeline_run: str
     spans: tuple[int, ...]
     code_version: str
+    xla_rows: tuple[int, ...] = ()
+    """See `BaseModelSpec`: a server must be started for a version that has any."""
+    xla_widths: tuple[int, ...] = ()
 
     def save(self, model_dir: str | Path) -> None:
         _write_json(Path(model_dir) / METERING_FILE, asdict(self))
@@ -230,7 +237,6 @@ class MeteringRecord:
                 f"{model_dir} follows counting contract {values['contract_version']}. "
                 f"Expected: {CONTRACT_VERSION}. Use the release of Tallygraph that made it."
             )
-        values["spans"] = tuple(values["spans"])
         return cls(**values)
 
 
@@ -248,9 +254,14 @@ def _read_fields(cls: type, path: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise ContractError(f"{path} is not JSON: {error}") from None
-    names = [field.name for field in fields(cls)]
-    if not isinstance(values, dict) or (missing := [n for n in names if n not in values]):
-        raise ContractError(
-            f"{path} lacks {', '.join(missing) if isinstance(values, dict) else 'an object'}."
-        )
-    return {name: values[name] for name in names}
+    if not isinstance(values, dict):
+        raise ContractError(f"{path} lacks an object.")
+    # What older releases did not write has a default.
+    needed = [field.name for field in fields(cls) if field.default is MISSING]
+    if missing := [name for name in needed if name not in values]:
+        raise ContractError(f"{path} lacks {', '.join(missing)}.")
+    return {
+        field.name: tuple(value) if isinstance(value, list) else value
+        for field in fields(cls)
+        if (value := values.get(field.name, field.default)) is not MISSING
+    }

@@ -28,9 +28,9 @@ the table says.
 **What is measured on.** Random weights in the sizes of T5-small and BART-base, saved by
 transformers; our side reads them as `model.init_from` does, CTranslate2's converter as it does
 any checkpoint's. Plain random weights repeat one id, and decide by so little that most rows
-would be decoded twice by us: where rounding could decide, a row of a batch is decoded again by
-itself. A trained model has one such row in some hundreds, and it costs its own time at batch 1
-more. These weights are made so that no decision is that close and each answer has {distinct}
+would be decided twice by us: where rounding could decide, a row's answer is read again by
+itself. A trained model has one such row in some hundreds, and it costs a step or two more.
+These weights are made so that no decision is that close and each answer has {distinct}
 different ids: [how](../../benchmarks/decode/weights.py). Answers do not copy from their input.
 
 "Faster" is the other engine's time over ours, the median over rounds of the ratio within each:

@@ -75,6 +75,8 @@ def run(
     )
     layout.create()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Else training keeps all of a GPU's memory from the server that validates what it made.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with logs_to_file(layout.log_file) as terminal:
         code = _run(request, terminal)
     raise typer.Exit(code)

@@ -22,15 +22,16 @@ from pipelines.training.checkpoints import TrainingCheckpoints, read_history, wr
 from pipelines.training.cluster import Cluster
 from pipelines.training.dataset import (
     BATCH_SIGNATURE,
+    MOST_LENGTHS,
     Batch,
     training_batches,
     validation_batches,
 )
 from pipelines.training.dropout import use_byte_dropout
+from pipelines.training.execution import PLAIN, Execution
 from pipelines.training.job import TrainingJob
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.optimization import build_optimizer
-from pipelines.training.precision import bfloat16_products
 from pipelines.training.progress import HISTORY_FILE, Progress
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.workers import Workers, run_workers
@@ -77,7 +78,7 @@ def train(
             return None
     else:
         train_here(job, load_weights=load_weights)
-    training = Training(job)
+    training = Training(job, execution=PLAIN)
     training.checkpoints.restore_best()
     return training.model, training.checkpoints
 
@@ -88,12 +89,11 @@ def train_here(
     load_weights: Callable[[keras.Model], None] | None = None,
 ) -> None:
     """Train in this process, alone or as one of several; the weights are in the checkpoints."""
-    settings = job.settings
     training = Training(job, workers, load_weights)
     done = training.checkpoints.resume()
     if workers:
         workers.agree_on(done)
-    with bfloat16_products(settings.precision == "bfloat16"):
+    with training.execution.running():
         if workers is None or workers.cluster.is_chief:
             _with_validations(training, job, done)
         else:
@@ -137,13 +137,16 @@ class Training:
         job: TrainingJob,
         workers: Workers | None = None,
         load_weights: Callable[[keras.Model], None] | None = None,
+        execution: Execution | None = None,
     ) -> None:
         """Start from the beginning; ``checkpoints.resume`` goes on from where it was."""
         settings = job.settings
         self._job = job
         self._workers = workers
+        self.execution = execution or Execution.of(settings)
         keras.utils.set_random_seed(settings.seed)
-        self.model = build_model(job.architecture)
+        with self.execution.building():
+            self.model = build_model(job.architecture)
         if load_weights:
             load_weights(self.model)
         if job.initial_weights:
@@ -173,7 +176,7 @@ class Training:
         Yields:
           The step's number, its batch's cross-entropy in nats, and its labels.
         """
-        settings = self._job.settings
+        settings, compiled = self._job.settings, self.execution.compiled
         batches = training_batches(
             self._job.train_files,
             self._job.architecture,
@@ -182,8 +185,11 @@ class Training:
             lead_steps=settings.lead_steps,
             lead_share=settings.lead_share,
             min_overlap=settings.min_overlap,
+            lengths=settings.compiled_lengths if compiled else MOST_LENGTHS,
         )
-        train_step = _train_step(self.model, self.optimizer, settings, self._workers)
+        train_step = _train_step(
+            self.model, self.optimizer, settings, self._workers, compiled=compiled
+        )
         batches = batches.skip(done).take(settings.steps - done)
         for step, batch in enumerate(batches, done + 1):
             nats, labels = train_step(batch)
@@ -207,14 +213,17 @@ def _train_step(
     optimizer: keras.optimizers.Optimizer,
     settings: TrainingSettings,
     workers: Workers | None = None,
+    compiled: bool = False,
 ) -> tf.types.experimental.PolymorphicFunction:
     """A function of a whole batch that makes a step; the batch's nats and labels."""
     variables = model.trainable_variables
     values = [variable.value for variable in variables]
 
-    # One trace for all lengths: tracing a Keras model costs seconds. Compiling with XLA
-    # costs ten and more for each shape, and was not faster after that.
-    @tf.function(input_signature=[BATCH_SIGNATURE], autograph=False)
+    # One trace for all lengths: tracing a Keras model costs seconds. XLA compiles each pair of
+    # lengths by itself, which takes longer, so that there are few of them then.
+    @tf.function(
+        input_signature=[BATCH_SIGNATURE], autograph=False, jit_compile=compiled or None
+    )
     def train_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         labels = tf.reduce_sum(tf.cast(batch["decoder_padding_mask"], tf.float32))
         rows = workers.share(batch) if workers else batch

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ from pipelines.config_sections import CHAMPION
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
+from pipelines.models.shapes import CompiledShapes
 from pipelines.training.checkpoints import training_key
 from pipelines.training.export import export_base_model
 from pipelines.training.job import TrainingJob
@@ -91,11 +92,14 @@ def run_fn(fn_args: TrainerArguments) -> None:
     if trained is None:  # another process of the cluster exports
         return
     model, checkpoints = trained
+    shapes = _compiled_shapes(config["export"], architecture)
     export_base_model(
         fn_args.serving_model_dir,
         transform_graph_dir=str(Path(fn_args.transform_output) / "transform_fn"),
         decoder=Decoder(
-            serving_graph(model, architecture), architecture, xla=config["export"]["xla"]
+            serving_graph(model, architecture),
+            architecture,
+            xla=shapes,
         ),
         detokenizer=tokenizer.graph_tokenizer(),
         spec=BaseModelSpec(
@@ -108,6 +112,8 @@ def run_fn(fn_args: TrainerArguments) -> None:
             max_input_tokens=architecture.max_input_tokens,
             max_output_tokens=architecture.max_output_tokens,
             task_prefix=config["model"].get("task_prefix", ""),
+            xla_rows=shapes.rows if shapes else (),
+            xla_widths=shapes.widths if shapes else (),
         ),
     )
     # With the model from here on: whoever serves it can count, or train on, with the same.
@@ -171,6 +177,14 @@ def _architecture(
         eos_id=tokenizer.eos_id,
         prefix_ids=tuple(tokenizer.encode(model.get("task_prefix", ""))),
     )
+
+
+def _compiled_shapes(
+    export: Mapping[str, Any], architecture: Architecture
+) -> CompiledShapes | None:
+    if not export["xla"]:
+        return None
+    return CompiledShapes.of(architecture, export["row_buckets"], export["width_buckets"])
 
 
 def _matching(patterns: Sequence[str], split: str) -> list[str]:

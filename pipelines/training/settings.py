@@ -73,8 +73,22 @@ class TrainingSettings:
     )
     precision: Literal["float32", "bfloat16"] = setting(
         "float32",
-        "Of matrix products in training. bfloat16 is faster on processors that have it "
-        "(avx512_bf16, AMX) and does nothing on others.",
+        "Of products in training. bfloat16 is faster on GPUs, where layers compute in it, and "
+        "on processors with avx512_bf16 or AMX, where products do; a log line says where a "
+        "machine has none. Weights, loss and what is exported are float32.",
+    )
+    compiled: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Whether XLA compiles the training step: auto where there is a GPU and one worker. "
+        "Each pair of lengths below is compiled when it first comes up, which takes 10 seconds "
+        "for a small model and more than a minute for a T5-small on a GPU.",
+    )
+    compiled_lengths: int = setting(
+        2,
+        "Lengths that documents, and as many that summaries, are padded to where the step is "
+        "compiled.",
+        ge=1,
+        le=12,
     )
     eval_every_steps: int = setting(
         500,
@@ -98,6 +112,11 @@ class TrainingSettings:
             raise ValueError(
                 "lead_steps must be smaller than steps. Received: lead_steps = "
                 f"{self.lead_steps}, steps = {self.steps}"
+            )
+        if self.compiled == "on" and self.workers > 1:
+            raise ValueError(
+                "compiled must be 'auto' or 'off' with several workers: XLA does not compile "
+                f"what they exchange. Received: compiled = 'on', workers = {self.workers}"
             )
         if self.batch_size % self.workers:
             raise ValueError(

@@ -23,6 +23,14 @@ LOG_TAIL_LINES = 40
 XLA_FLAGS: Final[Mapping[str, str]] = MappingProxyType({"xla_cpu_compilation_enabled": "true"})
 
 
+# TensorFlow takes all of a GPU's memory otherwise, also where others are on it. And its
+# products of float32 would be tf32's, whose rounding is near the margin by which a row's answer
+# is kept from depending on its batch.
+GPU_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
+    {"NVIDIA_TF32_OVERRIDE": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+)
+
+
 class EngineError(RuntimeError):
     """A model server that cannot be started, died, or never became ready.
 
@@ -42,6 +50,7 @@ class ServerSpec:
       rest_port: TCP port; 0 takes a free one.
       log_file: where the server's output goes; None for a temporary file.
       paths: folders that the server reads; what does not see this machine's files needs them.
+      gpu: give it the GPUs, where it does not see them by itself (in a container).
     """
 
     model_names: tuple[str, ...]
@@ -50,6 +59,7 @@ class ServerSpec:
     rest_port: int = 0
     log_file: Path | None = None
     paths: tuple[Path, ...] = ()
+    gpu: bool = False
 
     @classmethod
     def single(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
-from serving.engines.base import Engine, EngineError, HeldPorts, RunningServer, ServerSpec
+from serving.engines.base import (
+    GPU_ENVIRONMENT,
+    Engine,
+    EngineError,
+    HeldPorts,
+    RunningServer,
+    ServerSpec,
+)
 
 
 class ProcessServer(RunningServer):
@@ -69,6 +77,7 @@ class ProcessEngine(Engine):
                 return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
+                    env={**GPU_ENVIRONMENT, **os.environ},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     # An interrupt from the keyboard is for us to turn into a drain.
