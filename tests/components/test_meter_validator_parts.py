@@ -96,7 +96,7 @@ def test_the_reference_is_the_library_alone(
 
 def test_a_kind_without_a_library_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        UnknownTokenizerError, match=r"one of sentencepiece, byte_level_bpe\. R"
+        UnknownTokenizerError, match=r"one of sentencepiece, byte_level_bpe, hugging_face\. R"
     ):
         reference_counts("bpe", tmp_path)
 
