@@ -103,7 +103,8 @@ def _float32(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _description_of(config: dict[str, Any]) -> Any:
-    return SimpleNamespace(**config, gated=True, head_dim=config["d_kv"])
+    sizes = {"head_dim": config["d_kv"], "decoder_layers": config["num_layers"]}
+    return SimpleNamespace(**config, **sizes, gated=True, bias_each_layer=False)
 
 
 @pytest.fixture(scope="module")
