@@ -26,6 +26,9 @@ VARIABLES=(http_proxy https_proxy no_proxy all_proxy HTTP_PROXY HTTPS_PROXY NO_P
   PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_PROXY PIP_DEFAULT_TIMEOUT PIP_RETRIES
   UV_DEFAULT_INDEX UV_INDEX UV_INDEX_URL UV_EXTRA_INDEX_URL UV_INSECURE_HOST UV_HTTP_TIMEOUT)
 
+# The home folder within the root, and where the clone is made.
+WITHIN=/srv
+
 usage() { sed -n '/^#   scripts/,/^# Needs/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exit 2; }
 
 make_root() {
@@ -47,7 +50,7 @@ pass_on() {
   cp -L /etc/resolv.conf /etc/hosts "$ROOT/etc/"
   if [ -s "${SSL_CERT_FILE:-$bundle}" ]; then cp -L "${SSL_CERT_FILE:-$bundle}" "$ROOT$bundle"; fi
   for file in /etc/pip.conf "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf"; do
-    if [ -e "$file" ]; then install -D -m 600 "$file" "$ROOT${file/#$HOME\//\/root/}"; fi
+    if [ -e "$file" ]; then install -D -m 600 "$file" "$ROOT${file/#$HOME\//$WITHIN/}"; fi
   done
 }
 
@@ -64,9 +67,9 @@ run() {
     mount --rbind /dev "$1/dev"
     mount -t tmpfs -o size=4g shm "$1/dev/shm"
     mount --rbind -o ro /sys "$1/sys"
-    exec chroot "$1" /usr/bin/env -i HOME=/root LANG=C.UTF-8 \
+    exec chroot "$1" /usr/bin/env -i HOME="$3" LANG=C.UTF-8 \
       PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-      "${@:3}" bash -c "cd /root/tallygraph && $2"' bash "$ROOT" "$1" "${given[@]}"
+      "${@:4}" bash -c "cd $3/tallygraph && $2"' bash "$ROOT" "$1" "$WITHIN" "${given[@]}"
 }
 
 # Read whole before it begins, which takes long: the file may change meanwhile.
@@ -96,11 +99,11 @@ main() {
     make_root
   fi
   pass_on
-  rm -rf "$ROOT/root/tallygraph"
+  rm -rf "$ROOT$WITHIN/tallygraph"
   # The checkout may be of the user who ran this by sudo: git asks for a word on that.
   printf '[safe]\n\tdirectory = *\n' > "$ROOT/gitconfig"
   export GIT_CONFIG_GLOBAL=$ROOT/gitconfig
-  git clone --quiet "$PWD" "$ROOT/root/tallygraph"
+  git clone --quiet "$PWD" "$ROOT$WITHIN/tallygraph"
   say "$SUITE: $(git log -1 --format='%h %s')"
   [ -z "$(git status --porcelain)" ] || say "what is not committed here is not part of it"
 
