@@ -33,6 +33,7 @@ from pipelines.training.cluster import TF_CONFIG, Cluster
 _LOG = logging.getLogger("tallygraph.training")
 _LAST_LINES: Final = 12
 _POLL_S: Final = 0.1
+_LAST_WORDS_S: Final = 5.0  # for what a worker wrote before it ended
 _GRACE_S: Final = 15.0  # for the others to say by themselves that they have lost one
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -151,13 +152,19 @@ class _Process:
         return self._process.poll()
 
     def words(self) -> str:
-        self._reader.join(timeout=5)
+        self._reader.join(timeout=_LAST_WORDS_S)
         return "\n".join(self.last_lines)
 
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._reader.join(timeout=_LAST_WORDS_S)
+        # Whoever inherited the other end may keep the reader waiting, and closing with it.
+        if not self._reader.is_alive():
+            self._process.stdout.close()
 
 
 PROGRESS: Final = "progress: "  # begins a line of a worker that is for people

@@ -39,7 +39,9 @@ class Checkout:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.folder.mkdir()
-        shutil.copytree(ROOT / "scripts", self.folder / "scripts")
+        # Not what Python has compiled of them, which depends on the tests that came before.
+        sources = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "scripts", self.folder / "scripts", ignore=sources)
         (self.folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
         (self.folder / "uv.lock").write_text(LOCK, encoding="utf-8")
         # What else would be fetched.

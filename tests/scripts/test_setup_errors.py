@@ -176,7 +176,11 @@ def test_a_full_disk(checkout: Checkout, tmp_path: Path) -> None:
     small.mkdir()
     as_root = () if os.geteuid() == 0 else ("--map-root-user",)
     in_namespace = ("unshare", "--mount", *as_root, "sh", "-euc")
-    mount = f"mount -t tmpfs -o size=200k none {small}"
+    # Room for the checkout, and for some pages more: not for an environment.
+    pages = sum(
+        -(-file.stat().st_size // 4096) for file in checkout.folder.rglob("*") if file.is_file()
+    )
+    mount = f"mount -t tmpfs -o size={4 * (pages + 9)}k none {small}"
     if subprocess.run([*in_namespace, mount], capture_output=True, check=False).returncode:
         pytest.skip("no small disk can be made here: unshare and mount are not permitted")
     code, said = checkout.set_up(
