@@ -1,6 +1,6 @@
 """The model that the recorded answers in ``reference/`` were taken from.
 
-    python tests/support/fixture_model.py OUT_DIR
+    python -m tests.support.fixture_model OUT_DIR
 
 writes OUT_DIR/1 and OUT_DIR/2, which differ only in ``version_tag``. Nothing is random and
 nothing depends on weights.
@@ -20,6 +20,8 @@ import sys
 from pathlib import Path
 
 import tensorflow as tf
+
+from tests.support.made_once import made_once
 
 
 class FixtureModel(tf.Module):
@@ -53,10 +55,15 @@ class FixtureModel(tf.Module):
 
 def export(base_path: Path, version: int) -> None:
     """Write one version; its ``version_tag`` is ``v<version>``."""
+    _save(base_path / str(version), version)
+
+
+@made_once
+def _save(path: Path, version: int) -> None:
     module = FixtureModel(f"v{version}")
     tf.saved_model.save(
         module,
-        str(base_path / str(version)),
+        str(path),
         signatures={"serving_default": module.describe, "pair": module.add},
     )
 

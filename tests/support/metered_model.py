@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from tests.support.made_once import made_once
 from tokenizer.contract import MeteringRecord
 
 MAX_INPUT_TOKENS = 8
@@ -67,6 +68,7 @@ class MeteredModel(tf.Module):
         return {name: outputs[name] for name in ("input_tokens", "truncated_tokens")}
 
 
+@made_once
 def export_metered_model(
     path: Path,
     random: bool = False,

@@ -84,6 +84,7 @@ def test_from_a_pushed_model_to_an_invoice(model_dir: Path, tmp_path: Path) -> N
     assert processes_that_name(model_dir) == []
 
 
+@pytest.mark.long
 def test_again_in_the_same_folder(model_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     for count in (1, 2):
@@ -121,6 +122,7 @@ def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
     assert "`make demo`" in result.output
 
 
+@pytest.mark.long
 def test_a_gateway_that_does_not_start_says_why(model_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text("currency = 1")
     done = subprocess.run(

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import openai
 import pytest
@@ -26,7 +26,44 @@ _WITHOUT = (
     "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'tfx', 'keras', "
     "'apache_beam', 'grpc']))"
 )
-COMMAND = f"{_WITHOUT}; from pipelines.cli import main; main()"
+# One command after another, each as `main` would run it: a process for each takes a second.
+_COMMANDS = f"""
+{_WITHOUT}
+import json
+from typer.testing import CliRunner
+from pipelines.cli import app
+for line in sys.stdin:
+    result = CliRunner().invoke(app, json.loads(line))
+    print(json.dumps([result.exit_code, result.output]), flush=True)
+"""
+
+
+class Commands:
+    """Runs commands of `tallygraph` in a process of their own."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _COMMANDS],
+            env=environment,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str, status: int = 0) -> str:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        received, output = json.loads(self._process.stdout.readline())
+        assert received == status, output
+        return str(output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # at the end of its input, it ends
 
 
 def test_from_a_tenant_to_a_verified_ledger(
@@ -35,32 +72,36 @@ def test_from_a_tenant_to_a_verified_ledger(
     database = f"sqlite:///{tmp_path}/ledger/usage.sqlite"
     environment = {**os.environ, "TALLYGRAPH_DATABASE": database, "COLUMNS": "200"}
 
-    def tallygraph(*arguments: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, *arguments],
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == status, done.stderr
-        return done.stdout + done.stderr
+    with Commands(environment) as tallygraph:
+        _sell(tallygraph, model_server, metered_models, tmp_path, environment)
+        engine = sa.create_engine(database)
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE accounts SET spent_micro = 5"))
+        engine.dispose()
+        assert "acme: 5 millionths are spent" in tallygraph("ledger", "verify", status=1)
 
+
+def _sell(
+    tallygraph: Commands,
+    model_server: RunningServer,
+    metered_models: Path,
+    folder: Path,
+    environment: dict[str, str],
+) -> None:
     key = tallygraph("tenants", "create", "acme", "--budget-micro", "1000000").strip()
     assert "There is a tenant 'acme' already" in tallygraph(
         "tenants", "create", "acme", status=2
     )
-    (tmp_path / "prices.toml").write_text(
+    (folder / "prices.toml").write_text(
         'currency = "EUR"\n[[prices]]\nid = "1"\nvalid_from = 2020-01-01\n'
         'model = "summarizer"\nplan = "standard"\nprice_micro_per_1k_input_tokens = 1000\n'
         "price_micro_per_1k_cached_tokens = 0\nprice_micro_per_1k_output_tokens = 1000\n"
     )
     gateway = GatewayProcess(
-        tmp_path / "prices.toml",
+        folder / "prices.toml",
         metered_models,
         [model_server.rest_url],
-        tmp_path / "gateway.log",
+        folder / "gateway.log",
         environment=environment,
         setup=_WITHOUT,
     )
@@ -99,11 +140,6 @@ def test_from_a_tenant_to_a_verified_ledger(
     assert tallygraph("tenants", "list").splitlines()[1].split() == [
         *("acme", "standard", "0", "6", "-", "-", "-", "0")
     ]
-    engine = sa.create_engine(database)
-    with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE accounts SET spent_micro = 5"))
-    engine.dispose()
-    assert "acme: 5 millionths are spent" in tallygraph("ledger", "verify", status=1)
 
 
 def _ask(client: openai.OpenAI) -> openai.types.chat.ChatCompletion:

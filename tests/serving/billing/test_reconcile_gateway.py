@@ -1,4 +1,4 @@
-"""A model server that logs, the gateway, `bill reconcile`: as processes."""
+"""A model server that logs, a gateway in front of it, and `bill reconcile`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,11 @@ class Shop:
     http: httpx.Client
 
     def tallygraph(self, *arguments: str, code: int = 0) -> str:
-        return tallygraph(self.gateway.database, *arguments, code=code)
+        """What a command prints."""
+        environment = {"TALLYGRAPH_DATABASE": self.gateway.database, "COLUMNS": "300"}
+        result = CliRunner(env=environment).invoke(app, arguments)
+        assert result.exit_code == code, f"{arguments}: {result.output}"
+        return result.output if code else result.stdout
 
     def ask(self, *texts: str, **more: object) -> dict[str, Any]:
         headers = {"Idempotency-Key": str(more.pop("key"))} if "key" in more else {}
@@ -72,17 +76,17 @@ class Shop:
         arguments = ("--log", str(log), "--since", since, *more)
         return self.tallygraph("bill", "reconcile", *arguments, code=code)
 
-
-def tallygraph(database: str, *arguments: str, code: int = 0) -> str:
-    """What a command prints, in a process of its own."""
-    ran = subprocess.run(
-        [sys.executable, "-c", "from pipelines.cli import main; main()", *arguments],
-        env={**os.environ, "TALLYGRAPH_DATABASE": database, "COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == code, f"{arguments}: {ran.stdout}{ran.stderr}"
-    return ran.stdout if code == 0 else ran.stdout + ran.stderr
+    def reconcile_in_a_process(self, log: Path, since: str, *more: str) -> str:
+        arguments = ("--log", str(log), "--since", since, *more)
+        command = "from pipelines.cli import main; main()"
+        ran = subprocess.run(
+            [sys.executable, "-c", command, "bill", "reconcile", *arguments],
+            env={**os.environ, "TALLYGRAPH_DATABASE": self.gateway.database},
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
+        return ran.stdout
 
 
 @pytest.fixture
@@ -155,7 +159,7 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
     log = shop.folder / "logs" / "*"
     counters = ("--before", before, "--after", after)
     until = ("--until", datetime.datetime.now(datetime.UTC).isoformat())
-    clean = shop.reconcile(log, since, *counters, *until)
+    clean = shop.reconcile_in_a_process(log, since, *counters, *until)
     assert clean.splitlines() == [
         "summarizer: 9 charges for what a server computed",
         "summarizer: 9 records",

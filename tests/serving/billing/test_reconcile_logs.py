@@ -304,6 +304,7 @@ def test_no_log_where_one_was_named(case: Case) -> None:
         case.compare()
 
 
+@pytest.mark.long
 def test_beams_options_are_passed_on(case: Case) -> None:
     """Two worker processes: what travels between them is what one process would see."""
     case.bill("a b")

@@ -116,7 +116,7 @@ def assert_charged(gateway: CommandGateway, clients: list[LoadingClient]) -> Non
     assert verify(gateway.engine) == (charged[0], [])
 
 
-@pytest.mark.parametrize("scheme", ["http", "grpc"])
+@pytest.mark.parametrize("scheme", ["http", pytest.param("grpc", marks=pytest.mark.long)])
 def test_killed_and_started_again(
     scheme: str, servers: Servers, metered_models: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,32 @@
+"""Folders that are made once in a process, and then copied: to save a model takes a second."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+P = ParamSpec("P")
+
+
+def made_once(
+    make: Callable[Concatenate[Path, P], None],
+) -> Callable[Concatenate[Path, P], None]:
+    """For a function that makes a folder, always the same for the same arguments."""
+
+    @functools.cache
+    def made(*arguments: Any, **named: Any) -> Path:
+        folder = tempfile.mkdtemp(prefix="tallygraph-tests-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        make(Path(folder, "made"), *arguments, **named)
+        return Path(folder, "made")
+
+    @functools.wraps(make)
+    def copy(path: Path, /, *arguments: P.args, **named: P.kwargs) -> None:
+        shutil.copytree(made(*arguments, **named), path)
+
+    return copy
