@@ -24,8 +24,7 @@ class Checkpoint(ABC):
       directory: the folder.
       description: of the model.
       tokenizer: the checkpoint's own.
-      generation: how it wants to be decoded; of a model of our own nothing, for that is the
-        config's.
+      generation: how it wants to be decoded, or was, if it is a model of our own.
     """
 
     directory: Path

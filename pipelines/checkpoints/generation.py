@@ -6,6 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from pipelines.config_sections import ModelConfig
+
+# Settings of [model] that say how a model is decoded.
+DECODING_SETTINGS: Final = (
+    "num_beams",
+    "length_penalty",
+    "early_stopping",
+    "no_repeat_ngram_size",
+    "repetition_penalty",
+    "banned_ids",
+    "min_output_tokens",
+    "max_output_tokens",
+    "force_eos",
+)
 # In generation_config.json and without a part in decoding here, or read elsewhere.
 _NO_PART: Final = frozenset(
     (
@@ -151,6 +165,21 @@ def read_generation(
     return Generation(taken, origins, unsupported)
 
 
+def kept_generation(values: Mapping[str, Any]) -> Generation:
+    """How a model of this pipeline was decoded, as its version keeps it.
+
+    What is as the settings are by default needs no taking over.
+    """
+    default = ModelConfig()
+    own = {
+        name: tuple(map(tuple, values[name])) if name == "banned_ids" else values[name]
+        for name in DECODING_SETTINGS
+        if name in values and not _same(getattr(default, name), values[name])
+    }
+    origins = {name: f"the version's {name} = {_toml(value)}" for name, value in own.items()}
+    return Generation(own, origins)
+
+
 def decoding_notes(generation: Generation, model: Mapping[str, Any]) -> list[DecodingNote]:
     """How a run follows a checkpoint's way of decoding.
 
@@ -226,8 +255,8 @@ def _unsupported(said: Mapping[str, Any], eos_id: int) -> dict[str, Any]:
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    if isinstance(theirs, tuple):
-        return tuple(map(tuple, ours)) == theirs
+    if isinstance(theirs, tuple | list):
+        return tuple(map(tuple, ours)) == tuple(map(tuple, theirs))
     return bool(ours == theirs)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.checkpoints.checkpoint import Checkpoint, check_all_set, forget, read_json
 from pipelines.checkpoints.description import CheckpointError, ModelDescription
+from pipelines.checkpoints.generation import DECODING_SETTINGS, kept_generation
 from pipelines.models.architecture import LOGITS_BIAS, Architecture
 from tokenizer.base import Tokenizer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE: Final = "config.json"
 DESCRIPTION_FILE: Final = "description.json"
+DECODING_FILE: Final = "decoding.json"
 BIAS_FILE: Final = f"{LOGITS_BIAS}.npy"
 _WEIGHTS: Final = ("model.weights.h5", "model.weights.json")  # the second where it is sharded
 _CLASSES: Final = {"T5Backbone": "t5", "BartBackbone": "bart"}
@@ -33,7 +35,8 @@ class KerasPreset(Checkpoint):
     """A preset of a T5 or a BART: ``config.json`` and ``model.weights.h5``.
 
     A ``description.json`` beside them, which `save_preset` writes, says what keras-hub has
-    no place for. Without it the decoder starts as keras-hub's preprocessors start it.
+    no place for. Without it the decoder starts as keras-hub's preprocessors start it. Its
+    ``decoding.json`` says how the model was decoded, so that the next one is by default, too.
     """
 
     def __init__(self, directory: Path, tokenizer: Tokenizer) -> None:
@@ -50,6 +53,8 @@ class KerasPreset(Checkpoint):
             self.description = _read_description(description)
         else:
             self.description = _described(directory / CONFIG_FILE, tokenizer)
+        if (directory / DECODING_FILE).exists():
+            self.generation = kept_generation(read_json(directory / DECODING_FILE))
 
     def load_into(self, model: keras.Model) -> None:
         import numpy as np
@@ -99,6 +104,9 @@ def save_preset(
     )
     text = json.dumps(asdict(description), indent=2, sort_keys=True) + "\n"
     (directory / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+    decoding = {name: getattr(architecture, name) for name in DECODING_SETTINGS}
+    text = json.dumps(decoding, indent=2, sort_keys=True) + "\n"
+    (directory / DECODING_FILE).write_text(text, encoding="utf-8")
     if architecture.logits_bias:
         np.save(directory / BIAS_FILE, model.get_layer(LOGITS_BIAS).bias.numpy())
 

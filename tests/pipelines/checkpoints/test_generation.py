@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.checkpoints.generation import Generation, decoding_notes, read_generation
-from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.checkpoints.generation import (
+    DECODING_SETTINGS,
+    Generation,
+    decoding_notes,
+    read_generation,
+)
+from pipelines.checkpoints.keras_preset import save_preset
+from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
 from pipelines.checkpoints.settings import checkpoint_notes
 from pipelines.config import ConfigError, parse_config
+from pipelines.models.families import build_model
+from tokenizer.contract import TOKENIZER_DIR
+from tokenizer.loading import save_tokenizer
 
 # generation_config.json of facebook/bart-large-cnn.
 CNN = {
@@ -178,3 +188,21 @@ def test_special_tokens_that_are_text_are_named(folder: Path) -> None:
     path.write_text(json.dumps(values))
     (note,) = [note for note in checkpoint_notes(config.model) if "special" in note]
     assert note.startswith("special tokens <sep>: their names in a text are text")
+
+
+def test_a_pushed_version_is_decoded_as_it_was(folder: Path, tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(folder)
+    limits = {"init_from": str(folder), "max_input_tokens": 50, "banned_ids": [[5], [7, 9]]}
+    taken = parse_config({"model": limits}).model
+    architecture = checkpoint.description.architecture(asdict(taken), checkpoint.tokenizer)
+    version = tmp_path / "version"
+    start = checkpoint.description.encoder_start_ids
+    save_preset(build_model(architecture), architecture, start, version / CHECKPOINT_DIR)
+    save_tokenizer(checkpoint.tokenizer, version / TOKENIZER_DIR)
+    (version / "saved_model.pb").write_bytes(b"")
+    own = {"init_from": str(version), "max_input_tokens": 50, "num_beams": 2}
+    again = parse_config({"model": own}).model
+    same = {name: getattr(taken, name) for name in DECODING_SETTINGS}
+    assert {name: getattr(again, name) for name in same} == same | {"num_beams": 2}
+    notes = checkpoint_notes(again)
+    assert "the version's num_beams = 4: overridden by model.num_beams = 2" in notes

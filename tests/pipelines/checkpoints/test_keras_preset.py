@@ -54,6 +54,7 @@ def test_what_keras_hub_has_no_backbone_for_is_kept_and_trained(
     save_preset(model, architecture, started.description.encoder_start_ids, tmp_path)
     kept = KerasPreset(tmp_path, started.tokenizer)
     assert kept.description == started.description
+    assert kept.generation.settings["max_output_tokens"] == architecture.max_output_tokens
     again = build_model(architecture)
     kept.load_into(again)
     for ours, theirs in zip(again.weights, model.weights, strict=True):
