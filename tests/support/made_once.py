@@ -1,4 +1,4 @@
-"""Folders that are made once in a process, and then copied: to save a model takes a second."""
+"""Folders that are made once in a process, and then copied: saving a model takes a second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 P = ParamSpec("P")
 
@@ -16,17 +16,17 @@ P = ParamSpec("P")
 def made_once(
     make: Callable[Concatenate[Path, P], None],
 ) -> Callable[Concatenate[Path, P], None]:
-    """For a function that makes a folder, always the same for the same arguments."""
-
-    @functools.cache
-    def made(*arguments: Any, **named: Any) -> Path:
-        folder = tempfile.mkdtemp(prefix="tallygraph-tests-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        make(Path(folder, "made"), *arguments, **named)
-        return Path(folder, "made")
+    """For a function that makes a folder, always the same for the same hashable arguments."""
+    made: dict[tuple[object, ...], Path] = {}
 
     @functools.wraps(make)
     def copy(path: Path, /, *arguments: P.args, **named: P.kwargs) -> None:
-        shutil.copytree(made(*arguments, **named), path)
+        key = (*arguments, *sorted(named.items()))
+        if key not in made:
+            folder = tempfile.mkdtemp(prefix="tallygraph-tests-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            make(Path(folder, "made"), *arguments, **named)
+            made[key] = Path(folder, "made")
+        shutil.copytree(made[key], path)
 
     return copy
