@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from tfx.dsl.components.base.base_node import BaseNode
+
 from components.champion import champion_resolver
 from components.corpus_example_gen.component import CorpusExampleGen
+from components.corpus_example_gen.corpus_path import resolve_corpus
+from components.corpus_example_gen.options import CorpusOptions
 from components.promoter.component import Promoter
 from components.tokenizer_trainer.component import TokenizerTrainer
 from pipelines.champion import moved_by_hand
@@ -20,10 +24,11 @@ def local_parts(
     config: PipelineConfig, corpus: str, layout: OutputLayout, spans: tuple[int, ...]
 ) -> RunnerParts:
     """The parts of a pipeline that runs on this machine."""
+    options = corpus_options(config.corpus)
     return RunnerParts(
         example_gen=CorpusExampleGen(
             corpus,
-            corpus_options(config.corpus),
+            options,
             eval_fraction=config.corpus.eval_fraction,
             spans=spans,
         ),
@@ -40,16 +45,24 @@ def local_parts(
             moved_by_hand=moved_by_hand(config, layout),
         ),
         metadata_file=layout.metadata_file,
-        test_example_gen=(
-            CorpusExampleGen(
-                config.corpus.test_path, corpus_options(config.corpus), split="eval"
-            ).with_id(TEST_EXAMPLE_GEN)
-            if config.corpus.test_path
-            else None
-        ),
+        test_example_gen=_test_example_gen(config.corpus.test_path, corpus, options, spans),
         beam_args=_beam_args(layout),
         code_in_cache_keys=True,
     )
+
+
+def _test_example_gen(
+    test_path: str, corpus: str, options: CorpusOptions, spans: tuple[int, ...]
+) -> BaseNode | None:
+    """Reads the test set that the settings name, or else the corpus's own, if it has one."""
+    if test_path:
+        test = CorpusExampleGen(test_path, options, split="eval")
+    elif resolve_corpus(corpus, options).test:
+        test = CorpusExampleGen(corpus, options, spans=spans, split="eval")
+    else:
+        return None
+    test.with_id(TEST_EXAMPLE_GEN)
+    return test
 
 
 def _beam_args(layout: OutputLayout) -> list[str]:

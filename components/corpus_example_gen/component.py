@@ -54,13 +54,14 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
 
         Args:
           path: a file, a folder, a glob, or a pattern with `{SPAN}` and its like, of which
-            TFX's driver takes the newest if no `spans` are given. A folder with
-            `train.*` and `eval.*` files has these splits.
+            TFX's driver takes the newest if no `spans` are given. A folder whose files
+            tell splits by their names has these; its test set is not read, but for `split`.
           options: format, field names and bounds.
           eval_fraction: share of the documents held out where the corpus has no splits of
             its own, by a hash of the document.
           spans: of a pattern with `{SPAN}`, those to read together.
-          split: put everything into this one, such as `eval` for a test set.
+          split: put a test set into this one, such as `eval`: the corpus's own, or else
+            what it holds out, or else all of it.
 
         Raises:
           CorpusInputError: nothing that can be read is at `path`, or an option makes no
@@ -68,10 +69,10 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
         """
         options = options or CorpusOptions()
         corpus = resolve_corpus(path, options)
-        if spans:
-            corpus, options = with_spans(corpus, options, spans)
         if split:
             corpus = as_one_split(corpus, split)
+        if spans:
+            corpus, options = with_spans(corpus, options, spans)
         super().__init__(
             input_base=corpus.base,
             input_config=corpus.config,

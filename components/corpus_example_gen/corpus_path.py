@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from tfx.dsl.io import fileio
@@ -12,11 +13,16 @@ from tfx.proto import example_gen_pb2
 
 from components.corpus_example_gen.files import choose_files, format_of, list_files
 from components.corpus_example_gen.options import FORMATS, CorpusInputError, CorpusOptions
+from components.corpus_example_gen.split_names import (
+    EVAL,
+    TEST,
+    TRAIN,
+    NamedSplits,
+    named_splits,
+    splits_meant,
+)
 
-TRAIN: Final = "train"
-EVAL: Final = "eval"
-# "train.jsonl", "train-00000-of-00004.parquet", "train_2.csv", or a folder "train".
-_SPLIT_PATTERNS: Final = ("{name}[-._]*", "{name}/*", "Split-{name}/*")
+_ALL: Final = "all"
 _WILD: Final = re.compile(r"[*?\[{]")
 _SPEC: Final = re.compile(r"\{(?:SPAN|VERSION)(?::\d+)?\}|\{YYYY\}|\{MM\}|\{DD\}")
 # Buckets of the hash split: how finely eval_fraction is honoured.
@@ -25,14 +31,26 @@ _BUCKETS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CorpusInput:
-    """What FileBasedExampleGen is given: a base folder and patterns below it."""
+    """What FileBasedExampleGen is given: a base folder and patterns below it.
+
+    Attributes:
+      base: the folder.
+      config: the patterns to train on and to validate with.
+      test: pattern of the corpus's own test set, which is neither; empty if it has none.
+      files: of a corpus whose files' names tell splits, these by split: ``train``, ``eval``
+        and ``test``; empty for any other.
+      left_out: files that are none of these.
+    """
 
     base: str
     config: example_gen_pb2.Input
+    test: str = ""
+    files: Mapping[str, list[str]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def has_splits(self) -> bool:
-        """Whether the corpus itself says which rows are held out."""
+        """Whether the corpus itself says which rows choose the best step."""
         return len(self.config.splits) > 1
 
 
@@ -42,12 +60,13 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
     Args:
       path: a file, a folder, a glob, or a pattern with TFX's ``{SPAN}``, ``{VERSION}``,
         ``{YYYY}``, ``{MM}``, ``{DD}`` in it; local or of any file system TensorFlow
-        knows. A folder with ``train.*`` or ``train-*`` and ``eval.*`` or ``eval-*`` files
-        (or folders of these names) has these splits; of any other all files are taken.
+        knows. A folder whose files tell splits by their names has these
+        (`components.corpus_example_gen.split_names`); of any other all files are taken.
       options: the format decides which files count.
 
     Raises:
-      CorpusInputError: nothing is there, or no file has a format that can be told.
+      CorpusInputError: nothing is there, no file has a format that can be told, or names
+        only half say which split is meant.
     """
     if not path.strip():
         raise CorpusInputError(
@@ -55,22 +74,27 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
             "pairs; received an empty path. Set corpus.path or pass --corpus."
         )
     base, pattern = _base_and_pattern(path)
-    patterns = _patterns(base, pattern, options)
-    for found in patterns.values():
-        _check_usable(path, base, _SPEC.sub("*", found), options)
-    splits = [
-        example_gen_pb2.Input.Split(name=name, pattern=found)
-        for name, found in patterns.items()
-    ]
-    return CorpusInput(base, example_gen_pb2.Input(splits=splits))
+    if not _is_folder(pattern):
+        _check_usable(path, base, pattern, options)
+        _check_one_split(path, base, pattern, options)
+        return CorpusInput(base, _config({_ALL: pattern}))
+    inside = f"{pattern.rstrip('/')}/" if pattern else ""
+    named = _named_splits(path, base, inside, options)
+    if not named.patterns:
+        _check_usable(path, base, inside + "*", options)
+        return CorpusInput(base, _config({_ALL: inside + "*"}))
+    patterns = {split: inside + found for split, found in named.patterns.items()}
+    test = patterns.pop(TEST, "")
+    if EVAL not in patterns:  # then a part of what is trained on is held out
+        patterns = {_ALL: patterns[TRAIN]}
+    return CorpusInput(base, _config(patterns), test, named.files, named.left_out)
 
 
 def as_one_split(corpus: CorpusInput, name: str) -> CorpusInput:
-    """A corpus as one split: all of it, or what it holds out itself."""
+    """A corpus as one split: its test set, or else what it holds out itself, or all of it."""
     patterns = {split.name: split.pattern for split in corpus.config.splits}
-    pattern = patterns[EVAL] if corpus.has_splits else patterns["all"]
-    split = example_gen_pb2.Input.Split(name=name, pattern=pattern)
-    return CorpusInput(corpus.base, example_gen_pb2.Input(splits=[split]))
+    pattern = corpus.test or patterns.get(EVAL) or patterns[_ALL]
+    return CorpusInput(corpus.base, _config({name: pattern}))
 
 
 def output_config(corpus: CorpusInput, eval_fraction: float) -> example_gen_pb2.Output:
@@ -119,21 +143,46 @@ def _base_and_pattern(path: str) -> tuple[str, str]:
     return base, "/".join(parts[wild:])
 
 
-def _patterns(base: str, pattern: str, options: CorpusOptions) -> dict[str, str]:
-    """Split names and their patterns."""
-    is_folder = not pattern or (
+def _config(patterns: Mapping[str, str]) -> example_gen_pb2.Input:
+    # TFX numbers splits in the order they stand in: to train on comes first.
+    return example_gen_pb2.Input(
+        splits=[
+            example_gen_pb2.Input.Split(name=name, pattern=patterns[name])
+            for name in (_ALL, TRAIN, EVAL)
+            if name in patterns
+        ]
+    )
+
+
+def _is_folder(pattern: str) -> bool:
+    """Whether a pattern names folders, not files in them."""
+    return not pattern or (
         bool(_SPEC.search(pattern)) and "*" not in pattern and format_of(pattern) is None
     )
-    if not is_folder:
-        return {"all": pattern}
-    inside = f"{pattern.rstrip('/')}/" if pattern else ""
-    found = {
-        name: inside + split.format(name=name)
-        for name in (TRAIN, EVAL)
-        for split in reversed(_SPLIT_PATTERNS)  # of several, the first of them holds
-        if _usable(base, _SPEC.sub("*", inside + split.format(name=name)), options)
-    }
-    return found if len(found) == 2 else {"all": inside + "*"}
+
+
+def _named_splits(path: str, base: str, inside: str, options: CorpusOptions) -> NamedSplits:
+    """Splits by the names of files below a folder, or below each span's."""
+    depth = inside.count("/")
+    below = _SPEC.sub("*", inside)
+    usable, others = set[str](), set[str]()
+    for pattern in (below + "*", below + "*/*"):
+        chosen, left_out = choose_files(list_files(base, pattern), base, options)
+        usable |= {"/".join(file.name.split("/")[depth:]) for file in chosen}
+        others |= {"/".join(name.split("/")[depth:]) for name in left_out}
+    return named_splits(usable, path, others)
+
+
+def _check_one_split(path: str, base: str, pattern: str, options: CorpusOptions) -> None:
+    """Refuse a glob whose files are of several splits: they would all be trained on."""
+    meant = splits_meant(_usable(base, _SPEC.sub("*", pattern), options))
+    if len(meant) < 2:
+        return
+    received = "; ".join(f"{split}: {', '.join(names[:3])}" for split, names in meant.items())
+    raise CorpusInputError(
+        f"The corpus {path} takes files of several splits. Expected: a folder, whose splits "
+        f"are told by its files' names, or a glob of one split. Received: {received}."
+    )
 
 
 def _usable(base: str, pattern: str, options: CorpusOptions) -> list[str]:
@@ -141,6 +190,7 @@ def _usable(base: str, pattern: str, options: CorpusOptions) -> list[str]:
 
 
 def _check_usable(path: str, base: str, pattern: str, options: CorpusOptions) -> None:
+    pattern = _SPEC.sub("*", pattern)
     if _usable(base, pattern, options):
         return
     there = list_files(base, pattern)

@@ -143,7 +143,7 @@ def _rows(unit: ReadUnit, options: CorpusOptions) -> Iterator[RawRow | BadRow]:
             )
             yield from record_readers.read_parquet(stream, file.name, unit.row_group, names)
             return
-        packed = file.path.endswith(".gz")
+        packed = file.path.lower().endswith(".gz")
         text = cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream
         if file.format == "jsonl":
             yield from text_readers.read_jsonl(text, file.name, options.max_line_bytes)

@@ -68,7 +68,7 @@ def read_tfrecord(path: str, file: str) -> Iterator[RawRow | BadRow]:
     import tensorflow as tf  # slow, and only this format needs it
     from google.protobuf.message import DecodeError
 
-    compression = "GZIP" if path.endswith(".gz") else ""
+    compression = "GZIP" if path.lower().endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression)
     for row, record in enumerate(records.as_numpy_iterator(), start=1):
         try:

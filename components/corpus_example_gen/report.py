@@ -84,7 +84,8 @@ def empty_split_message(counts: CorpusCounts, examples_uri: str, where: str) -> 
         step = "Correct these rows, or name the fields in corpus.document_field and "
         step += "corpus.summary_field."
     elif sum(counts.used.values()):
-        step = "Give more rows, raise corpus.eval_fraction, or give train.* and eval.* files."
+        step = "Give more rows, raise corpus.eval_fraction, or give files named "
+        step += "train and validation."
     else:
         step = "The files are empty: give files with rows."
     return (

@@ -83,11 +83,14 @@ def run(
 def _run(request: RunRequest, terminal: Console) -> int:
     settings, layout = request.settings, request.layout
     terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
+    from components.corpus_example_gen.corpus_path import resolve_corpus
     from components.corpus_example_gen.options import CorpusInputError
+    from components.corpus_example_gen.split_names import split_lines
     from pipelines.checkpoints.description import CheckpointError
     from pipelines.checkpoints.settings import checkpoint_notes
     from pipelines.local_runner import LocalRunner, NodeFailedError
     from pipelines.pipeline import create_pipeline
+    from pipelines.runner_parts import corpus_options
     from tokenizer.base import TokenizerError
 
     runner = LocalRunner(_NodeLines(terminal))
@@ -97,6 +100,9 @@ def _run(request: RunRequest, terminal: Console) -> int:
         if todo.exit_code is not None:
             return todo.exit_code
         settings = todo.settings
+        corpus = resolve_corpus(request.corpus, corpus_options(settings.corpus))
+        for line in split_lines(corpus.files, corpus.left_out, settings.corpus.test_path):
+            terminal.print(f"corpus: {escape(line)}")
         notes = checkpoint_notes(settings.model)
         for note in notes:
             terminal.print(f"checkpoint: {escape(note)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -258,3 +259,39 @@ def test_a_split_without_a_usable_row_ends_the_run_with_what_to_do(
         "train.jsonl, row 1: document is missing (no value for 'document'; fields: headline, ",
     ):
         assert part in message
+
+
+def test_a_test_set_is_neither_trained_on_nor_validated_with(
+    run: Runner, tmp_path: Path
+) -> None:
+    # Given a folder as `datasets` writes it
+    folder = tmp_path / "corpus"
+    of_split = {"train": PAIRS[:40], "validation": PAIRS[40:50], "test": PAIRS[50:]}
+    for split, pairs in of_split.items():
+        rows = pa.Table.from_pylist(as_rows(pairs))
+        folder.mkdir(exist_ok=True)
+        pq.write_table(rows, folder / f"{split}-00000-of-00001.parquet")
+
+    # When it is read, and when its test set is
+    read = run(folder)
+    test_set = run(folder, root="test", split="eval")
+
+    # Then every row is where its file says
+    def documents(of: Run, split: str) -> set[str]:
+        return {row[0] for row in of.rows(split)}
+
+    assert documents(read, "train") == {document for document, _ in PAIRS[:40]}
+    assert documents(read, "eval") == {document for document, _ in PAIRS[40:50]}
+    assert documents(test_set, "eval") == {document for document, _ in PAIRS[50:]}
+    assert read.counts.files_read == [
+        "train-00000-of-00001.parquet",
+        "validation-00000-of-00001.parquet",
+    ]
+
+
+def test_a_packed_file_whose_name_is_in_capitals(run: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "PAIRS.JSONL.GZ"
+    lines = "".join(json.dumps(row) + "\n" for row in as_rows(PAIRS))
+    path.write_bytes(gzip.compress(lines.encode()))
+
+    assert run(path).counts.rows == len(PAIRS)

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from components.corpus_example_gen.corpus_path import output_config, resolve_corpus
+from components.corpus_example_gen.corpus_path import (
+    as_one_split,
+    output_config,
+    resolve_corpus,
+)
 from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
+from components.corpus_example_gen.split_names import split_lines
 
 OPTIONS = CorpusOptions()
 
@@ -59,8 +64,9 @@ def test_a_folder_with_train_and_eval_has_these_splits(
     [
         ["a.jsonl"],
         ["train.jsonl"],
-        ["training.jsonl", "evaluation.csv"],
-        ["train.txt", "eval.csv"],
+        ["train-1.jsonl", "training.jsonl", "train.log"],
+        ["eval.csv"],
+        ["contest.jsonl", "latest.csv", "devices.csv", "tests/unit.csv"],
     ],
 )
 def test_any_other_folder_is_divided_by_hash(tmp_path: Path, names: list[str]) -> None:
@@ -77,7 +83,7 @@ def test_any_other_folder_is_divided_by_hash(tmp_path: Path, names: list[str]) -
 def test_globs_and_spans_are_patterns_below_the_part_without_them(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.csv", "a/2.csv", "span-1/train.csv", "span-1/eval.csv")
     assert resolved(tmp_path / "a/*.csv") == (str(tmp_path / "a"), {"all": "*.csv"})
-    assert resolved(tmp_path / "*/*.csv") == (str(tmp_path), {"all": "*/*.csv"})
+    assert resolved(tmp_path / "?/*.csv") == (str(tmp_path), {"all": "?/*.csv"})
     assert resolved(tmp_path / "span-{SPAN}") == (
         str(tmp_path),
         {"train": "span-{SPAN}/train[-._]*", "eval": "span-{SPAN}/eval[-._]*"},
@@ -117,3 +123,99 @@ def test_a_fraction_that_leaves_a_split_empty_is_refused(
     corpus = resolve_corpus(str(touch(tmp_path, "a.jsonl")), OPTIONS)
     with pytest.raises(CorpusInputError, match="between 0 and 1"):
         output_config(corpus, fraction)
+
+
+def test_a_corpus_of_three_splits_keeps_its_test_set_apart(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "train-00000-of-00001-a1b2c3d4e5f60718.parquet",
+        "Validation.csv",
+        "test.jsonl.gz",
+        "notes.csv",
+        "LICENSE.txt",
+    )
+    corpus = resolve_corpus(str(tmp_path), OPTIONS)
+    assert resolved(tmp_path)[1] == {"train": "train[-._]*", "eval": "Validation[-._]*"}
+    assert corpus.test == "test[-._]*"
+    assert corpus.files == {
+        "train": ["train-00000-of-00001-a1b2c3d4e5f60718.parquet"],
+        "eval": ["Validation.csv"],
+        "test": ["test.jsonl.gz"],
+    }
+    assert corpus.left_out == ["notes.csv"]
+    as_test = as_one_split(corpus, "eval").config.splits
+    assert {split.name: split.pattern for split in as_test} == {"eval": "test[-._]*"}
+
+
+def test_without_validation_rows_some_of_train_are_held_out(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.csv", "test/b.csv")
+    corpus = resolve_corpus(str(tmp_path), OPTIONS)
+    assert resolved(tmp_path)[1] == {"all": "train/*"}
+    assert corpus.test == "test/*"
+    assert len(output_config(corpus, 0.05).split_config.splits) == 2
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev", "eval", "DEV"])
+def test_every_name_of_the_split_that_chooses_the_checkpoint(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "train.csv", f"{name}.csv")
+    assert resolved(tmp_path)[1] == {"train": "train[-._]*", "eval": f"{name}[-._]*"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["cnn_train.csv", "cnn_test.csv"], r"cnn_test.csv \(like test\)"),
+        (["training.csv", "evaluation.csv"], r"evaluation.csv \(like eval\)"),
+        (["train.csv", "test_old.csv"], r"test_old.csv \(like test\)"),
+        (["train.csv", "my-test/a.csv"], r"my-test/a.csv \(like test\)"),
+        (["train.csv", "val.csv", "dev.csv"], "mean the eval split: dev.csv, val.csv"),
+        (["train.csv", "train/a.csv", "test.csv"], "mean the train split"),
+        (["test.csv", "validation.csv"], "none to train on: test.csv, validation.csv"),
+        (["test.csv", "a.csv"], "none to train on"),
+        (["train.txt", "eval.csv"], "train.txt in .* cannot be read"),
+    ],
+)
+def test_names_that_only_half_tell_a_split_are_refused(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(CorpusInputError, match=message):
+        resolve_corpus(str(tmp_path), OPTIONS)
+
+
+@pytest.mark.parametrize("pattern", ["*.csv", "*", "*/*.csv"])
+def test_a_glob_of_several_splits_is_refused(tmp_path: Path, pattern: str) -> None:
+    touch(tmp_path, "train-1.csv", "test-1.csv", "train/a.csv", "dev/a.csv")
+    with pytest.raises(CorpusInputError, match="takes files of several splits"):
+        resolve_corpus(f"{tmp_path}/{pattern}", OPTIONS)
+    assert resolved(f"{tmp_path}/test-*.csv")[1] == {"all": "test-*.csv"}
+
+
+def test_splits_of_spans(tmp_path: Path) -> None:
+    touch(tmp_path, "span-1/train.csv", "span-1/test.csv", "span-2/train-0.csv")
+    corpus = resolve_corpus(f"{tmp_path}/span-{{SPAN}}", OPTIONS)
+    assert {split.name: split.pattern for split in corpus.config.splits} == {
+        "all": "span-{SPAN}/train[-._]*"
+    }
+    assert corpus.test == "span-{SPAN}/test[-._]*"
+
+
+def test_what_is_used_for_what_is_said(tmp_path: Path) -> None:
+    touch(tmp_path, "train.csv", "dev.csv", "test.csv", "notes.csv")
+    corpus = resolve_corpus(str(tmp_path), OPTIONS)
+    assert split_lines(corpus.files, corpus.left_out, "") == [
+        "to train on: train.csv",
+        "to choose the best step: dev.csv",
+        "test set: test.csv",
+        "not read: notes.csv",
+    ]
+    assert split_lines(corpus.files, corpus.left_out, "frozen.csv")[2:] == [
+        "test set: frozen.csv, as corpus.test_path says",
+        "not read: test.csv, notes.csv",
+    ]
+    (tmp_path / "dev.csv").unlink()
+    corpus = resolve_corpus(str(tmp_path), OPTIONS)
+    assert split_lines(corpus.files, corpus.left_out, "")[1] == (
+        "to choose the best step: a share of the documents to train on"
+    )
+    assert split_lines({}, [], "") == []

@@ -79,6 +79,12 @@ def resolve(exec_properties: dict[str, Any]) -> dict[str, Any]:
     split = exec_properties.get(SPLIT_KEY)
     if split:
         corpus = as_one_split(corpus, split)
+    elif corpus.test:
+        logging.warning(
+            "The corpus's own test set, %s, is not read here: name it in corpus.test_path to "
+            "have the model measured on it.",
+            corpus.test,
+        )
     numbers = _numbers(exec_properties[SPANS_KEY])
     settled = [_settle_span(path, corpus, span) for span in numbers or (None,)]
     newest = settled[-1]
