@@ -15,7 +15,7 @@ class CorpusConfig:
     """Where (document, summary) pairs come from."""
 
     path: str = setting("", "File, folder or glob of the corpus; --corpus overrides it.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "tfrecord"] = setting(
+    format: Literal["auto", "jsonl", "json", "csv", "parquet", "arrow", "tfrecord"] = setting(
         "auto", "Format of the files; 'auto' goes by their names."
     )
     document_field: str = setting("document", "Field or column of the text.", min_length=1)

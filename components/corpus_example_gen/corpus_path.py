@@ -197,6 +197,6 @@ def _check_usable(path: str, base: str, pattern: str, options: CorpusOptions) ->
     received = ", ".join(sorted(there)[:5]) + (" …" if len(there) > 5 else "")
     raise CorpusInputError(
         f"The corpus {path} has no file that can be read. Expected names ending in .jsonl, "
-        ".csv, .tsv, .parquet or .tfrecord (.gz too for text and TFRecord), or a stated "
-        f"corpus.format; received: {received or 'no file at all'}."
+        ".json, .csv, .tsv, .parquet, .arrow or .tfrecord (.gz too for text and TFRecord), or "
+        f"a stated corpus.format; received: {received or 'no file at all'}."
     )

@@ -9,24 +9,41 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final, cast
 
+import ijson
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from tfx.dsl.io import fileio
 
-from components.corpus_example_gen import record_readers, text_readers
+from components.corpus_example_gen import record_readers
 from components.corpus_example_gen.options import CorpusOptions
 from components.corpus_example_gen.rows import BadRow, RawRow
+from components.corpus_example_gen.text_readers import (
+    AsItComes,
+    read_csv,
+    read_json,
+    read_jsonl,
+)
 
 _FORMAT_OF_NAME: Final = (
     (re.compile(r"\.(?:jsonl|ndjson)(?:\.gz)?$"), "jsonl"),
+    (re.compile(r"\.json(?:\.gz)?$"), "json"),
     (re.compile(r"\.(?:csv|tsv)(?:\.gz)?$"), "csv"),
     (re.compile(r"\.(?:parquet|pq)$"), "parquet"),
+    (re.compile(r"\.arrow$"), "arrow"),
     (re.compile(r"tfrecords?(?:-\d+-of-\d+)?(?:\.gz)?$"), "tfrecord"),
 )
+# What `datasets` and this project write of a corpus beside it, in JSON.
+_DESCRIPTION: Final = re.compile(r"dataset_(?:infos?|dict)\.json|state\.json|corpus\.json")
 _TAB_SEPARATED: Final = re.compile(r"\.tsv(?:\.gz)?$")
-# What pyarrow and the decompressors raise for damaged content.
-_DAMAGED: Final = (pa.ArrowException, EOFError, gzip.BadGzipFile, zlib.error)
+# What readers and decompressors raise for damaged content.
+_DAMAGED: Final = (
+    pa.ArrowException,
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+    ijson.JSONError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,8 @@ class ReadUnit:
 def format_of(path: str) -> str | None:
     """Format that a file's name states, or None."""
     name = path.rpartition("/")[2].lower()
+    if _DESCRIPTION.fullmatch(name):
+        return None
     for pattern, kind in _FORMAT_OF_NAME:
         if pattern.search(name):
             return kind
@@ -134,24 +153,27 @@ def _rows(unit: ReadUnit, options: CorpusOptions) -> Iterator[RawRow | BadRow]:
         yield from record_readers.read_tfrecord(file.path, file.name)
         return
     with _open(file.path) as stream:
-        if file.format == "parquet":
+        if file.format in ("parquet", "arrow"):
             names = (
                 options.document_field,
                 options.summary_field,
                 options.id_field,
                 options.source_field,
             )
-            yield from record_readers.read_parquet(stream, file.name, unit.row_group, names)
+            if file.format == "parquet":
+                yield from record_readers.read_parquet(stream, file.name, unit.row_group, names)
+            else:
+                yield from record_readers.read_arrow(stream, file.name, names)
             return
         packed = file.path.lower().endswith(".gz")
-        text = cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream
-        if file.format == "jsonl":
-            yield from text_readers.read_jsonl(text, file.name, options.max_line_bytes)
-            return
-        tabs = _TAB_SEPARATED.search(file.path.lower())
-        yield from text_readers.read_csv(
-            text, file.name, options.max_line_bytes, delimiter="\t" if tabs else ","
-        )
+        text = AsItComes(cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream)
+        if file.format == "csv":
+            tabs = _TAB_SEPARATED.search(file.path.lower())
+            delimiter = "\t" if tabs else ","
+            yield from read_csv(text, file.name, options.max_line_bytes, delimiter)
+        else:
+            read = read_json if file.format == "json" else read_jsonl
+            yield from read(text, file.name, options.max_line_bytes)
 
 
 def _open(path: str) -> IO[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-FORMATS: Final = ("auto", "jsonl", "csv", "parquet", "tfrecord")
+FORMATS: Final = ("auto", "jsonl", "json", "csv", "parquet", "arrow", "tfrecord")
 
 
 class CorpusInputError(ValueError):

@@ -1,18 +1,25 @@
-"""JSONL and CSV files as rows, one at a time: memory is bounded by the longest line."""
+"""JSONL, JSON and CSV files as rows, one at a time: memory is bounded by the longest line."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
+import ijson
 import orjson
 
 from components.corpus_example_gen.rows import BadRow, RawRow, excerpt
 
 _CHUNK_BYTES: Final = 1 << 20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class Readable(Protocol):
+    """What gives bytes; none at its end."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class Line:
     whole: bool
 
 
-def bounded_lines(stream: IO[bytes], max_bytes: int) -> Iterator[Line]:
+def bounded_lines(stream: Readable, max_bytes: int) -> Iterator[Line]:
     """Lines of a stream, ended by LF or CRLF; of a longer line only the beginning."""
     rest = b""
     skipping = False  # inside a line whose beginning was given already
@@ -59,7 +66,7 @@ def _too_long(file: str, line: Line, max_bytes: int) -> BadRow:
     return BadRow(file, line.number, "line is too long", detail, excerpt(line.content))
 
 
-def read_jsonl(stream: IO[bytes], file: str, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
+def read_jsonl(stream: Readable, file: str, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
     """One JSON object a line. Every line gives a row, a blank one a rejected row."""
     for line in bounded_lines(stream, max_line_bytes):
         if not line.whole:
@@ -83,6 +90,52 @@ def read_jsonl(stream: IO[bytes], file: str, max_line_bytes: int) -> Iterator[Ra
         yield BadRow(file, line.number, reason, detail, excerpt(line.content))
 
 
+class AsItComes:
+    """A stream whose reads give what there is, not as much as was asked for.
+
+    An archive that was cut short raises an error at its end: a read that waits for more than
+    comes before the cut would lose that.
+    """
+
+    def __init__(self, stream: IO[bytes]):
+        self._read = getattr(stream, "read1", stream.read)
+        self._back = b""
+
+    def read(self, size: int = _CHUNK_BYTES) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+        if self._back:
+            given, self._back = self._back[:size], self._back[size:]
+            return given
+        return bytes(self._read(size))
+
+    def first_character(self) -> bytes:
+        """The first that is no white space, which stays to be read; none in an empty file."""
+        seen = b""
+        while chunk := self._read(_CHUNK_BYTES):
+            seen += chunk
+            if start := seen.removeprefix(_BYTE_ORDER_MARK).lstrip():
+                self._back = seen.removeprefix(_BYTE_ORDER_MARK)
+                return start[:1]
+        return b""
+
+
+def read_json(stream: AsItComes, file: str, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
+    """The objects of an array, or one JSON object a line; the first character decides.
+
+    Raises:
+      ijson.JSONError: an array is damaged.
+    """
+    if stream.first_character() != b"[":
+        yield from read_jsonl(stream, file, max_line_bytes)
+        return
+    for row, value in enumerate(ijson.items(stream, "item", use_float=True), start=1):
+        if isinstance(value, dict):
+            yield RawRow(file, row, value)
+        else:
+            detail = "the array's item is no JSON object"
+            yield BadRow(file, row, "malformed JSON", detail, excerpt(value))
+
+
 class _LineTooLongError(Exception):
     def __init__(self, line: Line):
         super().__init__(line.number)
@@ -92,7 +145,7 @@ class _LineTooLongError(Exception):
 class _CsvLines:
     """Lines as text for ``csv.reader``, which may go on after an error."""
 
-    def __init__(self, stream: IO[bytes], max_bytes: int):
+    def __init__(self, stream: Readable, max_bytes: int):
         self._lines = bounded_lines(stream, max_bytes)
         self.number = 0
         self.first = ""  # of the row being read
@@ -116,7 +169,7 @@ class _CsvLines:
 
 
 def read_csv(
-    stream: IO[bytes], file: str, max_line_bytes: int, delimiter: str = ","
+    stream: Readable, file: str, max_line_bytes: int, delimiter: str = ","
 ) -> Iterator[RawRow | BadRow]:
     """Rows below a header line; quoted fields may hold delimiters, quotes and line ends."""
     # The limit is the csv module's, for the whole process. It also bounds what one

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -279,3 +280,84 @@ def test_options_report_every_error_at_once_and_survive_json() -> None:
         assert text in str(refused.value)
     values = {**OPTIONS.to_dict(), "max_document_bytes": 40.0, "code": "of no concern"}
     assert CorpusOptions.from_dict(values) == OPTIONS
+
+
+PAIRS = [{"document": f"d {number}", "summary": "s"} for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("content", "documents", "bad"),
+    [
+        (json.dumps(PAIRS), ["d 0", "d 1", "d 2"], []),
+        (f"\ufeff \n{json.dumps(PAIRS, indent=2)}\n", ["d 0", "d 1", "d 2"], []),
+        ("\n".join(map(json.dumps, PAIRS)), ["d 0", "d 1", "d 2"], []),
+        (json.dumps(PAIRS[0]), ["d 0"], []),
+        ('[{"document": "d", "summary": "s"}, 7, []]', ["d"], [(2, "malformed JSON")] * 1),
+        ("[]", [], []),
+        ("", [], []),
+        ('[{"document": "d", "summary": "s"}, {"docu', ["d"], [(2, "file is damaged")]),
+    ],
+)
+def test_a_json_file_holds_an_array_or_lines(
+    tmp_path: Path, content: str, documents: list[str], bad: list[tuple[int, str]]
+) -> None:
+    for packed in (False, True):
+        path = tmp_path / ("pairs.json.gz" if packed else "pairs.JSON")
+        path.write_bytes(gzip.compress(content.encode()) if packed else content.encode())
+        rows = rows_of(path, "json")
+        assert [row.fields["document"] for row in rows if isinstance(row, RawRow)] == documents
+        assert reasons(rows)[: len(bad)] == bad
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
+def test_of_an_archive_that_is_cut_short_what_comes_before_is_used(
+    tmp_path: Path, kind: str
+) -> None:
+    # Given 2,000 rows that do not pack well, and a packed file of half of their bytes
+    rows = [(f"d {number} {random.Random(number).random()}", "s") for number in range(2000)]
+    text = {
+        "jsonl": "".join(json.dumps({"document": d, "summary": s}) + "\n" for d, s in rows),
+        "json": json.dumps([{"document": d, "summary": s} for d, s in rows]),
+        "csv": "document,summary\n" + "".join(f"{d},{s}\n" for d, s in rows),
+    }[kind]
+    packed = gzip.compress(text.encode())
+    path = tmp_path / f"pairs.{kind}.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+
+    # When it is read
+    read = rows_of(path, kind)
+
+    # Then nearly half of them are there, and what is wrong is said
+    used = [row.fields["document"] for row in read if isinstance(row, RawRow)]
+    assert used == [document for document, _ in rows[: len(used)]]
+    assert 800 < len(used) < 1200
+    assert [reason for _, reason in reasons(read)] == ["file is damaged"]
+
+
+def test_folders_that_datasets_saves(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([{"document": "d", "summary": "s", "other": 1}] * 3)
+    for name, new in (("stream", pa.ipc.new_stream), ("file", pa.ipc.new_file)):
+        path = tmp_path / f"{name}.arrow"
+        with new(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+        rows = rows_of(path, "arrow")
+        assert [row.row for row in rows if isinstance(row, RawRow)] == [1, 2, 3]
+        assert rows[0].fields == {"document": b"d", "summary": b"s"}
+        path.write_bytes(path.read_bytes()[:-400])
+        assert reasons(rows_of(path, "arrow"))[-1][1] == "file is damaged"
+    for name in ("dataset_dict.json", "train/dataset_info.json", "train/state.json"):
+        assert choose_files([f"/c/{name}"], "/c", OPTIONS) == ([], [name])
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_value_that_python_has_no_room_for_rejects_its_row(tmp_path: Path, kind: str) -> None:
+    days = pa.array([1, 2**31 - 1, 3], pa.int32()).cast(pa.date32())
+    table = pa.table({"document": ["a", "b", "c"], "summary": ["s"] * 3, "id": days})
+    path = tmp_path / f"pairs.{kind}"
+    if kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_stream(path, table.schema) as writer:
+            writer.write_table(table)
+    rows = rows_of(path, kind)
+    assert reasons(rows) == [(2, "value cannot be read")]
