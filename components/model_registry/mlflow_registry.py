@@ -65,9 +65,11 @@ class MlflowRegistry:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RegistryError(f"Cannot make the registry {path}: {error}") from None
-        uri = f"sqlite:///{path}"
+        # MLflow takes the path out of a URL: `%20` in a folder's name would be a space.
+        in_url = str(path).replace("%", "%25").replace("?", "%3F")
+        uri = f"sqlite:///{in_url}"
         # Of two processes that make its tables at a time, one fails.
-        with file_lock(lock):
+        with file_lock(lock), _without_new_folders(Path(in_url).parent):
             client = _client(uri)
         return cls(client, uri, lambda _: file_lock(lock))
 
@@ -203,6 +205,18 @@ class MlflowRegistry:
     def _errors(self) -> Iterator[None]:
         with _registry_errors(f"The model registry {self._uri}"):
             yield
+
+
+@contextlib.contextmanager
+def _without_new_folders(path: Path) -> Iterator[None]:
+    """MLflow also makes the folder of the URL as it is written, `%25` and all, and empty."""
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _client(uri: str) -> MlflowClient:

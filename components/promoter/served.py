@@ -11,6 +11,7 @@ from components.pusher.publish import PushError, publish_version
 from serving.model_config import ModelConfigFile
 from serving.rollout import PREVIOUS, STABLE, ModelServers, Rollout
 from serving.rollout.rollout import versions_in
+from serving.version_folders import version_folder
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class ServedModel:
         return Rollout(self.config, self.name, self.servers).labels()
 
     def _source(self, version: RegisteredVersion, known: list[int]) -> Path:
-        places = [Path(version.uri), *(self.folder / str(number) for number in known)]
+        places = [Path(version.uri), *(version_folder(self.folder, number) for number in known)]
         for place in places:
             if (place / "saved_model.pb").is_file():
                 return place

@@ -9,6 +9,8 @@ import time
 import uuid
 from pathlib import Path
 
+from serving.version_folders import MOST, SAVED_MODEL, numbered_folders
+
 # Model servers look at folders named by a number only, so they pass over this one.
 STAGING_PREFIX = ".staging-"
 # A staging folder this old belongs to a push that was killed.
@@ -35,20 +37,28 @@ def publish_version(model_dir: Path, base_dir: Path) -> Path:
       The version's directory.
 
     Raises:
-      PushError: `model_dir` is no SavedModel, or `base_dir` cannot be written.
+      PushError: `model_dir` is no SavedModel, `base_dir` cannot be written, or no number is
+        left above the newest version's.
     """
-    if not (model_dir / "saved_model.pb").is_file():
+    if not (model_dir / SAVED_MODEL).is_file():
         raise PushError(f"{model_dir} is no SavedModel: it has no saved_model.pb.")
     try:
         base_dir.mkdir(parents=True, exist_ok=True)
         _remove_stale_staging(base_dir)
-        versions = sorted(int(p.name) for p in base_dir.iterdir() if p.name.isdecimal())
-        if versions and _same_tree(model_dir, base_dir / str(versions[-1])):
-            return base_dir / str(versions[-1])
+        versions = numbered_folders(base_dir)
+        newest = max(versions, default=0)
+        if newest and _same_tree(model_dir, versions[newest]):
+            return versions[newest]
+        version = max(int(time.time()), newest + 1)
+        if version > MOST:
+            raise PushError(
+                f"{versions[newest]} is the highest version that a model server takes. "
+                "Expected room for a newer one. Remove or rename this folder. Nothing was "
+                "published."
+            )
         staging = base_dir / f"{STAGING_PREFIX}{uuid.uuid4().hex}"
         shutil.copytree(model_dir, staging)
         _sync_tree(staging)
-        version = max([int(time.time()), *(v + 1 for v in versions[-1:])])
         target = base_dir / str(version)
         staging.rename(target)  # fails where somebody else took the name meanwhile
         _sync(base_dir)

@@ -49,19 +49,24 @@ def opened(url: str) -> Iterator[sa.Engine]:
 
 def make_folder(url: str) -> None:
     """Make the folder of a database that is a file."""
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    parts = _parsed(url)
+    if parts.get_backend_name() == "sqlite" and parts.database:
+        Path(parts.database).parent.mkdir(parents=True, exist_ok=True)
 
 
 def without_password(url: str) -> str:
     """A database's URL to be shown."""
+    return _parsed(url).render_as_string(hide_password=True)
+
+
+def _parsed(url: str) -> sa.URL:
     import sqlalchemy as sa
 
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
+        return sa.make_url(url)
     except sa.exc.ArgumentError:
         fail(
-            "The database's URL is none. Expected: sqlite:///file or "
+            "The database's URL is not valid. Expected: sqlite:///file or "
             "postgresql+psycopg://user@host/name.",
             EXIT_BAD_INPUT,
         )

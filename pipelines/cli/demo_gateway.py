@@ -9,12 +9,14 @@ import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
 from pipelines.cli import bill
 from pipelines.cli import ledger as ledger_command
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from serving.version_folders import complete_versions
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -56,7 +58,7 @@ def demo_gateway(
     timeout_s: Annotated[int, typer.Option(help="Longest wait for each server.")] = 300,
 ) -> None:
     """Sell one summary: servers, a tenant, a question, its line in the ledger, its invoice."""
-    if not any(path.name.isdecimal() for path in model_dir.glob("*")):
+    if not complete_versions(model_dir):
         fail(
             f"{model_dir} holds no version. Expected folders named by numbers. `make demo` "
             "trains and pushes a small model in minutes; --model-dir names another place.",
@@ -82,7 +84,7 @@ def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_
     from serving.ledger.upgrade import upgrade
 
     model = model_dir.resolve().name
-    database = f"sqlite:///{folder.resolve()}/ledger.sqlite"
+    database = f"sqlite:///{quote(str(folder.resolve()))}/ledger.sqlite"
     spec = ServerSpec.single(model, model_dir, log_file=folder / "model-server.log")
     try:
         _step("1/6  model server")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from serving.version_folders import complete_versions
 
 if TYPE_CHECKING:
     from serving.engines import Batching, ServerSpec
@@ -76,7 +77,7 @@ def serve(
     from serving.engines import XLA_FLAGS, EngineError, ServerFiles, default_model_config
     from serving.model_config import ModelConfigError
 
-    if not any(path.name.isdecimal() for path in model_dir.glob("*")):
+    if not complete_versions(model_dir):
         fail(
             f"{model_dir} holds no version. Expected folders named by numbers, as "
             "`tallygraph run` pushes them; --model-dir names another place.",

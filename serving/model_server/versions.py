@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
-_LOG = logging.getLogger(__name__)
+from serving.version_folders import SAVED_MODEL, numbered_folders
 
-# int64, as TF Serving reads a version; no sign, and at least 1.
-_VERSION = re.compile(r"0*[1-9][0-9]{0,18}")
-SAVED_MODEL = "saved_model.pb"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,15 +38,13 @@ def versions_on_disk(base_path: Path) -> dict[int, VersionOnDisk]:
       OSError: the folder is missing or cannot be read.
     """
     found: dict[int, VersionOnDisk] = {}
-    for child in sorted(base_path.iterdir()):
-        if not _VERSION.fullmatch(child.name) or int(child.name) >= 2**63:
-            continue
+    for number, child in numbered_folders(base_path).items():
         try:
             stat = (child / SAVED_MODEL).stat()
         except OSError:
             continue
         fingerprint = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        found[int(child.name)] = VersionOnDisk(int(child.name), child, fingerprint)
+        found[number] = VersionOnDisk(number, child, fingerprint)
     return found
 
 

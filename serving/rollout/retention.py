@@ -10,6 +10,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from serving.model_config import ModelConfigError, ModelConfigFile, model_of
 from serving.rollout.rollout import RolloutError, versions_in
+from serving.version_folders import version_folder
 
 # A server looks at folders named by a number only.
 _DELETED: Final = ".deleted-"
@@ -53,7 +54,7 @@ def prune(config: ModelConfigFile, model_name: str, base_path: Path, keep: int) 
                 shutil.rmtree(left)  # of an earlier call that was killed
             for version in doomed:
                 hidden = base_path / f"{_DELETED}{version}"
-                (base_path / str(version)).rename(hidden)
+                version_folder(base_path, version).rename(hidden)
                 shutil.rmtree(hidden)
         except OSError as error:
             raise RolloutError(f"Cannot delete from {base_path}: {error}") from None

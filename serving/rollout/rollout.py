@@ -10,7 +10,6 @@ a restarted server reads, has never said anything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, Model
 from serving.model_config import ModelConfigFile, model_of, serve_labelled
 from serving.rollout.labels import labelled, promoted, rolled_back, unlabelled
 from serving.rollout.servers import ModelServers, ServerError
+from serving.version_folders import SAVED_MODEL, complete_versions, version_folder
 
 LOAD_TIMEOUT_S = 300.0
 
@@ -151,8 +151,8 @@ class Rollout:
 
     def _check_on_disk(self, model: ModelConfig, versions: set[int]) -> None:
         for version in sorted(versions):
-            folder = Path(model.base_path) / str(version)
-            if not (folder / "saved_model.pb").is_file():
+            folder = version_folder(Path(model.base_path), version)
+            if not (folder / SAVED_MODEL).is_file():
                 raise RolloutError(
                     f"There is no version {version} of {model.name}: {folder} is no "
                     f"SavedModel. There are: {versions_in(Path(model.base_path))}."
@@ -161,13 +161,7 @@ class Rollout:
 
 def versions_in(base_path: Path) -> list[int]:
     """The complete versions below a model's folder, rising; none where it is missing."""
-    with suppress(OSError):
-        return sorted(
-            int(path.name)
-            for path in base_path.iterdir()
-            if path.name.isdecimal() and (path / "saved_model.pb").is_file()
-        )
-    return []
+    return list(complete_versions(base_path))
 
 
 def _copy(config: ModelServerConfig) -> ModelServerConfig:

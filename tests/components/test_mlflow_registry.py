@@ -99,6 +99,15 @@ def test_a_server_that_is_not_there_and_a_file_that_is_none(tmp_path: Path) -> N
         open_registry(f"sqlite:///{tmp_path}/notes.sqlite")
 
 
+@pytest.mark.parametrize("folder", ["a%20b", "w%2Fx", "50% [1]{2}?#&", "模型 ü"])
+def test_a_folder_of_any_name_is_that_folder(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / folder / "registry.sqlite"
+    open_registry(f"sqlite:///{path}").register(NAME, "/models/1", {}, {})
+    assert [each.name for each in tmp_path.iterdir()] == [folder]
+    assert path.exists()
+    assert len(open_registry(f"sqlite:///{path}").versions(NAME)) == 1
+
+
 def test_a_lock_that_is_held_is_waited_for_and_named(tmp_path: Path) -> None:
     with (
         file_lock(tmp_path / "lock"),

@@ -69,6 +69,21 @@ def test_a_new_version_is_above_one_from_a_clock_that_ran_ahead(tmp_path: Path) 
     assert version.name == "100000000000"
 
 
+def test_what_else_lies_in_the_folder_makes_no_version(tmp_path: Path) -> None:
+    base = tmp_path / "served"
+    (base / "20261127071755777050").mkdir(parents=True)  # more than an int64 holds
+    first = publish_version(make_model(tmp_path / "a", b"a"), base)
+    assert int(first.name) < 2**33
+
+    zero_padded = first.rename(base / f"000{first.name}")
+    assert publish_version(tmp_path / "a", base) == zero_padded
+
+    (base / str(2**63 - 1)).mkdir()
+    with pytest.raises(PushError, match="the highest version that a model server takes"):
+        publish_version(make_model(tmp_path / "b", b"b"), base)
+    assert not list(base.glob(".staging-*"))
+
+
 def test_what_is_no_saved_model_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PushError, match=r"has no saved_model\.pb"):

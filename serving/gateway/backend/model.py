@@ -21,6 +21,7 @@ from serving.gateway.backend.errors import BackendError, VersionGoneError, broke
 from serving.gateway.backend.replica import Replica
 from serving.gateway.backend.replicas import Replicas
 from serving.gateway.errors import overloaded
+from serving.version_folders import version_folder
 from tokenizer.contract import (
     COUNT_OUTPUTS,
     INPUT_MAX_OUTPUT_TOKENS,
@@ -195,7 +196,8 @@ class ServedModel:
 
     async def _load(self, number: int) -> ServedVersion:
         try:
-            record = await asyncio.to_thread(MeteringRecord.load, self._model_dir / str(number))
+            folder = await asyncio.to_thread(version_folder, self._model_dir, number)
+            record = await asyncio.to_thread(MeteringRecord.load, folder)
         except (ContractError, OSError) as error:
             raise broken(str(error)) from None
         self._versions[number] = ServedVersion(self.name, number, record)

@@ -186,7 +186,10 @@ def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--database", "what is this"), "The database's URL is none. Expected: sqlite:///"),
+        (
+            ("--database", "what is this"),
+            "The database's URL is not valid. Expected: sqlite:///",
+        ),
         (("--rates", "memory://"), "Rates are counted in async+memory://"),
         (("--rates", "what"), "Rates are counted in async+memory://"),
         (("--cache", "memcached://host"), "A cache is 'memory' or the URL of a Redis"),
