@@ -89,7 +89,9 @@ def test_from_a_tenant_to_a_verified_ledger(
     shown = json.loads(tallygraph("ledger", "show", "acme", "1"))
     assert (shown["input_tokens"], shown["tokenizer_fingerprint"]) == (3, "f" * 64)
     assert shown["month"] in tallygraph("bill", "invoice", "acme", shown["month"])
-    assert "has no entry 2 for tenant 'acme'" in tallygraph("ledger", "show", "acme", "2", status=2)
+    assert "has no entry 2 for tenant 'acme'" in tallygraph(
+        "ledger", "show", "acme", "2", status=2
+    )
     reversal = tallygraph("ledger", "reverse", "acme", "1", "--reason", "a test")
     assert "entry 2: -6 millionths EUR" in reversal
     (acme,) = json.loads(tallygraph("tenants", "list", "--json"))
@@ -129,7 +131,10 @@ def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) ->
     for arguments, message in (
         (("nobody", "--plan", "other"), "There is no tenant 'nobody'."),
         (("acme", "--plan", "what is this"), "A name is at most 63 letters"),
-        (("acme", "--budget-micro", "-1"), "--budget-micro expects a number, or none for no limit."),
+        (
+            ("acme", "--budget-micro", "-1"),
+            "--budget-micro expects a number, or none for no limit.",
+        ),
         (("acme", "--max-concurrent", "0"), "max_concurrent must be at least 1. Received: 0"),
     ):
         status, said = tenants("change", *arguments)
@@ -150,7 +155,10 @@ def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--database", "what is this"), "The database's URL is not valid. Expected: sqlite:///"),
+        (
+            ("--database", "what is this"),
+            "The database's URL is not valid. Expected: sqlite:///",
+        ),
         (("--rates", "memory://"), "Rates are counted in async+memory://"),
         (("--rates", "what"), "Rates are counted in async+memory://"),
         (("--cache", "memcached://host"), "A cache is 'memory' or the URL of a Redis"),

@@ -226,7 +226,10 @@ def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
 
     for arguments, message in (
         (("--since", "2026-11-25"), "There is nothing to compare the ledger with"),
-        (("--since", "yesterday", "--log", "x"), "A time is expected in the form 2026-11-25T12:00:00"),
+        (
+            ("--since", "yesterday", "--log", "x"),
+            "A time is expected in the form 2026-11-25T12:00:00",
+        ),
         (("--since", "2026-11-25", "--until", "2026-11-24", "--log", "x"), "must end after"),
         (
             ("--since", "2026-11-25", "--before", "a", "--after", "b"),
