@@ -97,8 +97,8 @@ def most(shares: Iterable[float | None]) -> float | None:
 def others_took(share: float | None) -> str:
     """A sentence about the most that `busy_share` has found."""
     if share is None:
-        return "What other processes took is not known."
-    return f"Other processes took {share:.0%} of the cores' time at most, between points."
+        return "It is not known how much time other processes took."
+    return f"Between points, other processes took at most {share:.0%} of the cores' time."
 
 
 def busy_share(seconds: float = 0.5) -> float | None:

@@ -1,4 +1,5 @@
-"""The registry's champion, as what the next training starts from and is held against."""
+"""The registry's champion: the model that the next training starts from and is compared
+with."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def registered_champion(
     settings: PipelineConfig, layout: OutputLayout
 ) -> RegisteredVersion | None:
-    """The champion in the registry of a pipeline; None where there is none yet.
+    """Return the champion in a pipeline's registry; None if there is none yet.
 
     Raises:
       RegistryError: the registry cannot be read.
@@ -32,7 +33,7 @@ def registered_champion(
 
 
 def moved_by_hand(settings: PipelineConfig, layout: OutputLayout) -> str:
-    """What people have moved in the registry of a pipeline, and when; empty for nothing.
+    """Return which aliases people have moved in a pipeline's registry, and when; empty if none.
 
     Raises:
       RegistryError: the registry cannot be read.
@@ -61,18 +62,17 @@ def with_champion(
     overrides: Sequence[str],
     from_scratch: bool = False,
 ) -> PipelineConfig:
-    """Settings with the champion's folder where they name the champion.
+    """Return the settings with "champion" replaced by the champion's folder.
 
-    Where there is none, training starts from random weights and with a tokenizer of its own.
-    Where there is one, nothing is made to copy its input first: it has learnt that.
+    If there is none, training starts from random weights and with a new tokenizer. If there is
+    one, the model is not taught to copy its input first, because it has learnt that.
 
     Args:
       settings: read from `file` with `overrides`.
-      from_scratch: take the tokenizer of a champion that training would start from, and
-        nothing else.
+      from_scratch: take only the tokenizer of the champion that training would start from.
 
     Raises:
-      ConfigError: the champion cannot be trained on with these settings.
+      ConfigError: training cannot start from the champion with these settings.
     """
     folder = champion.uri if champion else ""
     named = []
@@ -88,6 +88,6 @@ def with_champion(
 
 
 def newest_span(champion: RegisteredVersion) -> int | None:
-    """The newest span that a version was trained on; None where it had no spans."""
+    """Return the newest span that a version was trained on; None if its corpus had no spans."""
     spans = champion.tags.get("spans", "").split()
     return max(map(int, spans), default=None)

@@ -1,7 +1,7 @@
-"""Which code made a result: a hash of the sources that a node runs.
+"""A hash of the sources that a node runs, which says which code made a result.
 
-TFX caches a node by its inputs and settings and does not see that its code was edited.
-A node's code version goes into its cache key, so an edit runs that node again and no other.
+TFX caches a node by its inputs and settings and does not notice that its code was edited. A
+node's code version is part of its cache key, so an edit makes that node run again and no other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def code_version(modules: Iterable[str]) -> str:
-    """Hash the Python sources of modules and of packages with all below them.
+    """Hash the Python sources of modules, and of packages with everything below them.
 
     Args:
       modules: dotted names, for example `components.meter`.

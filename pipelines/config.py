@@ -1,8 +1,8 @@
 """The pipeline's settings: one TOML file read into frozen dataclasses.
 
-Every section of the file is a class and every setting a field with its meaning, so
-`tallygraph config` can print the reference from them. A setting that is unknown,
-of the wrong type or out of bounds is refused by name; all errors are reported at once.
+Every section of the file is a class and every setting a field with a description, from which
+`tallygraph config` prints the reference. A setting that is unknown, of the wrong type or out of
+bounds is refused, and the message names it; all errors are reported at once.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ class PipelineConfig:
     def _a_checkpoint_is_not_overwritten(self) -> PipelineConfig:
         if self.training.start_copying and self.model.init_from not in ("", CHAMPION):
             raise ValueError(
-                "training.start_copying is for a fresh model. Expected: it, or "
-                f"model.init_from. Received: both, init_from = {self.model.init_from!r}"
+                "training.start_copying is only for a model that is trained from scratch. "
+                "Expected: either training.start_copying or model.init_from. Received: "
+                f"both, init_from = {self.model.init_from!r}"
             )
         return self
 
@@ -85,18 +86,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> PipelineConf
 
     Args:
       path: the TOML file.
-      overrides: settings as ``section.key=value``; the value is read as TOML and, where
-        it is none, as a string.
+      overrides: settings as ``section.key=value``; the value is read as TOML or, if it is not
+        valid TOML, as a string.
 
     Raises:
-      ConfigError: the file cannot be read or is no TOML, or settings are not usable. The
+      ConfigError: the file cannot be read or is not valid TOML, or settings cannot be used. The
         message names every such setting, what it must be and what was received.
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"{path} does not exist. Expected a TOML file, such as configs/quickstart.toml."
+            f"{path} does not exist. Expected: a TOML file, such as configs/quickstart.toml."
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} could not be read as TOML: {error}") from None
@@ -110,7 +111,7 @@ def parse_config(
 ) -> PipelineConfig:
     """Check settings given as nested mappings; see `load_config` for the errors.
 
-    Where they name a checkpoint, it is opened, and its sizes are in the result.
+    If they name a checkpoint, it is opened, and the result contains its sizes.
     """
     try:
         config = _ADAPTER.validate_python(dict(values))
@@ -168,7 +169,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 
 
 def setting_reference() -> list[tuple[str, str, str, str]]:
-    """Every setting as (name, type, default, meaning), in the order of the file."""
+    """List every setting as (name, type, default, meaning), in the order of the file."""
     schema = _ADAPTER.json_schema()
     rows = []
     for section, field in schema["properties"].items():

@@ -1,4 +1,4 @@
-"""The sections of a settings file, a class each; `pipelines.config` reads the file."""
+"""The sections of a settings file, one class for each; `pipelines.config` reads the file."""
 
 from __future__ import annotations
 
@@ -16,32 +16,38 @@ class CorpusConfig:
 
     path: str = setting("", "File, folder or glob of the corpus; --corpus overrides it.")
     format: Literal["auto", "jsonl", "json", "csv", "parquet", "arrow", "tfrecord"] = setting(
-        "auto", "Format of the files; 'auto' goes by their names."
+        "auto", "Format of the files; 'auto' determines it from their names."
     )
     document_field: str = setting("document", "Field or column of the text.", min_length=1)
     summary_field: str = setting("summary", "Field or column of the summary.", min_length=1)
     max_document_bytes: int = setting(
-        100_000, "Longest document taken, in bytes of UTF-8; longer ones are rejected.", gt=0
+        100_000,
+        "Maximum length of a document, in bytes of UTF-8; longer ones are rejected.",
+        gt=0,
     )
     max_summary_bytes: int = setting(
-        10_000, "Longest summary taken, in bytes of UTF-8; longer ones are rejected.", gt=0
+        10_000,
+        "Maximum length of a summary, in bytes of UTF-8; longer ones are rejected.",
+        gt=0,
     )
     eval_fraction: float = setting(
         0.05,
-        "Share of the documents held out where the corpus names no splits of its own.",
+        "Share of the documents that is held out if the corpus does not define its own splits.",
         gt=0,
         lt=1,
     )
     test_path: str = setting(
         "",
-        "File, folder or glob of a test set that stays as it is, whatever spans arrive: the "
-        "thresholds and the champion's lead are then measured on it, and the spans' own "
-        "held-out documents are measured beside it. Empty takes the latter for both.",
+        "File, folder or glob of a frozen test set, which does not change when new spans "
+        "arrive. The thresholds and the lead over the champion are then measured on it, "
+        "and the spans' held-out documents are reported beside it. Empty: the held-out "
+        "documents are used for both.",
     )
 
 
 CHAMPION: Final = "champion"
-"""In place of a folder: that of the model registry's champion, resolved when a run starts."""
+"""Stands for the folder of the model registry's champion, which is looked up when a run
+starts."""
 
 # A SentencePiece vocabulary also needs the corpus's own characters, at least so many; how
 # many more, training says.
@@ -50,18 +56,22 @@ _SMALLEST_VOCABULARY: Final = {"sentencepiece": 300, "byte_level_bpe": 260}
 
 @dataclass(frozen=True, config=STRICT)
 class TokenizerConfig:
-    """The vocabulary that text is counted in."""
+    """The tokenizer, whose tokens are counted."""
 
     kind: Literal["sentencepiece", "byte_level_bpe", "hugging_face"] = setting(
         "sentencepiece",
-        "Kind of tokenizer: T5's, or that of GPT-2, RoBERTa and BART; 'hugging_face' is one "
-        "of a checkpoint's tokenizer.json and cannot be trained.",
+        "Kind of tokenizer: 'sentencepiece' as in T5, or 'byte_level_bpe' as in GPT-2, "
+        "RoBERTa and BART. 'hugging_face' comes from a checkpoint's tokenizer.json and "
+        "cannot be trained.",
     )
-    vocab_size: int = setting(4000, "Most pieces a new vocabulary may have.", le=256_000)
+    vocab_size: int = setting(
+        4000, "Maximum number of pieces in a newly trained vocabulary.", le=256_000
+    )
     pinned: str = setting(
         "",
-        "Folder of a tokenizer to reuse, or of a model that has one; 'champion' is the model "
-        "registry's; empty trains one on the train split.",
+        "Folder of a tokenizer to reuse, or of a model that contains one; 'champion' uses "
+        "the tokenizer of the model registry's champion. Empty: a tokenizer is trained on "
+        "the train split.",
     )
 
     @model_validator(mode="after")
@@ -83,61 +93,67 @@ class ModelConfig:
     init_from: str = setting(
         "",
         "Folder of a pretrained model: Hugging Face (T5 or BART), keras-hub preset, or a "
-        "version that was pushed; 'champion' is the model registry's, once there is one. "
-        "Family, sizes and tokenizer are then the checkpoint's and need not be set. Empty "
-        "starts from random weights.",
+        "pushed version; 'champion' uses the model registry's champion, once there is one. "
+        "Family, sizes and tokenizer then come from the checkpoint and need not be set. "
+        "Empty: training starts from random weights.",
     )
     family: Literal["t5", "bart", "pegasus"] = setting("t5", "Model family.")
     d_model: int = setting(128, "Width of the hidden states.", ge=8, le=8192)
     d_ff: int = setting(512, "Width of the feed-forward layers.", ge=8, le=65_536)
     num_layers: int = setting(2, "Layers of the encoder.", ge=1, le=64)
     num_decoder_layers: int = setting(
-        0, "Layers of the decoder; 0 for as many as the encoder has.", ge=0, le=64
+        0, "Layers of the decoder; 0: as many as in the encoder.", ge=0, le=64
     )
     num_heads: int = setting(4, "Attention heads; must divide d_model.", ge=1, le=128)
     dropout: float = setting(0.0, "Dropout rate in training.", ge=0, lt=1)
     max_input_tokens: int = setting(
         64,
-        "Ids of the caller's text that the encoder reads; the rest is cut off.",
+        "Maximum number of ids of the caller's text that the encoder reads; the rest is "
+        "cut off.",
         ge=1,
         le=8192,
     )
-    max_output_tokens: int = setting(20, "Most decoder steps for one summary.", ge=1, le=4096)
-    task_prefix: str = setting("", "Text put before every document, never counted.")
+    max_output_tokens: int = setting(
+        20, "Maximum number of decoder steps for one summary.", ge=1, le=4096
+    )
+    task_prefix: str = setting(
+        "", "Text that is put before every document; it is never counted."
+    )
     no_repeat_ngram_size: int = setting(
         0,
-        "A sequence of so many ids is never written twice in one summary; 0 allows it.",
+        "No sequence of this many ids is repeated within a summary; 0: repetition is allowed.",
         ge=0,
         le=64,
     )
     min_output_tokens: int = setting(
-        0, "Decoder steps at least before a summary may end; 0 for none.", ge=0, le=4096
+        0,
+        "Minimum number of decoder steps before a summary may end; 0: no minimum.",
+        ge=0,
+        le=4096,
     )
     repetition_penalty: float = setting(
         1.0,
-        "Ids that were written become less likely by this factor; 1 changes nothing.",
+        "Ids that were already written become less likely by this factor; 1: no penalty.",
         gt=0,
         le=100,
     )
     banned_ids: tuple[tuple[int, ...], ...] = setting(
-        (), "Ids, and sequences of ids, that are never written: [[5], [7, 9]]."
+        (), "Ids, and sequences of ids, that are never written, such as [[5], [7, 9]]."
     )
     force_eos: bool = setting(
         False,
-        "Behind max_output_tokens ids EOS is decoded in any case, as by BART's "
-        "forced_eos_token_id, which decides between beams. It is not counted.",
+        "Always decode an EOS after max_output_tokens ids, as BART's forced_eos_token_id "
+        "does; this affects the choice between beams. It is not counted.",
     )
-    num_beams: int = setting(
-        1, "Sequences that decoding follows at a time; 1 is greedy.", ge=1, le=32
-    )
+    num_beams: int = setting(1, "Number of beams in decoding; 1: greedy decoding.", ge=1, le=32)
     length_penalty: float = setting(
         1.0,
-        "Of beam search: above 0 favours long summaries, below 0 short ones.",
+        "For beam search: values above 0 favour long summaries, values below 0 short ones.",
         ge=-10,
         le=10,
     )
     early_stopping: bool = setting(
-        False, "Of beam search: stop as soon as num_beams summaries are finished."
+        False, "For beam search: stop as soon as num_beams summaries are finished."
     )
 
     @model_validator(mode="after")
@@ -153,51 +169,58 @@ class ModelConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class ExportConfig:
-    """How a trained model is written."""
+    """How a trained model is exported."""
 
     xla: bool = setting(
         False,
-        "Compile decoding with XLA. A stock model server refuses such a model; one that is "
-        "started with --xla_cpu_compilation_enabled=true compiles it for each batch size.",
+        "Compile decoding with XLA. A stock model server refuses such a model; a server "
+        "that is started with --xla_cpu_compilation_enabled=true compiles it for each "
+        "batch size.",
     )
 
 
 @dataclass(frozen=True, config=STRICT)
 class MeterConfig:
-    """What the metered model is held to before it may be pushed."""
+    """How the metered model is checked before it may be pushed."""
 
     warmup_documents: int = setting(
-        4, "Held-out documents written into the warm-up requests.", ge=1, le=100
+        4, "Number of held-out documents in the warm-up requests.", ge=1, le=100
     )
     validate_documents: int = setting(
-        64, "Held-out documents whose counts and answers are checked.", ge=1
+        64, "Number of held-out documents whose counts and outputs are checked.", ge=1
     )
-    validate_strings: int = setting(10_000, "Generated strings whose counts are checked.", ge=0)
+    validate_strings: int = setting(
+        10_000, "Number of generated strings whose counts are checked.", ge=0
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
 class ServingConfig:
-    """What is pushed, and how it is tried before."""
+    """What is pushed, and how it is tested before."""
 
     model_name: str = setting(
         "summarizer", "Name of the served model.", pattern=r"^[A-Za-z0-9_.-]{1,100}$"
     )
     validate_engine: Literal["auto", "local", "binary", "docker"] = setting(
-        "auto", "Server that ServingValidator starts; 'auto' takes a real one if present."
+        "auto",
+        "Server that ServingValidator starts; 'auto': TensorFlow Serving if it is "
+        "present, else the local server.",
     )
     validate_binary: str = setting(
-        "", "Path of the tensorflow_model_server that it starts; empty looks on PATH."
+        "",
+        "Path of the tensorflow_model_server that ServingValidator starts; empty: it "
+        "is searched on PATH.",
     )
     validate_image: str = setting(
-        "tensorflow/serving", "Docker image of TensorFlow Serving that it starts."
+        "tensorflow/serving", "Docker image of TensorFlow Serving that ServingValidator starts."
     )
     keep_versions: int = setting(
         0,
-        "After a push, pushed versions without a label that stay on disk; 0 for all.",
+        "Number of pushed versions without a label that stay on disk after a push; 0: all.",
         ge=0,
     )
     validate_timeout_s: int = setting(
-        120, "Longest wait for the server to become AVAILABLE, in seconds.", ge=1, le=3600
+        120, "Longest wait until the model is AVAILABLE, in seconds.", ge=1, le=3600
     )
 
 
@@ -207,37 +230,39 @@ class RegistryConfig:
 
     uri: str = setting(
         "",
-        "sqlite:///path of a file, or http(s):// address of an MLflow server; empty is the "
-        "file registry.sqlite in the output folder.",
+        "sqlite:/// and the path of a file, or the http(s):// URL of an MLflow server; "
+        "empty: the file registry.sqlite in the output folder.",
         pattern=r"^(sqlite:///.+|https?://.+)?$",
     )
     metric: str = setting(
         "rouge_l_f1",
-        "Metric of the evaluation in which a model must beat the champion, on the same test "
-        "set; more is better.",
+        "Metric of the evaluation in which a model must beat the champion, on the same "
+        "test set; higher values are better.",
         pattern=r"^[a-z0-9_]+$",
     )
     min_gain: float = setting(
         0.0,
-        "It must be above the champion's by more than this; negative lets a model pass that is "
-        "a little worse, but newer.",
+        "The metric must exceed the champion's by more than this; a negative value also "
+        "accepts a newer model that is slightly worse.",
         ge=-1,
         le=1,
     )
     approval: Literal["auto", "manual"] = setting(
         "auto",
-        "'manual' leaves a better model waiting until `tallygraph registry promote`.",
+        "'auto' promotes a better model at once; with 'manual' it waits for `tallygraph "
+        "registry promote`.",
     )
     allow_tokenizer: str = setting(
         "",
-        "Fingerprint of a tokenizer that may replace the champion's, or 'any'. Empty refuses "
-        "another one: the same text would have another price.",
+        "Fingerprint of a tokenizer that may replace the champion's, or 'any'. Empty: a "
+        "different tokenizer is refused, because the same text would then cost a different "
+        "amount.",
         pattern=r"^(any|[0-9a-f]{64})?$",
     )
     allow_contract: str = setting(
         "",
-        "Version of the counting contract that may replace the champion's, or 'any'. Empty "
-        "refuses another one.",
+        "Version of the counting contract that may replace the champion's, or 'any'. "
+        "Empty: a different version is refused.",
         pattern=r"^(any|[0-9]+)?$",
     )
 
@@ -248,9 +273,9 @@ class PipelineSection:
 
     name: str = setting(
         "tallygraph",
-        "Name of the pipeline; runs of one name share cached results.",
+        "Name of the pipeline; runs with the same name share cached results.",
         pattern=r"^[a-z][a-z0-9-]{0,62}$",
     )
     beam_args: tuple[str, ...] = setting(
-        (), "Further Beam options, for example a distributed runner's."
+        (), "Additional Beam options, for example those of a distributed runner."
     )

@@ -1,4 +1,4 @@
-"""What a run of new data has to do, decided before anything is trained, wherever it runs."""
+"""Decides what a run on new data does, before anything is trained, on any runner."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Todo(StrEnum):
-    """What to do.
+    """What a run does.
 
     Attributes:
-      TRAIN: train, from the champion where the settings say so.
+      TRAIN: train, from the champion if the settings say so.
       RETRAIN: train from random weights, with the champion's tokenizer.
       NOTHING: no span is newer than the champion's.
-      STOP: the new texts are too far from the champion's.
+      STOP: the new texts differ too much from the champion's.
     """
 
     TRAIN = "train"
@@ -35,13 +35,13 @@ class Todo(StrEnum):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
+    """What `decide` decides about.
 
     Attributes:
-      corpus: path with spans in it.
-      options: how its files are read, for the comparison of texts.
+      corpus: path that contains spans.
+      options: how the corpus's files are read, to compare their texts.
       span: as `components.corpus_example_gen.spans.choose_spans` takes it.
-      drift: how far new spans may be from the champion's, and what then.
+      drift: how much new spans may differ from the champion's, and what happens if they do.
     """
 
     corpus: str
@@ -52,14 +52,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is answered.
+    """What a run does, and why.
 
     Attributes:
-      spans: to read, rising.
-      reason: one or two sentences: why.
-      drift: the comparison with the champion's spans; None where there was none.
-      not_compared: why the champion's spans could not be compared; empty where they were, or
-        where there was nothing to compare.
+      spans: to read, in ascending order.
+      reason: the reason, in one or two sentences.
+      drift: the comparison with the champion's spans; None if there was no comparison.
+      not_compared: why the champion's spans could not be compared; empty if they were, or if
+        there was nothing to compare.
     """
 
     todo: Todo
@@ -70,24 +70,25 @@ class Decision:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What has drifted, a sentence each. What cannot be compared counts as drifted."""
+        """One sentence for each thing that has drifted. What cannot be compared counts as
+        drift."""
         if self.not_compared:
             return (f"the champion's spans cannot be compared. {self.not_compared}",)
         return tuple(map(str, self.drift.findings)) if self.drift else ()
 
 
 def decide(question: Question, champion: RegisteredVersion | None) -> Decision:
-    """Choose the spans, and hold them against those that the champion was trained on.
+    """Choose the spans, and compare them with those that the champion was trained on.
 
-    Only where the newest spans are asked for is there nothing to do without a newer one: a
-    span that is named is trained on all the same.
+    If the newest spans are requested and none is newer than the champion's, there is nothing to
+    do. A span that is named explicitly is trained on in any case.
 
     Args:
-      question: what is asked.
-      champion: of the model registry; None where there is none.
+      question: the corpus, the spans and the limits of drift.
+      champion: of the model registry; None if there is none.
 
     Raises:
-      CorpusInputError: a span that is asked for is not there.
+      CorpusInputError: a requested span does not exist.
     """
     spans = choose_spans(question.span, there := spans_of(question.corpus, question.options))
     names = ", ".join(there[span] for span in spans)
@@ -116,7 +117,7 @@ def decide(question: Question, champion: RegisteredVersion | None) -> Decision:
         return compared
     found = f'{" ".join(compared.findings)} drift.action = "{action}".'
     if action == "stop":
-        reason = f"Stopped by drift: nothing was trained on span {names}. {found}"
+        reason = f"Stopped because of drift: nothing was trained on span {names}. {found}"
         return Decision(Todo.STOP, spans, reason, drift, not_compared)
     reason = f"Training on span {names} from scratch, with the champion's tokenizer. {found}"
     return Decision(Todo.RETRAIN, spans, reason, drift, not_compared)

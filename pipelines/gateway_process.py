@@ -1,4 +1,5 @@
-"""`tallygraph gateway` as a child process: the one way to start one. No TensorFlow."""
+"""`tallygraph gateway` as a child process: the only way in which code starts one. No
+TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ from typing import Final, Self
 from serving.engines.base import HeldPorts
 
 READY: Final = "/readyz"
-"""Answers 200 once a model server has a version that answers."""
+"""Responds with 200 once a model server has an available version."""
 ALIVE: Final = "/healthz"
-"""Answers 200 as soon as the gateway listens, whatever becomes of the model servers."""
+"""Responds with 200 as soon as the gateway listens, whatever the state of the model servers."""
 
 # A gateway whose starter was killed must not stay behind.
 _PROGRAM: Final = """
@@ -39,13 +40,13 @@ _LOG_LINES: Final = 20
 
 
 class GatewayProcessError(RuntimeError):
-    """A gateway that ended, or took too long to start. The message ends as its log does."""
+    """A gateway ended, or took too long to start. The message contains the end of its log."""
 
 
 class GatewayProcess:
-    """A gateway on this machine, which may be ended and started again on its port.
+    """A gateway on this machine, which can be stopped and started again on its port.
 
-    As a context manager it is started, and stopped at the end.
+    As a context manager it is started on entry and stopped on exit.
 
     Attributes:
       port: that it listens on.
@@ -67,10 +68,10 @@ class GatewayProcess:
     ) -> None:
         """
         Args:
-          options: further ones of `tallygraph gateway`.
-          database: its URL; None leaves it to the environment.
-          environment: all of the process's; None for this process's own.
-          setup: Python to run before the command, in its process.
+          options: further options of `tallygraph gateway`.
+          database: URL of the ledger's database; None: the environment decides.
+          environment: all environment variables of the process; None: those of this process.
+          setup: Python code to run before the command, in its process.
         """
         self._ports = HeldPorts(1)
         (self.port,) = self._ports.numbers
@@ -93,13 +94,13 @@ class GatewayProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started last."""
+        """Process id of the process that was started last."""
         if self.process is None:
-            raise GatewayProcessError("The gateway has no process yet. Start it first.")
+            raise GatewayProcessError("The gateway was not started. Call start() first.")
         return self.process.pid
 
     def start(self) -> None:
-        """Start it; it may not listen yet."""
+        """Start the process. It may not be listening yet when this returns."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -113,10 +114,10 @@ class GatewayProcess:
             )
 
     def wait_until(self, path: str = READY, timeout_s: float = 120.0) -> None:
-        """Return when it answers 200 there.
+        """Wait until the gateway responds with 200 at a path.
 
         Raises:
-          GatewayProcessError: it ended, or does not answer so in time.
+          GatewayProcessError: it ended, or did not respond with 200 in time.
         """
         deadline = time.monotonic() + timeout_s
         # A proxy of the environment's is none for this machine's own ports.
@@ -134,33 +135,34 @@ class GatewayProcess:
             time.sleep(_POLL_S)
 
     def exit_status(self) -> int | None:
-        """The status of the process that was started last, None while it runs."""
+        """Return the exit status of the process that was started last; None while it runs."""
         return None if self.process is None else self.process.poll()
 
     def wait(self, timeout_s: float = 120.0) -> int:
-        """Its exit status, once it has ended by itself.
+        """Wait until the process has ended by itself, and return its exit status.
 
         Raises:
-          GatewayProcessError: it runs still after so long.
+          GatewayProcessError: it is still running after the timeout.
         """
         deadline = time.monotonic() + timeout_s
         while (status := self.exit_status()) is None:
             if time.monotonic() > deadline:
-                raise self._error(f"runs still after {timeout_s:g} s")
+                raise self._error(f"was still running after {timeout_s:g} s")
             time.sleep(_POLL_S)
         return status
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the process, as a crash would end it."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def stop(self, timeout_s: float = _STOP_S) -> None:
-        """Let it answer what it has begun, then end it. Harmless when it has ended.
+        """Let the process complete the requests that it has begun, then stop it. No effect if
+        it has ended.
 
         Args:
-          timeout_s: after so long it is killed.
+          timeout_s: time after which it is killed.
         """
         if self.process is None:
             return

@@ -18,35 +18,40 @@ _NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 @dataclass(frozen=True, config=STRICT)
 class NodeResources:
-    """What one node of the pipeline gets."""
+    """Resources and options of one node of the pipeline."""
 
-    cpu_request: str = setting(
-        "", "CPUs that are set aside, such as 2 or 500m.", pattern=_QUANTITY
-    )
-    cpu_limit: str = setting("", "Most CPUs.", pattern=_QUANTITY)
-    memory_request: str = setting("", "Memory set aside, such as 4Gi.", pattern=_QUANTITY)
-    memory_limit: str = setting("", "Most memory.", pattern=_QUANTITY)
-    gpu_type: str = setting("nvidia.com/gpu", "Kind of the GPUs, as the cluster names it.")
+    cpu_request: str = setting("", "Requested CPUs, such as 2 or 500m.", pattern=_QUANTITY)
+    cpu_limit: str = setting("", "Maximum CPUs.", pattern=_QUANTITY)
+    memory_request: str = setting("", "Requested memory, such as 4Gi.", pattern=_QUANTITY)
+    memory_limit: str = setting("", "Maximum memory.", pattern=_QUANTITY)
+    gpu_type: str = setting("nvidia.com/gpu", "Type of the GPUs, as the cluster names it.")
     gpu_count: int = setting(0, "GPUs.", ge=0, le=64)
     node_selector: dict[str, str] = Field(
-        default_factory=dict, description="Labels of the machines that may run the node."
+        default_factory=dict,
+        description="Labels of the cluster's machines that may run the node.",
     )
-    retries: int = setting(0, "How often a failed node is started again.", ge=0, le=100)
+    retries: int = setting(
+        0, "Number of times that a failed node is started again.", ge=0, le=100
+    )
     retry_wait_s: int = setting(
-        60, "Wait before the first retry, in seconds; doubles with each.", ge=0, le=86_400
+        60,
+        "Wait before the first retry, in seconds; it doubles with each retry.",
+        ge=0,
+        le=86_400,
     )
-    timeout_s: int = setting(0, "Longest run in seconds; 0 for any.", ge=0)
+    timeout_s: int = setting(0, "Longest run in seconds; 0: no limit.", ge=0)
     cache: bool | None = setting(
         None,
-        "Take an earlier result for the same inputs and image. Unset: yes, but not for the "
-        "nodes that look outside the pipeline: SpanGate, CorpusExampleGen, ChampionLookup and "
-        "StartingPoint.",
+        "Reuse an earlier result for the same inputs and image. Not set: yes, except for "
+        "the nodes that read something outside the pipeline: SpanGate, CorpusExampleGen, "
+        "ChampionLookup and StartingPoint.",
     )
 
 
 @dataclass(frozen=True, config=STRICT)
 class SecretVariable:
-    """An environment variable whose value is in a Secret; only the reference is here."""
+    """An environment variable whose value is in a Secret; the settings contain only the
+    reference."""
 
     variable: str = setting(..., "Environment variable.", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     secret: str = setting(..., "Name of the Secret in the run's namespace.", pattern=_NAME)
@@ -70,35 +75,35 @@ class KubeflowConfig:
 
     image: str = setting(
         "tallygraph:latest",
-        "Container image of all nodes: default of the run's parameter `image`. Name it by a "
-        "tag of its own or by digest; a cached result is one of the same image.",
+        "Container image of all nodes, the default of the run's parameter `image`. Name it "
+        "by a unique tag or by digest: cached results are reused for the same image.",
         min_length=1,
     )
     output: str = setting(
         "/mnt/tallygraph",
-        "Folder of a mounted volume for what outlives a run: checkpoints of a training that is "
-        "under way, pushed versions.",
+        "Folder of a mounted volume for what is kept after a run: checkpoints of training "
+        "in progress, pushed versions.",
         pattern=r"^/.+",
     )
     volume_claim: str = setting(
         "",
-        "PersistentVolumeClaim that is mounted at `output` in every node (ReadWriteMany where "
+        "PersistentVolumeClaim that is mounted at `output` in every node (ReadWriteMany if "
         "nodes run on several machines). Empty: the image or the cluster mounts it.",
     )
     pipeline_root: str = setting(
         "",
-        "Folder of the object store for artifacts (minio://, s3:// or gs://): default of a "
-        "run's pipeline root. Empty takes the server's.",
+        "Folder of the object store for artifacts (minio://, s3:// or gs://), the default "
+        "of a run's pipeline root. Empty: the server's.",
         pattern=r"^$|^(minio|s3|gs)://.+",
     )
     image_pull_secret: str = setting("", "Secret for pulling the image.")
     defaults: NodeResources = Field(
-        default_factory=NodeResources, description="What every node gets."
+        default_factory=NodeResources, description="Settings of every node."
     )
     nodes: dict[str, NodeResources] = Field(
         default_factory=dict,
-        description="By node, such as [kubeflow.nodes.Trainer]: what it gets in place of "
-        "`defaults`, whose settings it has.",
+        description="Settings of single nodes, such as [kubeflow.nodes.Trainer]. An entry has "
+        "the same settings as `defaults` and replaces all of them for its node.",
     )
     secrets: tuple[SecretVariable, ...] = Field(
         default=(), description="Environment variables from Secrets, for every node."
@@ -115,7 +120,7 @@ class KubeflowConfig:
         return self
 
     def of_node(self, node_id: str) -> NodeResources:
-        """What a node gets."""
+        """Return the resources and options of a node."""
         if node_id in self.nodes:
             return self.nodes[node_id]
         if node_id in _NOT_RETRIED_UNASKED:

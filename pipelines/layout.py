@@ -1,4 +1,4 @@
-"""Where a run's files lie below its output folder."""
+"""Paths of a run's files below its output folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class OutputLayout:
         <output>/
           pipelines/<name>/metadata.sqlite   ML Metadata
           pipelines/<name>/root              artifacts
-          pipelines/<name>/training          checkpoints of a training that is under way
-          logs/<name>.log                    what TFX, Beam and TensorFlow have to say
+          pipelines/<name>/training          checkpoints of training in progress
+          logs/<name>.log                    output of TFX, Beam and TensorFlow
           reports/<name>.html                the report of the last run
-          reports/<name>-drift.json          how far its spans were from the champion's
-          reports/<name>-gate/               on a cluster: what the last run had to do, and why
-          serving/<model>/<version>/         what is pushed: a model server polls this
+          reports/<name>-drift.json          how much its spans differed from the champion's
+          reports/<name>-gate/               on a cluster: what the last run did, and why
+          serving/<model>/<version>/         pushed versions: a model server polls this folder
           registry.sqlite                    the model registry, of all pipelines
     """
 
@@ -75,7 +75,7 @@ class OutputLayout:
         return self.output / "serving" / model_name
 
     def create(self) -> None:
-        """Make the folders that a run writes into."""
+        """Create the folders that a run writes to."""
         self.pipeline_root.mkdir(parents=True, exist_ok=True)
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self.report_file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The parts of the pipeline on one machine."""
+"""The parts of the pipeline for a run on one machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.runner_parts import RunnerParts, corpus_options
 def local_parts(
     config: PipelineConfig, corpus: str, layout: OutputLayout, spans: tuple[int, ...]
 ) -> RunnerParts:
-    """The parts of a pipeline that runs on this machine."""
+    """Return the parts of a pipeline that runs on this machine."""
     options = corpus_options(config.corpus)
     return RunnerParts(
         example_gen=CorpusExampleGen(

@@ -1,4 +1,4 @@
-"""Which of our code each node runs: an edit of it is to run the node again."""
+"""Which of this project's code each node runs: an edit of it makes the node run again."""
 
 from __future__ import annotations
 
@@ -35,23 +35,24 @@ _NODE_CODE: dict[str, Sequence[str]] = {
 
 
 def node_code_version(node_id: str) -> str:
-    """Version of a node's code.
+    """Return the version of a node's code.
 
     Raises:
-      KeyError: the node runs none of ours.
+      KeyError: the node runs no code of this project.
     """
     return code_version(_NODE_CODE[node_id])
 
 
 def model_code_version() -> str:
-    """Version of the code that makes a model, as `metering.json` records it."""
+    """Return the version of the code that makes a model, as `metering.json` records it."""
     return code_version(
         {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
     )
 
 
 def put_code_into_cache_keys(nodes: Sequence[object]) -> None:
-    """An executor's flags are part of its node's cache key; no executor reads this one."""
+    """Put each node's code version into its cache key, as a flag of its executor that no
+    executor reads."""
     for node in nodes:
         if isinstance(node, BaseComponent) and node.id in _NODE_CODE:
             node.executor_spec.add_extra_flags(

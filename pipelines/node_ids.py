@@ -1,4 +1,4 @@
-"""Ids of nodes that are told from others of their kind. No TFX in here."""
+"""Ids of nodes that are distinguished from others of the same type. No TFX in here."""
 
 from __future__ import annotations
 

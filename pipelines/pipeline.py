@@ -1,4 +1,4 @@
-"""The pipeline, once: from a corpus to a metered, validated, pushed model."""
+"""The only definition of the pipeline: from a corpus to a metered, validated, pushed model."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ def create_pipeline(
       config: all settings.
       corpus: file, folder or glob of the corpus.
       layout: where the run's results go.
-      spans: spans of the corpus that are read; empty where it has none, or for its newest.
-      parts: what differs where it does not run on this machine; `corpus` is then not read.
+      spans: spans of the corpus to read; empty if it has none, or for the newest.
+      parts: what differs if the pipeline does not run on this machine; `corpus` is then not
+          read.
 
     Returns:
-      The pipeline. A node is cached for as long as its inputs, its own part of the
-      settings and its code are the same.
+      The pipeline. A node is cached as long as its inputs, its own part of the settings and its
+      code stay the same.
     """
     parts = parts or local_parts(config, corpus, layout, spans)
     example_gen = parts.example_gen
@@ -192,7 +193,7 @@ def create_pipeline(
 
 
 def promotion_rules(config: RegistryConfig) -> Rules:
-    """What the settings ask of a champion."""
+    """Return the rules of the settings for promotion to champion."""
     return Rules(
         metric=config.metric,
         min_gain=config.min_gain,

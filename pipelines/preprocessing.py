@@ -1,4 +1,4 @@
-"""Transform's user code: the tokenizer goes into the transform graph here."""
+"""Transform's user code, which puts the tokenizer into the transform graph."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TEXT_FEATURES = ("document", "summary")
 
 
 def ids_feature(text_feature: str) -> str:
-    """Name of the transformed feature that holds a text feature's ids."""
+    """Return the name of the transformed feature with a text feature's ids."""
     return f"{text_feature}_ids"
 
 
 def preprocessing_fn(
     inputs: dict[str, tf.Tensor | tf.SparseTensor], custom_config: dict[str, Any]
 ) -> dict[str, tf.SparseTensor]:
-    """Turn texts into ids, in graph.
+    """Turn texts into ids, in the graph.
 
     Args:
       inputs: string features of the raw examples; `document` and `summary`, one value a

@@ -15,24 +15,24 @@ from pipelines.config_sections import CorpusConfig
 
 @dataclass(frozen=True)
 class RunnerParts:
-    """What a cluster's runner puts in the place of what only one machine can do.
+    """The parts of the pipeline that differ between one machine and a cluster.
 
     Attributes:
-      example_gen: reads a corpus that is not at hand where the pipeline is defined.
-      tokenizer_trainer: makes TokenizerTrainer of its arguments.
-      champion: from the candidate's channel, the node whose output `model` is the champion.
-      promoter: makes Promoter of its arguments, `registry` and `notes` apart.
-      metadata_file: of ML Metadata, where the runner keeps a file of it; its folder is made.
-      test_example_gen: reads the test set that stays as it is; None where the settings name
-        none.
+      example_gen: reads a corpus that is not available where the pipeline is defined.
+      tokenizer_trainer: makes TokenizerTrainer from its arguments.
+      champion: makes, from the candidate's channel, the node whose output `model` is the
+          champion.
+      promoter: makes Promoter from its arguments, except `registry` and `notes`.
+      metadata_file: file of ML Metadata, if the runner has one; its folder is created.
+      test_example_gen: reads the frozen test set; None if the settings name none.
       beam_args: Beam's options, before those of the settings.
-      code_in_cache_keys: whether an edit of the sources is to change a node's cache key. Not
-        where the code comes in an image that is part of the key itself: what is compiled
-        from the pipeline should then change with the pipeline only.
-      gate: decides in the run whether there is anything to train; None where that is known
+      code_in_cache_keys: whether an edit of the sources changes a node's cache key. It does not
+        if the code is in an image that is itself part of the key: the compiled pipeline should
+        then change only with the pipeline.
+      gate: decides during the run whether there is anything to train; None if that is known
         before.
-      starting_point: finds in the run the model that training starts from, its output `model`;
-        None where the settings name its folder, or none.
+      starting_point: finds during the run the model that training starts from, its output
+        `model`; None if the settings name its folder, or no model.
     """
 
     example_gen: BaseNode
@@ -48,7 +48,7 @@ class RunnerParts:
 
 
 def corpus_options(config: CorpusConfig) -> CorpusOptions:
-    """What the settings say of the corpus, as its reader takes it."""
+    """Return the corpus settings in the form that its reader takes."""
     return CorpusOptions(
         format=config.format,
         document_field=config.document_field,

@@ -12,30 +12,32 @@ from benchmarks.timings import median_with_range, ratio_of_turns
 
 _HEAD = """# Decoding
 
-Time to summarise a batch, encoder included, from ids to ids: our exported graph in TensorFlow's
-C++ session, as TF Serving runs it, against other engines with the same weights and inputs.
+Time to summarise a batch, including the encoder, from ids to ids: our exported graph in
+TensorFlow's C++ session, as TF Serving runs it, against other engines with the same weights and
+inputs.
 
 ![median times]({plot})
 
-**How it is measured.** Each engine runs in a process of its own and times its own calls. All
-engines of a shape are loaded, and take turns: in every round each is called once, the order
-moving on by one from round to round; a first round is not counted. A process that is not at
-its turn is stopped, so that a pool of threads that spins while it waits takes nothing from the
-others. All compute with the same number of threads, and greedily. Every row has as many ids as
-the table says, special ones included, so nothing is padded; every engine writes as many ids as
-the table says.
+**How it is measured.** Each engine runs in a separate process and times its own calls. All
+engines are loaded for a shape and take turns: each is called once in every round, and the order
+rotates by one from round to round; the first round is not counted. A process is stopped while
+it is not its turn, so that a thread pool that spins while it waits takes no time from the
+others. All engines use the same number of threads and decode greedily. Every row has as many
+ids as the table says, including special ids, so nothing is padded; every engine writes as many
+ids as the table says.
 
-**What is measured on.** Random weights in the sizes of T5-small and BART-base, saved by
-transformers; our side reads them as `model.init_from` does, CTranslate2's converter as it does
-any checkpoint's. Plain random weights repeat one id, and decide by so little that most rows
-would be decoded twice by us: where rounding could decide, a row of a batch is decoded again by
-itself. A trained model has one such row in some hundreds, and it costs its own time at batch 1
-more. These weights are made so that no decision is that close and each answer has {distinct}
-different ids: [how](../../benchmarks/decode/weights.py). Answers do not copy from their input.
+**What is measured.** Random weights in the sizes of T5-small and BART-base, saved by
+transformers; our side reads them as `model.init_from` does, CTranslate2 with its converter,
+like any checkpoint. Plain random weights repeat one id, and their decisions are so close that
+we would decode most rows twice: if rounding could decide, a row of a batch is decoded again by
+itself. A trained model has one such row in a few hundred, and it costs the time of that row at
+batch 1 in addition. These weights are made so that no decision is that close and each output
+has {distinct} different ids: [how](../../benchmarks/decode/weights.py). The outputs do not copy
+from their input.
 
-"Faster" is the other engine's time over ours, the median over rounds of the ratio within each:
-above 1, ours is faster. "Equal ids" is the share of ids that are those of {reference}, at the
-same places; in int8 an engine computes another function.
+"Faster" is the other engine's time divided by ours, as the median over rounds of the ratio
+within each round: above 1, ours is faster. "Equal ids" is the share of ids that equal those of
+{reference} at the same positions; in int8 an engine computes a different function.
 """
 
 DISTINCT = "32 or more"
@@ -51,7 +53,7 @@ def render(results: Results, *, plot: str, command: str) -> str:
     """
     head = _HEAD.format(plot=plot, distinct=DISTINCT, reference=REFERENCE)
     shapes = (_shape(name, shape) for name, shape in results.shapes.items())
-    return "\n".join([head, *shapes, f"Again: `{command}`.\n"])
+    return "\n".join([head, *shapes, f"To measure again: `{command}`.\n"])
 
 
 def _shape(name: str, shape: ShapeResults) -> str:

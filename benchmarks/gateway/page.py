@@ -14,36 +14,37 @@ TARGET_TIMES = 5.0
 
 _HEAD = """# Gateway
 
-What Tallygraph's gateway adds to a request, and how many requests it takes a second, against
-calling the model server directly and against LiteLLM's proxy, in one run on one backend.
+What Tallygraph's gateway adds to a request's latency, and how many requests it handles per
+second, compared with calling the model server directly and with LiteLLM's proxy, in one run on
+one backend.
 
-**The backend is a stub**: no model computes. It answers at once, or after a fixed time, with
-the text's first words and the number of its words as counts, over TensorFlow Serving's REST
-API (which Tallygraph's gateway asks) and over OpenAI's (which LiteLLM asks). So what is seen
-is the gateways' own cost, and nothing of a model's.
+**The backend is a stub**: no model computes. It responds at once, or after a fixed time, with
+the text's first words and the number of its words as counts, over TensorFlow Serving's REST API
+(which Tallygraph's gateway uses) and over OpenAI's (which LiteLLM uses). So the figures show
+only the cost of the gateways themselves, and nothing of a model's.
 
 **What each does for a request**, both as one process with one worker:
 
 - *Tallygraph*: checks the key, model, body, limits; reserves the most that the request can
-  cost against the tenant's budget; asks the backend; charges what was counted, with the
-  answer, in a hash-chained ledger; and answers only when all of it is on the disk (SQLite in
-  WAL mode with `synchronous = FULL`, but for the reservation's own commit: the charge's brings
-  it there, too; PostgreSQL with its defaults of `fsync` and `synchronous_commit`, both on, for
-  both commits). A line of log for each request.
-- *LiteLLM*: checks its one master key, routes, asks the backend, works out a cost in memory.
+  cost against the tenant's budget; calls the backend; writes the charge for what was counted,
+  together with the response, to a hash-chained ledger; and responds only when all of it is on
+  disk (SQLite in WAL mode with `synchronous = FULL`, except for the reservation's own commit,
+  which the commit of the charge brings to disk, too; PostgreSQL with its defaults of `fsync`
+  and `synchronous_commit`, both on, for both commits). It logs one line for each request.
+- *LiteLLM*: checks its one master key, routes, calls the backend, computes a cost in memory.
   **It runs without a database**: the engine of its database client could not be downloaded
-  where this was measured. So it has no virtual keys, no budgets and no spend log, and nothing
-  goes to a disk. That is in its favour. `LITELLM_MODE=PRODUCTION`, logs of errors only, no
-  callbacks.
+  where this was measured. So it has no virtual keys, no budgets and no spend log, and writes
+  nothing to disk. That is in its favour. It runs with `LITELLM_MODE=PRODUCTION`, logs only
+  errors, and has no callbacks.
 
-**How it is measured.** The clients are another process, on asyncio: each has a connection of
-its own, kept open, and asks for a chat completion again as soon as it is answered; texts have
-20 to 200 words. All servers run at the same time and take turns; the order moves on by one
-from round to round. Every way gives the same answers, which is checked, and afterwards each
-ledger is held to all that was asked: as many charges as requests, and a chain without
-findings. Clients, stub and gateways share the machine's cores, so processor time is read for
-each gateway's own process (the system counts it in steps of 10 ms): requests a second and core
-are 1 / (processor seconds a request).
+**How it is measured.** The clients are in a separate process, on asyncio: each keeps its own
+connection open, and requests the next chat completion as soon as it has a response; texts have
+20 to 200 words. All servers run at the same time and take turns; the order rotates by one from
+round to round. It is checked that all ways give the same responses, and afterwards that each
+ledger has as many charges as there were requests, and a chain without findings. Clients, stub
+and gateways share the machine's cores, so processor time is read for each gateway's own process
+(the system counts it in steps of 10 ms): requests per second and core are 1 / (processor
+seconds per request).
 """
 
 
@@ -63,11 +64,12 @@ def render(results: Results, *, command: str) -> str:
             _latency(results, few),
             "## Throughput\n",
             _throughput(results, many),
-            "## What was aimed at\n",
+            "## Targets\n",
             _targets(results),
             f"Medians of {turns} turns (least-most). {results.versions}. {results.machine}. "
-            f"Others took {results.busy:.0%} of the cores' time, at the worst point.\n",
-            f"Again: `{command}`.\n",
+            f"Other processes took at most {results.busy:.0%} of the cores' time at any "
+            "point.\n",
+            f"To measure again: `{command}`.\n",
         ]
     )
 
@@ -87,8 +89,8 @@ def _latency(results: Results, points: Sequence[Point]) -> str:
             row += ["", ""] if base is None else list(_added(each, base))
             rows.append(row)
     return (
-        "Against the same round's turn of the stub asked directly, by the API that the gateway "
-        "asks it by.\n\n" + markdown.table(header, rows)
+        "Compared with calling the stub directly in the same round, over the API that the "
+        "gateway uses to call it.\n\n" + markdown.table(header, rows)
     )
 
 
@@ -122,9 +124,10 @@ def _throughput(results: Results, points: Sequence[Point]) -> str:
             row += ["" if peer is None or name == LITELLM else _times(each, peer)]
             rows.append(row)
     return (
-        "The last column: of requests a second and core, and of requests a second. The slower "
-        "a way, the fewer of its requests are in a turn, and the more its rate varies: the "
-        "ratio by core is the steadier one.\n\n" + markdown.table(header, rows)
+        "The last column gives two ratios: of requests per second and core, and of "
+        "requests per second. The slower a way is, the fewer requests it handles in a "
+        "turn, and the more its rate varies: the ratio by core is the more stable one.\n\n"
+        + markdown.table(header, rows)
     )
 
 
@@ -141,7 +144,7 @@ def _by_rate(each: Measured, peer: Measured) -> float:
 
 
 def _targets(results: Results) -> str:
-    """Whether they are reached, in sentences made of the figures."""
+    """Sentences that say whether each target is reached, with the figures."""
     lines = []
     for point, ways in results.points.items():
         where = f"{point.clients} client{'s' * (point.clients > 1)}, {point.delay_ms:g} ms"

@@ -81,16 +81,15 @@ def _page(rows: list[tuple[object, ...]], measured_on: Machine, threads: int) ->
     return (
         "# What metering costs\n\n"
         "Made by `make bench-metering`. The base signature (text to summary and ids) and the "
-        "metered one (the six outputs of the counting contract) of one and the same model, "
-        "as Trainer and Meter export them, in TensorFlow's C++ session as TF Serving runs it. "
-        "Texts are documents of the docstring corpus; weights are random, so every answer is "
-        "as long as the limit. Both signatures give the same summaries and counts, which is "
-        "checked.\n\n"
-        "A pair is a call of each on the same texts, one after the other, the order moving "
-        "on. The ratio is the median over pairs of metered over base, with its "
-        'distribution-free 95 % interval. "Base again" is the base SavedModel loaded a '
-        "second time and called in the same turns: what the measurement itself gets wrong. "
-        f"All are loaded anew {LOADS} times.\n\n"
+        "metered one (the six outputs of the counting contract) of the same model, as Trainer "
+        "and Meter export them, in TensorFlow's C++ session as TF Serving runs it. Texts are "
+        "documents of the docstring corpus; weights are random, so every summary is as long as "
+        "the limit. It is checked that both signatures give the same summaries and counts.\n\n"
+        "A pair is one call of each on the same texts, one after the other, in rotating order. "
+        "The ratio is the median over pairs of metered divided by base, with its "
+        'distribution-free 95 % interval. "Base again" is the base SavedModel loaded a second '
+        "time and called in the same turns: it shows the measurement error. All are loaded "
+        f"again {LOADS} times.\n\n"
         + markdown.table(HEADER, rows)
         + f"\n{threads} threads. {measured_on}. TensorFlow {tf.__version__}.\n"
     )

@@ -12,26 +12,28 @@ from benchmarks.timings import median_with_range
 
 _ABOUT = {
     SUMMARIZER: "The summariser of the demo: T5, 2 + 2 layers of 192, random weights, so that "
-    "every answer is as long as the limit (18 ids). Metered; all six outputs are answered.",
+    "every summary is as long as the limit (18 ids). It is metered; all six outputs "
+    "are returned.",
     FIXTURE: "A model of [a few string ops](../../tests/support/fixture_model.py), which takes "
-    "next to no time: what is left is the server itself. Seven outputs.",
+    "almost no time, so that what is measured is the server itself. It has seven "
+    "outputs.",
 }
 _HEAD = """# Serving
 
-The local model server, a process of its own, against the same SavedModel called where it is
-loaded, and under many clients at a time.
+The local model server, in a separate process, compared with the same SavedModel called in the
+process that has loaded it; and the server under many concurrent clients.
 
-**How it is measured.** The clients are another process, on asyncio: each has a connection of
-its own, kept open, and asks again as soon as it is answered. They build each request from
-texts (documents of the docstring corpus, of all lengths) and read every output of each answer:
-REST in row format as JSON, gRPC as arrays. Clients and server share the cores of the machine,
-so that what the clients take is missing to the server; the tables say how much that is.
-"In process" is `tf.saved_model.load(...).signatures[...]`, called by as many Python threads as
-there are clients, with the same texts; TensorFlow computes with the same number of threads on
-both sides. All are loaded at the same time and take turns; the order moves on by one from
-round to round. Who does not ask or compute is stopped, or idle. The first and the last calls of
-a turn, one of each client, are not counted. All ways to ask give the same answers, which is
-checked.
+**How it is measured.** The clients are in a separate process, on asyncio: each keeps its own
+connection open, and sends the next request as soon as it has a response. They build each
+request from texts (documents of the docstring corpus, of all lengths) and read every output of
+each response: REST in row format as JSON, gRPC as arrays. Clients and server share the cores of
+the machine, so the server does not have the time that the clients take; the tables say how much
+that is. "In process" is `tf.saved_model.load(...).signatures[...]`, called by as many Python
+threads as there are clients, with the same texts; TensorFlow computes with the same number of
+threads on both sides. All are loaded at the same time and take turns; the order rotates by one
+from round to round. Processes are stopped, or idle, while it is not their turn. The first and
+the last call of each client in a turn are not counted. It is checked that all ways give the
+same outputs.
 """
 _THROUGHPUT_HEADER = (
     "rows a call",
@@ -61,14 +63,14 @@ def render(results: Results, *, plot: str, command: str) -> str:
     parts += [_throughput(name, each) for name, each in results.throughput.items()]
     if results.batching is not None:
         parts.append(_batching(results.batching, plot))
-    return "\n".join([*parts, f"Again: `{command}`.\n"])
+    return "\n".join([*parts, f"To measure again: `{command}`.\n"])
 
 
 _THROUGHPUT = """## Against calls in process
 
-Calls a second are the median of the turns (least-most), and so is a ratio, of the ratios within
-each round. The last three columns are processor time: of the process that computes in process,
-and of the clients.
+Calls per second are the median of the turns (least-most); a ratio is the median of the ratios
+within each round. The last three columns are the processor time per call: of the process that
+computes in process, and of the clients.
 """
 
 
@@ -106,8 +108,8 @@ def _batching(section: Section, plot: str) -> str:
         rows.append(row)
     set_up = f" Batching is set up by `{section.about}`." if batched else ""
     return (
-        f"## Many clients\n\n![rows a second and time to an answer]({plot})\n\n"
-        f"The summariser over gRPC, one text a call.{set_up}\n\n"
+        f"## Many clients\n\n![rows per second and time to a response]({plot})\n\nThe "
+        f"summariser over gRPC, one text per call.{set_up}\n\n"
         + markdown.table(header, rows)
         + f"\n{_turns(section)} {_where(section)}\n"
     )
@@ -130,7 +132,7 @@ def _each(section: Section) -> Iterator[Measured]:
 def _turns(section: Section) -> str:
     turns = max(len(each.rates) for each in _each(section))
     fewest = min(each.calls for each in _each(section))
-    return f"{turns} turns of each at each point, {fewest:,} calls or more counted in them."
+    return f"{turns} turns of each at each point, {fewest:,} or more calls counted in them."
 
 
 def _where(section: Section) -> str:

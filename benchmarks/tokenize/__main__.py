@@ -72,13 +72,13 @@ def _page(
 ) -> str:
     points = "; ".join(f"{batch}: {meaning}" for batch, (meaning, _) in POINTS.items())
     return (
-        "# Tokenizing in the graph against the libraries\n\n"
-        "Made by `make bench-tokenize`. Documents of the docstring corpus, vocabularies of "
-        f"{vocab_size:,} trained on it; median (least-most) of {turns} turns, in each of which "
-        "both engines encode all texts. The graph is a SavedModel that was saved and loaded; "
-        "the library is given whole batches too and takes the threads that it takes by "
-        f"itself. Batches: {points}. Every ratio is of the same turns on the same machine.\n\n"
-        f"{measured_on}; Python {platform.python_version()}, TensorFlow {tf.__version__}.\n\n"
+        "# Tokenizing in the graph against the libraries\n\nMade by `make bench-tokenize`. "
+        f"Documents of the docstring corpus, vocabularies of {vocab_size:,} trained on it; "
+        f"median (least-most) of {turns} turns, in each of which both engines encode all "
+        "texts. The graph is a SavedModel that was saved and loaded; the library also "
+        "receives whole batches, and uses as many threads as it does by default. Batches: "
+        f"{points}. Every ratio is of the same turns on the same machine.\n\n{measured_on}; "
+        f"Python {platform.python_version()}, TensorFlow {tf.__version__}.\n\n"
         + markdown.table(HEADER, rows)
     )
 

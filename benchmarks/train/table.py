@@ -14,17 +14,17 @@ REFERENCE = "PyTorch, float32, the same batches"
 
 _PAGE = """# Training speed
 
-Examples per second of the training loop that the pipeline runs, input pipeline included,
-against a plain PyTorch loop: transformers' model of the same sizes, `torch.optim.Adafactor`,
-dropout 0.1, batches of {batch_size} rows. The sides take turns in processes of their own, with
-{threads} threads each; median of {rounds} rounds of {steps} steps, lowest and highest in
-brackets. "The same batches" are the ids that our input pipeline makes, handed over as arrays;
-"padded to the longest row" are the same rows in a random order, as a loop batches them that
-knows nothing of lengths. The ratio is to {reference}.
+Examples per second of the training loop that the pipeline runs, including the input pipeline,
+compared with a plain PyTorch loop: transformers' model of the same sizes,
+`torch.optim.Adafactor`, dropout 0.1, batches of {batch_size} rows. The two sides take turns in
+separate processes, with {threads} threads each; median of {rounds} rounds of {steps} steps,
+lowest and highest in brackets. "The same batches" are the ids that our input pipeline makes,
+passed as arrays; "padded to the longest row" are the same rows in random order, as a loop that
+does not consider lengths would batch them. The ratio is to {reference}.
 
 {tables}
 Measured on {environment}.
-Again: `{command}` (PyTorch and transformers are taken from `--peers`).
+To measure again: `{command}` (PyTorch and transformers come from `--peers`).
 """
 
 

@@ -1,4 +1,4 @@
-"""What every kind of checkpoint offers."""
+"""The interface of every kind of checkpoint."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Checkpoint(ABC):
-    """A pretrained model in a folder. Making one reads no weights but checks their names.
+    """A pretrained model in a folder. Creating one reads no weights, but checks their names.
 
     Attributes:
       directory: the folder.
       description: of the model.
       tokenizer: the checkpoint's own.
-      generation: how it wants to be decoded, or was, if it is a model of our own.
+      generation: how the checkpoint should be decoded, or was, if it is a model of our own.
     """
 
     directory: Path
@@ -37,7 +37,7 @@ class Checkpoint(ABC):
         """Set every weight of a model from `pipelines.models.families.build_model`.
 
         Raises:
-          CheckpointError: a weight is missing, has another shape, or is no number.
+          CheckpointError: a weight is missing, has another shape, or is not a number.
         """
 
     @abstractmethod
@@ -45,7 +45,7 @@ class Checkpoint(ABC):
         """The files that decide what the model computes, apart from the tokenizer's."""
 
     def identity(self) -> str:
-        """A hash of `files`, 64 hexadecimal digits: another model has another one."""
+        """A hash of `files`, 64 hexadecimal digits, which differs between models."""
         digest = hashlib.sha256()
         for path in sorted(self.files()):
             with path.open("rb") as stream:
@@ -55,10 +55,10 @@ class Checkpoint(ABC):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a file.
+    """Read a JSON object from a file.
 
     Raises:
-      CheckpointError: the file is missing, or holds something else.
+      CheckpointError: the file is missing, or contains something else.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -67,18 +67,18 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} must hold a JSON object. Received: {str(value)[:80]}")
+        raise CheckpointError(f"{path} must contain a JSON object. Received: {str(value)[:80]}")
     return value
 
 
 def forget(model: keras.Model) -> None:
-    """Make every weight no number, so that `check_all_set` sees which were not loaded."""
+    """Set every weight to NaN, so that `check_all_set` finds those that were not loaded."""
     for variable in model.weights:
         variable.assign(variable.numpy() * float("nan"))
 
 
 def check_all_set(model: keras.Model, directory: Path) -> None:
-    """Refuse a model with a weight that was not loaded, or is no number.
+    """Refuse a model with a weight that was not loaded, or is not a finite number.
 
     Raises:
       CheckpointError: with the weights' names.
@@ -88,13 +88,13 @@ def check_all_set(model: keras.Model, directory: Path) -> None:
     unset = [each.path for each in model.weights if not np.isfinite(each.numpy()).all()]
     if unset:
         raise CheckpointError(
-            f"{directory} leaves weights without a number: {listing(unset)}. Expected: a "
-            "finite value for each"
+            f"{directory} has no finite value for some weights. Expected: a finite value "
+            f"for each. Received none for: {listing(unset)}"
         )
 
 
 def listing(names: Iterable[str], most: int = 5) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     names = sorted(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its model, in one form for every kind of checkpoint."""
+"""A checkpoint's description of its model, in the same form for every kind of checkpoint."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ SIZES: Final = (
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is not what it says, or cannot be used here. No retry helps."""
+    """The checkpoint does not match its own description, or cannot be used here. Never worth a
+    retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """All of an `Architecture` that weights determine; see there for the meaning.
+    """The part of an `Architecture` that the weights determine; see there for the meaning.
 
     Attributes:
       encoder_start_ids: ids before the task prefix in every encoder row (BART's BOS).
@@ -65,7 +66,7 @@ class ModelDescription:
         return self.d_kv or self.d_model // self.num_heads
 
     def architecture(self, model: Mapping[str, Any], tokenizer: Tokenizer) -> Architecture:
-        """The model with a config's limits and ways of decoding.
+        """Combine the model with a config's limits and decoding settings.
 
         Args:
           model: the config's ``[model]`` section. Sizes in it must be the checkpoint's.

@@ -1,4 +1,5 @@
-"""What a Hugging Face folder says of decoding: taken over, unless a setting says otherwise."""
+"""A Hugging Face folder's decoding settings, which are taken over unless a setting says
+otherwise."""
 
 from __future__ import annotations
 
@@ -92,12 +93,12 @@ _SUPPORTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A checkpoint's own way of decoding.
+    """A checkpoint's own decoding settings.
 
     Attributes:
-      settings: of a config's ``[model]``, by name.
-      origins: for each of them, what it was read of: ``min_length = 56``.
-      unsupported: what is said and not done here, by transformers' names.
+      settings: values for a config's ``[model]``, by name.
+      origins: for each of them, what it was read from: ``min_length = 56``.
+      unsupported: settings that are not supported here, by transformers' names.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -107,11 +108,11 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class DecodingNote:
-    """One line on how a checkpoint's way of decoding is followed.
+    """One line that says whether one of a checkpoint's decoding settings is followed.
 
     Attributes:
-      setting: of ``[model]``; empty for what is not supported.
-      theirs: what the checkpoint says, by its own name.
+      setting: name in ``[model]``; empty if it is not supported.
+      theirs: the checkpoint's setting, by its own name.
       ours: the setting's value in the run.
     """
 
@@ -122,7 +123,7 @@ class DecodingNote:
 
     def __str__(self) -> str:
         if self.status == "not supported":
-            return f"{self.theirs}: not supported, and not followed"
+            return f"{self.theirs}: not supported, so it has no effect"
         if self.status == "overridden":
             return f"{self.theirs}: overridden by model.{self.setting} = {_toml(self.ours)}"
         return f"{self.theirs}: taken over as model.{self.setting} = {_toml(self.ours)}"
@@ -135,14 +136,14 @@ def read_generation(
     eos_id: int,
     forced_bos: bool,
 ) -> Generation:
-    """Read a folder's way of decoding.
+    """Read a folder's decoding settings.
 
     Args:
-      settings: content of ``config.json``, where older folders keep it.
-      generation: content of ``generation_config.json``, which then is all that counts, as in
-        transformers; None where there is none.
+      settings: content of ``config.json``, where older folders have them.
+      generation: content of ``generation_config.json``; if there is one, only this file counts,
+        as in transformers; None if there is none.
       eos_id: the model's.
-      forced_bos: whether the decoder's first id is forced; it is no step here.
+      forced_bos: whether the decoder's first id is forced; it does not count as a step here.
     """
     if generation is None:
         known = (*_SUPPORTED, *_OF_SAMPLING, *_OFF)
@@ -181,7 +182,7 @@ def kept_generation(values: Mapping[str, Any]) -> Generation:
 
 
 def decoding_notes(generation: Generation, model: Mapping[str, Any]) -> list[DecodingNote]:
-    """How a run follows a checkpoint's way of decoding.
+    """Describe how a run follows a checkpoint's decoding settings.
 
     Args:
       generation: the checkpoint's.

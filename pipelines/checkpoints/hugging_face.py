@@ -1,4 +1,4 @@
-"""A local Hugging Face folder of one of the families that are built here."""
+"""A local Hugging Face folder of one of the supported families."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         """Read the settings and check names and shapes of the tensors against them.
 
         Raises:
-          CheckpointError: a setting is not supported, or the tensors are not what it says.
+          CheckpointError: a setting is not supported, or the tensors do not match the settings.
         """
         self.directory = directory
         self.tokenizer = tokenizer
@@ -91,7 +91,7 @@ class HuggingFaceCheckpoint(Checkpoint):
             )
         except (TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{self.directory} says of decoding what cannot be read: {error}"
+                f"{self.directory} has decoding settings that cannot be read: {error}"
             ) from None
 
     def load_into(self, model: keras.Model) -> None:
@@ -111,14 +111,14 @@ class HuggingFaceCheckpoint(Checkpoint):
 
 
 def refuse_unsupported(directory: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse a model that is not of one of the families, by its name.
+    """Refuse a model that is not of one of the supported families, naming its type.
 
     Args:
       directory: of the model.
       settings: what its ``config.json`` says.
 
     Raises:
-      CheckpointError: it is of another family, or counts in bytes.
+      CheckpointError: the model is of another family, or counts in bytes.
     """
     model_type = settings.get("model_type")
     name = f"model_type {model_type!r}"
@@ -128,18 +128,18 @@ def refuse_unsupported(directory: Path, settings: Mapping[str, Any]) -> None:
         kind = own.get("tokenizer_class") or settings.get("tokenizer_class")
         if kind != "ByT5Tokenizer":
             return
-        name += ", which with its ByT5Tokenizer is a ByT5"
+        name += ", which is a ByT5 because it has a ByT5Tokenizer"
     raise CheckpointError(
-        f"{directory} holds a model that cannot be built here. Expected: one of {SUPPORTED}. "
+        f"{directory} contains a model that is not supported. Expected: one of {SUPPORTED}. "
         f"Received: {name}"
     )
 
 
 def read_settings(directory: Path) -> dict[str, Any]:
-    """``config.json``, and over it what ``generation_config.json`` says of the start.
+    """Read ``config.json``, and the decoder's start from ``generation_config.json``, if any.
 
-    Older versions of transformers keep the decoder's start in the first, newer ones in the
-    second, which wins there, too.
+    Older versions of transformers store the decoder's start in the first, newer ones in the
+    second, which takes precedence there, too.
     """
     settings = read_json(directory / CONFIG_FILE)
     if (directory / GENERATION_FILE).exists():

@@ -1,4 +1,4 @@
-"""Hugging Face's BART, distilled ones included, and Pegasus."""
+"""Hugging Face's BART, including distilled ones, and Pegasus."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _PREFIX: Final = "model."  # of every tensor but two, where the folder has an ou
 def describe(
     settings: Mapping[str, Any], folder: WeightsFolder
 ) -> tuple[ModelDescription, NamedTensors]:
-    """What a BART's ``config.json`` and tensors say.
+    """Describe a BART from its ``config.json`` and tensors.
 
     Raises:
-      CheckpointError: a setting is not supported, or the tensors are not what it says.
+      CheckpointError: a setting is not supported, or the tensors do not match the settings.
       KeyError: a setting is missing.
     """
     require(
@@ -54,7 +54,8 @@ def describe(
 def describe_pegasus(
     settings: Mapping[str, Any], folder: WeightsFolder
 ) -> tuple[ModelDescription, NamedTensors]:
-    """What a Pegasus's ``config.json`` and tensors say; see `describe` for the errors."""
+    """Describe a Pegasus from its ``config.json`` and tensors; see `describe` for the
+    errors."""
     require(
         settings,
         normalize_before=True,
@@ -126,7 +127,8 @@ def _describe(
 
 
 def tensor_shapes(model: ModelDescription) -> dict[str, tuple[int, ...]]:
-    """Shapes by name of the tensors that there must be, without embedding and logits' bias."""
+    """Return the shapes, by name, of the required tensors without the embedding and the logits'
+    bias."""
     width = (model.d_model,)
     shapes: dict[str, tuple[int, ...]] = {}
 

@@ -29,10 +29,10 @@ _BUCKETS, _MAX_DISTANCE = 32, 128  # of relative positions; keras-hub's T5 knows
 def describe(
     settings: Mapping[str, Any], folder: WeightsFolder
 ) -> tuple[ModelDescription, NamedTensors]:
-    """What ``config.json`` and the tensors say.
+    """Describe a T5 from its ``config.json`` and tensors.
 
     Raises:
-      CheckpointError: a setting is not supported, or the tensors are not what it says.
+      CheckpointError: a setting is not supported, or the tensors do not match the settings.
       KeyError: a setting is missing.
     """
     require(
@@ -84,7 +84,7 @@ def describe(
 
 
 def tensor_shapes(model: ModelDescription) -> dict[str, tuple[int, ...]]:
-    """Shapes of all tensors but the embeddings, by name."""
+    """Return the shapes, by name, of all tensors except the embeddings."""
     inner = model.num_heads * model.head_dim
     wide, narrow = (model.d_ff, model.d_model), (model.d_model, model.d_ff)
     inputs = ("wi_0", "wi_1") if model.gated else ("wi",)

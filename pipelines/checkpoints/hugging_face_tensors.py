@@ -1,4 +1,4 @@
-"""Tensors of a Hugging Face model by one name each, with a note of which were used."""
+"""Tensors of a Hugging Face model by a unique name each; it records which were used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.checkpoints.weights_folder import Array, WeightsFolder
 
 
 class NamedTensors:
-    """The tensors that a model is made of."""
+    """The tensors of a model."""
 
     def __init__(
         self,
@@ -26,8 +26,8 @@ class NamedTensors:
         Args:
           folder: where they are.
           shapes: shapes of the tensors, by the names that the model knows them by.
-          aliases: names in the folder, where they are others.
-          factors: of tensors that the model has in another scale than the folder.
+          aliases: names in the folder, if they differ.
+          factors: for tensors whose scale in the model differs from that in the folder.
         """
         self._folder = folder
         self._shapes = shapes
@@ -41,7 +41,7 @@ class NamedTensors:
         return self._shapes.keys()
 
     def start(self) -> None:
-        """Forget which tensors were used."""
+        """Reset the record of which tensors were used."""
         self._used = set()
 
     def unused(self) -> set[str]:
@@ -49,7 +49,7 @@ class NamedTensors:
         return self._shapes.keys() - self._used
 
     def read(self, name: str) -> Array:
-        """One tensor's values, in the model's scale.
+        """Return one tensor's values, in the model's scale.
 
         Raises:
           CheckpointError: the model has no tensor of this name.
@@ -65,10 +65,11 @@ class NamedTensors:
 
 
 def one_of(folder: WeightsFolder, names: Sequence[str]) -> str:
-    """The first of several names for one tensor that a folder has; the others must be alike.
+    """Return the first of several names for one tensor that the folder has; the others must be
+    equal.
 
     Raises:
-      CheckpointError: it has none of them, or two that differ.
+      CheckpointError: the folder has none of them, or two that differ.
     """
     there = [name for name in names if name in folder.shapes]
     if not there:
@@ -88,10 +89,10 @@ def one_of(folder: WeightsFolder, names: Sequence[str]) -> str:
 
 
 def require(settings: Mapping[str, Any], **expected: Any) -> None:
-    """Refuse settings that are given and are not the expected ones.
+    """Refuse settings that are given and differ from the expected values.
 
     Raises:
-      CheckpointError: with all of them.
+      CheckpointError: lists all of them.
     """
     others = [
         f"{name} must be {value!r}. Received: {settings[name]!r}"
@@ -99,4 +100,4 @@ def require(settings: Mapping[str, Any], **expected: Any) -> None:
         if settings.get(name) is not None and settings[name] != value
     ]
     if others:
-        raise CheckpointError("this model cannot be built here: " + "; ".join(others))
+        raise CheckpointError("this model is not supported:  " + "; ".join(others))

@@ -1,4 +1,5 @@
-"""keras-hub presets, and what this pipeline keeps of a model so that training can go on."""
+"""keras-hub presets, which this pipeline also writes so that training can start from a
+model."""
 
 from __future__ import annotations
 
@@ -34,16 +35,16 @@ _ACTIVATIONS: Final = {
 class KerasPreset(Checkpoint):
     """A preset of a T5 or a BART: ``config.json`` and ``model.weights.h5``.
 
-    A ``description.json`` beside them, which `save_preset` writes, says what keras-hub has
-    no place for. Without it the decoder starts as keras-hub's preprocessors start it. Its
-    ``decoding.json`` says how the model was decoded, so that the next one is by default, too.
+    A ``description.json`` beside them, which `save_preset` writes, contains what keras-hub has
+    no field for. Without it the decoder starts as in keras-hub's preprocessors.
+    Its ``decoding.json`` says how the model was decoded, which is the default for the next one.
     """
 
     def __init__(self, directory: Path, tokenizer: Tokenizer) -> None:
         """Read the settings.
 
         Raises:
-          CheckpointError: it is no preset of a T5 or a BART, or lacks a file.
+          CheckpointError: the folder is not a preset of a T5 or a BART, or lacks a file.
         """
         self.directory = directory
         self.tokenizer = tokenizer
@@ -64,8 +65,8 @@ class KerasPreset(Checkpoint):
             model.backbone.load_weights(str(self._weights))
         except (ValueError, KeyError, OSError) as error:
             raise CheckpointError(
-                f"{self._weights} does not hold the weights that {CONFIG_FILE} asks for: "
-                f"{error}"
+                f"{self._weights} does not contain the weights that {CONFIG_FILE} "
+                f"describes: {error}"
             ) from None
         if self.description.logits_bias:
             bias = np.load(self.directory / BIAS_FILE, allow_pickle=False)
@@ -92,7 +93,7 @@ def save_preset(
       model: from `pipelines.models.families.build_model`.
       architecture: of the model.
       start_ids: ids before the task prefix in every encoder row.
-      directory: where to; made where it is missing.
+      directory: where to write; created if it does not exist.
     """
     import numpy as np
 
@@ -128,8 +129,8 @@ def _read_description(path: Path) -> ModelDescription:
         return ModelDescription(**values)
     except (KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path} is no description of a model: {error}. Expected: a file written by this "
-            "release of Tallygraph"
+            f"{path} is not a description of a model: {error}. Expected: a file written by "
+            "this release of Tallygraph"
         ) from None
 
 
@@ -138,7 +139,7 @@ def _described(path: Path, tokenizer: Tokenizer) -> ModelDescription:
     family = _CLASSES.get(config.get("class_name", ""))
     if family is None:
         raise CheckpointError(
-            f"{path} is of a class that cannot be trained here. Expected: one of "
+            f"{path} names a class that is not supported. Expected: one of "
             f"{', '.join(_CLASSES)}. Received: {config.get('class_name')!r}"
         )
     try:

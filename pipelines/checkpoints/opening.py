@@ -1,4 +1,4 @@
-"""Which kind of checkpoint a folder is."""
+"""Opens a checkpoint of any kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HUB_NAME: Final = re.compile(r"([\w-][\w.-]*/)?[\w-][\w.-]*")
 
 
 def open_checkpoint(directory: str | Path) -> Checkpoint:
-    """Open a pretrained model, whatever kind of folder it is in.
+    """Open a pretrained model in any supported kind of folder.
 
     Args:
       directory: a Hugging Face folder (``config.json`` with a ``model_type``, safetensors or
@@ -33,15 +33,17 @@ def open_checkpoint(directory: str | Path) -> Checkpoint:
         version (``saved_model.pb``, ``assets.extra/checkpoint``).
 
     Raises:
-      CheckpointError: it is none of these, or not what it says.
+      CheckpointError: it is none of these, or does not match its own description.
     """
     source = Path(directory)
     if not source.is_dir():
-        raise CheckpointError(f"{source} is no folder. Expected: {_KINDS}{_fetching(source)}")
+        raise CheckpointError(
+            f"{source} is not a folder. Expected: {_KINDS}{_fetching(source)}"
+        )
     pushed = (source / SAVED_MODEL_FILE).is_file()
     folder = source / CHECKPOINT_DIR if pushed else source
     if not (folder / CONFIG_FILE).is_file():
-        hint = " by a release that keeps its checkpoint" if pushed else ""
+        hint = " by a release that stores its checkpoint" if pushed else ""
         raise CheckpointError(f"{folder} has no {CONFIG_FILE}. Expected: {_KINDS}{hint}")
     settings = read_json(folder / CONFIG_FILE)
     if "model_type" in settings:
@@ -73,8 +75,8 @@ def _fetching(source: Path) -> str:
         return ""
     folder = source.name
     return (
-        f". Nothing is fetched here: if {name} is a model of the Hugging Face Hub, fetch it "
-        f"with `hf download {name} --local-dir {folder}` (of the Python package "
-        f"huggingface_hub; huggingface-cli in its older releases) and set model.init_from to "
-        f"{folder}"
+        f". Nothing is downloaded automatically: if {name} is a model on the Hugging Face "
+        f"Hub, download it with `hf download {name} --local-dir {folder}` (of the Python "
+        "package huggingface_hub; huggingface-cli in its older releases) and set "
+        f"model.init_from to {folder}"
     )

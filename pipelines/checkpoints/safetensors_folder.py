@@ -24,8 +24,8 @@ class SafetensorsFolder(WeightsFolder):
         """Open the files and read their headers.
 
         Raises:
-          CheckpointError: a file is missing or broken, the index names a tensor that its
-            file lacks, or a tensor is of another type than a float.
+          CheckpointError: a file is missing or broken, the index names a tensor that its file
+            lacks, or a tensor does not contain floats.
         """
         self.directory = directory
         self._places = _places(directory)
@@ -36,13 +36,13 @@ class SafetensorsFolder(WeightsFolder):
                 header = self._files[name].get_slice(tensor)
             except safetensors.SafetensorError:
                 raise CheckpointError(
-                    f"{directory / name} lacks the tensor {tensor}, which {INDEX_FILE} says it "
-                    "holds"
+                    f"{directory / name} lacks the tensor {tensor}, which should be in it "
+                    f"according to {INDEX_FILE}"
                 ) from None
             if header.get_dtype() not in _FLOATS:
                 raise CheckpointError(
-                    f"the tensor {tensor} in {directory / name} is not of floats. Expected: "
-                    f"one of {', '.join(_FLOATS)}. Received: {header.get_dtype()}"
+                    f"the tensor {tensor} in {directory / name} does not contain floats. "
+                    f"Expected: one of {', '.join(_FLOATS)}. Received: {header.get_dtype()}"
                 )
             self.shapes[tensor] = tuple(header.get_shape())
 
@@ -74,4 +74,4 @@ def _open(path: Path) -> Any:
             "with the files it names"
         ) from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} is no whole safetensors file: {error}") from None
+        raise CheckpointError(f"{path} is not a complete safetensors file: {error}") from None

@@ -1,4 +1,5 @@
-"""What ``model.init_from`` decides in a config, and what it may not contradict."""
+"""The settings that ``model.init_from`` determines, and checks of settings that contradict
+it."""
 
 from __future__ import annotations
 
@@ -22,19 +23,19 @@ def with_checkpoint(
     tokenizer_section: TokenizerConfig,
     given: Mapping[str, Mapping[str, Any]],
 ) -> tuple[ModelConfig, TokenizerConfig]:
-    """Two sections of a config with what the checkpoint decides.
+    """Return two sections of a config with the values that the checkpoint determines.
 
-    Its sizes and the kind of its tokenizer hold in any case; its own way of decoding where the
-    settings themselves do not say it.
+    Its sizes and the kind of its tokenizer always apply; its decoding settings apply where the
+    given settings do not say otherwise.
 
     Args:
       model: with ``init_from``, which names the checkpoint.
       tokenizer_section: of the same config.
-      given: the settings that the file and the overrides themselves give, by section.
+      given: the settings that the file and the overrides give explicitly, by section.
 
     Raises:
       CheckpointError: the checkpoint cannot be used, or a given setting contradicts it.
-      ArchitectureError: it cannot be used with the config's limits.
+      ArchitectureError: the checkpoint cannot be used with the config's limits.
     """
     checkpoint = open_checkpoint(model.init_from)
     tokenizer = checkpoint.tokenizer
@@ -64,15 +65,15 @@ def with_checkpoint(
 
 
 def checkpoint_notes(model: ModelConfig) -> list[str]:
-    """What a user should know of the checkpoint that a run starts from; a line each.
+    """List what a user should know about the checkpoint that a run starts from, one line each.
 
-    How its own way of decoding is followed, and which of its special tokens are text here.
+    These are how its decoding settings are followed, and which of its special tokens are text.
 
     Args:
       model: the ``[model]`` section, as `with_checkpoint` made it.
 
     Raises:
-      CheckpointError: the checkpoint cannot be opened any more.
+      CheckpointError: the checkpoint can no longer be opened.
     """
     if model.init_from in ("", CHAMPION):
         return []
@@ -80,8 +81,8 @@ def checkpoint_notes(model: ModelConfig) -> list[str]:
     notes = [str(note) for note in decoding_notes(checkpoint.generation, asdict(model))]
     if names := unusual_special_names(checkpoint.directory):
         notes.append(
-            f"special tokens {', '.join(names)}: their names in a text are text. A token that "
-            "texts shall hold is added to a tokenizer with special=False"
+            f"special tokens {', '.join(names)}: their names in a text are treated as text. "
+            "Add a token that may occur in texts to the tokenizer with special=False"
         )
     return notes
 
@@ -100,16 +101,15 @@ def _with_generation(
             for problem in error.errors()
         ]
         raise CheckpointError(
-            f"{'; '.join(problems)}. Set the setting of [model] that it becomes: "
+            f"{'; '.join(problems)}. Give the corresponding setting in [model] yourself: "
             f"{', '.join(taken)}"
         ) from None
     longest = with_taken.max_output_tokens
     if taken.get("min_output_tokens", 0) > longest:
         raise CheckpointError(
-            f"{generation.origins['min_output_tokens']} asks for "
-            f"{taken['min_output_tokens']} ids at least. Expected: at most "
-            f"model.max_output_tokens, or model.min_output_tokens set. Received: "
-            f"max_output_tokens {longest}"
+            f"{generation.origins['min_output_tokens']} requires at least "
+            f"{taken['min_output_tokens']} ids. Expected: at most model.max_output_tokens, "
+            f"or a setting model.min_output_tokens. Received: max_output_tokens {longest}"
         )
     return with_taken
 
@@ -122,6 +122,6 @@ def _other_tokenizer(pinned: str, fingerprint: str) -> list[str]:
     if received == fingerprint:
         return []
     return [
-        "tokenizer.pinned is another tokenizer than the checkpoint's. Expected: "
-        f"{fingerprint}, or no tokenizer.pinned. Received: {received}"
+        f"tokenizer.pinned is not the checkpoint's tokenizer. Expected: {fingerprint}, or "
+        f"no tokenizer.pinned. Received: {received}"
     ]

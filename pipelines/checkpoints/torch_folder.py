@@ -1,4 +1,5 @@
-"""Weights as PyTorch keeps them: ``pytorch_model.bin``, or an index and several; no PyTorch."""
+"""Weights in PyTorch's format: ``pytorch_model.bin``, or an index and several; read without
+PyTorch."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ TORCH_INDEX_FILE: Final = "pytorch_model.bin.index.json"
 _FLOATS: Final = ("Double", "Float", "Half", "BFloat16")
 _PICKLE: Final = "/data.pkl"
 _ADVICE: Final = (
-    "Write the model anew as safetensors, where it comes from or where PyTorch is: "
-    "AutoModelForSeq2SeqLM.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+    "Save the model again as safetensors, on its source machine or wherever PyTorch is "
+    "installed: AutoModelForSeq2SeqLM.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 )
 
 
@@ -36,14 +37,14 @@ class _File(NamedTuple):
 
 
 class TorchFolder(WeightsFolder):
-    """The tensors of a folder by name. Opening reads what is said of them, not the numbers."""
+    """The tensors of a folder by name. Opening reads their descriptions, not their numbers."""
 
     def __init__(self, directory: Path) -> None:
         """Open the files; see `pipelines.checkpoints.torch_pickle` for what is read.
 
         Raises:
-          CheckpointError: a file is missing or no archive of tensors alone, or the index
-            names a tensor that its file lacks.
+          CheckpointError: a file is missing or is not an archive that contains only tensors, or
+            the index names a tensor that its file lacks.
         """
         self.directory = directory
         places: dict[str, str] = {}
@@ -54,8 +55,8 @@ class TorchFolder(WeightsFolder):
         for tensor, name in places.items():
             if tensor not in self._files[name].tensors:
                 raise CheckpointError(
-                    f"{directory / name} lacks the tensor {tensor}, which {TORCH_INDEX_FILE} "
-                    "says it holds"
+                    f"{directory / name} lacks the tensor {tensor}, which should be in it "
+                    f"according to {TORCH_INDEX_FILE}"
                 )
         self._where = places or dict.fromkeys(self._files[TORCH_FILE].tensors, TORCH_FILE)
         self.shapes = {
@@ -75,8 +76,8 @@ class TorchFolder(WeightsFolder):
         kind = value.storage.kind
         if kind.name not in _FLOATS:
             raise CheckpointError(
-                f"the tensor {tensor} in {file.path} is not of floats. Expected: one of "
-                f"{', '.join(_FLOATS)}. Received: {kind.name}"
+                f"the tensor {tensor} in {file.path} does not contain floats. Expected: one "
+                f"of {', '.join(_FLOATS)}. Received: {kind.name}"
             )
         with zipfile.ZipFile(file.path) as archive:
             content = archive.read(f"{file.root}/data/{value.storage.member}")
@@ -99,15 +100,15 @@ def _open(path: Path) -> _File:
         ) from None
     except zipfile.BadZipFile:
         raise CheckpointError(
-            f"{path} is no zip archive. Expected: PyTorch's format since 1.6. Received: an "
-            f"older one, which is a chain of pickles and not read here, or a file that is cut "
-            f"short. {_ADVICE}"
+            f"{path} is not a zip archive. Expected: PyTorch's format since 1.6. Received: "
+            "an older format, which is a chain of pickles and not supported, or a "
+            f"truncated file. {_ADVICE}"
         ) from None
     except TorchPickleError as error:
         raise CheckpointError(
             f"{path} is not a plain dict of tensors. Expected: what "
-            f"torch.save(model.state_dict(), ...) writes. Received: {error}. Nothing of it "
-            f"was run. {_ADVICE}"
+            f"torch.save(model.state_dict(), ...) writes. Received: {error}. None of its "
+            f"contents were executed. {_ADVICE}"
         ) from None
 
 
@@ -121,7 +122,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> _File:
     root = roots[0]
     order = f"{root}/byteorder"
     if order in members and archive.read(order) != b"little":
-        raise TorchPickleError(f"numbers of the byte order {archive.read(order)[:10]!r}")
+        raise TorchPickleError(f"numbers in the byte order {archive.read(order)[:10]!r}")
     tensors = read_tensors(archive.read(root + _PICKLE))
     for name, tensor in tensors.items():
         storage = tensor.storage

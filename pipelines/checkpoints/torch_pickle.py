@@ -1,9 +1,9 @@
-"""Reads what a PyTorch file says of its tensors, without running anything that is in it.
+"""Reads the descriptions of tensors in a PyTorch file, without executing its contents.
 
 ``torch.save`` writes a zip archive: ``data.pkl`` is a pickle of a dict of tensors, each of
 which refers to a member of the archive that holds its numbers. A pickle is a program. This
-reader knows the few instructions and the few names that a dict of tensors is made with, looks
-at all of them before the first is followed, and refuses a file with any other.
+reader knows only the few instructions and names that a dict of tensors needs, checks all of
+them before it executes the first, and refuses a file with any other.
 """
 
 from __future__ import annotations
@@ -64,19 +64,19 @@ _OPCODES: Final = frozenset(
 
 
 class TorchPickleError(ValueError):
-    """A pickle that is no plain dict of tensors."""
+    """The pickle is not a plain dict of tensors."""
 
 
 # Tuples, on which a pickle can set nothing: neither an attribute nor what they were made with.
 class StorageType(NamedTuple):
-    """A kind of number, by PyTorch's name for storages of it."""
+    """A type of number, by PyTorch's name for storages of it."""
 
     name: str
     dtype: Any
 
 
 class Storage(NamedTuple):
-    """A member of the archive with a tensor's numbers."""
+    """A member of the archive that contains a tensor's numbers."""
 
     kind: StorageType
     member: str
@@ -84,7 +84,7 @@ class Storage(NamedTuple):
 
 
 class TorchTensor(NamedTuple):
-    """Where a tensor's numbers are. Offset and strides are in numbers, not in bytes."""
+    """The location of a tensor's numbers. Offset and strides are in numbers, not in bytes."""
 
     storage: Storage
     offset: int
@@ -168,14 +168,14 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_tensors(content: bytes) -> dict[str, TorchTensor]:
-    """The tensors of a state dict, by name.
+    """Read the tensors of a state dict, by name.
 
     Args:
       content: of ``data.pkl``.
 
     Raises:
-      TorchPickleError: it is too large, no pickle, or anything but a dict of tensors. The
-        message says what it holds instead.
+      TorchPickleError: it is too large, not a pickle, or not a dict of tensors. The message
+        says what it contains instead.
     """
     _check_opcodes(content)
     try:

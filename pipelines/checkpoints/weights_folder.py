@@ -1,4 +1,4 @@
-"""The tensors of a Hugging Face folder by name, whatever kind of file they are in."""
+"""The tensors of a Hugging Face folder by name, in any supported file format."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class WeightsFolder(ABC):
 
     @abstractmethod
     def paths(self) -> list[Path]:
-        """The files, an index included."""
+        """The files, including an index."""
 
     @abstractmethod
     def read(self, tensor: str) -> Array:
-        """One tensor's values, as float32."""
+        """Read one tensor's values, as float32."""
 
     def check(
         self,
@@ -40,39 +40,40 @@ class WeightsFolder(ABC):
         optional: Mapping[str, tuple[int, ...]],
         ignored: Iterable[str] = (),
     ) -> None:
-        """Hold the folder to the tensors that a model must and may have.
+        """Check that the folder has the tensors that a model requires, and no unknown ones.
 
         Args:
-          expected: shapes of what there must be, by name.
-          optional: shapes of what there may be.
-          ignored: names of what may be there and is not used.
+          expected: shapes of the required tensors, by name.
+          optional: shapes of the optional tensors, by name.
+          ignored: names of tensors that may be present and are not used.
 
         Raises:
-          CheckpointError: tensors are missing, of another shape, or not known.
+          CheckpointError: tensors are missing, have another shape, or are unknown.
         """
         if missing := expected.keys() - self.shapes.keys():
             raise CheckpointError(
-                f"{self.directory} lacks tensors that its config asks for: {listing(missing)}"
+                f"{self.directory} lacks tensors that its config requires: {listing(missing)}"
             )
         known = {**expected, **optional}
         for name, shape in known.items():
             if name in self.shapes and self.shapes[name] != shape:
                 raise CheckpointError(
-                    f"the tensor {name} of {self.directory} has another shape than its config "
-                    f"says. Expected: {list(shape)}. Received: {list(self.shapes[name])}"
+                    f"the tensor {name} of {self.directory} has a shape that does not match "
+                    f"its config. Expected: {list(shape)}. Received: "
+                    f"{list(self.shapes[name])}"
                 )
         if unknown := self.shapes.keys() - known.keys() - set(ignored):
             raise CheckpointError(
-                f"{self.directory} holds tensors that its config has no place for: "
+                f"{self.directory} contains tensors that do not belong to its config: "
                 f"{listing(unknown)}"
             )
 
 
 def file_by_tensor(index: Path) -> dict[str, str]:
-    """What an index of several files of weights says: file name by tensor.
+    """Read the index of several files of weights: the file name for each tensor.
 
     Raises:
-      CheckpointError: it is no index, or names a file outside of its folder.
+      CheckpointError: it is not an index, or names a file outside its folder.
     """
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places:
@@ -81,5 +82,5 @@ def file_by_tensor(index: Path) -> dict[str, str]:
         )
     for name in set(places.values()):
         if not isinstance(name, str) or Path(name).name != name:
-            raise CheckpointError(f"{index} names a file outside of its folder: {name!r}")
+            raise CheckpointError(f"{index} names a file outside its folder: {name!r}")
     return places

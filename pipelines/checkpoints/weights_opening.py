@@ -1,4 +1,4 @@
-"""Which kind of weights a Hugging Face folder has."""
+"""Opens the weights of a Hugging Face folder in any supported format."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _OTHERS: Final = ("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "model.c
 
 
 def open_weights(directory: Path) -> WeightsFolder:
-    """The weights of a folder: safetensors where there are both.
+    """Open the weights of a folder: safetensors if it has both formats.
 
     Raises:
-      CheckpointError: there are none that can be read, or they are broken.
+      CheckpointError: the folder has no weights that can be read, or they are broken.
     """
     if any((directory / name).exists() for name in (WEIGHTS_FILE, INDEX_FILE)):
         return SafetensorsFolder(directory)

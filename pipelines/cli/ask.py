@@ -1,4 +1,5 @@
-"""`tallygraph summarize` and `tallygraph count`: ask a model server, see the counts."""
+"""`tallygraph summarize` and `tallygraph count`: send a text to a model server and print its
+counts."""
 
 from __future__ import annotations
 
@@ -23,15 +24,21 @@ from serving.client import (
 )
 from tokenizer.contract import TOKENIZER_DIR, MeteredSummary
 
-_Text = Annotated[str, typer.Argument(help="The text; '-' reads it from standard input.")]
-_Url = Annotated[str, typer.Option(help="REST address of the model server.")]
-_Grpc = Annotated[str, typer.Option(help="host:port of gRPC; asks over gRPC if given.")]
+_Text = Annotated[str, typer.Argument(help="The text; '-' to read it from standard input.")]
+_Url = Annotated[str, typer.Option(help="REST URL of the model server.")]
+_Grpc = Annotated[
+    str,
+    typer.Option(
+        help="host:port of the server's gRPC API; if given, gRPC is used instead of REST."
+    ),
+]
 _Model = Annotated[str, typer.Option(help="Name of the served model.")]
-_Wait = Annotated[float, typer.Option(help="Seconds to wait for the server to be ready.")]
+_Wait = Annotated[float, typer.Option(help="Seconds to wait until the server is ready.")]
 _Check = Annotated[
     Path | None,
     typer.Option(
-        help="A pushed version's folder: hold the counts against its tokenizer's own library."
+        help="Folder of a pushed version: compare the counts with those of its tokenizer's "
+        "own library."
     ),
 ]
 _DEFAULT_URL = "http://127.0.0.1:8501"
@@ -40,7 +47,10 @@ _DEFAULT_URL = "http://127.0.0.1:8501"
 def summarize(
     text: _Text,
     max_output_tokens: Annotated[
-        int, typer.Option(min=0, help="Most tokens to write; 0 for the model's own limit.")
+        int,
+        typer.Option(
+            min=0, help="Maximum number of output tokens; 0 for the model's own limit."
+        ),
     ] = 0,
     url: _Url = _DEFAULT_URL,
     grpc: _Grpc = "",
@@ -48,7 +58,7 @@ def summarize(
     wait: _Wait = 0,
     check: _Check = None,
 ) -> None:
-    """Summarise a text. Prints the answer with its token counts as JSON."""
+    """Summarise a text. Prints the summary and its token counts as JSON."""
     _ask(
         lambda client, content: client.summarize([content], max_output_tokens)[0],
         text,
@@ -66,7 +76,8 @@ def count(
     wait: _Wait = 0,
     check: _Check = None,
 ) -> None:
-    """Count a text's tokens as a request would be billed, without running the model."""
+    """Count the tokens that a request with this text would be billed for, without generating a
+    summary."""
     _ask(
         lambda client, content: client.count_tokens([content])[0],
         text,
@@ -117,7 +128,7 @@ def _wait_until_ready(client: ModelClient, seconds: float) -> None:
             if time.monotonic() > deadline:
                 raise
         if time.monotonic() > deadline:
-            fail(f"no version of {client.model!r} was AVAILABLE within {seconds:g} s.")
+            fail(f"no version of {client.model!r} became AVAILABLE within {seconds:g} s.")
         time.sleep(0.2)
 
 
@@ -136,15 +147,15 @@ def _check_counts(version_dir: Path, text: str | bytes, read: int, cut_off: int)
         kind = TokenizerDescriptor.load(directory).kind
         library, count = f"the library {library_name(kind)}", reference_counts(kind, directory)
     except (TokenizerError, UnknownTokenizerError) as error:
-        fail(f"{error}. Expected with --check: the folder of a pushed version", EXIT_BAD_INPUT)
+        fail(f"{error}. Expected for --check: the folder of a pushed version", EXIT_BAD_INPUT)
     (expected,) = count([utf8_bytes(text)])
     if expected != read + cut_off:
         fail(
-            f"the counts are wrong: {library} makes {expected} ids of the text, the "
-            f"answer says {read} read and {cut_off} cut off.",
+            f"the counts are wrong: {library} counts {expected} ids in the text, but the "
+            f"response says {read} input tokens and {cut_off} truncated tokens.",
             EXIT_FAILED,
         )
     out.print(
-        f"[green]counts verified[/]: {library} makes {expected} ids of the text = "
-        f"{read} input_tokens + {cut_off} truncated_tokens"
+        f"[green]counts verified[/]: {library} counts {expected} ids in the text = {read} "
+        f"input_tokens + {cut_off} truncated_tokens"
     )

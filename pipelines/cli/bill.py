@@ -1,4 +1,4 @@
-"""`tallygraph bill`: invoices, and whether they can be trusted. No TensorFlow."""
+"""`tallygraph bill`: invoices, and checks of what was charged. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 100
 
-app = typer.Typer(help="Invoices, and what they are held to.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create invoices, and check charges against prices and model servers.",
+    no_args_is_help=True,
+)
 
 
 @app.command()
 def invoice(
-    tenant: Annotated[str, typer.Argument(help="Whose invoice it is.")],
-    month: Annotated[str, typer.Argument(help="Such as 2026-11, UTC.")],
-    format: Annotated[str, typer.Option(help="json, csv or html.")] = "json",
+    tenant: Annotated[str, typer.Argument(help="The tenant.")],
+    month: Annotated[str, typer.Argument(help="Month in UTC, such as 2026-11.")],
+    format: Annotated[str, typer.Option(help="Format: json, csv or html.")] = "json",
     database: Database = DATABASE,
 ) -> None:
-    """Print a tenant's invoice of a month; building it again gives the same bytes."""
+    """Print a tenant's invoice for a month; creating it again gives the same bytes."""
     from serving.billing.invoice import InvoiceError, make_invoice
     from serving.billing.invoice_formats import FORMATS
 
@@ -43,21 +46,35 @@ def invoice(
 
 @app.command()
 def savings(
-    tenant: Annotated[str, typer.Argument(help="Whose month it is.")],
-    month: Annotated[str, typer.Argument(help="Such as 2026-11, UTC.")],
-    month_price: Annotated[float, typer.Option(help="Of an instance, in the currency.")],
-    tokens_per_second: Annotated[
-        float, typer.Option(help="Tokens that an instance does when it never waits.")
+    tenant: Annotated[str, typer.Argument(help="The tenant.")],
+    month: Annotated[str, typer.Argument(help="Month in UTC, such as 2026-11.")],
+    month_price: Annotated[
+        float,
+        typer.Option(
+            help="Price of an instance for a month, in the currency of the price book."
+        ),
     ],
-    use: Annotated[float, typer.Option(help="Share of the time that it is busy.")] = 0.3,
-    at_least: Annotated[float, typer.Option(help="Instances that autoscaling keeps.")] = 1.0,
-    hourly_premium: Annotated[
-        float, typer.Option(help="How much dearer an hour is than a month's.")
+    tokens_per_second: Annotated[
+        float,
+        typer.Option(help="Tokens per second that an instance computes when it is never idle."),
+    ],
+    use: Annotated[
+        float, typer.Option(help="Share of the time that an instance is busy.")
+    ] = 0.3,
+    at_least: Annotated[
+        float, typer.Option(help="Instances that autoscaling always keeps running.")
     ] = 1.0,
-    plot: Annotated[Path | None, typer.Option(help="SVG file to draw.")] = None,
+    hourly_premium: Annotated[
+        float,
+        typer.Option(
+            help="How many times more an hour of an autoscaled instance costs than an hour of "
+            "a rented one."
+        ),
+    ] = 1.0,
+    plot: Annotated[Path | None, typer.Option(help="SVG file to write a chart to.")] = None,
     database: Database = DATABASE,
 ) -> None:
-    """Compare a month's cost by the token with renting instances by the month."""
+    """Compare a month's cost by the token with the cost of instances rented by the month."""
     from serving.billing import savings as compared
     from serving.billing.invoice import InvoiceError, make_invoice
     from serving.billing.savings_plot import draw_savings
@@ -85,10 +102,13 @@ def savings(
 @app.command()
 def audit(
     prices: Annotated[Path, typer.Option(help="The price book, a TOML file.")],
-    tenant: Annotated[str, typer.Option(help="This one's only; empty: all.")] = "",
+    tenant: Annotated[
+        str, typer.Option(help="Check only this tenant's entries; empty: all tenants.")
+    ] = "",
     database: Database = DATABASE,
 ) -> None:
-    """Derive every charge again from the price book and the month before it."""
+    """Recalculate every charge from the price book and the tokens that the month had used
+    before it."""
     from serving.billing import PriceBook, PriceBookError
     from serving.billing.audit import audit as audited
 
@@ -107,59 +127,66 @@ def audit(
 
 @app.command()
 def reconcile(
-    since: Annotated[str, typer.Option(help="From when on, UTC: 2026-11-25T12:00:00.")],
-    until: Annotated[str, typer.Option(help="Until when; empty: now.")] = "",
+    since: Annotated[str, typer.Option(help="Start of the window, UTC: 2026-11-25T12:00:00.")],
+    until: Annotated[str, typer.Option(help="End of the window; empty: now.")] = "",
     log: Annotated[
         list[str] | None,
-        typer.Option(help="Files of a server's request log (a pattern); may be repeated."),
+        typer.Option(help="Pattern of the files of a server's request log; may be repeated."),
     ] = None,
     before: Annotated[
         list[str] | None,
         typer.Option(
-            help="A server's Prometheus page at the beginning, file or address; may be "
-            "repeated. An empty text stands for a server that was not there."
+            help="A server's Prometheus page at the start of the window, as a file or URL; "
+            "may be repeated. An empty value stands for a server that was not running "
+            "yet."
         ),
     ] = None,
     after: Annotated[
         list[str] | None,
-        typer.Option(help="The same server's page at the end; may be repeated."),
+        typer.Option(help="The same server's page at the end of the window; may be repeated."),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Of the pages, this model only; may be repeated. None: all."),
+        typer.Option(
+            help="Compare only the counters of this model; may be repeated. Not given: all "
+            "models."
+        ),
     ] = None,
     not_billed: Annotated[
         list[str] | None,
         typer.Option(
-            help="summarizer=12: so many of the requests counted are not billed on purpose "
-            "and in no log; may be repeated."
+            help="Number of counted requests that are intentionally not billed and in no "
+            "log, such as summarizer=12; may be repeated."
         ),
     ] = None,
     slack: Annotated[
-        float, typer.Option(help="Seconds between an answer and its charge, at most.")
+        float, typer.Option(help="Maximum number of seconds between a response and its charge.")
     ] = 120.0,
     retry: Annotated[
-        float, typer.Option(help="Seconds within which the same work again is a retry.")
+        float,
+        typer.Option(help="Seconds within which a repeated computation counts as a retry."),
     ] = 120.0,
     findings: Annotated[
-        Path | None, typer.Option(help="File for all findings, a line of JSON each.")
+        Path | None, typer.Option(help="File to write all findings to, one line of JSON each.")
     ] = None,
     temporary: Annotated[
-        str, typer.Option(help="Folder that all of Beam's workers reach; empty: a local one.")
+        str, typer.Option(help="Folder that all Beam workers can reach; empty: a local one.")
     ] = "",
     beam: Annotated[
-        list[str] | None, typer.Option(help="Option of Beam, --beam=--runner=...; repeated.")
+        list[str] | None,
+        typer.Option(help="Option for Beam, such as --beam=--runner=...; may be repeated."),
     ] = None,
     database: Database = DATABASE,
 ) -> None:
-    """Hold the ledger to the model servers' own counters and request logs."""
+    """Compare the ledger with the model servers' own counters and request logs."""
     from serving.billing.reconciliation.counters import CountersError, counted
     from serving.billing.reconciliation.reconcile import reconcile as compared
     from serving.billing.reconciliation.records import LogsError, Window
 
     if not log and not after:
         fail(
-            "There is nothing to compare with. Give --log, or --before and --after, or both.",
+            "There is nothing to compare the ledger with. Give --log, or --before and "
+            "--after, or both.",
             EXIT_BAD_INPUT,
         )
     try:
@@ -191,7 +218,7 @@ def _show(result: Reconciled) -> None:
     from serving.billing.reconciliation.records import DRIFT
 
     for model, count in sorted(result.billed.items()):
-        out.print(f"{escape(model)}: {count} charges for what a server computed")
+        out.print(f"{escape(model)}: {count} charges for requests that a server computed")
     for (model, what), count in sorted(result.counts.items()):
         out.print(f"{escape(model)}: {count} {what}")
     for note in result.notes:
@@ -200,7 +227,7 @@ def _show(result: Reconciled) -> None:
         color = "red" if each.kind in DRIFT else "yellow"
         out.print(f"[{color}]{each.kind}[/]: {escape(each.what)}")
     if (more := len(result.findings) - _SHOWN) > 0:
-        out.print(f"and {more} more: --findings FILE has them all")
+        out.print(f"and {more} more; use --findings FILE to write all of them to a file")
     for sentence in result.counters:
         out.print(f"[red]counters[/]: {escape(sentence)}")
     out.print("no drift" if not result.drift else f"drift: {result.drift} findings")
@@ -209,14 +236,19 @@ def _show(result: Reconciled) -> None:
 def _count(text: str) -> tuple[str, int]:
     model, _, count = text.rpartition("=")
     if not model or not count.isascii() or not count.isdecimal():
-        raise ValueError(f"Requests not billed are written summarizer=12. Received: {text!r}")
+        raise ValueError(
+            "--not-billed expects a model and a number of requests, such as summarizer=12. "
+            f"Received: {text!r}"
+        )
     return model, int(count)
 
 
 def _moment(text: str) -> float:
-    """Seconds since 1970 of a time, UTC unless it says otherwise; of now for an empty one."""
+    """Seconds since 1970 of a time, in UTC unless it has a zone; an empty text means now."""
     try:
         moment = datetime.fromisoformat(text) if text else datetime.now(UTC)
     except ValueError:
-        raise ValueError(f"A time is written 2026-11-25T12:00:00. Received: {text!r}") from None
+        raise ValueError(
+            f"A time is expected in the form 2026-11-25T12:00:00. Received: {text!r}"
+        ) from None
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()

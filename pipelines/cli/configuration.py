@@ -1,4 +1,4 @@
-"""`tallygraph config`: check a file of settings, or list every setting there is."""
+"""`tallygraph config`: check a settings file, or list all settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def config(
         list[str] | None, typer.Option("--set", help="Override: section.key=value.")
     ] = None,
     reference: Annotated[
-        bool, typer.Option("--reference", help="List every setting, its default and meaning.")
+        bool,
+        typer.Option("--reference", help="List every setting with its default and meaning."),
     ] = False,
 ) -> None:
-    """Check a file of settings and print what it amounts to, or list every setting."""
+    """Check a settings file and print the resulting settings, or list all settings."""
     if reference or file is None:
         table = Table("setting", "type", "default", "meaning", box=None)
         for name, kind, default, meaning in setting_reference():

@@ -1,4 +1,4 @@
-"""What `tallygraph run --span` says of what it finds out before anything is trained."""
+"""Decides for `tallygraph run --span` what to run, and prints the decision before training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Plan:
     """What to run.
 
     Attributes:
-      settings: as given, or those of a training from scratch.
-      spans: to read; none for a corpus without.
-      exit_code: where there is nothing to run; else None.
+      settings: as given, or those for training from scratch.
+      spans: to read; none for a corpus without spans.
+      exit_code: if there is nothing to run; else None.
     """
 
     settings: PipelineConfig
@@ -36,11 +36,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a person has asked for.
+    """What the user requested.
 
     Attributes:
-      from_scratch: makes settings that keep nothing of the champion but its tokenizer.
-      span: as given; empty for a corpus without.
+      from_scratch: makes settings that keep only the tokenizer of the champion.
+      span: as given; empty for a corpus without spans.
     """
 
     settings: PipelineConfig
@@ -51,10 +51,10 @@ class RunRequest:
 
 
 def plan(request: RunRequest, terminal: Console) -> Plan:
-    """Have it decided what to do, and say it. A stop leaves a report.
+    """Decide what to do, and print it. If the run is stopped, a report is written.
 
     Raises:
-      CorpusInputError: a span that is asked for is not there.
+      CorpusInputError: a requested span does not exist.
       RegistryError: the registry cannot be read.
       ReportError: the report cannot be written.
     """
@@ -72,7 +72,7 @@ def plan(request: RunRequest, terminal: Console) -> Plan:
         reason = decision.reason[0].lower() + decision.reason[1:]
         terminal.print(
             f"[bold green]nothing to do[/]: {escape(reason)} --span {max(decision.spans)} "
-            "trains on it all the same."
+            "trains on it anyway."
         )
         return Plan(settings, decision.spans, exit_code=0)
     _say_drift(decision, layout, terminal)

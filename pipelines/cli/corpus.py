@@ -1,4 +1,4 @@
-"""`tallygraph corpus`: corpora that can be made without a download."""
+"""`tallygraph corpus`: make a corpus without downloading anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def docstrings(
         Path, typer.Option(help="Folder for train.jsonl, eval.jsonl and corpus.json.")
     ] = Path("build/corpus/docstrings"),
 ) -> None:
-    """Mine the installed Python packages' docstrings: summary line and the prose below it."""
+    """Make a corpus from the docstrings of installed Python packages: summary line and the
+    prose below it."""
     from pipelines.corpora.docstring_corpus import build_docstring_corpus
     from pipelines.corpora.python_sources import CorpusError
 

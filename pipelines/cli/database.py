@@ -1,4 +1,4 @@
-"""The ledger's database, as commands are given it."""
+"""The ledger's database as a command-line option."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DATABASE: Final = "sqlite:///build/ledger.sqlite"
 
 @contextlib.contextmanager
 def opened(url: str) -> Iterator[sa.Engine]:
-    """The ledger's database with its tables up to date."""
+    """The ledger's database, with its tables migrated to this version."""
     import sqlalchemy as sa
 
     from serving.ledger.database import open_database
@@ -48,14 +48,14 @@ def opened(url: str) -> Iterator[sa.Engine]:
 
 
 def make_folder(url: str) -> None:
-    """Make the folder of a database that is a file."""
+    """Create the folder of a database that is a file."""
     parts = _parsed(url)
     if parts.get_backend_name() == "sqlite" and parts.database:
         Path(parts.database).parent.mkdir(parents=True, exist_ok=True)
 
 
 def without_password(url: str) -> str:
-    """A database's URL to be shown."""
+    """A database's URL without its password, to be printed."""
     return _parsed(url).render_as_string(hide_password=True)
 
 

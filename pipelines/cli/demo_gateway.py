@@ -45,23 +45,30 @@ price_micro_per_1k_output_tokens = 1600
 
 def demo_gateway(
     model_dir: Annotated[
-        Path, typer.Option(help="Folder whose numbered folders are the versions.")
+        Path, typer.Option(help="Folder that contains the numbered version folders.")
     ] = Path("build/serving/summarizer"),
     text: Annotated[str, typer.Option(help="The document to summarise.")] = _TEXT,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Where ledger, prices and logs go; else they are gone at the end."),
+        typer.Option(
+            help="Folder to keep the ledger, prices and logs in; if not given, they are "
+            "deleted at the end."
+        ),
     ] = None,
     engine: Annotated[
         str, typer.Option(help="Model server: auto, local, binary or docker.")
     ] = "auto",
-    timeout_s: Annotated[int, typer.Option(help="Longest wait for each server.")] = 300,
+    timeout_s: Annotated[
+        int, typer.Option(help="Longest wait for each server, in seconds.")
+    ] = 300,
 ) -> None:
-    """Sell one summary: servers, a tenant, a question, its line in the ledger, its invoice."""
+    """Sell one summary: start the servers, create a tenant, send a request, show its ledger
+    entry and invoice."""
     if not complete_versions(model_dir):
         fail(
-            f"{model_dir} holds no version. Expected folders named by numbers. `make demo` "
-            "trains and pushes a small model in minutes; --model-dir names another place.",
+            f"{model_dir} contains no version. Expected: folders whose names are numbers. "
+            "`make demo` trains and pushes a small model in minutes; use --model-dir for "
+            "another folder.",
             EXIT_BAD_INPUT,
         )
     # A service manager stops by SIGTERM: end the servers then too.
@@ -94,7 +101,7 @@ def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_
             server.wait_until_available(timeout_s)
             out.print(f"[green]AVAILABLE[/] {server.rest_url}/v1/models/{model}")
 
-            _step("2/6  a tenant, and its key")
+            _step("2/6  a tenant and its key")
             ledger = open_database(database)
             upgrade(ledger)
             key = _tenants_key(ledger)
@@ -104,12 +111,12 @@ def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_
                 gateway.wait_until(timeout_s=timeout_s)
                 out.print(f"OpenAI's API on {gateway.url}/v1")
 
-                _step("4/6  one question, as OpenAI's client asks it")
+                _step("4/6  one request in OpenAI's format")
                 _ask(gateway.url, key, model, text)
     except (EngineError, GatewayProcessError) as error:
         fail(str(error))
 
-    _step("5/6  its line in the ledger, and whether the ledger is whole")
+    _step("5/6  the request's entry in the ledger, and a check of the ledger")
     (entry,) = select_entries(ledger, Selection(_TENANT, limit=1))
     ledger.dispose()
     ledger_command.show(_TENANT, entry.number, database)
@@ -164,9 +171,12 @@ def _ask(url: str, key: str, model: str, text: str) -> None:
         )
         document = answer.json()
     except (httpx.HTTPError, ValueError) as error:
-        fail(f"The gateway gave no answer: {type(error).__name__}: {error}")
+        fail(f"The gateway did not respond: {type(error).__name__}: {error}")
     if not answer.is_success:
-        fail(f"The gateway refused: HTTP {answer.status_code}: {document['error']['message']}")
+        fail(
+            f"The gateway rejected the request: HTTP {answer.status_code}: "
+            f"{document['error']['message']}"
+        )
     shown = {
         "content": document["choices"][0]["message"]["content"],
         "finish_reason": document["choices"][0]["finish_reason"],

@@ -15,66 +15,83 @@ from pipelines.cli.database import DATABASE, Database, make_folder, without_pass
 def gateway(
     prices: Annotated[Path, typer.Option(help="The price book, a TOML file.")],
     model_dir: Annotated[
-        Path, typer.Option(help="Folder whose numbered folders are the versions.")
+        Path, typer.Option(help="Folder that contains the numbered version folders.")
     ] = Path("build/serving/summarizer"),
     model_name: Annotated[
-        str, typer.Option(help="Name it is served under; empty takes the folder's.")
+        str, typer.Option(help="Name of the served model; empty: the folder's name.")
     ] = "",
     model_url: Annotated[
         list[str],
         typer.Option(
-            help="A model server: http://host:8501 (REST) or grpc://host:8500; may be repeated."
+            help="URL of a model server: http://host:8501 (REST) or grpc://host:8500; may "
+            "be repeated for replicas."
         ),
     ] = ["http://127.0.0.1:8501"],  # noqa: B006  (Typer copies it)
     model_look_every_s: Annotated[
-        float, typer.Option(help="Seconds between two looks at a model server's versions.")
+        float, typer.Option(help="Seconds between health checks of a model server.")
     ] = 1.0,
     label: Annotated[
-        str, typer.Option(help="Label of the version that answers; empty: the newest.")
+        str, typer.Option(help="Label of the version to use; empty: the newest version.")
     ] = "",
     canary_label: Annotated[
-        str, typer.Option(help="Label of the version that a share of the tenants is given.")
+        str, typer.Option(help="Label of the version to use for a share of the tenants.")
     ] = "",
     canary_percent: Annotated[
-        int, typer.Option(help="Share of the tenants, 0 to 100; always the same ones.")
+        int,
+        typer.Option(
+            help="Percentage of the tenants that the canary serves, 0 to 100; always the same "
+            "tenants."
+        ),
     ] = 0,
     database: Database = DATABASE,
     rates: Annotated[
         str,
-        typer.Option(help="Where rates are counted: async+redis://host for several gateways."),
+        typer.Option(
+            help="Where rates are counted; use async+redis://host for several gateways."
+        ),
     ] = "async+memory://",
     cache: Annotated[
         str,
-        typer.Option(help="Caches answers: memory, or redis://host for several; empty: none."),
+        typer.Option(
+            help="Cache for summaries: memory, or redis://host for several gateways; empty: no "
+            "cache."
+        ),
     ] = "",
     cache_entries: Annotated[
-        int, typer.Option(help="Answers that the memory's cache holds at most.")
+        int, typer.Option(help="Maximum number of summaries in the memory cache.")
     ] = 100_000,
     cache_bytes: Annotated[
-        int, typer.Option(help="Bytes that the memory's cache holds at most.")
+        int, typer.Option(help="Maximum size of the memory cache in bytes.")
     ] = 256 * 1024 * 1024,
     cache_ttl_s: Annotated[
-        float, typer.Option(help="Seconds after which a cached answer is forgotten.")
+        float, typer.Option(help="Seconds after which a cached summary expires.")
     ] = 86_400.0,
     cache_shared: Annotated[
         bool,
         typer.Option(
             "--cache-shared",
-            help="Answer a tenant by what another one asked for, who can then tell so.",
+            help="Share the cache between tenants. They can then find out that another "
+            "tenant sent the same text.",
         ),
     ] = False,
     traces: Annotated[
         str,
         typer.Option(
             envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
-            help="Receiver of traces, OTLP over HTTP: http://host:4318; empty: none.",
+            help="URL of a receiver of traces, OTLP over HTTP: http://host:4318; empty: no "
+            "traces.",
         ),
     ] = "",
     log_level: Annotated[
-        str, typer.Option(help="debug, info, warning or error; JSON lines on standard error.")
+        str,
+        typer.Option(
+            help="Log level: debug, info, warning or error. Logs are lines of JSON on standard "
+            "error."
+        ),
     ] = "info",
     name: Annotated[
-        str, typer.Option(help="Name of this gateway; no other process may have it.")
+        str,
+        typer.Option(help="Name of this gateway; it must be unique among running gateways."),
     ] = "gateway-0",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
@@ -130,4 +147,4 @@ def gateway(
     ) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:
-        fail(f"Cannot use the ledger {without_password(database)}: {error}")
+        fail(f"Cannot open the ledger {without_password(database)}: {error}")

@@ -27,12 +27,13 @@ _SCHEDULED_TIME: Final = "[[ScheduledTime]]"
 _DAYS: Final = "{YYYY}"
 
 File = Annotated[Path, typer.Argument(help="Compiled pipeline.", exists=True, dir_okay=False)]
-Host = Annotated[str, typer.Option(help="Address of the server.", envvar="TALLYGRAPH_KFP_HOST")]
-Namespace = Annotated[str, typer.Option(help="Of a multi-user installation.")]
-CaFile = Annotated[str, typer.Option(help="Certificates to trust, as PEM.")]
+Host = Annotated[str, typer.Option(help="URL of the server.", envvar="TALLYGRAPH_KFP_HOST")]
+Namespace = Annotated[str, typer.Option(help="Namespace in a multi-user installation.")]
+CaFile = Annotated[str, typer.Option(help="PEM file of certificates to trust.")]
 Experiment = Annotated[str, typer.Option(help="Experiment that the runs belong to.")]
 Parameters = Annotated[
-    list[str] | None, typer.Option("--parameter", help="Of the run: name=value. Repeatable.")
+    list[str] | None,
+    typer.Option("--parameter", help="Parameter of the run: name=value. May be repeated."),
 ]
 Root = Annotated[str, typer.Option(help="Pipeline root; empty for the compiled one.")]
 
@@ -52,7 +53,7 @@ def compile_(
         list[str] | None, typer.Option("--set", help="Override a setting: section.key=value.")
     ] = None,
 ) -> None:
-    """Write the pipeline as YAML that a Kubeflow Pipelines server takes."""
+    """Write the pipeline as a YAML file for a Kubeflow Pipelines server."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         settings = load_config(config, set_ or [])
@@ -76,9 +77,11 @@ def submit(
     experiment: Experiment = "tallygraph",
     parameter: Parameters = None,
     pipeline_root: Root = "",
-    name: Annotated[str, typer.Option(help="Name of the run; empty for one by time.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Name of the run; empty for one made from the time.")
+    ] = "",
 ) -> None:
-    """Upload the pipeline, unless it is there already, and start a run."""
+    """Upload the pipeline, unless it was uploaded already, and start a run."""
     with _server(host, namespace, ca_file) as server:
         compiled = _compiled(file)
         parameters = compiled.check_parameters(_pairs(parameter))
@@ -96,7 +99,11 @@ def schedule(
     file: File,
     host: Host,
     cron: Annotated[
-        str, typer.Option(help="Six fields, seconds first, UTC: '0 0 3 * * *' is 3 each day.")
+        str,
+        typer.Option(
+            help="Cron expression of six fields, seconds first, UTC: '0 0 3 * * *' is daily at "
+            "3:00."
+        ),
     ],
     namespace: Namespace = "",
     ca_file: CaFile = "",
@@ -105,7 +112,7 @@ def schedule(
     pipeline_root: Root = "",
     name: Annotated[str, typer.Option(help="Name of the schedule.")] = "tallygraph",
 ) -> None:
-    """Have the pipeline run at certain times; replaces the schedule of the same name.
+    """Run the pipeline at certain times; replaces the schedule of the same name.
 
     Where the corpus has a span for each day ({YYYY}, {MM}, {DD}) and no span is given, each
     run reads that of its own day; of {SPAN} it reads the newest.
@@ -138,7 +145,7 @@ def unschedule(
     experiment: Experiment = "tallygraph",
     name: Annotated[str, typer.Option(help="Name of the schedule.")] = "tallygraph",
 ) -> None:
-    """Delete a schedule. Runs that it has started go on."""
+    """Delete a schedule. Runs that it has started continue."""
     with _server(host, namespace, ca_file) as server:
         deleted = server.unschedule(name, experiment)
     out.print(f"schedule {name} {'deleted' if deleted else 'was not there'}")
@@ -150,7 +157,9 @@ def status(
     namespace: Namespace = "",
     ca_file: CaFile = "",
     experiment: Experiment = "tallygraph",
-    runs: Annotated[int, typer.Option(help="How many runs, newest first.", min=1)] = 10,
+    runs: Annotated[
+        int, typer.Option(help="Number of runs to show, newest first.", min=1)
+    ] = 10,
 ) -> None:
     """Show the schedules and the newest runs of an experiment."""
     with _server(host, namespace, ca_file) as server:

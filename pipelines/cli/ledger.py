@@ -21,15 +21,20 @@ _Tenant = Annotated[str, typer.Argument(help="Whose entries.")]
 @app.command("list")
 def list_(
     tenant: _Tenant,
-    month: Annotated[str, typer.Option(help="YYYY-MM; empty: all.")] = "",
+    month: Annotated[str, typer.Option(help="Month as YYYY-MM; empty: all months.")] = "",
     request: Annotated[
-        str, typer.Option(help="Of this request only: the id of its answer.")
+        str, typer.Option(help="Only the entries of this request: the id of its response.")
     ] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest ones.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Every field, as JSON.")] = False,
+    limit: Annotated[
+        int,
+        typer.Option(min=1, help="Maximum number of entries to list; the newest are shown."),
+    ] = 20,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print every field, as JSON.")
+    ] = False,
     database: Database = DATABASE,
 ) -> None:
-    """List a tenant's entries, the newest first."""
+    """List a tenant's entries, newest first."""
     from serving.ledger.entries import Selection, select_entries
 
     request_id = request.removeprefix("chatcmpl-")
@@ -80,16 +85,18 @@ def show(
     with opened(database) as engine:
         entries = select_entries(engine, Selection(tenant, number=number))
     if not entries:
-        fail(f"The ledger has no entry {number} of {tenant!r}.", EXIT_BAD_INPUT)
+        fail(f"The ledger has no entry {number} for tenant {tenant!r}.", EXIT_BAD_INPUT)
     print(json.dumps(asdict(entries[0]), indent=2, default=str))
 
 
 @app.command()
 def verify(
-    tenant: Annotated[str, typer.Option(help="This one's only; empty: all.")] = "",
+    tenant: Annotated[
+        str, typer.Option(help="Check only this tenant's entries; empty: all tenants.")
+    ] = "",
     database: Database = DATABASE,
 ) -> None:
-    """Check every entry's hash, that none is missing, and that all adds up."""
+    """Check the hash of every entry, that no entry is missing, and that all sums are right."""
     from serving.ledger import verification
 
     with opened(database) as engine:
@@ -103,12 +110,12 @@ def verify(
 
 @app.command()
 def reverse(
-    tenant: Annotated[str, typer.Argument(help="Whose entry it is.")],
-    number: Annotated[int, typer.Argument(help="Number of the charge's entry.")],
-    reason: Annotated[str, typer.Option(help="For whoever reads the ledger.")],
+    tenant: Annotated[str, typer.Argument(help="The tenant.")],
+    number: Annotated[int, typer.Argument(help="Number of the charge to reverse.")],
+    reason: Annotated[str, typer.Option(help="Reason, recorded in the ledger.")],
     database: Database = DATABASE,
 ) -> None:
-    """Take a charge back by an entry of its negatives."""
+    """Reverse a charge: add an entry that takes it back."""
     from serving.ledger import Ledger, LedgerError
 
     with opened(database) as engine:
@@ -121,13 +128,13 @@ def reverse(
 
 @app.command()
 def deliver(
-    to: Annotated[str, typer.Option(help="A file to append to, or an http(s) address.")],
+    to: Annotated[str, typer.Option(help="A file to append to, or an http(s) URL.")],
     token_file: Annotated[
-        Path | None, typer.Option(help="File of a bearer token for the address.")
+        Path | None, typer.Option(help="File that contains the bearer token for the URL.")
     ] = None,
     database: Database = DATABASE,
 ) -> None:
-    """Deliver the usage events that wait, as CloudEvents, each at least once."""
+    """Deliver the pending usage events as CloudEvents, each at least once."""
     from serving.ledger import outbox
 
     with opened(database) as engine:

@@ -25,7 +25,7 @@ app = typer.Typer(
 _Version = Annotated[
     str,
     typer.Argument(
-        help="Number in the registry, number under which it was pushed, or an alias: champion, "
+        help="Number in the registry, number of the pushed version, or an alias: champion, "
         "challenger, previous."
     ),
 ]
@@ -37,27 +37,33 @@ _Registry = Annotated[
         help="sqlite:///FILE or http(s)://HOST; empty: registry.sqlite in the output folder.",
     ),
 ]
-_ModelName = Annotated[str, typer.Option(help="serving.model_name of the settings.")]
+_ModelName = Annotated[
+    str, typer.Option(help="Name of the model, serving.model_name in the settings.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ModelDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder that model servers poll. Default: serving/<model> of the output."
+        help="Folder that model servers poll. Default: serving/<model> in the output folder."
     ),
 ]
 _ModelConfig = Annotated[
     Path | None,
-    typer.Option(help="The servers' model config. Default: next to the model's folder."),
+    typer.Option(help="The servers' model config file. Default: next to the model's folder."),
 ]
 _Server = Annotated[
     list[str],
     typer.Option(
-        help="host:port of a running server's gRPC; may be repeated. Asked only where the "
-        "model config has labels; without them a server finds the newest version by itself."
+        help="host:port of a running server's gRPC API; may be repeated. Used only if the "
+        "model config has labels; without labels a server finds the newest version by "
+        "itself."
     ),
 ]
 _Offline = Annotated[
-    bool, typer.Option("--offline", help="No server is running: change the model config only.")
+    bool,
+    typer.Option(
+        "--offline", help="Change only the model config, because no server is running."
+    ),
 ]
 _OUTPUT = Path("build")
 _MODEL = "summarizer"
@@ -72,7 +78,7 @@ def list_versions(
     model_name: _ModelName = _MODEL,
     as_json: _Json = False,
 ) -> None:
-    """List the versions, the newest first."""
+    """List the versions, newest first."""
     from components.model_registry.pushed import pushed_versions
     from components.promoter.promotion import DECISION_TAG
     from components.promoter.rules import FINGERPRINT_TAG
@@ -107,7 +113,7 @@ def show(
     model_name: _ModelName = _MODEL,
     as_json: _Json = False,
 ) -> None:
-    """Show everything that is registered of a version."""
+    """Show everything that is registered about a version."""
     with opened_registry(registry, output) as opened:
         found = find_version(opened, model_name, version)
         if as_json:
@@ -128,7 +134,8 @@ def lineage(
     model_name: _ModelName = _MODEL,
     as_json: _Json = False,
 ) -> None:
-    """Trace a version back: its run, spans, code, tokenizer, and what it was made of."""
+    """Show where a version comes from: its run, spans, code, tokenizer, and the artifacts it
+    was made from."""
     from pipelines.report.version_lineage import version_lineage
 
     with opened_registry(registry, output) as opened:
@@ -157,13 +164,20 @@ def promote(
     server: _Server = _SERVERS,
     offline: _Offline = False,
     allow_tokenizer: Annotated[
-        str, typer.Option(help="Fingerprint that may replace the champion's, or any.")
+        str,
+        typer.Option(
+            help="Fingerprint of a tokenizer that may replace the champion's, or 'any'."
+        ),
     ] = "",
     allow_contract: Annotated[
-        str, typer.Option(help="Counting contract that may replace the champion's, or any.")
+        str,
+        typer.Option(
+            help="Version of a counting contract that may replace the champion's, or 'any'."
+        ),
     ] = "",
 ) -> None:
-    """Make a version the champion, and have it served. The one that was is the previous one."""
+    """Make a version the champion, and serve it. The old champion becomes the previous
+    version."""
     from components.promoter import promotion
     from components.promoter.rules import Rules
 
@@ -237,4 +251,4 @@ def _say(before: dict[str, int], after: dict[str, int]) -> None:
             now = after.get(alias) or "none"
             out.print(f"{alias}: {before.get(alias) or 'none'} -> [bold]{now}[/]")
     if before == after:
-        out.print("the registry is as it was")
+        out.print("the registry was not changed")

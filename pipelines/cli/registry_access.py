@@ -1,4 +1,4 @@
-"""Opens the model registry, and what is served of it, for the command line."""
+"""Opens the model registry and the served model for the command line."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def opened_registry(registry: str, output: Path) -> Iterator[ModelRegistry]:
-    """The registry; what goes wrong becomes an error message."""
+    """Open the registry; problems end the command with an error message."""
     from components.model_registry import RegistryError, open_registry
     from components.promoter.promotion import PromotionRefusedError
 
     file = OutputLayout(output.resolve(), "").registry_file
     if not registry and not file.is_file():
         fail(
-            f"{file} does not exist. `tallygraph run` writes it; --output and --registry name "
-            "another place.",
+            f"{file} does not exist. `tallygraph run` creates it; use --output or "
+            "--registry for another location.",
             EXIT_BAD_INPUT,
         )
     try:
@@ -45,7 +45,7 @@ def served_model(
     server: list[str],
     offline: bool,
 ) -> Iterator[ServedModel]:
-    """What is served of a model; what goes wrong becomes an error message."""
+    """Open a served model; problems end the command with an error message."""
     with quiet_stderr():  # TensorFlow comes with the servers' protos
         from components.promoter.served import ServedModel
         from components.pusher.publish import PushError
@@ -61,13 +61,13 @@ def served_model(
     except (LabelError, ModelConfigError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except ServerError as error:
-        fail(f"{error} Use --offline to do without.")
+        fail(f"{error} Use --offline if no server is running.")
     except (PushError, RolloutError) as error:
         fail(str(error))
 
 
 def find_version(registry: ModelRegistry, name: str, asked: str) -> RegisteredVersion:
-    """The version of a number, of a number it was pushed under, or of an alias."""
+    """Find a version by its number, by the number of its pushed version, or by an alias."""
     from components.model_registry.pushed import pushed_versions
 
     versions = registry.versions(name)

@@ -17,28 +17,33 @@ from pipelines.schedule.scheduled_run import ScheduledRun, ScheduleError, absolu
 from pipelines.schedule.systemd import service_unit, timer_unit
 from pipelines.schedule.times import Times, read_times
 
-app = typer.Typer(help="Runs at certain times on this machine.", no_args_is_help=True)
+app = typer.Typer(help="Schedule runs on this machine.", no_args_is_help=True)
 
 _NAME: Final = "tallygraph-run"
 # {SPAN}, or {SPAN:2}: where a corpus has the numbers of its spans; or their days.
 _SPANS: Final = ("{SPAN", "{YYYY}")
 
 Config = Annotated[Path, typer.Option(help="TOML file of settings.")]
-At = Annotated[str, typer.Option(help="Five fields, local time: '0 3 * * *' is 3 each day.")]
+At = Annotated[
+    str,
+    typer.Option(
+        help="Cron expression of five fields, local time: '0 3 * * *' is daily at 3:00."
+    ),
+]
 Corpus = Annotated[
     str, typer.Option(help="File, folder, glob or {SPAN} pattern; empty for corpus.path.")
 ]
-Output = Annotated[Path, typer.Option(help="Folder for everything that is made.")]
+Output = Annotated[Path, typer.Option(help="Folder for all outputs.")]
 Span = Annotated[
     str,
     typer.Option(
-        help="As `tallygraph run --span` has it; empty for latest where the corpus "
-        "has {SPAN} or {YYYY}."
+        help="Span to train on, as for `tallygraph run --span`; empty: the latest, if the "
+        "corpus has {SPAN} or {YYYY}."
     ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a setting: section.key=value. Repeatable."),
+    typer.Option("--set", help="Override a setting: section.key=value. May be repeated."),
 ]
 
 
@@ -64,9 +69,10 @@ def systemd(
     output: Output = Path("build"),
     span: Span = "",
     set_: Overrides = None,
-    user: Annotated[str, typer.Option(help="Whom it runs as; empty for you.")] = "",
+    user: Annotated[str, typer.Option(help="User that the service runs as; empty: you.")] = "",
     write: Annotated[
-        Path | None, typer.Option(help="Folder to write the two files into, not to print them.")
+        Path | None,
+        typer.Option(help="Folder to write the two files to; if not given, they are printed."),
     ] = None,
 ) -> None:
     """Print a service and its timer for systemd, or write them. Nothing is started."""
@@ -100,7 +106,7 @@ def _scheduled(
         source = corpus or settings.corpus.path
         if not source:
             raise ScheduleError(
-                f"no corpus given. Expected --corpus PATH, or corpus.path in {config}."
+                f"no corpus given. Expected: --corpus PATH, or corpus.path in {config}."
             )
         run = ScheduledRun(
             executable=_executable(),
@@ -117,10 +123,10 @@ def _scheduled(
 
 
 def _executable() -> Path:
-    """The `tallygraph` of this environment, whatever the path of the shell says."""
+    """The `tallygraph` of this environment, independent of the shell's PATH."""
     file = Path(sys.executable).with_name("tallygraph")
     if not file.is_file():
         raise ScheduleError(
-            f"{file} is not there. Expected tallygraph to be installed with it."
+            f"{file} does not exist. Expected: it is installed together with tallygraph."
         )
     return file

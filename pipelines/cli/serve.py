@@ -1,4 +1,4 @@
-"""`tallygraph serve`: a model server on what was pushed."""
+"""`tallygraph serve`: start a model server for the pushed versions."""
 
 from __future__ import annotations
 
@@ -25,52 +25,67 @@ LOCAL_PROGRAM = "tallygraph-model-server"
 
 def serve(
     model_dir: Annotated[
-        Path, typer.Option(help="Folder whose numbered folders are the versions.")
+        Path, typer.Option(help="Folder that contains the numbered version folders.")
     ] = MODEL_DIR,
     model_name: Annotated[
-        str, typer.Option(help="Name it is served under; empty takes the folder's.")
+        str, typer.Option(help="Name of the served model; empty: the folder's name.")
     ] = "",
     model_config: Annotated[
         Path | None,
         typer.Option(
-            help="Model config of the server, with versions and labels; written if missing. "
-            "Default: models.config next to the model's folder."
+            help="The server's model config file, with versions and labels; created if "
+            "missing. Default: models.config next to the model's folder."
         ),
     ] = None,
     engine: Annotated[
         str,
         typer.Option(
-            help="auto, local, binary for a tensorflow_model_server, docker for its image."
+            help="Server to start: auto, local, binary (tensorflow_model_server) or docker "
+            "(its image)."
         ),
     ] = "auto",
     binary: Annotated[
-        str, typer.Option(help="Path of tensorflow_model_server; empty looks on PATH.")
+        str,
+        typer.Option(help="Path of tensorflow_model_server; empty: it is searched on PATH."),
     ] = "",
     image: Annotated[
         str, typer.Option(help="Docker image of TensorFlow Serving.")
     ] = "tensorflow/serving",
     rest_port: Annotated[int, typer.Option(help="REST port; 0 for a free one.")] = REST_PORT,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 for a free one.")] = GRPC_PORT,
-    log_file: Annotated[Path, typer.Option(help="Where the server's log goes.")] = Path(
+    log_file: Annotated[Path, typer.Option(help="File for the server's log.")] = Path(
         "build/logs/model-server.log"
     ),
-    timeout_s: Annotated[int, typer.Option(help="Longest wait until AVAILABLE.")] = 300,
+    timeout_s: Annotated[
+        int, typer.Option(help="Longest wait until the model is AVAILABLE, in seconds.")
+    ] = 300,
     max_batch_size: Annotated[
         int,
-        typer.Option(help="Put up to so many rows of different requests together; 0: none."),
+        typer.Option(
+            help="Batch up to this many rows of different requests together; 0: no batching."
+        ),
     ] = 0,
     batch_timeout_micros: Annotated[
-        int, typer.Option(help="Longest wait for other rows, in microseconds.")
+        int,
+        typer.Option(help="Longest time that a batch waits for more rows, in microseconds."),
     ] = 5_000,
     xla: Annotated[
-        bool, typer.Option("--xla", help="For models of export.xla: let the server compile.")
+        bool,
+        typer.Option(
+            "--xla",
+            help="For models exported with export.xla: allow the server to compile with XLA.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Write the config files and print the command line."),
+        typer.Option(
+            "--dry-run",
+            help="Write the config files and print the command line, without starting the "
+            "server.",
+        ),
     ] = False,
 ) -> None:
-    """Serve the newest pushed version, and every newer one as it appears, until stopped.
+    """Serve the newest pushed version, and each newer one when it appears, until stopped.
 
     Versions that have labels (`tallygraph versions`) are served instead of the newest.
     """
@@ -79,8 +94,8 @@ def serve(
 
     if not complete_versions(model_dir):
         fail(
-            f"{model_dir} holds no version. Expected folders named by numbers, as "
-            "`tallygraph run` pushes them; --model-dir names another place.",
+            f"{model_dir} contains no version. Expected: folders whose names are numbers, "
+            "as `tallygraph run` pushes them; use --model-dir for another folder.",
             EXIT_BAD_INPUT,
         )
     name = model_name or model_dir.resolve().name
@@ -123,7 +138,8 @@ def _batching(max_batch_size: int, batch_timeout_micros: int) -> Batching | None
 
 
 def _command_line(engine: str, binary: str, image: str, spec: ServerSpec) -> str:
-    """What would be run, for a shell in this folder. The program need not be here."""
+    """The command that would be run, for a shell in this folder. The program need not be
+    installed."""
     from serving.engines import choose_engine, docker_command
 
     spec = spec.with_ports()

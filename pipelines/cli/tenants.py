@@ -1,4 +1,4 @@
-"""`tallygraph tenants`: who may ask, how much, and by which keys. No TensorFlow."""
+"""`tallygraph tenants`: tenants, their limits and their keys. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ def create(
     name: Annotated[str, typer.Argument(help="Name of the tenant.")],
     plan: Annotated[str, typer.Option(help="Plan of the price book.")] = "standard",
     budget_micro: Annotated[
-        int | None, typer.Option(help="Millionths of the currency a month; none: no limit.")
+        int | None,
+        typer.Option(
+            help="Budget per month, in millionths of the currency's unit; not given: no limit."
+        ),
     ] = None,
-    requests_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option(help="None: no limit.")] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(help="Not given: no limit.")
+    ] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option(help="Not given: no limit.")] = None,
     max_concurrent: Annotated[
-        int | None, typer.Option(help="Requests under way at a time; none: no limit.")
+        int | None, typer.Option(help="Concurrent requests; not given: no limit.")
     ] = None,
     database: Database = DATABASE,
 ) -> None:
-    """Add a tenant, and print a key of its own, once."""
+    """Create a tenant, and print its API key, once."""
     from serving.gateway.tenants import Limits, TenantError, Tenants
 
     with opened(database) as engine:
@@ -50,11 +55,11 @@ def create(
 def key(
     name: Annotated[str, typer.Argument(help="Name of the tenant.")],
     model: Annotated[
-        list[str], typer.Option(help="Model that the key may ask; may be repeated.")
+        list[str], typer.Option(help="Model that the key may use; may be repeated.")
     ] = ["*"],  # noqa: B006  (Typer copies it)
     database: Database = DATABASE,
 ) -> None:
-    """Make another key of a tenant, and print it, once."""
+    """Create another API key for a tenant, and print it, once."""
     from serving.gateway.tenants import TenantError, Tenants
 
     with opened(database) as engine:
@@ -69,7 +74,7 @@ def revoke(
     key: Annotated[str, typer.Argument(help="The key, or the part between its underscores.")],
     database: Database = DATABASE,
 ) -> None:
-    """Refuse a key from now on."""
+    """Revoke a key: it is rejected from now on."""
     from serving.gateway.tenants import TenantError, Tenants
 
     with opened(database) as engine:
@@ -86,14 +91,17 @@ def change(
     plan: Annotated[str | None, typer.Option(help="Plan of the price book.")] = None,
     budget_micro: Annotated[
         str | None,
-        typer.Option(help="Millionths of the currency a month, or none for no limit."),
+        typer.Option(
+            help="Budget per month, in millionths of the currency's unit, or none for no limit."
+        ),
     ] = None,
     requests_per_minute: _Limit = None,
     tokens_per_minute: _Limit = None,
     max_concurrent: _Limit = None,
     database: Database = DATABASE,
 ) -> None:
-    """Change a tenant's plan or limits; what is not named stays. Running gateways follow."""
+    """Change a tenant's plan or limits; those that are not given stay the same. Running
+    gateways follow."""
     from serving.gateway.tenant_administration import change_tenant
     from serving.gateway.tenants import TenantError
 
@@ -118,12 +126,12 @@ def change(
 @app.command("list")
 def list_(
     month: Annotated[
-        str, typer.Option(help="Whose money is told: YYYY-MM; empty: this one.")
+        str, typer.Option(help="Month to show the spending of: YYYY-MM; empty: this month.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all keys.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all keys.")] = False,
     database: Database = DATABASE,
 ) -> None:
-    """List the tenants: plan, limits, what they have spent, how many keys are good."""
+    """List the tenants: plan, limits, spending, number of valid keys."""
     from serving.gateway.tenant_administration import list_tenants
     from serving.ledger.clock import utc_now
 
@@ -139,7 +147,7 @@ def list_(
         "budget",
         "requests/min",
         "tokens/min",
-        "at a time",
+        "concurrent",
         "keys",
         box=None,
     )
@@ -169,5 +177,8 @@ def _limit(name: str, text: str) -> int | None:
         return None
     if not text.isdecimal():
         option = name.replace("_", "-")
-        fail(f"--{option} expects a number or none. Received: {text!r}", EXIT_BAD_INPUT)
+        fail(
+            f"--{option} expects a number, or none for no limit. Received: {text!r}",
+            EXIT_BAD_INPUT,
+        )
     return int(text)

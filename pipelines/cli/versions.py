@@ -23,20 +23,23 @@ app = typer.Typer(
 )
 
 _ModelDir = Annotated[
-    Path, typer.Option(help="Folder whose numbered folders are the versions.")
+    Path, typer.Option(help="Folder that contains the numbered version folders.")
 ]
 _ModelName = Annotated[
-    str, typer.Option(help="Name it is served under; empty takes the folder's.")
+    str, typer.Option(help="Name of the served model; empty: the folder's name.")
 ]
 _ModelConfig = Annotated[
     Path | None,
-    typer.Option(help="The servers' model config. Default: next to the model's folder."),
+    typer.Option(help="The servers' model config file. Default: next to the model's folder."),
 ]
 _Server = Annotated[
-    list[str], typer.Option(help="host:port of a running server's gRPC; may be repeated.")
+    list[str], typer.Option(help="host:port of a running server's gRPC API; may be repeated.")
 ]
 _Offline = Annotated[
-    bool, typer.Option("--offline", help="No server is running: change the model config only.")
+    bool,
+    typer.Option(
+        "--offline", help="Change only the model config, because no server is running."
+    ),
 ]
 _SERVERS = [f"127.0.0.1:{GRPC_PORT}"]
 
@@ -49,7 +52,7 @@ def list_versions(
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
-    """List the versions on disk, their labels, and how they stand on each server."""
+    """List the versions on disk, their labels, and their state on each server."""
     with _opened(model_dir, model_name, model_config, server, offline) as (rollout, servers, _):
         from serving.rollout.rollout import versions_in
 
@@ -71,29 +74,29 @@ def list_versions(
 
 @app.command()
 def label(
-    label: Annotated[str, typer.Argument(help="Such as canary.")],
-    version: Annotated[int, typer.Argument(help="Version that gets it.")],
+    label: Annotated[str, typer.Argument(help="Label, such as canary.")],
+    version: Annotated[int, typer.Argument(help="Version that gets the label.")],
     model_dir: _ModelDir = MODEL_DIR,
     model_name: _ModelName = "",
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
-    """Put a label on a version, once every server has loaded it."""
+    """Assign a label to a version, once every server has loaded it."""
     with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
         _say(rollout.label(label, version))
 
 
 @app.command()
 def unlabel(
-    label: Annotated[str, typer.Argument(help="Such as canary.")],
+    label: Annotated[str, typer.Argument(help="Label, such as canary.")],
     model_dir: _ModelDir = MODEL_DIR,
     model_name: _ModelName = "",
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
-    """Take a label away. A version without any is unloaded, and stays on disk."""
+    """Remove a label. A version without any label is unloaded, and stays on disk."""
     with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
         _say(rollout.unlabel(label))
 
@@ -101,7 +104,8 @@ def unlabel(
 @app.command()
 def promote(
     version: Annotated[
-        int | None, typer.Argument(help="Version to make the stable one; none: the canary.")
+        int | None,
+        typer.Argument(help="Version to make the stable one; not given: the canary."),
     ] = None,
     model_dir: _ModelDir = MODEL_DIR,
     model_name: _ModelName = "",
@@ -109,7 +113,7 @@ def promote(
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
-    """Make a version the stable one. The one that was stays loaded as 'previous'."""
+    """Make a version the stable one. The old one stays loaded as 'previous'."""
     with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
         _say(rollout.promote(version))
 
@@ -129,12 +133,14 @@ def rollback(
 
 @app.command()
 def prune(
-    keep: Annotated[int, typer.Option(min=1, help="Versions without a label to keep.")] = 3,
+    keep: Annotated[
+        int, typer.Option(min=1, help="Number of versions without a label to keep.")
+    ] = 3,
     model_dir: _ModelDir = MODEL_DIR,
     model_name: _ModelName = "",
     model_config: _ModelConfig = None,
 ) -> None:
-    """Delete old versions from disk, never one with a label."""
+    """Delete old versions from disk, but never one with a label."""
     with _opened(model_dir, model_name, model_config, [], True) as (_, _, config):
         from serving import rollout
 
@@ -151,7 +157,7 @@ def _opened(
     server: list[str],
     offline: bool,
 ) -> Iterator[tuple[Rollout, ModelServers, ModelConfigFile]]:
-    """What a command works with; what goes wrong becomes an error message."""
+    """What a command works with; problems end the command with an error message."""
     with quiet_stderr():  # TensorFlow's greetings, which its protos bring with them
         from serving.engines import default_model_config
         from serving.model_config import ModelConfigError, ModelConfigFile
@@ -174,7 +180,7 @@ def _opened(
     except (LabelError, ModelConfigError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except ServerError as error:
-        fail(f"{error} Use --offline to do without.")
+        fail(f"{error} Use --offline if no server is running.")
     except RolloutError as error:
         fail(str(error))
 

@@ -49,7 +49,7 @@ _HOW: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DocstringCorpus:
-    """A corpus directory. ``built`` is false when it was complete already."""
+    """A corpus directory. ``built`` is false if it was already complete."""
 
     directory: Path
     train_pairs: int
@@ -68,13 +68,12 @@ def build_docstring_corpus(
 ) -> DocstringCorpus:
     """Mine docstrings into ``train.jsonl``, ``eval.jsonl`` and ``corpus.json``.
 
-    Idempotent: where the directory holds what the same files, versions, settings and code
-    gave before, nothing is written. The files are the same on every machine with the same
-    packages and interpreter. ``corpus.json`` is written last, so that a directory with it
-    is whole.
+    Idempotent: if the directory contains the result of the same files, versions, settings and
+    code, nothing is written. The files are the same on every machine with the same packages and
+    interpreter. ``corpus.json`` is written last, so a directory that has it is complete.
 
     Args:
-      output_dir: made if it does not exist.
+      output_dir: created if it does not exist.
       sources: the files to mine; by default the installed packages.
       settings: sizes and limits of the splits.
       processes: worker processes; by default one per usable core.
@@ -94,8 +93,8 @@ def build_docstring_corpus(
     splits = split_pairs(mined.pairs, settings)
     if not splits.train or not splits.eval:
         raise CorpusError(
-            f"no corpus could be built from {len(sources.files)} Python files. Expected at "
-            f"least one pair in each split; received {len(splits.train)} to train on and "
+            f"no corpus could be built from {len(sources.files)} Python files. Expected: at "
+            f"least one pair in each split. Received: {len(splits.train)} to train on and "
             f"{len(splits.eval)} held out, of {mined.docstrings} docstrings. Left out: "
             f"{_counts_text(mined.rejects + splits.rejects) or 'nothing'}. Mine an "
             "environment with more packages."

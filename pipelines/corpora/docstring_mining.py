@@ -42,7 +42,7 @@ class MinedPair:
 
 @dataclass(slots=True)
 class MinedFiles:
-    """What some files held. ``rejects`` counts docstrings, ``skipped_files`` files."""
+    """What was mined from files. ``rejects`` counts docstrings, ``skipped_files`` files."""
 
     pairs: list[MinedPair] = field(default_factory=list)
     docstrings: int = 0
@@ -50,7 +50,7 @@ class MinedFiles:
     skipped_files: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: MinedFiles) -> None:
-        """Append what other files held."""
+        """Append what was mined from other files."""
         self.pairs.extend(other.pairs)
         self.docstrings += other.docstrings
         self.rejects.update(other.rejects)
@@ -58,7 +58,8 @@ class MinedFiles:
 
 
 def mine_files(files: list[PythonFile]) -> MinedFiles:
-    """Mine files in order. Never fails on a file: what can't be read is counted."""
+    """Mine files in order. Never fails because of a file: one that cannot be read is
+    counted."""
     mined = MinedFiles()
     # Syntax trees have no cycles: the collector would only walk them, for a tenth more.
     collecting = gc.isenabled()

@@ -1,4 +1,4 @@
-"""From mined pairs to a training and a held-out split that share nothing."""
+"""Splits mined pairs into a training and a held-out split that share nothing."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class SplitPairs:
 def split_pairs(mined: Sequence[MinedPair], settings: SplitSettings) -> SplitPairs:
     """Remove duplicates, cluster near-duplicates and divide whole clusters.
 
-    Which side a cluster goes to depends on a hash of its first id alone, so that the
-    order of mining and the number of processes have no part in it.
+    The split of a cluster depends only on a hash of its first id, not on the order of mining or
+    the number of processes.
     """
     rejects: Counter[str] = Counter()
     pairs = _without_duplicates(mined, rejects)

@@ -2,7 +2,7 @@
 
 PEP 257: a summary line, a blank line, then a more elaborate description. What follows the
 description in practice (``Args:``, ``Parameters``, ``:param x:``, doctests, code, tables,
-directives) is no prose and is cut off or left out.
+directives) is not prose and is cut off or left out.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class DocstringPair:
 
 
 class UnusableDocstringError(ValueError):
-    """A docstring without a usable pair. ``reason`` is a short key for counting."""
+    """The docstring has no usable pair. ``reason`` is a short key for counting."""
 
     def __init__(self, reason: str):
         super().__init__(reason)

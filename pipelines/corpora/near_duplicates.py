@@ -1,8 +1,8 @@
-"""Which texts are so alike that they must not stand on both sides of a split.
+"""Finds texts that are so similar that they must not be in both splits.
 
 Candidates come from MinHash LSH, which may miss a pair; every candidate is then measured
-on the exact shingle sets. What must not be missed (a held-out text close to a training
-text) is searched exactly, with :func:`close_to_any` and :func:`alike_to_any`.
+on the exact shingle sets. Pairs that must not be missed (a held-out text close to a training
+text) are searched exactly, with :func:`close_to_any` and :func:`alike_to_any`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DisjointSets:
         self._parent = list(range(size))
 
     def find(self, item: int) -> int:
-        """The representative of an item's set: its smallest member."""
+        """Return the representative of an item's set: its smallest member."""
         root = item
         while self._parent[root] != root:
             root = self._parent[root]
@@ -47,7 +47,7 @@ class DisjointSets:
         self._parent[high] = low
 
     def groups(self) -> list[list[int]]:
-        """Every set with its members in order, sorted by first member."""
+        """Return every set with its members in order, sorted by first member."""
         members: dict[int, list[int]] = defaultdict(list)
         for item in range(len(self._parent)):
             members[self.find(item)].append(item)

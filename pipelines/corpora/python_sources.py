@@ -1,8 +1,8 @@
-"""Which Python files of the environment a docstring corpus is mined from.
+"""Lists the Python files of the environment from which a docstring corpus is mined.
 
-The packages that the project's own requirements name (but for some tools), followed
-transitively, and the standard library: so a lock file decides the corpus, and a stray package
-in the environment does not change it. Nothing is imported; only files are listed.
+These are the standard library and the packages that the project's own requirements name (except
+some tools), followed transitively: so a lock file determines the corpus, and a stray package in
+the environment does not change it. Nothing is imported; only files are listed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _GENERATED_MARKER_FILE: Final = "gapic_version.py"  # a client library written b
 
 
 class CorpusError(ValueError):
-    """A corpus that can't be built from what was given. Never worth a retry."""
+    """A corpus cannot be built from the given sources. Never worth a retry."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -95,7 +95,8 @@ class PythonSources:
 
 
 def installed_sources(requirement: str = ROOT_REQUIREMENT) -> PythonSources:
-    """The standard library and every installed package that ``requirement`` leads to.
+    """List the standard library and every installed package that ``requirement`` needs,
+    transitively.
 
     Raises:
       CorpusError: a distribution that ``requirement`` names is not installed.
@@ -117,7 +118,7 @@ def installed_sources(requirement: str = ROOT_REQUIREMENT) -> PythonSources:
 
 
 def tree_sources(root: str | Path, versions: dict[str, str] | None = None) -> PythonSources:
-    """Every Python file below a folder whose children are top-level packages.
+    """List every Python file below a folder whose children are top-level packages.
 
     Raises:
       CorpusError: the folder does not exist.
@@ -125,7 +126,7 @@ def tree_sources(root: str | Path, versions: dict[str, str] | None = None) -> Py
     root = Path(root)
     if not root.is_dir():
         raise CorpusError(
-            f"{root} is not a folder. Expected one whose children are Python packages."
+            f"{root} is not a folder. Expected: a folder whose children are Python packages."
         )
     files: dict[str, PythonFile] = {}
     _add_files(files, str(root), _walk(root))

@@ -1,1 +1,2 @@
-"""Has the text changed since the champion was trained? Answered before training again."""
+"""Finds out, before training again, whether the texts have changed since the champion was
+trained."""

@@ -1,4 +1,4 @@
-"""How far the texts of new spans are from those of the champion's, by TFDV."""
+"""Compares the texts of new spans with those of the champion's spans, with TFDV."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tokenizer.pretrained import load_pretrained_tokenizer
 
 @dataclass(frozen=True)
 class Measurement:
-    """One thing that is compared.
+    """A measured divergence and its bound.
 
     Attributes:
-      value: divergence from 0 to 1, or for `unknown_share` by how much it has risen.
-      setting: where the bound is set.
+      value: divergence from 0 to 1, or for `unknown_share` the increase.
+      setting: name of the setting with the bound.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Drift:
-    """What a comparison of new spans with the champion's has found.
+    """The result of comparing new spans with the champion's.
 
     Attributes:
-      champion_documents, documents: how many were compared.
+      champion_documents, documents: number of documents that were compared.
       min_documents: with fewer on either side, nothing counts as drift.
     """
 
@@ -67,14 +67,15 @@ class Drift:
 
     @property
     def findings(self) -> tuple[Measurement, ...]:
-        """What is over its bound; none where there are too few documents to tell."""
+        """List the measurements above their bounds; none if there are too few documents to
+        tell."""
         if min(self.champion_documents, self.documents) < self.min_documents:
             return ()
         return tuple(found for found in self.measurements if found.drifted)
 
     @property
     def summary(self) -> str:
-        """What was compared, and with how many findings."""
+        """Say what was compared, and how many findings there are."""
         compared = (
             f"{self.documents} documents of span {_numbers(self.spans)} were compared with "
             f"{self.champion_documents} of the champion's, span {_numbers(self.champion_spans)}"
@@ -97,12 +98,12 @@ def compare_spans(
     spans: tuple[int, ...],
     config: DriftConfig,
 ) -> Drift:
-    """Compare spans with those that a version was trained on, as its tokenizer sees them.
+    """Compare spans with those that a version was trained on, in the tokens of its tokenizer.
 
-    Of the spans, those that the version knows already are left out.
+    Spans that the version was already trained on are left out.
 
     Raises:
-      CorpusInputError: a span is not there any more.
+      CorpusInputError: a span no longer exists.
       TokenizerError: the version has no tokenizer that can be read.
     """
     tokenizer = load_pretrained_tokenizer(champion.uri)
@@ -123,7 +124,7 @@ def compare_spans(
 
 
 def measure(old: Any, new: Any, config: DriftConfig) -> tuple[Measurement, ...]:
-    """Compare statistics that `pipelines.drift.statistics.text_statistics` has made.
+    """Compare statistics from `pipelines.drift.statistics.text_statistics`.
 
     Args:
       old: of the champion's spans.

@@ -11,35 +11,38 @@ from pipelines.setting import STRICT, setting
 
 @dataclass(frozen=True, config=STRICT)
 class DriftConfig:
-    """Compares the texts of `--span` with those that the registry's champion was trained on."""
+    """Comparison of the texts of `--span` with those that the registry's champion was trained
+    on."""
 
     action: Literal["off", "report", "stop", "retrain"] = setting(
         "report",
-        "What drift does. 'stop' ends the run; 'retrain' starts from random weights, where "
-        "model.init_from is the champion, and keeps its tokenizer.",
+        "What happens on drift. 'off' does not compare the texts, 'report' only reports "
+        "it, 'stop' ends the run; 'retrain' starts from random weights if model.init_from "
+        "is the champion, and keeps its tokenizer.",
     )
     max_length_divergence: float = setting(
         0.1,
-        "Most Jensen-Shannon divergence of the lengths in tokens, of documents and summaries, "
-        "and of tokens per byte: 0 for the same distribution, 1 for nothing in common.",
+        "Maximum Jensen-Shannon divergence of the lengths in tokens, of documents and of "
+        "summaries, and of tokens per byte: 0 for the same distribution, 1 for nothing in "
+        "common.",
         gt=0,
         le=1,
     )
     max_token_divergence: float = setting(
-        0.1, "The same of how often each token is used.", gt=0, le=1
+        0.1, "Maximum Jensen-Shannon divergence of how often each token is used.", gt=0, le=1
     )
     max_unknown_gain: float = setting(
         0.01,
-        "Most by which the share of tokens that the vocabulary does not know may rise.",
+        "Maximum increase of the share of tokens that the vocabulary does not know.",
         ge=0,
         le=1,
     )
     min_documents: int = setting(
         200,
-        "With fewer documents on a side distributions differ by chance: they are measured, and "
-        "count as no drift.",
+        "With fewer documents on either side, distributions differ by chance: they are "
+        "measured, but do not count as drift.",
         ge=1,
     )
     max_documents: int = setting(
-        20_000, "At most so many documents of each side are compared.", ge=100
+        20_000, "Maximum number of documents on each side that are compared.", ge=100
     )

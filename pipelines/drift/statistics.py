@@ -1,4 +1,4 @@
-"""TFDV's statistics of a corpus's texts, as a tokenizer sees them."""
+"""TFDV's statistics of a corpus's texts, in a tokenizer's tokens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RANKED_TOKENS: Final = 10_000
 
 
 def pairs_of(path: str, options: CorpusOptions, spans: Sequence[int]) -> Iterator[Pair]:
-    """The usable rows of some spans, as CorpusExampleGen takes them.
+    """Read the usable rows of some spans, as CorpusExampleGen does.
 
     Raises:
       CorpusInputError: a span has no file.
@@ -45,11 +45,11 @@ def pairs_of(path: str, options: CorpusOptions, spans: Sequence[int]) -> Iterato
 
 
 def text_statistics(pairs: Iterable[Pair], tokenizer: Tokenizer, max_documents: int) -> Any:
-    """A DatasetFeatureStatisticsList of lengths, tokens and unknown tokens.
+    """Compute a DatasetFeatureStatisticsList of lengths, tokens and unknown tokens.
 
     Args:
-      max_documents: of more, those with the smallest checksums are taken: the same ones
-        whatever the order.
+      max_documents: if there are more, those with the smallest checksums are used: the same
+        ones in whatever order they come.
 
     Raises:
       CorpusInputError: there is no text.
@@ -61,7 +61,10 @@ def text_statistics(pairs: Iterable[Pair], tokenizer: Tokenizer, max_documents: 
     )
     rows = [_row(pair, tokenizer) for _, _, pair in sample]
     if not rows:
-        raise CorpusInputError("There is no usable row to compare. Are the spans empty?")
+        raise CorpusInputError(
+            "There are no usable rows to compare. Expected: at least one row with document "
+            "and summary in the spans."
+        )
     options = tfdv.StatsOptions(num_rank_histogram_buckets=_RANKED_TOKENS)
     return tfdv.generate_statistics_from_dataframe(pd.DataFrame(rows), options)
 

@@ -1,1 +1,1 @@
-"""What a metered summariser is measured by, and what decides its blessing."""
+"""The evaluation of a metered summariser, and the decision on its blessing."""

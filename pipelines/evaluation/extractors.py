@@ -1,9 +1,9 @@
-"""From raw examples to answers: what TFX's Evaluator runs before the metrics.
+"""Turns raw examples into model outputs: what TFX's Evaluator runs before the metrics.
 
-The Evaluator is given this module as ``module_path``. It differs from TFMA's default in
-what comes before the model is called: a bounded sample, sorted by length, in batches of
-the size asked for; the model's input ``text`` fed from the feature ``document``; and two
-computed features to slice by.
+The Evaluator gets this module as ``module_path``. It differs from TFMA's default in what
+happens before the model is called: it takes a bounded sample, sorted by length, in batches of
+the configured size, feeds the model's input ``text`` from the feature ``document``, and
+computes two features to slice by.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def custom_extractors(
 
 
 def settings_in(eval_config: config_pb2.EvalConfig) -> EvaluationConfig:
-    """The settings that `pipelines.evaluation.eval_config` wrote into an EvalConfig.
+    """Read the settings that `pipelines.evaluation.eval_config` wrote into an EvalConfig.
 
-    It is all that the Evaluator hands to its hooks.
+    The EvalConfig is all that the Evaluator passes to its hooks.
 
     Raises:
       ValueError: there are none.
@@ -78,13 +78,13 @@ def settings_in(eval_config: config_pb2.EvalConfig) -> EvaluationConfig:
             if settings:
                 return TypeAdapter(EvaluationConfig).validate_python(settings)
     raise ValueError(
-        "the EvalConfig has no evaluation settings. Expected one made by "
+        "the EvalConfig has no evaluation settings. Expected: an EvalConfig made by "
         "pipelines.evaluation.eval_config.eval_config"
     )
 
 
 class SampleExamples(beam.PTransform):
-    """Record batches of the eval split to batches of features, sampled and sorted."""
+    """Turns record batches of the eval split into batches of features, sampled and sorted."""
 
     def __init__(self, config: EvaluationConfig) -> None:
         super().__init__()
@@ -103,10 +103,10 @@ class SampleExamples(beam.PTransform):
 
 
 def read_rows(extracts: dict[str, Any]) -> Iterator[Row]:
-    """Rows of one Arrow record batch of tf.Examples.
+    """Read the rows of one Arrow record batch of tf.Examples.
 
     Raises:
-      ValueError: a feature is missing, or has not one value in every example.
+      ValueError: a feature is missing, or does not have exactly one value in every example.
     """
     batch = extracts[constants.ARROW_RECORD_BATCH_KEY]
     columns = []
@@ -124,9 +124,9 @@ def read_rows(extracts: dict[str, Any]) -> Iterator[Row]:
 
 
 def make_batches(rows: list[Row], config: EvaluationConfig) -> Iterator[dict[str, Any]]:
-    """TFMA's extracts for the rows, `batch_size` at a time, short documents first.
+    """Make TFMA's extracts for the rows, `batch_size` at a time, short documents first.
 
-    Neighbours in length pad each other least. The order changes no answer: a metered
+    Rows of similar length need the least padding. The order changes no output: a metered
     model's rows are independent of their batch.
     """
     own_slice = sources_with_slices([row.source for row in rows], config)

@@ -1,4 +1,4 @@
-"""What the report shows besides metrics: token counts and a sample of the answers."""
+"""What the report shows besides metrics: token counts and a sample of the summaries."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MAX_SAMPLE_CHARACTERS: Final = 4_000
 
 @dataclass(slots=True)
 class Material:
-    """Token counts of all answers of a slice, and a sample of them.
+    """Token counts of all summaries of a slice, and a sample of them.
 
     Attributes:
-      input_tokens, output_tokens: how many answers have each count.
+      input_tokens, output_tokens: number of summaries for each count.
       samples: the answers with the smallest hashes of document and id, at most
         `MAX_SAMPLES`: a choice at random that is the same in every run and for every model.
         A heap of negated hash and answer; its first element is the first to go.
@@ -50,7 +50,7 @@ class Material:
             heapq.heappushpop(self.samples, sample)
 
     def to_json(self) -> bytes:
-        """As JSON; long documents shortened, with the length they had."""
+        """Return JSON with long documents shortened, and their original length."""
         return json.dumps(
             {
                 "input_tokens": sorted(self.input_tokens.items()),
@@ -71,12 +71,12 @@ class Material:
 
     @property
     def answers(self) -> tuple[Answer, ...]:
-        """The sample, in the order of its hashes."""
+        """Return the sample, in the order of its hashes."""
         return tuple(answer for _, answer in sorted(self.samples, reverse=True))
 
 
 def order_key(identifier: str, document: str) -> int:
-    """A number that puts examples into an order that has nothing to do with them."""
+    """Return a number that orders examples independently of their content."""
     text = f"{identifier}\0{document}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 

@@ -1,4 +1,4 @@
-"""The metrics as TFMA takes them: one pass over the answers, many scalars out of it.
+"""The metrics for TFMA: one pass over the summaries gives many scalars.
 
 Every `SummaryMetric` names the same two private computations; TFMA runs equal ones once.
 The preprocessor scores an example before it is copied into its slices, so ROUGE is
@@ -29,18 +29,18 @@ Scored = tuple[Answer, Score]
 
 
 class SummaryMetric(metric_types.Metric):
-    """One of `pipelines.evaluation.statistics.METRICS`, a float.
+    """One of `pipelines.evaluation.statistics.METRICS`, as a float metric.
 
     Args:
-      name: which one.
+      name: name of the metric.
       rouge_words: see `EvaluationConfig.rouge_words`.
-      settings: not used by the metric; the place where the extractors find theirs.
+      settings: not used by the metric; the extractors read their settings from here.
     """
 
     def __init__(self, name: str, rouge_words: str, settings: dict[str, Any] | None = None):
         if name not in METRICS:
             raise ValueError(
-                f"there is no metric {name!r}. Expected one of: {', '.join(METRICS)}"
+                f"there is no metric {name!r}. Expected: one of {', '.join(METRICS)}"
             )
         super().__init__(_scalar, name=name, rouge_words=rouge_words, settings=settings)
 

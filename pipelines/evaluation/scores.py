@@ -1,4 +1,4 @@
-"""What one summary is worth: measured once per example and model, then only added up."""
+"""Scores of one summary, computed once per example and model, and then only added up."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ _LOOP_CHARACTERS: Final = 40
 
 @dataclass(frozen=True, slots=True, order=True)
 class Answer:
-    """A document, its reference and what a metered model answered.
+    """A document, its reference and the output of a metered model.
 
-    Counts are in tokens of the model's own tokenizer. The order is for ties in a sort; it
-    means nothing.
+    Counts are in tokens of the model's own tokenizer. The order only breaks ties in a sort.
     """
 
     id: str
@@ -42,17 +41,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Measures of one answer.
+    """Scores of one summary.
 
     Attributes:
       rouge: F1 of ROUGE-1, ROUGE-2 and ROUGE-L of the summary, each 0 to 1.
-      baseline: the same of the document's first sentence.
-      repeated: how much of the summary repeats itself, 0 to 1; see `share_repeated`.
-      reference_repeated: the same of the reference.
+      baseline: the same for the document's first sentence.
+      repeated: share of the summary that is repetition, 0 to 1; see `share_repeated`.
+      reference_repeated: the same for the reference.
       truncated, ended_by_length, empty: whether input was cut off, whether the output limit
         ended the summary, whether the summary has no word.
-      summary_hash, reference_hash: equal for texts that are equal but for white space at
-        their ends; to count different ones without keeping them.
+      summary_hash, reference_hash: equal for texts that are equal except for white space at
+        their ends; used to count distinct texts without storing them.
     """
 
     rouge: tuple[float, float, float]
@@ -67,12 +66,12 @@ class Score:
 
 
 def share_repeated(text: str) -> float:
-    """How much of a text repeats itself, 0 to 1.
+    """Return the share of a text that is repetition, 0 to 1.
 
-    The larger of two shares: of its neighbouring word pairs, those that stood anywhere
-    before ("a value of a value of"); of its stretches of five characters, those that stood
-    within the forty characters before, which sees loops inside a word too ("thehehehehe")
-    and does not grow with the length of an honest text. Case, punctuation and the kind of
+    The larger of two shares: the share of its adjacent word pairs that occurred anywhere
+    before ("a value of a value of"); and the share of its runs of five characters that occurred
+    within the forty characters before, which also detects loops inside a word ("thehehehehe")
+    and does not grow with the length of a normal text. Case, punctuation and the kind of
     white space do not matter. The reference summaries of the docstring corpus have 0.016 on
     average, their documents' first sentences 0.03, texts in a loop 0.5 and more.
     """
@@ -97,7 +96,7 @@ def _repeated_stretches(text: str) -> float:
 
 
 class Scorer:
-    """Scores answers; keeps the stems it has seen, so one is made for many answers."""
+    """Scores summaries. It caches stems, so use one instance for many summaries."""
 
     def __init__(self, rouge_words_kind: str) -> None:
         self._rouge = RougeScorer(list(_ROUGE_TYPES), tokenizer=rouge_words(rouge_words_kind))
@@ -116,7 +115,7 @@ class Scorer:
         )
 
     def rouge(self, reference: str, summary: str) -> tuple[float, float, float]:
-        """F1 of ROUGE-1, ROUGE-2 and ROUGE-L; 0 where either has no word."""
+        """Compute F1 of ROUGE-1, ROUGE-2 and ROUGE-L; 0 if either text has no word."""
         scores = self._rouge.score(
             reference[:_MAX_SCORED_CHARACTERS], summary[:_MAX_SCORED_CHARACTERS]
         )

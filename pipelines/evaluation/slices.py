@@ -1,4 +1,4 @@
-"""Which examples are reported together: by source, and by length of the document."""
+"""Slices of examples that are reported together: by source, and by length of the document."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OTHER_SOURCES: Final = "other sources"
 
 
 def sources_with_slices(sources: Sequence[bytes], config: EvaluationConfig) -> set[bytes]:
-    """The sources that get a slice of their own.
+    """Return the sources that get their own slice.
 
     Args:
       sources: the source of every example.
@@ -31,7 +31,7 @@ def sources_with_slices(sources: Sequence[bytes], config: EvaluationConfig) -> s
 
 
 def length_slice(document: bytes, bounds: tuple[int, ...]) -> str:
-    """Name of the length slice of a document; words are what white space separates."""
+    """Return the name of a document's length slice; words are separated by white space."""
     length = len(document.decode("utf-8", "replace").split())
     lower = 0
     for upper in bounds:

@@ -1,4 +1,4 @@
-"""Sums over scored answers, and the metrics that come of them.
+"""Sums over scored summaries, and the metrics that follow from them.
 
 The sums of two disjoint sets of examples merge into those of their union, so that they can
 be built anywhere and in any order. All sums are of floats of about the same size, so the
@@ -17,7 +17,7 @@ from pipelines.evaluation.scores import Answer, Score
 
 @dataclass(slots=True)
 class Statistics:
-    """Sums over a set of scored answers. Starts empty; `add` and `merge` change it."""
+    """Sums over a set of scored summaries. Starts empty; `add` and `merge` change it."""
 
     examples: int = 0
     rouge: list[float] = field(default_factory=lambda: [0.0] * 3)
@@ -53,7 +53,7 @@ class Statistics:
         self.references.add(score.reference_hash)
 
     def merge(self, others: Iterable[Self]) -> None:
-        """Add the sums of answers that this does not hold yet."""
+        """Add the sums of summaries that are not included yet."""
         for other in others:
             for kind in range(3):
                 self.rouge[kind] += other.rouge[kind]
@@ -67,9 +67,9 @@ class Statistics:
         return total / self.examples if self.examples else math.nan
 
     def margin_95(self, total: float, squares: float) -> float:
-        """Half the width of the 95 % interval of a mean (normal approximation).
+        """Return half the width of the 95 % interval of a mean (normal approximation).
 
-        NaN for fewer than two examples, for which nothing can be said.
+        NaN for fewer than two examples.
         """
         if self.examples < 2:
             return math.nan

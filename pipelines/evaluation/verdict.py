@@ -1,4 +1,4 @@
-"""What an evaluation found, read back from the Evaluator's artifacts: blessed or why not."""
+"""Reads the result of an evaluation from the Evaluator's artifacts: blessed, or why not."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ METRIC_NAMES: Final[Mapping[str, str]] = {
 
 
 class EvaluationOutputError(ValueError):
-    """The Evaluator's artifacts are not there or not of this project's evaluation."""
+    """The Evaluator's artifacts are missing or do not come from this project's evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSlice:
-    """Metrics of some of the examples.
+    """Metrics of a slice of the examples.
 
     Attributes:
       feature: `SOURCE`, `LENGTH`, or `OVERALL` for all examples.
-      value: which source or which length; empty for all examples.
+      value: the source or the length; empty for all examples.
       examples: number of examples.
       candidate: metrics of the evaluated model, by the names of
         `pipelines.evaluation.statistics.METRICS`.
-      champion: the same of the latest blessed model; empty where there was none.
+      champion: the same for the latest blessed model; empty if there was none.
     """
 
     feature: str
@@ -64,10 +64,10 @@ class Check:
 
     Attributes:
       metric: name of the metric, a key of `METRIC_NAMES`.
-      setting: where the bound is set, such as ``evaluation.min_rouge_l``.
-      kind: how `value` is held to `bound`; for ``drop`` the value is the candidate's lead
-        over the champion, negative where it is worse, and the bound the most it may lose.
-      value: NaN where the metric could not be computed.
+      setting: name of the setting with the bound, such as ``evaluation.min_rouge_l``.
+      kind: how `value` is compared with `bound`; for ``drop`` the value is the candidate's lead
+        over the champion, negative if it is worse, and the bound is the most that it may lose.
+      value: NaN if the metric could not be computed.
     """
 
     metric: str
@@ -105,12 +105,12 @@ class Check:
                 f"at most {self.bound:g} below is allowed."
             )
         if self.kind == "at_least":
-            return f"The {name} is {self.value:.4f}; at least {self.bound:g} is asked."
+            return f"The {name} is {self.value:.4f}; at least {self.bound:g} is required."
         return f"The {name} is {self.value:.4f}; at most {self.bound:g} is allowed."
 
     @property
     def sentence(self) -> str:
-        """The same with the setting that holds the bound."""
+        """The outcome in plain words, with the name of the setting that holds the bound."""
         return f"{self.finding.removesuffix('.')} ({self.setting})."
 
 
@@ -135,20 +135,20 @@ class Verdict:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the model was not blessed, in plain words; empty when it was."""
+        """Return why the model was not blessed, in plain words; empty if it was."""
         if self.blessed:
             return ()
         if self.overall is None:
             return ("No example was evaluated: the eval split is empty.",)
         failed = tuple(check.sentence for check in self.checks if not check.passed)
-        return failed or ("The Evaluator gave no blessing and named no threshold.",)
+        return failed or ("The Evaluator did not bless the model and named no threshold.",)
 
 
 def read_verdict(evaluation_uri: str | Path, blessing_uri: str | Path) -> Verdict:
     """Read the outcome from the URIs of the Evaluator's two outputs.
 
     Raises:
-      EvaluationOutputError: they hold no finished evaluation made with
+      EvaluationOutputError: they contain no finished evaluation made with
         `pipelines.evaluation.eval_config`.
     """
     # TFMA takes seconds to import; who only needs the types need not wait for it.
@@ -160,7 +160,7 @@ def read_verdict(evaluation_uri: str | Path, blessing_uri: str | Path) -> Verdic
     for path in (Path(evaluation_uri) / "eval_config.json", Path(blessing_uri)):
         if not path.exists():
             raise EvaluationOutputError(
-                f"{path} does not exist. Expected the outputs of a finished Evaluator."
+                f"{path} does not exist. Expected: the outputs of a finished Evaluator."
             )
     evaluation = str(evaluation_uri)
     eval_config = eval_config_writer.load_eval_run(evaluation)[0]
@@ -197,8 +197,8 @@ def _read_slice(message: Any) -> tuple[MetricSlice, Material | None]:
             material = Material.from_json(item.value.bytes_value)
     if "examples" not in candidate:
         raise EvaluationOutputError(
-            "the evaluation has no metric 'examples'. Expected one made with "
-            "pipelines.evaluation.eval_config. Received: " + ", ".join(sorted(candidate))
+            "the evaluation has no metric 'examples'. Expected: an evaluation made with "
+            "pipelines.evaluation.eval_config. Received:  " + ", ".join(sorted(candidate))
         )
     found = MetricSlice(
         feature=features[keys[0].column] if keys else OVERALL,

@@ -1,4 +1,4 @@
-"""Words and sentences of a text, as the evaluation sees them."""
+"""Splits a text into words and sentences for the evaluation."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _ABBREVIATION: Final = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Case-folded words of a text in any script, in order."""
+    """Return the case-folded words of a text in any script, in order."""
     return _WORD.findall(text.casefold())
 
 
 def first_sentence(document: str) -> str:
-    """The document's first sentence, white space at its ends removed.
+    """Return the document's first sentence, with white space at its ends removed.
 
-    What a reader with no model would take for a summary. A full stop of a common
+    This is what a reader without a model would use as a summary. A full stop of a common
     abbreviation or of a single letter ("e.g.", "J.") ends no sentence. A document without
     an end of a sentence is one sentence. Never longer than the document.
     """
@@ -48,7 +48,7 @@ def first_sentence(document: str) -> str:
 
 
 class UnicodeWords(Tokenizer):
-    """Words for ROUGE in a language other than English."""
+    """Tokenizer of ROUGE for languages other than English."""
 
     def tokenize(self, text: str) -> list[str]:
         return words(text)
@@ -57,8 +57,8 @@ class UnicodeWords(Tokenizer):
 class EnglishWords(DefaultTokenizer):
     """The words of ROUGE as published (``use_stemmer=True``), each stemmed only once.
 
-    Gives what `rouge_score.tokenizers.DefaultTokenizer` gives. Stemming is most of ROUGE's
-    time and the same words come again and again.
+    Returns the same as `rouge_score.tokenizers.DefaultTokenizer`. Stemming takes most of
+    ROUGE's time, and the same words recur.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class EnglishWords(DefaultTokenizer):
 
 
 def rouge_words(kind: str) -> Tokenizer:
-    """The tokenizer of ROUGE for a setting of ``evaluation.rouge_words``."""
+    """Return the tokenizer of ROUGE for a value of ``evaluation.rouge_words``."""
     if kind == "english":
         return EnglishWords()
     if kind == "unicode":

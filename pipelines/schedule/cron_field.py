@@ -1,4 +1,4 @@
-"""A field of a cron expression, and what a text in it stands for."""
+"""Parses a field of a cron expression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PART: Final = re.compile(r"(\*|\?|\w+(?:-\w+)?)(?:/(\d+))?")
 
 
 class CronError(ValueError):
-    """No cron expression of the kind that is needed."""
+    """The text is not a cron expression of the expected kind."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class CronField:
     """One field.
 
     Attributes:
-      name: as an error calls it.
+      name: used in error messages.
       lowest, highest: the values it may have.
-      names: of the values, from the lowest on; empty where they have none.
-      any_sign: what stands for every value.
+      names: names of the values, starting with the lowest; empty if they have none.
+      any_sign: the sign that stands for every value.
     """
 
     name: str
@@ -31,14 +31,14 @@ class CronField:
     any_sign: str = "*"
 
     def values(self, text: str, cron: str) -> frozenset[int]:
-        """The values that a text stands for.
+        """Return the values that a text stands for.
 
         Args:
-          text: numbers, names, ranges, steps of ranges, with commas between them.
+          text: numbers, names, ranges, steps of ranges, separated by commas.
           cron: the whole expression, for the error.
 
         Raises:
-          CronError: it is none of these, or has a value that the field does not.
+          CronError: it is none of these, or has a value outside the field's range.
         """
         values: set[int] = set()
         for part in text.split(","):

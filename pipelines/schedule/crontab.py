@@ -9,10 +9,10 @@ from pipelines.schedule.times import Times
 
 
 def crontab_line(run: ScheduledRun, times: Times) -> str:
-    """The line, for the crontab of the user who is to run it.
+    """Return the line for the crontab of the user who runs it.
 
-    One run at a time: where the one before is still under way, cron's is left out. What it
-    prints is appended to `logs/schedule.log` of the output folder.
+    Only one run is active at a time: if the previous one is still running, cron's run is
+    skipped. Output is appended to `logs/schedule.log` in the output folder.
     """
     logs = run.output / "logs"
     lock, log = (

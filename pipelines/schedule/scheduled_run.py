@@ -1,4 +1,4 @@
-"""The command that a schedule starts, with nothing left to where or by whom it is started."""
+"""The command that a schedule starts; it does not depend on where or by whom it is started."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class ScheduleError(ValueError):
-    """What is to be scheduled cannot run; the message says why."""
+    """The run cannot be scheduled; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ScheduledRun:
       config: the settings.
       output: the run's output folder.
       corpus: as `--corpus` takes it; empty for that of the settings.
-      span: as `--span` takes it; empty for a corpus without.
+      span: as `--span` takes it; empty for a corpus without spans.
       overrides: as `--set` takes them.
     """
 
@@ -34,24 +34,26 @@ class ScheduledRun:
     overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what could not be written into one line.
+        """Refuse values that cannot be written in one line.
 
         Raises:
           ScheduleError: a text has a control character, or a path is not absolute.
         """
         for path in (self.executable, self.folder, self.config, self.output):
             if not path.is_absolute():
-                raise ScheduleError(f"paths of a schedule are absolute. Received: {path}")
+                raise ScheduleError(
+                    f"the paths of a schedule must be absolute. Received: {path}"
+                )
         for text in (str(self.folder), *self.arguments):
             if not text.isprintable():
                 raise ScheduleError(
-                    "a schedule is written in one line, without control characters. "
+                    "a schedule must fit in one line, without control characters. "
                     f"Received: {text!r}"
                 )
 
     @property
     def arguments(self) -> list[str]:
-        """The command, word by word."""
+        """Return the command, word by word."""
         return [
             str(self.executable),
             "run",
@@ -64,5 +66,6 @@ class ScheduledRun:
 
 
 def absolute_corpus(corpus: str, folder: Path) -> str:
-    """A corpus's path, glob or pattern, made absolute; one elsewhere (`gs://`) as it is."""
+    """Make a corpus's path, glob or pattern absolute; one on another system (`gs://`) is
+    unchanged."""
     return corpus if not corpus or "://" in corpus else os.path.normpath(folder / corpus)

@@ -79,17 +79,17 @@ WantedBy=timers.target
 
 
 def service_unit(run: ScheduledRun, user: str) -> str:
-    """The service, for a file such as /etc/systemd/system/tallygraph-run.service.
+    """Return the service, for a file such as /etc/systemd/system/tallygraph-run.service.
 
     Args:
-      user: whom it runs as; has to be able to write into the output folder.
+      user: the user it runs as, who must be able to write to the output folder.
 
     Raises:
-      ScheduleError: the user's name is none.
+      ScheduleError: the user's name is not valid.
     """
     if not _USER.fullmatch(user):
         raise ScheduleError(
-            f"a user is a name such as tallygraph, or a number. Received: {user!r}"
+            f"the user must be a name such as tallygraph, or a number. Received: {user!r}"
         )
     return _SERVICE.format(
         user=user,
@@ -101,7 +101,7 @@ def service_unit(run: ScheduledRun, user: str) -> str:
 
 
 def timer_unit(times: Times) -> str:
-    """The timer; its file is named as the service's is."""
+    """Return the timer; its file has the same name as the service's."""
     return _TIMER.format(cron=times.cron, on_calendar=times.on_calendar)
 
 

@@ -1,4 +1,4 @@
-"""When a pipeline runs, as cron says it and as systemd does. Both mean the machine's time."""
+"""The times of a schedule, for cron and for systemd. Both use the machine's local time."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Times:
     """The times of a schedule.
 
     Attributes:
-      cron: the five fields, as given but for the space between them.
-      minutes, hours, days, months: what they stand for.
-      weekdays: from 0, a Sunday, to 6.
+      cron: the five fields, as given except for the space between them.
+      minutes, hours, days, months: the values that they stand for.
+      weekdays: from 0 (Sunday) to 6.
     """
 
     cron: str
@@ -40,7 +40,7 @@ class Times:
 
     @property
     def on_calendar(self) -> str:
-        """The same as an `OnCalendar=` of systemd's."""
+        """Return the same times as systemd's `OnCalendar=`."""
         weekdays = ""
         if self.weekdays != _ALL_WEEKDAYS:
             # Weeks begin on Monday there.
@@ -52,30 +52,35 @@ class Times:
 
 
 def read_times(cron: str) -> Times:
-    """Read a crontab's five fields.
+    """Parse the five fields of a crontab line.
 
     Args:
-      cron: minutes, hours, day of the month, month, day of the week: `0 3 * * *` is at 3 each
-        day.
+      cron: minutes, hours, day of the month, month, day of the week: `0 3 * * *` is daily at
+        3:00.
 
     Raises:
-      CronError: it is not that, or names days of the month and of the week, which cron takes
-        for one or the other and systemd for both.
+      CronError: it is not such an expression, or names days of the month and of the week, which
+        cron combines with "or" and systemd with "and".
     """
     texts = cron.split()
     if len(texts) != len(_FIELDS):
-        hint = " Six, seconds first, are Kubeflow's." if len(texts) == len(_FIELDS) + 1 else ""
+        hint = (
+            " Six fields, seconds first, are Kubeflow's format."
+            if len(texts) == len(_FIELDS) + 1
+            else ""
+        )
         raise CronError(
-            "a schedule has five fields: minutes, hours, day of the month, month, day of the "
-            f"week, such as '0 3 * * *'. Received {len(texts)}: {cron!r}.{hint}"
+            "a schedule must have five fields: minutes, hours, day of the month, month, "
+            f"day of the week, such as '0 3 * * *'. Received {len(texts)}: {cron!r}.{hint}"
         )
     minutes, hours, days, months, weekdays = (
         field.values(text, cron) for text, field in zip(texts, _FIELDS, strict=True)
     )
     if not texts[2].startswith("*") and not texts[4].startswith("*"):
         raise CronError(
-            "a schedule has days of the month or days of the week: cron runs on days that are "
-            f"one of them, systemd on days that are both. Received: {cron!r}"
+            "a schedule must not have both days of the month and days of the week: cron "
+            "runs on days that match either, systemd on days that match both. Received: "
+            f"{cron!r}"
         )
     return Times(
         " ".join(texts), minutes, hours, days, months, frozenset(day % 7 for day in weekdays)

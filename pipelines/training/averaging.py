@@ -1,6 +1,6 @@
-"""An exponential moving average of the weights: what the last steps have in common.
+"""An exponential moving average of the weights of the last steps.
 
-Each step's weights carry the noise of its few rows. Their average over some hundred steps
+Each step's weights contain the noise of its few rows. Their average over a few hundred steps
 does not, and it is what is validated and exported (Polyak and Juditsky, 1992).
 """
 
@@ -18,25 +18,25 @@ _EVERY_STEPS: Final = 8
 
 
 class WeightAverage:
-    """The average of a model's weights, beside them.
+    """The average of a model's weights, kept beside them.
 
-    Its decay grows with the steps, so that the random weights of the start are soon
-    forgotten: it is ``min(decay, (1 + n) / (10 + n))`` at the ``n``-th look.
+    Its decay grows with the steps, so that the random initial weights are soon
+    forgotten: it is ``min(decay, (1 + n) / (10 + n))`` at the ``n``-th update.
     """
 
     def __init__(self, weights: Sequence[tf.Variable], decay: float) -> None:
-        """Start from the weights as they are.
+        """Start from the current weights.
 
         Args:
           weights: the model's trainable variables.
-          decay: of one step, in (0, 1): about ``1 / (1 - decay)`` steps count.
+          decay: per step, in (0, 1): the average covers about ``1 / (1 - decay)`` steps.
         """
         self._weights = list(weights)
         self._decay = decay**_EVERY_STEPS
         self.variables = [tf.Variable(weight, trainable=False) for weight in weights]
 
     def stepped(self, step: int) -> None:
-        """Take in the weights after step ``step``, where it is one that is looked at."""
+        """Add the weights after step ``step``, if the average is updated at that step."""
         if step % _EVERY_STEPS == 0:
             looks = step // _EVERY_STEPS
             decay = min(self._decay, (1 + looks) / (10 + looks))
@@ -44,7 +44,8 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside, the model has the averaged weights; after it, its own again."""
+        """Give the model the averaged weights inside the block, and its own again
+        afterwards."""
         self._swap()
         try:
             yield

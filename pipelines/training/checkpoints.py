@@ -1,4 +1,4 @@
-"""Checkpoints that a killed training goes on from, and the best weights so far."""
+"""Checkpoints from which a killed training continues, and the best weights so far."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import tensorflow as tf
 
 
 def training_key(parts: Any, files: Iterable[str]) -> str:
-    """A name for all that determines a training run.
+    """Return a name that depends on everything that determines a training run.
 
     Args:
       parts: JSON-able settings: model, training, tokenizer, code.
-      files: training and validation files; their bytes count, not their names, since
-        another run of the pipeline may have put the same examples elsewhere.
+      files: training and validation files; their bytes count, not their names, because another
+        run of the pipeline may have stored the same examples elsewhere.
     """
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for file in files:
@@ -32,7 +32,7 @@ class TrainingCheckpoints:
     """One run's state in ``<working_dir>/<key>``.
 
     ``latest/`` holds weights, optimizer and progress; ``best/`` the weights with the lowest
-    validation loss. Each write is complete before the one before it is let go.
+    validation loss. Each write is complete before the previous one is deleted.
     """
 
     def __init__(
@@ -59,27 +59,28 @@ class TrainingCheckpoints:
         )
 
     def resume(self) -> int:
-        """Restore the latest state, if there is one; the steps already done."""
+        """Restore the latest state, if there is one, and return the number of steps already
+        done."""
         if path := self._latest.latest_checkpoint:
             self._latest.checkpoint.restore(path).assert_consumed()
         return int(self.step.numpy())
 
     def is_best(self, validation_loss: float) -> bool:
-        """Whether a validation loss is lower than all that were saved."""
+        """Return whether a validation loss is lower than all saved ones."""
         return validation_loss < float(self.best_loss.numpy())
 
     def save_best(self, step: int, validation_loss: float) -> None:
-        """Keep the weights as they are now, as the best ones."""
+        """Save the current weights as the best ones."""
         self.best_loss.assign(validation_loss)
         self._best.save(checkpoint_number=step)
 
     def save_latest(self, step: int) -> None:
-        """Keep the state after ``step`` steps."""
+        """Save the state after ``step`` steps."""
         self.step.assign(step)
         self._latest.save(checkpoint_number=step)
 
     def restore_best(self) -> None:
-        """Put the best weights into the model.
+        """Load the best weights into the model.
 
         Raises:
           FileNotFoundError: nothing was saved.
@@ -87,18 +88,19 @@ class TrainingCheckpoints:
         path = self._best.latest_checkpoint
         if path is None:
             raise FileNotFoundError(
-                f"{self.directory} holds no weights. Expected the best checkpoint of a "
+                f"{self.directory} contains no weights. Expected: the best checkpoint of a "
                 "training that was validated at least once."
             )
         self._best.checkpoint.restore(path).assert_consumed()
 
     def remove(self) -> None:
-        """Delete this run's state; for when its export is complete."""
+        """Delete this run's state; call it when the export is complete."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def read_history(path: Path, last_step: int) -> list[dict[str, Any]]:
-    """The rows of a ``history.jsonl`` up to a step; a half-written last line is dropped."""
+    """Read the rows of a ``history.jsonl`` up to a step; a half-written last line is
+    dropped."""
     rows: list[dict[str, Any]] = []
     if not path.exists():
         return rows
@@ -113,7 +115,7 @@ def read_history(path: Path, last_step: int) -> list[dict[str, Any]]:
 
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the rows anew, one JSON object a line; whole or not at all."""
+    """Replace the file with the rows, one JSON object per line, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     text = "".join(json.dumps(row) + "\n" for row in rows)

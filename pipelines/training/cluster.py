@@ -1,6 +1,6 @@
-"""Which processes train together, and this process's place among them.
+"""The processes that train together, and this process's index among them.
 
-As everywhere in TensorFlow's world, the environment variable ``TF_CONFIG`` says so:
+As usual with TensorFlow, the environment variable ``TF_CONFIG`` defines them:
 ``{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}``, with
 one of the workers named ``chief`` instead where the platform does that (Kubeflow's TFJob).
 """
@@ -18,7 +18,7 @@ TF_CONFIG = "TF_CONFIG"
 
 
 class ClusterError(ValueError):
-    """A cluster that cannot train together as described. Never worth a retry."""
+    """The processes cannot train together as described. Never worth a retry."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Cluster:
     """Processes that train together.
 
     Attributes:
-      addresses: ``host:port`` of each; the first is the chief's, which keeps checkpoints,
+      addresses: ``host:port`` of each; the first is the chief's, which saves checkpoints,
         validates, writes history and exports.
-      index: this process's place among them.
-      config: the ``TF_CONFIG`` that says all that.
+      index: this process's index in ``addresses``.
+      config: the ``TF_CONFIG`` that describes this.
     """
 
     addresses: tuple[str, ...]
@@ -42,14 +42,14 @@ class Cluster:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], expected: int) -> Self | None:
-        """The cluster that ``TF_CONFIG`` names; None where it names none.
+        """Return the cluster that ``TF_CONFIG`` describes; None if it describes none.
 
         Args:
           environment: such as ``os.environ``.
-          expected: ``training.workers``; the cluster must have so many.
+          expected: ``training.workers``, the number of workers that the cluster must have.
 
         Raises:
-          ClusterError: ``TF_CONFIG`` cannot be read, or is another cluster's.
+          ClusterError: ``TF_CONFIG`` cannot be read, or describes another cluster.
         """
         text = environment.get(TF_CONFIG, "")
         if not text:
@@ -67,23 +67,24 @@ class Cluster:
         if others := sorted(set(jobs) - {"chief", "worker"}):
             raise ClusterError(
                 f"{TF_CONFIG} names tasks that training does not use: {', '.join(others)}. "
-                "Expected workers and at most one chief: gradients are summed among them, "
-                "there are no parameter servers."
+                "Expected: workers and at most one chief, because gradients are summed "
+                "among them and there are no parameter servers."
             )
         place = index + (len(jobs.get("chief", ())) if kind == "worker" else 0)
         if kind not in ("chief", "worker") or kind not in jobs or index >= len(jobs[kind]):
             raise ClusterError(f"{_expectation()} Its task is not of its cluster: {text!r}")
         if len(addresses) != expected:
             raise ClusterError(
-                f"{TF_CONFIG} names {len(addresses)} workers, and training.workers is "
-                f"{expected}. They must be equal: set training.workers = {len(addresses)}, or "
-                "start another number of workers."
+                f"{TF_CONFIG} names {len(addresses)} workers, but training.workers is "
+                f"{expected}. They must be equal: set training.workers = {len(addresses)}, "
+                f"or start {expected} workers."
             )
         return cls(tuple(addresses), place, text)
 
     @classmethod
     def on_this_machine(cls, workers: int) -> tuple[Self, ...]:
-        """A cluster of processes here, on free ports; seen by each of them."""
+        """Return a cluster of processes on this machine, on free ports, once from the view of
+        each process."""
         with ExitStack() as stack:
             sockets = [
                 stack.enter_context(socket.create_server(("127.0.0.1", 0)))

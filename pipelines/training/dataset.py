@@ -1,9 +1,9 @@
-"""Transformed examples to batches for a seq2seq model.
+"""Turns transformed examples into batches for a seq2seq model.
 
-An encoder row is prefix, document ids, EOS; a label row is summary ids, EOS, behind the
-forced BOS where the model has one; the decoder reads the labels moved right behind its start
-id. What does not fit is cut off at the end. Rows of similar lengths share a batch, so that
-little is computed for padding.
+An encoder row is prefix, document ids, EOS; a label row is summary ids, EOS, after the forced
+BOS if the model has one; the decoder reads the labels shifted right, after its start id. What
+does not fit is cut off at the end. Rows of similar length share a batch, so that little time is
+spent on padding.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ def training_batches(
     lead_share: float = 0.0,
     min_overlap: float = 0.0,
 ) -> tf.data.Dataset:
-    """Endless shuffled batches, in an order that the seed determines.
+    """Yield shuffled batches endlessly, in an order that the seed determines.
 
     Args:
       files: GZIP TFRecords of transformed examples.
       architecture: limits and special ids.
       batch_size: rows of a batch.
       seed: of the order.
-      lead_steps: over about so many batches the share of rows whose labels are the
-        document's own first ids falls in a line from 1 to
-      lead_share: which is left of it to the end.
-      min_overlap: least share of a summary's ids that must be among the document ids that
-        are read; a row whose labels would be another summary is left out.
+      lead_steps: over about this many batches, the share of rows whose labels are the
+        document's own first ids falls linearly from 1 to lead_share: which remains until the
+        end.
+      min_overlap: minimum share of a summary's ids that must be among the document ids that are
+        read; a row whose labels would be another summary is left out.
 
     Returns:
       Batches of ``encoder_token_ids``, ``encoder_padding_mask``, ``decoder_token_ids``,
-      ``decoder_padding_mask`` and ``labels``, all int32 ``[batch_size, length]``. Labels
-      are 0 in ``decoder_padding_mask`` where there is none.
+      ``decoder_padding_mask`` and ``labels``, all int32 ``[batch_size, length]``. The
+      ``decoder_padding_mask`` is 0 where there is no label.
     """
     pairs = _read(files, architecture).cache()
     # A seed for each epoch, so that a training that goes on finds the order it left.
@@ -97,7 +97,8 @@ def _overlaps(document: tf.Tensor, summary: tf.Tensor, least: float) -> tf.Tenso
 def validation_batches(
     files: Sequence[str], architecture: Architecture, batch_size: int, limit: int
 ) -> tf.data.Dataset:
-    """The first ``limit`` examples, once, in an order of their own; same keys as above."""
+    """Yield the first ``limit`` examples once, in their own order, with the same keys as
+    above."""
     rows = _closed(_read(files, architecture), architecture).take(limit).cache()
     return _bucketed(rows, architecture, batch_size).cache().prefetch(2)
 
@@ -133,10 +134,10 @@ def _closed(pairs: tf.data.Dataset, architecture: Architecture) -> tf.data.Datas
 
 
 def bucket_lengths(longest: int, narrowest: int) -> list[int]:
-    """The lengths that rows are padded to, in rising order; the last is ``longest``.
+    """Return the lengths that rows are padded to, in ascending order; the last is ``longest``.
 
     Args:
-      longest: the longest row there can be.
+      longest: length of the longest possible row.
       narrowest: the smallest difference between two lengths that is worth a bucket.
     """
     width = max(narrowest, -(-longest // _MOST_BUCKETS))

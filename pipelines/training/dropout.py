@@ -1,7 +1,7 @@
-"""Dropout whose random numbers are bytes: a fifth of a small model's step is spent on them.
+"""Dropout with bytes as random numbers, which take a fifth of a small model's step.
 
 Keras draws a 32-bit float for each activation and compares it with the rate. One byte is
-enough to drop a tenth, and four of them cost what one float does.
+precise enough to drop a tenth, and four bytes cost as much as one float.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _VALUES: Final = 256  # of a byte
 class ByteDropout(keras.layers.Dropout):
     """`keras.layers.Dropout` with its rate rounded to 256ths; 0.1 drops 26 of 256.
 
-    What is kept is scaled by that rounded rate, so the mean stays what it was. Seeds and
-    their state are those of Keras's layer: checkpoints and determinism do not change.
+    Kept values are scaled by that rounded rate, so the mean does not change. Seeds and their
+    state are those of Keras's layer: checkpoints and determinism do not change.
     """
 
     stream = 0  # layers of the same seed draw alike only if this is the same, too
@@ -31,7 +31,8 @@ class ByteDropout(keras.layers.Dropout):
 
 
 def keep_mask(shape: tf.Tensor, rate: float, seed: Any, dtype: tf.DType) -> tf.Tensor:
-    """0 where an activation is dropped, elsewhere what keeps the mean.
+    """Return 0 where an activation is dropped, and elsewhere the factor that preserves the
+    mean.
 
     Args:
       shape: int32 ``[rank]``.
@@ -48,14 +49,14 @@ def keep_mask(shape: tf.Tensor, rate: float, seed: Any, dtype: tf.DType) -> tf.T
 
 
 def use_byte_dropout(model: keras.Model, stream: int = 0) -> None:
-    """Let every dropout layer of a model draw bytes.
+    """Make every dropout layer of a model draw bytes.
 
     Args:
       model: a Keras model.
-      stream: workers that train together have one each, for their rows are different.
+      stream: a different one for each worker that trains together, because their rows differ.
 
-    keras-hub makes its dropout layers itself and takes no others, so their class is
-    exchanged; a `ByteDropout` has no state that a `Dropout` lacks.
+    keras-hub creates its dropout layers itself and accepts no others, so their class is
+    replaced; a `ByteDropout` has no state that a `Dropout` lacks.
     """
     for layer in model._flatten_layers():
         if type(layer) is keras.layers.Dropout:

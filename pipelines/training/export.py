@@ -1,4 +1,4 @@
-"""The base SavedModel: text in; summary, ids read and ids written out, all in graph."""
+"""The base SavedModel: text in; summary, ids read and ids written out, all in the graph."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class BaseModel(tf.Module):
         """Join the parts.
 
         Args:
-          transform_graph: what ``tf.saved_model.load`` gives for Transform's graph.
+          transform_graph: what ``tf.saved_model.load`` returns for Transform's graph.
           decoder: the trained model's.
           detokenizer: has ``detokenize(RaggedTensor int32) -> string``.
-          spec: what the model says of itself.
+          spec: the model's description of itself.
         """
         super().__init__(name="base_model")
         self._transform_graph = transform_graph
@@ -42,7 +42,8 @@ class BaseModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=INPUT_TEXT)])
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Every id of the texts, int32 ``[batch, None]``; no special ids, nothing cut."""
+        """Return every id of the texts, int32 ``[batch, None]``; no special ids, no
+        truncation."""
         ids = self._transform_graph.transform_fn(_raw_features(self._transform_graph, text))[
             DOCUMENT_IDS
         ]
@@ -50,7 +51,7 @@ class BaseModel(tf.Module):
 
     @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)], autograph=False)
     def detokenize(self, output_ids: tf.RaggedTensor) -> tf.Tensor:
-        """Texts of rows of ids, string ``[batch]``."""
+        """Return the texts of rows of ids, string ``[batch]``."""
         return self._detokenizer.detokenize(output_ids)
 
     @tf.function(
@@ -88,7 +89,7 @@ def export_base_model(
     """Write the base SavedModel and its ``assets.extra/base.json``.
 
     Args:
-      directory: where the SavedModel goes.
+      directory: where to write the SavedModel.
       transform_graph_dir: folder of Transform's SavedModel.
       decoder, detokenizer, spec: see ``BaseModel``.
     """
@@ -108,8 +109,9 @@ def _raw_features(
     (specs,), _ = transform_graph.transform_fn.structured_input_signature
     if DOCUMENT_FEATURE not in specs:
         raise ValueError(
-            f"the transform graph does not read {DOCUMENT_FEATURE!r}. Expected the graph of "
-            f"this pipeline's Transform; received one of: {', '.join(sorted(specs))}"
+            f"the transform graph does not read {DOCUMENT_FEATURE!r}. Expected: the graph "
+            "of this pipeline's Transform. Received: a graph that reads "
+            f"{', '.join(sorted(specs))}"
         )
     empty = tf.fill([tf.size(text)], "")
     return {

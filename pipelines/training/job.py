@@ -1,4 +1,4 @@
-"""What a training process is told."""
+"""The description of a job for a training process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipelines.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """All that a training process is told.
+    """Everything that a training process needs to know.
 
     Attributes:
-      architecture: what to build.
+      architecture: of the model to build.
       settings: how to train it.
       train_files, eval_files: GZIP TFRecords of transformed examples.
-      state_dir: where this very run keeps its checkpoints; see ``training_key``.
+      state_dir: where this run stores its checkpoints; see ``training_key``.
       run_dir: where ``history.jsonl`` and TensorBoard events go.
-      initial_weights: ``.npz`` of the model's weights in their order, to start from instead
+      initial_weights: ``.npz`` with the model's weights in their order, to start from instead
         of random ones; empty for none. See ``train``.
     """
 

@@ -39,26 +39,26 @@ _WORKER_MODULE: Final = "pipelines.training.worker_process"
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is no number any more. A lower learning rate may help; a retry will not."""
+    """The loss is no longer a number. A lower learning rate may help; a retry will not."""
 
 
 def train(
     job: TrainingJob, load_weights: Callable[[keras.Model], None] | None = None
 ) -> tuple[keras.Model, TrainingCheckpoints] | None:
-    """Train a model, or go on with one that was interrupted.
+    """Train a model, or continue an interrupted training.
 
     Args:
       job: what to train.
       load_weights: sets the weights that training starts from; random ones without it.
 
     Returns:
-      The model with the weights of its best validation, and the checkpoints, which the
-      caller removes once the model is exported. None in a worker of a cluster that is not
-      its chief: it has nothing to export.
+      The model with the weights of its best validation, and the checkpoints, which the caller
+      removes once the model is exported. None in a worker that is not the cluster's chief,
+      because it exports nothing.
 
     Raises:
-      TrainingDivergedError: the loss became infinite or no number.
-      WorkerLostError: one of several workers ended before training did.
+      TrainingDivergedError: the loss became infinite or NaN.
+      WorkerLostError: one of several workers ended before training was complete.
       ValueError: there are no validation examples, or ``TF_CONFIG`` names another cluster.
     """
     workers = job.settings.workers
@@ -87,7 +87,8 @@ def train_here(
     workers: Workers | None = None,
     load_weights: Callable[[keras.Model], None] | None = None,
 ) -> None:
-    """Train in this process, alone or as one of several; the weights are in the checkpoints."""
+    """Train in this process, alone or as one of several workers; the checkpoints get the
+    weights."""
     settings = job.settings
     training = Training(job, workers, load_weights)
     done = training.checkpoints.resume()
@@ -130,7 +131,8 @@ def _with_validations(training: Training, job: TrainingJob, done: int) -> None:
 
 
 class Training:
-    """Model, optimizer and what else changes with the steps; the same in every worker."""
+    """The model, the optimizer and everything else that changes with the steps; the same in
+    every worker."""
 
     def __init__(
         self,
@@ -138,7 +140,7 @@ class Training:
         workers: Workers | None = None,
         load_weights: Callable[[keras.Model], None] | None = None,
     ) -> None:
-        """Start from the beginning; ``checkpoints.resume`` goes on from where it was."""
+        """Start from the beginning; ``checkpoints.resume`` continues from a checkpoint."""
         settings = job.settings
         self._job = job
         self._workers = workers
@@ -164,11 +166,11 @@ class Training:
         )
 
     def averaged_weights(self) -> AbstractContextManager[None]:
-        """Inside, the model has the weights that are validated and exported."""
+        """Give the model, inside the block, the weights that are validated and exported."""
         return self._average.in_place() if self._average else nullcontext()
 
     def steps(self, done: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
-        """Make the steps after ``done`` up to the last, one whenever it is asked for.
+        """Run the steps after ``done`` up to the last, one for each iteration.
 
         Yields:
           The step's number, its batch's cross-entropy in nats, and its labels.
@@ -195,7 +197,7 @@ class Training:
 def _finite(loss: float, step: int, settings: TrainingSettings) -> float:
     if not math.isfinite(loss):
         raise TrainingDivergedError(
-            f"the validation loss is {loss} after step {step}. Expected a number. "
+            f"the validation loss is {loss} after step {step}. Expected: a finite number. "
             f"Lower training.learning_rate ({settings.learning_rate}) or raise "
             f"training.warmup_steps ({settings.warmup_steps})."
         )
@@ -250,8 +252,8 @@ def _validation(model: keras.Model) -> Callable[[tf.data.Dataset], float]:
             labels += float(batch_labels)
         if not labels:
             raise ValueError(
-                "there are no validation examples. Expected at least one transformed "
-                "example in the eval split; raise corpus.eval_fraction or add documents."
+                "there are no validation examples. Expected: at least one transformed "
+                "example in the eval split. Raise corpus.eval_fraction or add documents."
             )
         return nats / labels
 

@@ -1,4 +1,4 @@
-"""Cross-entropy over the label positions that are there."""
+"""Cross-entropy over label positions that are not padding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 def masked_cross_entropy(
     labels: tf.Tensor, mask: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sum of the cross-entropy over labels that are no padding, and how many those are.
+    """Return the sum of the cross-entropy over labels that are not padding, and their number.
 
     Args:
       labels: int32 ``[batch, length]``.
@@ -17,7 +17,7 @@ def masked_cross_entropy(
       label_smoothing: share of each target that is spread evenly over the vocabulary.
 
     Returns:
-      Two float32 scalars: nats summed, and positions counted.
+      Two float32 scalars: the sum in nats, and the number of positions.
     """
     logits = tf.cast(logits, tf.float32)
     weight = tf.cast(mask, tf.float32)

@@ -13,9 +13,9 @@ _FLOOR = 0.05  # share of the peak rate that is left at the last step
 
 
 class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises in a line to ``peak`` over ``warmup_steps``, then falls in a line to 5 % of it.
+    """Rises linearly to ``peak`` over ``warmup_steps``, then falls linearly to 5 % of it.
 
-    The fall ends at ``steps``, since a run's length is known: a rate that is still high at
+    The fall ends at ``steps``, because a run's length is known: a rate that is still high at
     the end leaves noise in the weights that are exported.
     """
 
@@ -40,7 +40,7 @@ class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
-    """The optimizer that the settings name, with its schedule."""
+    """Build the optimizer that the settings name, with its schedule."""
     schedule = WarmupLinearDecay(settings.learning_rate, settings.warmup_steps, settings.steps)
     if settings.optimizer == "adafactor":
         return keras.optimizers.Adafactor(schedule, relative_step=False)

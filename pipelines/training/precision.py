@@ -1,4 +1,4 @@
-"""Matrix products in bfloat16 where the processor has instructions for them."""
+"""Matrix products in bfloat16, if the processor has instructions for them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _REWRITE: Final = "auto_mixed_precision_onednn_bfloat16"
 
 @contextmanager
 def bfloat16_products(wanted: bool) -> Iterator[None]:
-    """Inside, TensorFlow functions that are called multiply matrices in bfloat16.
+    """Make TensorFlow functions that are called inside the block multiply matrices in bfloat16.
 
-    Weights, sums, norms, softmax and loss stay float32. It is TensorFlow's own rewriting of
-    graphs for oneDNN; where the processor has no bfloat16 products (x86 without
-    ``avx512_bf16`` or AMX, ARM), it does nothing. The setting is the process's, hence the
-    end: what is evaluated and served later must not be rewritten.
+    Weights, sums, norms, softmax and loss stay float32. This uses TensorFlow's own rewriting of
+    graphs for oneDNN; if the processor has no bfloat16 products (x86 without ``avx512_bf16`` or
+    AMX, ARM), it has no effect. The setting applies to the process, so it is reset at the end:
+    what is evaluated and served later must not be rewritten.
     """
     if not wanted:
         yield

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains, and what is left of it for the report."""
+"""Progress of training, for the terminal and for the report."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Progress:
         for row in history:
             self._to_board(row)
         if done:
-            self._log.info("training goes on after step %d of %d", done, steps)
+            self._log.info("training continues after step %d of %d", done, steps)
 
     def stepped(self, step: int, nats: float, labels: float, examples: int) -> None:
-        """Count one step; now and then print where training stands."""
+        """Count one step, and print progress from time to time."""
         self._nats += nats
         self._labels += labels
         self._examples += examples
@@ -76,7 +76,8 @@ class Progress:
     def validated(
         self, step: int, validation_loss: float, best: bool, learning_rate: float, since: float
     ) -> None:
-        """Record a validation. ``since`` is when it began: its time is no training time."""
+        """Record a validation that began at ``since``; its time does not count as training
+        time."""
         self._examples_total += self._examples
         row = {
             "step": step,

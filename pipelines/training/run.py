@@ -2,15 +2,15 @@
 
 ``custom_config`` is a plain JSON-able dict:
 
-- ``model``, ``training``, ``export``: the config's sections, as dicts. Where Trainer has a
-  ``base_model``, training starts from that one, whatever ``model.init_from`` says, and its
-  sizes hold, not the section's;
+- ``model``, ``training``, ``export``: the config's sections, as dicts. If Trainer has a
+  ``base_model``, training starts from it, whatever ``model.init_from`` says, and its sizes
+  apply, not those of the section;
 - ``tokenizer_dir``: folder of the Tokenizer artifact;
-- ``checkpoint_identity``: of the checkpoint in ``model.init_from``, as the pipeline was defined
-  with it; empty where there is none;
-- ``working_dir``: where an interrupted training keeps its checkpoints. It outlives the
-  attempt: TFX gives each attempt a new output folder;
-- ``user_code_hash``: a version of this code, so that an edit trains anew.
+- ``checkpoint_identity``: of the checkpoint in ``model.init_from`` when the pipeline was
+  defined; empty if there is none;
+- ``working_dir``: where a training stores its checkpoints. It is kept between attempts, while
+  TFX gives each attempt a new output folder;
+- ``user_code_hash``: the version of this code, so that an edit makes Trainer run again.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class TrainerArguments(Protocol):
 
 
 def run_fn(fn_args: TrainerArguments) -> None:
-    """Train a summariser and export it; goes on where a killed attempt stopped.
+    """Train a summariser and export it; continues where a killed attempt stopped.
 
     Raises:
-      ValueError: a setting cannot be followed, or files are missing.
+      ValueError: a setting cannot be used, or files are missing.
       CheckpointError: the checkpoint to start from cannot be used.
-      TrainingDivergedError: the loss became no number.
+      TrainingDivergedError: the loss became infinite or NaN.
     """
     config = _from_base_model(fn_args.custom_config, fn_args.base_model)
     tokenizer = load_tokenizer(config["tokenizer_dir"])
@@ -177,7 +177,7 @@ def _matching(patterns: Sequence[str], split: str) -> list[str]:
     files = sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
     if not files:
         raise ValueError(
-            f"there are no transformed examples of the {split} split. Expected files at: "
+            f"there are no transformed examples of the {split} split. Expected: files at "
             f"{', '.join(patterns)}"
         )
     return files

@@ -12,78 +12,89 @@ from pipelines.setting import STRICT, setting
 
 
 class TrainingSettingsError(ValueError):
-    """Settings that training cannot follow. Never worth a retry."""
+    """The settings cannot be used for training. Never worth a retry."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingSettings:
-    """What determines a training run, apart from model and data."""
+    """Settings that determine a training run, apart from model and data."""
 
-    steps: int = setting(1000, "Optimizer steps of the whole run.", ge=1)
-    batch_size: int = setting(16, "Examples of one step.", ge=1, le=65_536)
+    steps: int = setting(1000, "Number of optimizer steps in the whole run.", ge=1)
+    batch_size: int = setting(16, "Number of examples in one step.", ge=1, le=65_536)
     workers: int = setting(
         1,
-        "Processes that train together, each with a part of every batch. Where TF_CONFIG is "
-        "set, this process is one of that cluster; else all are started on this machine.",
+        "Number of processes that train together, each with a part of every batch. If "
+        "TF_CONFIG is set, this process is a member of that cluster; otherwise all are "
+        "started on this machine.",
         ge=1,
         le=1024,
     )
     optimizer: Literal["adafactor", "adamw"] = setting(
         "adafactor",
-        "Optimizer. A fresh T5 has embeddings of deviation 1, which AdamW at its usual "
-        "rates hardly moves.",
+        "Optimizer. A new T5 has embeddings with standard deviation 1, which AdamW hardly "
+        "changes at its usual rates.",
     )
-    learning_rate: float = setting(0.01, "Peak rate, reached at the end of warm-up.", gt=0)
-    warmup_steps: int = setting(100, "Steps over which the rate rises in a line from 0.", ge=0)
+    learning_rate: float = setting(
+        0.01, "Peak learning rate, reached at the end of warm-up.", gt=0
+    )
+    warmup_steps: int = setting(
+        100, "Steps over which the learning rate rises linearly from 0.", ge=0
+    )
     start_copying: bool = setting(
         False,
-        "Start a fresh T5 from weights that copy from the document; a few pairs alone hardly "
-        "teach it. A model from a checkpoint needs neither this nor lead_steps.",
+        "Initialise a new T5 with weights that copy from the document, because a few pairs "
+        "alone hardly teach it to copy. A model from a checkpoint needs neither this nor "
+        "lead_steps.",
     )
     lead_steps: int = setting(
         0,
-        "Steps over which the share of rows whose labels are the beginning of their document "
-        "falls in a line from 1 to lead_share. Teaches a fresh model to read and copy.",
+        "Steps over which the share of rows whose labels are the beginning of their "
+        "document falls linearly from 1 to lead_share. This teaches a new model to read "
+        "and copy.",
         ge=0,
     )
     lead_share: float = setting(
         0.0,
-        "What is left of that share to the end: where it is unsure, such a model quotes "
-        "rather than invents.",
+        "The share of such rows that remains until the end: where it is unsure, such a "
+        "model quotes rather than invents.",
         ge=0,
         lt=1,
     )
     min_overlap: float = setting(
         0.0,
-        "Least share of a summary's ids that must be among the document ids that are read; "
-        "other pairs are not trained on, for they teach to write what is not there.",
+        "Minimum share of a summary's ids that must be among the document's ids that the "
+        "encoder reads. Other pairs are not trained on, because they teach the model to "
+        "write what is not in the text.",
         ge=0,
         le=1,
     )
-    weight_decay: float = setting(0.01, "Weight decay of AdamW; Adafactor takes none.", ge=0)
+    weight_decay: float = setting(0.01, "Weight decay of AdamW; Adafactor has none.", ge=0)
     label_smoothing: float = setting(
-        0.0, "Share of the target spread over the vocabulary, in training only.", ge=0, lt=1
+        0.0,
+        "Share of the target probability that is spread over the vocabulary, in training only.",
+        ge=0,
+        lt=1,
     )
     average_decay: float = setting(
         0.0,
-        "Decay for a step of the moving average of the weights, which is what is validated and "
-        "exported: 0.998 averages about 500 steps, 0 is no average.",
+        "Decay per step of the moving average of the weights, which is validated and "
+        "exported: 0.998 averages about 500 steps; 0: no average.",
         ge=0,
         lt=1,
     )
     precision: Literal["float32", "bfloat16"] = setting(
         "float32",
-        "Of matrix products in training. bfloat16 is faster on processors that have it "
-        "(avx512_bf16, AMX) and does nothing on others.",
+        "Precision of matrix products in training. bfloat16 is faster on processors that "
+        "support it (avx512_bf16, AMX) and has no effect on others.",
     )
     eval_every_steps: int = setting(
         500,
-        "Steps between two validations, each with a checkpoint; the best one's weights are "
-        "exported.",
+        "Steps between validations, each of which saves a checkpoint; the weights of the "
+        "best one are exported.",
         ge=1,
     )
     validation_examples: int = setting(
-        2000, "Held-out pairs that a validation reads at most.", ge=1
+        2000, "Maximum number of held-out pairs in a validation.", ge=1
     )
     seed: int = setting(20, "Seed of weights, order and dropout.", ge=0)
 

@@ -1,6 +1,6 @@
-"""One of several workers that train together: ``python -m`` this, with a job's file.
+"""One of several workers that train together: ``python -m`` this module, with a job's file.
 
-``TF_CONFIG`` says which one. The chief's progress goes to standard output.
+``TF_CONFIG`` says which worker it is. The chief prints its progress to standard output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(file: str) -> None:
     """Train as the job says.
 
     Raises:
-      WorkerLostError: another worker cannot be reached any more.
+      WorkerLostError: another worker can no longer be reached.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(stream=sys.stdout, format=f"{PROGRESS}%(message)s")
@@ -44,9 +44,9 @@ def main(file: str) -> None:
         if not said:
             raise
         raise WorkerLostError(
-            f"another worker of {', '.join(cluster.addresses)} cannot be reached any more. "
-            "Expected all of them until training ends. Start all again: training goes on "
-            f"from its last checkpoint. TensorFlow says: {said[0]}"
+            f"another worker of {', '.join(cluster.addresses)} can no longer be reached. "
+            "Expected: all of them until training ends. Start all of them again: training "
+            f"continues from its last checkpoint. TensorFlow reports: {said[0]}"
         ) from None
 
 

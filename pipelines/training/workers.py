@@ -2,13 +2,13 @@
 
 All workers build the same model from the same seed or checkpoint and read the same batches.
 Worker ``i`` of ``n`` computes the gradient of rows ``i, i + n, ...``; the sums over the
-workers are the gradient of the whole batch, which each of them applies. So the weights stay
-the same everywhere, and a training is the same on one worker as on several, but for rounding
-and the draws of dropout.
+workers are the gradient of the whole batch, which each of them applies. So the weights are the
+same everywhere, and training on several workers gives the same result as on one, except for
+rounding and the random draws of dropout.
 
-The sum is ``tf.distribute.MultiWorkerMirroredStrategy``'s. Its collective operations must be
-set up before a process runs anything else, which neither a pipeline runner nor a test can
-promise; so training on several workers happens in processes of its own.
+``tf.distribute.MultiWorkerMirroredStrategy`` computes the sum. Its collective operations must
+be set up before a process runs anything else, which neither a pipeline runner nor a test can
+guarantee; so training on several workers runs in separate processes.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ _ROOT: Final = Path(__file__).parents[2]
 
 
 class WorkerLostError(RuntimeError):
-    """A worker ended before training did. Started again, it goes on from its checkpoint."""
+    """A worker ended before training was complete. If started again, training continues from
+    its checkpoint."""
 
 
 class Workers:
-    """This process's part in the sum; to be made before TensorFlow does anything else."""
+    """This process's part in the sum; create it before TensorFlow does anything else."""
 
     def __init__(self, cluster: Cluster) -> None:
         os.environ[TF_CONFIG] = cluster.config
@@ -55,12 +56,13 @@ class Workers:
         )
 
     def share(self, rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """This worker's rows of a batch."""
+        """Return this worker's rows of a batch."""
         count = len(self.cluster.addresses)
         return {name: value[self.cluster.index :: count] for name, value in rows.items()}
 
     def sum(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The sums over all workers; inside a ``tf.function``, all workers at a time."""
+        """Return the sums over all workers; call it inside a ``tf.function``, in all workers at
+        the same time."""
 
         def all_reduce() -> list[tf.Tensor]:
             replica = tf.distribute.get_replica_context()
@@ -72,10 +74,10 @@ class Workers:
         return list(self._strategy.run(all_reduce))
 
     def agree_on(self, step: int) -> None:
-        """Check that all workers go on from the same step.
+        """Check that all workers continue from the same step.
 
         Raises:
-          ValueError: they do not, for they do not see the same checkpoints.
+          ValueError: they do not, because they do not see the same checkpoints.
         """
         count = len(self.cluster.addresses)
 
@@ -86,24 +88,24 @@ class Workers:
         found = [int(each) for each in steps().numpy()]
         if len(set(found)) > 1:
             raise ValueError(
-                f"the workers would go on from different steps: {found}. Expected one: all "
-                "workers must see the same files under the pipeline's output folder, such as "
-                "a volume that they share."
+                f"the workers would continue from different steps: {found}. Expected: the "
+                "same step. All workers must see the same files under the pipeline's "
+                "output folder, for example on a shared volume."
             )
 
 
 def run_workers(module: str, job: Mapping[str, Any], own: Cluster | None, count: int) -> None:
-    """Train in processes of their own, and wait for them.
+    """Train in separate processes, and wait for them.
 
     Args:
-      module: what each runs: ``python -m module FILE`` with the job in the file.
+      module: the module that each runs: ``python -m module FILE`` with the job in the file.
       job: JSON-able.
-      own: this process's place in a cluster: one process is started, with that place. None:
-        a whole cluster is started here.
+      own: this process's place in a cluster: one process with that place is started. None: a
+        whole cluster is started on this machine.
       count: workers of that cluster.
 
     Raises:
-      WorkerLostError: one ended with an error; the message has its last words.
+      WorkerLostError: one ended with an error; the message contains its last lines.
     """
     places = (own,) if own else Cluster.on_this_machine(count)
     with tempfile.TemporaryDirectory() as directory:
@@ -188,6 +190,6 @@ def _wait(processes: list[_Process]) -> None:
     raise WorkerLostError(
         f"worker {cluster.index} of {len(cluster.addresses)} "
         f"({cluster.addresses[cluster.index]}) ended with status {failed.status()} before "
-        "training did. Expected 0. Run again: training goes on from its last checkpoint. Its "
-        f"last lines:\n{failed.words()}"
+        "training was complete. Expected: 0. Run again: training continues from its last "
+        f"checkpoint. Its last lines:\n{failed.words()}"
     )

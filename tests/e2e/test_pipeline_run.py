@@ -98,7 +98,7 @@ def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
         before_trainer, "cached"
     )
     assert nodes["Trainer"] == "done"
-    assert re.search(r"training goes on after step (40|80) of 120", printed)
+    assert re.search(r"training continues after step (40|80) of 120", printed)
     (version,) = versions_in(output)
     assert f"pushed to {version}" in printed
     assert (

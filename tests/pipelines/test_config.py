@@ -112,5 +112,10 @@ def test_a_missing_file_and_a_broken_one_say_so(tmp_path: Path) -> None:
 
 def test_every_setting_has_a_meaning() -> None:
     rows = setting_reference()
-    assert ("training.steps", "integer", "1000", "Optimizer steps of the whole run.") in rows
+    assert (
+        "training.steps",
+        "integer",
+        "1000",
+        "Number of optimizer steps in the whole run.",
+    ) in rows
     assert [name for name, _, _, meaning in rows if not meaning] == []

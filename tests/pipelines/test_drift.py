@@ -113,7 +113,7 @@ def test_another_language_stops_the_run_or_trains_from_scratch_as_is_set(folder:
     report = folder / "reports" / "daily.html"
     assert f"report: {report}" in said
     text = " ".join(report.read_text().split())
-    assert "Stopped by drift: nothing was trained on span 4. " in text
+    assert "Stopped because of drift: nothing was trained on span 4. " in text
     assert "token has moved by" in text
     made, said = planned(folder, "4", action="retrain")
     assert made == Plan(FROM_SCRATCH, (4,))

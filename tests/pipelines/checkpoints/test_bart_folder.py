@@ -61,11 +61,15 @@ def test_how_rows_start(bart: Path) -> None:
         (
             lambda t: t.update({"model.extra.weight": np.ones(2)}),
             {},
-            "no place for: model.extra.weight",
+            "do not belong to its config: model.extra.weight",
         ),
         (None, {"max_position_embeddings": 71}, r"embed_positions.* Expected: \[73, 24\]"),
         (None, {"activation_function": "relu"}, "activation_function must be 'gelu'"),
-        (None, {"decoder_layers": 1}, r"no place for: .*decoder\.layers\.1\..* and \d+ more"),
+        (
+            None,
+            {"decoder_layers": 1},
+            r"do not belong to its config: .*decoder\.layers\.1\..* and \d+ more",
+        ),
         (None, {"decoder_ffn_dim": 41}, "decoder_ffn_dim must be 40. Received: 41"),
         (None, {"tie_word_embeddings": False}, "tie_word_embeddings must be True"),
     ],

@@ -123,7 +123,7 @@ def test_what_is_not_supported_is_said(values: dict[str, Any]) -> None:
     assert not generation.settings
     notes = [str(note) for note in decoding_notes(generation, {})]
     assert len(notes) == len(values)
-    assert all(note.endswith("not supported, and not followed") for note in notes)
+    assert all(note.endswith("not supported, so it has no effect") for note in notes)
 
 
 def test_task_specific_parameters_are_said_not_to_be_followed() -> None:
@@ -159,7 +159,9 @@ def test_taken_over_unless_a_setting_says_otherwise(folder: Path) -> None:
 
 def test_a_limit_below_the_checkpoints_least_length(folder: Path) -> None:
     limits = {"init_from": str(folder), "max_input_tokens": 50, "max_output_tokens": 9}
-    with pytest.raises(ConfigError, match=r"min_length = 12 asks for 10 ids .*Received: max_o"):
+    with pytest.raises(
+        ConfigError, match=r"min_length = 12 requires at least 10 ids.*Received: max_o"
+    ):
         parse_config({"model": limits})
     assert parse_config({"model": limits | {"min_output_tokens": 0}}).model.num_beams == 4
 
@@ -176,7 +178,7 @@ def test_what_cannot_be_read_is_refused(folder: Path) -> None:
 
     path = folder / "generation_config.json"
     path.write_text(json.dumps({"bad_words_ids": 5}))
-    with pytest.raises(CheckpointError, match="says of decoding what cannot be read"):
+    with pytest.raises(CheckpointError, match="has decoding settings that cannot be read"):
         open_checkpoint(folder)
 
 
@@ -187,7 +189,7 @@ def test_special_tokens_that_are_text_are_named(folder: Path) -> None:
     values = json.loads(path.read_text()) | {"extra_special_tokens": ["<sep>"]}
     path.write_text(json.dumps(values))
     (note,) = [note for note in checkpoint_notes(config.model) if "special" in note]
-    assert note.startswith("special tokens <sep>: their names in a text are text")
+    assert note.startswith("special tokens <sep>: their names in a text are treated as text")
 
 
 def test_a_pushed_version_is_decoded_as_it_was(folder: Path, tmp_path: Path) -> None:

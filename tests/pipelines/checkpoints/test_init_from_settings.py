@@ -45,12 +45,16 @@ def test_sizes_may_be_said_again_but_not_otherwise(folder: str) -> None:
 def test_a_pinned_tokenizer_must_be_the_checkpoints(folder: str, tmp_path: Path) -> None:
     parse(folder, tokenizer={"pinned": folder})
     save_tokenizer(train_sentencepiece(["Another corpus."], 300), tmp_path / "other")
-    with pytest.raises(ConfigError, match=r"tokenizer.pinned is another tokenizer"):
+    with pytest.raises(
+        ConfigError, match=r"tokenizer.pinned is not the checkpoint's tokenizer"
+    ):
         parse(folder, tokenizer={"pinned": str(tmp_path / "other")})
 
 
 def test_a_checkpoint_does_not_start_copying(folder: str) -> None:
-    with pytest.raises(ConfigError, match=r"training.start_copying is for a fresh model"):
+    with pytest.raises(
+        ConfigError, match=r"training.start_copying is only for a model that is trained"
+    ):
         parse(folder, training={"start_copying": True})
 
 
@@ -66,5 +70,7 @@ def test_the_command_line_refuses_a_broken_checkpoint_at_once(
     arguments = ["run", "--config", str(config), "--corpus", str(corpus)]
     result = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "model.safetensors is no whole safetensors file" in " ".join(result.output.split())
+    assert "model.safetensors is not a complete safetensors file" in " ".join(
+        result.output.split()
+    )
     assert not (tmp_path / "out").exists()

@@ -48,19 +48,19 @@ def test_what_is_right_opens(t5: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.pop(QUERY), f"lacks tensors that its config asks for: {QUERY}$"),
+        (lambda t: t.pop(QUERY), f"lacks tensors that its config requires: {QUERY}$"),
         (
             lambda t: t.update({QUERY: t[QUERY][:, 1:]}),
-            rf"{QUERY} of .* another shape .* Expected: \[24, 24\]. Received: \[24, 23\]",
+            rf"{QUERY} of .* a shape that does not match .* Expected: \[24, 24\]. Received: \[24, 23\]",
         ),
         (
             lambda t: t.update({"encoder.block.2.layer.0.layer_norm.weight": np.ones(24)}),
-            "no place for: encoder.block.2.layer.0.layer_norm.weight",
+            "do not belong to its config: encoder.block.2.layer.0.layer_norm.weight",
         ),
         (lambda t: t.pop("shared.weight"), "lacks the tensor shared.weight"),
         (
             lambda t: t.update({QUERY: t[QUERY].astype(np.int8)}),
-            rf"{QUERY} .* not of floats. .*Received: I8",
+            rf"{QUERY} .* does not contain floats. .*Received: I8",
         ),
         (
             lambda t: t.update({"decoder.embed_tokens.weight": t["shared.weight"] + 1}),
@@ -87,17 +87,20 @@ def test_tensors(
         ({"model_type": "longt5"}, "Received: model_type 'longt5'"),
         ({"model_type": "led"}, "Received: model_type 'led'"),
         ({"model_type": "mbart"}, "Received: model_type 'mbart'"),
-        ({"tokenizer_class": "ByT5Tokenizer"}, "its ByT5Tokenizer is a ByT5"),
+        (
+            {"tokenizer_class": "ByT5Tokenizer"},
+            "which is a ByT5 because it has a ByT5Tokenizer",
+        ),
         ({"model_type": "absent"}, "neither a model_type nor a class_name"),
         ({"d_kv": "absent"}, "config.json lacks the setting 'd_kv'"),
         ({"d_ff": 41}, r"wi.weight .* Expected: \[41, 24\]. Received: \[40, 24\]"),
         (
             {"num_layers": 1, "num_decoder_layers": 1},
-            r"no place for: .*block\.1.* and \d+ more",
+            r"do not belong to its config: .*block\.1.* and \d+ more",
         ),
         (
             {"num_decoder_layers": 1},
-            r"no place for: decoder\.block\.1\..* and \d+ more",
+            r"do not belong to its config: decoder\.block\.1\..* and \d+ more",
         ),
         ({"relative_attention_num_buckets": 16}, "num_buckets must be 32. Received: 16"),
         ({"feed_forward_proj": "tanh"}, "feed_forward_proj .* Received: 'tanh'"),
@@ -130,8 +133,8 @@ def test_other_special_ids_than_the_tokenizers(t5: Path) -> None:
     ("name", "content", "message"),
     [
         ("model.safetensors", None, "has no weights. .*model.safetensors or pytorch_model.b"),
-        ("model.safetensors", 90_000, "model.safetensors is no whole safetensors file"),
-        ("model.safetensors", 0, "model.safetensors is no whole safetensors file"),
+        ("model.safetensors", 90_000, "model.safetensors is not a complete safetensors file"),
+        ("model.safetensors", 0, "model.safetensors is not a complete safetensors file"),
         ("spiece.model", None, "without a tokenizer that can be read. .*tokenizer.json.*spiec"),
         ("spiece.model", 0, "not a SentencePiece model"),
         ("config.json", None, "has no config.json. Expected: a Hugging Face folder"),
@@ -149,7 +152,7 @@ def test_files(t5: Path, name: str, content: int | None, message: str) -> None:
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"nowhere is no folder. Expected: a Hugging Face"
+        CheckpointError, match=r"nowhere is not a folder. Expected: a Hugging Face"
     ):
         open_checkpoint(tmp_path / "nowhere")
 
@@ -161,7 +164,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_a_name_of_the_hub(name: str, folder: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(name)
-    assert f"Nothing is fetched here: if {name} is a model" in str(caught.value)
+    assert f"Nothing is downloaded automatically: if {name} is a model" in str(caught.value)
     assert f"`hf download {name} --local-dir {folder}`" in str(caught.value)
 
 
@@ -181,7 +184,7 @@ def test_a_weight_that_is_no_number(t5: Path) -> None:
     change_tensors(t5, lambda t: t[QUERY].__setitem__((3, 4), np.nan))
     checkpoint = open_checkpoint(t5)
     architecture = checkpoint.description.architecture(LIMITS, checkpoint.tokenizer)
-    with pytest.raises(CheckpointError, match=r"without a number: .*layer_1.*query_projector"):
+    with pytest.raises(CheckpointError, match=r"Received none for: .*layer_1.*query_projector"):
         checkpoint.load_into(build_model(architecture))
 
 
@@ -229,7 +232,7 @@ def test_a_shard_that_is_missing_or_lacks_a_tensor(t5: Path) -> None:
 def test_an_index_that_points_out_of_its_folder(t5: Path) -> None:
     index = {"weight_map": {QUERY: "../other.safetensors"}}
     (t5 / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match="a file outside of its folder"):
+    with pytest.raises(CheckpointError, match="a file outside its folder"):
         open_checkpoint(t5)
 
 

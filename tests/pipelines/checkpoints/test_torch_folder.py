@@ -84,7 +84,7 @@ def test_the_format_before_1_6(folder: Path) -> None:
 def test_a_file_that_is_cut_short(folder: Path) -> None:
     path = folder / "pytorch_model.bin"
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match=r"no zip archive"):
+    with pytest.raises(CheckpointError, match=r"not a zip archive"):
         open_checkpoint(folder)
 
 
@@ -161,7 +161,7 @@ def test_hostile_pickles_are_refused_and_not_run(
     content = pickles(made)[name]
     rewrite(folder, lambda members: members.update({member(members, "data.pkl"): content}))
     with pytest.raises(
-        CheckpointError, match=r"not a plain dict of tensors.* Nothing of it was"
+        CheckpointError, match=r"not a plain dict of tensors.* None of its contents were"
     ):
         open_checkpoint(folder)
     assert not made.exists()

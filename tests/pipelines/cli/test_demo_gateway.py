@@ -118,7 +118,7 @@ def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
         app, ["demo-gateway", "--model-dir", str(tmp_path / "none")]
     )
     assert result.exit_code == 2
-    assert "holds no version" in result.output
+    assert "contains no version" in result.output
     assert "`make demo`" in result.output
 
 

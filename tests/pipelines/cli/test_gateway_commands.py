@@ -130,7 +130,9 @@ def _sell(
     shown = json.loads(tallygraph("ledger", "show", "acme", "1"))
     assert (shown["input_tokens"], shown["tokenizer_fingerprint"]) == (3, "f" * 64)
     assert shown["month"] in tallygraph("bill", "invoice", "acme", shown["month"])
-    assert "has no entry 2 of 'acme'" in tallygraph("ledger", "show", "acme", "2", status=2)
+    assert "has no entry 2 for tenant 'acme'" in tallygraph(
+        "ledger", "show", "acme", "2", status=2
+    )
     reversal = tallygraph("ledger", "reverse", "acme", "1", "--reason", "a test")
     assert "entry 2: -6 millionths EUR" in reversal
     (acme,) = json.loads(tallygraph("tenants", "list", "--json"))
@@ -165,7 +167,10 @@ def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) ->
     for arguments, message in (
         (("nobody", "--plan", "other"), "There is no tenant 'nobody'."),
         (("acme", "--plan", "what is this"), "A name is at most 63 letters"),
-        (("acme", "--budget-micro", "-1"), "--budget-micro expects a number or none."),
+        (
+            ("acme", "--budget-micro", "-1"),
+            "--budget-micro expects a number, or none for no limit.",
+        ),
         (("acme", "--max-concurrent", "0"), "max_concurrent must be at least 1. Received: 0"),
     ):
         status, said = tenants("change", *arguments)

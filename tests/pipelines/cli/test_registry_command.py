@@ -107,7 +107,7 @@ def test_promoting_and_rolling_back_changes_what_is_served(output: Path) -> None
     # Once more is no change.
     assert tallygraph(output, "promote", "2") == (
         0,
-        f"the registry is as it was served: {second}",
+        f"the registry was not changed served: {second}",
     )
 
     status, said = tallygraph(output, "rollback")

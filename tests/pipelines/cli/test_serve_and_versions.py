@@ -55,7 +55,7 @@ def test_nothing_pushed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     status, message = tallygraph("serve")
     assert status == 2
-    assert message.startswith("error: build/serving/summarizer holds no version. Expected")
+    assert message.startswith("error: build/serving/summarizer contains no version. Expected")
     status, message = tallygraph("versions", "list", "--offline")
     assert status == 2
     assert "Cannot read the model config" in message

@@ -128,7 +128,7 @@ def test_drift_is_reported_or_trains_from_scratch_or_stops(
     assert said["retrain"]["todo"] == "retrain"
     assert "from scratch, with the champion's tokenizer" in said["retrain"]["reason"]
 
-    with pytest.raises(DriftStopError, match=r"Stopped by drift.*token has moved by"):
+    with pytest.raises(DriftStopError, match=r"Stopped because of drift.*token has moved by"):
         gate(volume, tmp_path, "latest", action="stop")
     kept = json.loads((tmp_path / "kept" / "decision.json").read_text())
     assert kept["todo"] == "stop"

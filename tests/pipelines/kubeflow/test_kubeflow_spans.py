@@ -155,7 +155,7 @@ def test_a_damaged_span_is_stopped_by_validation_and_the_champion_is_served(
 def test_a_span_that_drift_stops_fails_the_run_with_the_reason(story: Story) -> None:
     said = story.failed("latest", "drift.action=stop", "drift.min_documents=50")
     assert said.startswith("SpanGate failed:")
-    assert "Stopped by drift: nothing was trained on span 3." in said
+    assert "Stopped because of drift: nothing was trained on span 3." in said
     assert "summary_tokens has moved by" in said
     kept = story.volume / "reports" / "tiny-gate"
     assert json.loads((kept / "decision.json").read_text())["todo"] == "stop"

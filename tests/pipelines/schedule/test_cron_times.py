@@ -54,7 +54,7 @@ def test_times_are_the_same_for_cron_and_for_systemd(cron: str, on_calendar: str
         ("1,,2 3 * * *", "minutes must be"),
         ("? 3 * * *", "minutes must be"),
         ("0 3 -1 * *", "day of the month must be"),
-        ("0 3 13 * 5", "days of the month or days of the week"),
+        ("0 3 13 * 5", "days of the month and days of the week"),
     ],
 )
 def test_what_is_no_crontabs_time_is_refused(cron: str, expected: str) -> None:

@@ -168,7 +168,7 @@ def test_units_are_printed_or_written(tmp_path: Path, monkeypatch: pytest.Monkey
         (["--at=0 3 * * *"], "no corpus given"),
         (["--at=0 3 * * *", "--corpus=c\n* * * * * id"], "without control characters"),
         (["--at=0 3 * * *", "--corpus=c", "--set=model.d_model=x"], "model.d_model"),
-        (["--at=0 3 * * *", "--corpus=c", "--user=a\nExecStart=/x"], "a user is a name"),
+        (["--at=0 3 * * *", "--corpus=c", "--user=a\nExecStart=/x"], "the user must be a name"),
     ],
 )
 def test_what_cannot_run_is_refused(arguments: list[str], expected: str) -> None:

@@ -88,7 +88,7 @@ def hugging_face_folder(
     tensors["lm_head.weight"] = random.normal(0, 0.1, embedding)
     safetensors.numpy.save_file(_float32(tensors), folder / "model.safetensors")
     # What else there must be, the first opening says.
-    with pytest.raises(CheckpointError, match=r"lacks tensors that its config asks for"):
+    with pytest.raises(CheckpointError, match=r"lacks tensors that its config requires"):
         open_checkpoint(folder)
     description = _description_of(T5_CONFIG)
     for name, shape in tensor_shapes(description).items():

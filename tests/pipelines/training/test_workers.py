@@ -103,7 +103,7 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
             each.wait()
     assert chief.returncode == 1, errors
     assert "another worker of 127.0.0.1:" in errors, errors
-    assert "training goes on from its last checkpoint" in errors
+    assert "training continues from its last checkpoint" in errors
     assert not Path(args.serving_model_dir).exists()
 
 

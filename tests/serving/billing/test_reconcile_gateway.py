@@ -161,7 +161,7 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
     until = ("--until", datetime.datetime.now(datetime.UTC).isoformat())
     clean = shop.reconcile_in_a_process(log, since, *counters, *until)
     assert clean.splitlines() == [
-        "summarizer: 9 charges for what a server computed",
+        "summarizer: 9 charges for requests that a server computed",
         "summarizer: 9 records",
         "summarizer: 1 records of what is not billed",
         "no drift",
@@ -229,8 +229,11 @@ def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
         return result.exit_code, result.output
 
     for arguments, message in (
-        (("--since", "2026-11-25"), "There is nothing to compare with"),
-        (("--since", "yesterday", "--log", "x"), "A time is written 2026-11-25T12:00:00"),
+        (("--since", "2026-11-25"), "There is nothing to compare the ledger with"),
+        (
+            ("--since", "yesterday", "--log", "x"),
+            "A time is expected in the form 2026-11-25T12:00:00",
+        ),
         (("--since", "2026-11-25", "--until", "2026-11-24", "--log", "x"), "must end after"),
         (
             ("--since", "2026-11-25", "--before", "a", "--after", "b"),
@@ -238,7 +241,7 @@ def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
         ),
         (
             ("--since", "2026-11-25", "--log", "x", "--not-billed", "3"),
-            "are written summarizer=12",
+            "such as summarizer=12",
         ),
     ):
         status, said = reconcile(*arguments)
