@@ -72,9 +72,14 @@ def log_again(line: str) -> None:
     """Log what another process has logged.
 
     Args:
-      line: what `LineFormatter` made of it, without the mark.
+      line: what `LineFormatter` made of it, without the mark; what is left of one, where the
+        process was killed while it wrote, is logged as it is.
     """
-    fields: Mapping[str, Any] = json.loads(line)
+    try:
+        fields: Mapping[str, Any] = json.loads(line)
+    except ValueError:
+        LOGGER.info("%s", line.rstrip())
+        return
     standing = fields["standing"]
     extra = {_ATTRIBUTE: Standing(*standing)} if standing else None
     LOGGER.log(fields["level"], "%s", fields["message"], extra=extra)
