@@ -14,7 +14,8 @@ step "1/4  corpus: docstrings of the installed Python packages"
 $tallygraph corpus docstrings --output $output/corpus/docstrings
 
 step "2/4  pipeline: train, meter, evaluate, validate, push"
-$tallygraph run --config configs/quickstart.toml --corpus $output/corpus/docstrings --output $output
+$tallygraph run --config configs/quickstart.toml --corpus $output/corpus/docstrings --output $output \
+  --prices $prices
 
 step "3/4  model server"
 read -r rest_port grpc_port < <(.venv/bin/python -c '

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,16 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.cli.ask import connect, wait_until_ready
-from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out, quiet_stderr
+from pipelines.cli.console import EXIT_FAILED, fail, out, quiet_stderr
 from pipelines.cli.count_check import LibraryCounts, checked_counts
+from pipelines.cli.prices import PLAN, Plan, Prices, quoted
 from pipelines.cli.registry_access import find_version, opened_registry
 from pipelines.layout import OutputLayout
 from serving.client import ClientError
 from tokenizer.contract import MeteredSummary
 
 if TYPE_CHECKING:
+    from pipelines.price_quote import PriceQuote
     from pipelines.report.held_out import HeldOut
-    from serving.billing import Price
 
 # Characters of a document that are shown; a book would push its own summary off the screen.
 _SHOWN: Final = 600
@@ -44,10 +44,8 @@ def samples(
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for the server to be ready.")
     ] = 0,
-    prices: Annotated[
-        Path | None, typer.Option(help="Price book, a TOML file: say what each answer costs.")
-    ] = None,
-    plan: Annotated[str, typer.Option(help="Plan of the price book.")] = "standard",
+    prices: Prices = None,
+    plan: Plan = PLAN,
     registry: Annotated[
         str,
         typer.Option(
@@ -66,7 +64,7 @@ def samples(
     Shows each with its reference, its token counts, which are checked against the tokenizer's
     own library, and its price. The documents are those that the run evaluated the model on.
     """
-    price, currency = _price(prices, model, plan)
+    quote = quoted(prices, model, plan)
     try:
         with connect(url, "", model) as client:
             wait_until_ready(client, wait)
@@ -80,30 +78,21 @@ def samples(
         fail(str(error))
     versions = model_dir or OutputLayout(output.resolve(), "").served_model_dir(model)
     counted = checked_counts(versions / str(version), texts, answers, "--model-dir")
-    costs = _costs(price, answers) if price else None
+    costs = (
+        quote.costs_micro((each.input_tokens, each.output_tokens) for each in answers)
+        if quote
+        else None
+    )
     if as_json:
-        _print_json(documents, answers, costs, price, currency)
+        _print_json(documents, answers, costs, quote)
         return
-    _print_tables(documents, answers, costs, currency)
+    _print_tables(documents, answers, costs, quote)
     _print_checks(counted, answers, bool(grpc))
-    if price and costs:
+    if quote and costs:
         out.print(
-            f"together {_money(sum(costs), currency)}, by {price.id} of {prices}, before any "
+            f"together {quote.money(sum(costs))}, by {quote.price.id} of {prices}, before any "
             "allowance or tier"
         )
-
-
-def _price(prices: Path | None, model: str, plan: str) -> tuple[Price | None, str]:
-    """The price that holds today, and its currency."""
-    if prices is None:
-        return None, ""
-    from serving.billing import PriceBook, PriceBookError
-
-    try:
-        book = PriceBook.load(prices)
-        return book.price(model, plan, datetime.now(UTC).date()), book.currency
-    except PriceBookError as error:
-        fail(str(error), EXIT_BAD_INPUT)
 
 
 def _held_out(
@@ -134,32 +123,15 @@ def _hold_to_grpc(
             )
 
 
-def _costs(price: Price, answers: Sequence[MeteredSummary]) -> list[int]:
-    """Millionths of each answer, which add up to what all cost: as a month's first requests."""
-    costs: list[int] = []
-    tokens_in = tokens_out = 0
-    for answer in answers:
-        tokens_in += answer.input_tokens
-        tokens_out += answer.output_tokens
-        costs.append(price.base_micro(tokens_in, tokens_out) - sum(costs))
-    return costs
-
-
-def _money(amount_micro: int, currency: str) -> str:
-    from serving.billing.invoice import micro
-
-    return f"{micro(amount_micro)} {currency}"
-
-
 def _print_tables(
     documents: Sequence[HeldOut],
     answers: Sequence[MeteredSummary],
     costs: Sequence[int] | None,
-    currency: str,
+    quote: PriceQuote | None,
 ) -> None:
     for number, (document, answer) in enumerate(zip(documents, answers, strict=True)):
         out.print(f"\n[bold]document {number + 1} of {len(documents)}[/]")
-        cost = _money(costs[number], currency) if costs else ""
+        cost = quote.money(costs[number]) if quote and costs else ""
         out.print(_table(document, answer, cost), soft_wrap=False)
 
 
@@ -214,17 +186,16 @@ def _print_json(
     documents: Sequence[HeldOut],
     answers: Sequence[MeteredSummary],
     costs: Sequence[int] | None,
-    price: Price | None,
-    currency: str,
+    quote: PriceQuote | None,
 ) -> None:
     rows: list[dict[str, Any]] = []
     for number, (document, answer) in enumerate(zip(documents, answers, strict=True)):
         row = {**asdict(document), **asdict(answer)}
-        if price and costs:
+        if quote and costs:
             row |= {
                 "amount_micro": costs[number],
-                "currency": currency,
-                "price_id": price.id,
+                "currency": quote.currency,
+                "price_id": quote.price.id,
             }
         rows.append(row)
     print(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -88,10 +88,12 @@ def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output:
 def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
     corpus_file: Path, output: Path
 ) -> None:
-    finished = run(CONFIG, corpus_file, output)
+    finished = run(CONFIG, corpus_file, output, f"--prices={PRICES}")
     printed = finished.stdout + finished.stderr
 
     assert finished.returncode == 0, printed
+    report = (output / "reports" / "tiny.html").read_text()
+    assert re.search(r"1,000 such summaries\s+cost 0\.\d{6} EUR", report)
     nodes = nodes_of(printed)
     assert sorted(nodes) == sorted(NODES)
     before_trainer = NODES[: NODES.index("Trainer")]
@@ -244,6 +246,11 @@ def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
         ([f"--config={CONFIG}"], "no corpus given"),
         ([f"--config={CONFIG}", "--corpus=x", "--set=training.steps=0"], "training.steps"),
         ([f"--config={CONFIG}", "--corpus=no/such/file.jsonl"], "no/such/file.jsonl"),
+        ([f"--config={CONFIG}", "--corpus=x", "--prices=no.toml"], "Cannot read the price"),
+        (
+            [f"--config={CONFIG}", "--corpus=x", f"--prices={PRICES}", "--plan=gold"],
+            "has no price of the model 'summarizer' on the plan 'gold'",
+        ),
     ],
 )
 def test_7_bad_input_ends_with_exit_code_2_and_says_what_is_wrong(
