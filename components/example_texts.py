@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-import tensorflow as tf
 from tfx import types
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-
-class ExampleError(ValueError):
-    """Examples that lack a split, a file or a feature. Never worth a retry."""
+from components.example_records import ExampleError, texts_in_files
 
 
 def example_texts(
@@ -42,22 +39,4 @@ def example_texts(
             files = sorted(fileio.glob(str(PurePosixPath(uri) / "*")))
             if not files:
                 raise ExampleError(f"the split '{split}' has no file in {uri}")
-            # One file after the other: a vocabulary depends on the order.
-            records = tf.data.TFRecordDataset(files, compression_type="GZIP")
-            for record in records.as_numpy_iterator():
-                example = tf.train.Example.FromString(record)
-                yield tuple(_text(example, name, uri) for name in features)
-
-
-def _text(example: tf.train.Example, name: str, uri: str) -> str:
-    features = example.features.feature
-    values: Sequence[bytes] = features[name].bytes_list.value if name in features else []
-    if len(values) != 1:
-        raise ExampleError(
-            f"an example in {uri} must have one value of the bytes feature '{name}'. "
-            f"Received: {len(values)}, among the features {', '.join(sorted(features))}"
-        )
-    try:
-        return values[0].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ExampleError(f"'{name}' of an example in {uri} is not UTF-8: {error}") from None
+            yield from texts_in_files(files, features)

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "serve": ("serve", "serve"),
     "summarize": ("ask", "summarize"),
     "count": ("ask", "count"),
+    "samples": ("samples", "samples"),
     "config": ("configuration", "config"),
     "gateway": ("gateway", "gateway"),
     "demo-gateway": ("demo_gateway", "demo_gateway"),

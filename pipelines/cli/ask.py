@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out, quiet_stderr
+from pipelines.cli.console import fail, out, quiet_stderr
+from pipelines.cli.count_check import Counts, checked_counts
 from serving.client import (
     ClientError,
     GrpcClient,
@@ -22,7 +23,7 @@ from serving.client import (
     TokenCount,
     UnreachableError,
 )
-from tokenizer.contract import TOKENIZER_DIR, MeteredSummary
+from tokenizer.contract import MeteredSummary
 
 _Text = Annotated[str, typer.Argument(help="The text; '-' to read it from standard input.")]
 _Url = Annotated[str, typer.Option(help="REST URL of the model server.")]
@@ -62,7 +63,7 @@ def summarize(
     _ask(
         lambda client, content: client.summarize([content], max_output_tokens)[0],
         text,
-        lambda: _client(url, grpc, model),
+        lambda: connect(url, grpc, model),
         wait,
         check,
     )
@@ -81,7 +82,7 @@ def count(
     _ask(
         lambda client, content: client.count_tokens([content])[0],
         text,
-        lambda: _client(url, grpc, model),
+        lambda: connect(url, grpc, model),
         wait,
         check,
     )
@@ -90,27 +91,28 @@ def count(
 def _ask(
     question: Callable[[ModelClient, str | bytes], MeteredSummary | TokenCount],
     text: str,
-    connect: Callable[[], ModelClient],
+    connected: Callable[[], ModelClient],
     wait: float,
     check: Path | None,
 ) -> None:
     content = _read(text)
     try:
-        with connect() as client:
-            _wait_until_ready(client, wait)
+        with connected() as client:
+            wait_until_ready(client, wait)
             answer = question(client, content)
     except ClientError as error:
         fail(str(error))
     out.print_json(json.dumps(asdict(answer), ensure_ascii=False))
     if check:
-        _check_counts(check, content, answer.input_tokens, answer.truncated_tokens)
+        _check_counts(check, content, answer)
 
 
 def _read(text: str) -> str | bytes:
     return sys.stdin.buffer.read() if text == "-" else text
 
 
-def _client(url: str, grpc: str, model: str) -> ModelClient:
+def connect(url: str, grpc: str, model: str) -> ModelClient:
+    """A client over REST, or over gRPC where an address of it is given."""
     if not grpc:
         return RestClient(url, model=model)
     # The protos bring TensorFlow, which greets with a page of notes on the machine.
@@ -118,7 +120,8 @@ def _client(url: str, grpc: str, model: str) -> ModelClient:
         return GrpcClient(grpc, model=model)
 
 
-def _wait_until_ready(client: ModelClient, seconds: float) -> None:
+def wait_until_ready(client: ModelClient, seconds: float) -> None:
+    """Return once a version answers; end the command if none does in time."""
     deadline = time.monotonic() + seconds
     while seconds:
         try:
@@ -132,30 +135,10 @@ def _wait_until_ready(client: ModelClient, seconds: float) -> None:
         time.sleep(0.2)
 
 
-def _check_counts(version_dir: Path, text: str | bytes, read: int, cut_off: int) -> None:
+def _check_counts(version_dir: Path, text: str | bytes, answer: Counts) -> None:
     """Compare with the tokenizer's own library, which knows nothing of this project."""
-    from components.meter_validator.reference import (
-        UnknownTokenizerError,
-        library_name,
-        reference_counts,
-    )
-    from tokenizer.base import TokenizerError, utf8_bytes
-    from tokenizer.loading import TokenizerDescriptor
-
-    directory = version_dir / TOKENIZER_DIR
-    try:
-        kind = TokenizerDescriptor.load(directory).kind
-        library, count = f"the library {library_name(kind)}", reference_counts(kind, directory)
-    except (TokenizerError, UnknownTokenizerError) as error:
-        fail(f"{error}. Expected for --check: the folder of a pushed version", EXIT_BAD_INPUT)
-    (expected,) = count([utf8_bytes(text)])
-    if expected != read + cut_off:
-        fail(
-            f"the counts are wrong: {library} counts {expected} ids in the text, but the "
-            f"response says {read} input tokens and {cut_off} truncated tokens.",
-            EXIT_FAILED,
-        )
+    library, (ids,) = checked_counts(version_dir, [text], [answer], "--check")
     out.print(
-        f"[green]counts verified[/]: {library} counts {expected} ids in the text = {read} "
-        f"input_tokens + {cut_off} truncated_tokens"
+        f"[green]counts verified[/]: the library {library} counts {ids} ids in the text = "
+        f"{answer.input_tokens} input_tokens + {answer.truncated_tokens} truncated_tokens"
     )

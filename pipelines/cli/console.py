@@ -15,6 +15,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pipelines.cli.training_bar import TrainingBar, has_bars
+from pipelines.training.standing import standing_in
+
 # Exit codes of every command; 0 is success.
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -56,17 +59,20 @@ def logs_to_file(log_file: Path) -> Iterator[Console]:
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     root, handler = logging.getLogger(), logging.StreamHandler(log)
+    handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before, root.handlers, level = root.handlers, [handler], root.level
     root.setLevel(logging.INFO)
     console = Console(file=terminal, highlight=False, soft_wrap=True)
     progress = _ProgressHandler(console)
-    logging.getLogger(PROGRESS_LOGGER).addHandler(progress)
-    logging.getLogger(PROGRESS_LOGGER).setLevel(logging.INFO)
+    logger = logging.getLogger(PROGRESS_LOGGER)
+    logger.addHandler(progress)
+    logger.setLevel(progress.level)
     try:
         yield console
     finally:
-        logging.getLogger(PROGRESS_LOGGER).removeHandler(progress)
+        logger.removeHandler(progress)
+        progress.close()
         root.handlers = before
         root.setLevel(level)
         sys.stdout.flush()
@@ -103,11 +109,22 @@ def quiet_stderr() -> Iterator[None]:
 
 
 class _ProgressHandler(logging.Handler):
-    """Shows progress messages below the step they belong to."""
+    """Shows progress messages below their step; on a terminal, training as a bar."""
 
     def __init__(self, console: Console):
-        super().__init__(logging.INFO)
+        # A bar wants to know more often than a reader of lines does.
+        super().__init__(logging.DEBUG if has_bars(console) else logging.INFO)
         self._console = console
+        self._bar = TrainingBar(console) if has_bars(console) else None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(f"        [dim]{escape(record.getMessage())}[/]")
+        standing = standing_in(record)
+        if standing and self._bar:
+            self._bar.show(standing)
+        elif record.levelno >= logging.INFO:
+            self._console.print(f"        [dim]{escape(record.getMessage())}[/]")
+
+    def close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+        super().close()

@@ -19,13 +19,17 @@ from pipelines.cli.console import (
     fail,
     logs_to_file,
 )
-from pipelines.cli.continuous import RunRequest, plan
-from pipelines.config import ConfigError, PipelineConfig, load_config
+from pipelines.cli.continuous import RunRequest
+from pipelines.cli.continuous import plan as plan_of
+from pipelines.cli.prices import PLAN, Plan, Prices, quoted
+from pipelines.config import ConfigError, load_config
 from pipelines.config_sections import CHAMPION
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
-    from pipelines.local_runner import NodeFailedError, NodeResult
+    from pipelines.local_runner import NodeResult
+    from pipelines.price_quote import PriceQuote
+    from pipelines.report.model import RunReport
 
 
 def run(
@@ -44,12 +48,17 @@ def run(
             "a run without a newer span than the champion's ends at once."
         ),
     ] = "",
+    prices: Prices = None,
+    plan: Plan = PLAN,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting: section.key=value. Repeatable."),
     ] = None,
 ) -> None:
-    """Train, meter, evaluate, validate and push. Unchanged steps come from the cache."""
+    """Train, meter, evaluate, validate and push. Unchanged steps come from the cache.
+
+    With --prices the report says what a summary costs.
+    """
     try:
         settings = asked = load_config(config, set_ or [])
         layout = OutputLayout(output.resolve(), settings.pipeline.name)
@@ -66,6 +75,7 @@ def run(
             f"no corpus given. Expected --corpus PATH, or corpus.path in {config}.",
             EXIT_BAD_INPUT,
         )
+    quote = quoted(prices, settings.serving.model_name, plan)
     request = RunRequest(
         settings,
         lambda champion: with_champion(asked, champion, config, set_ or [], from_scratch=True),
@@ -76,11 +86,11 @@ def run(
     layout.create()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with logs_to_file(layout.log_file) as terminal:
-        code = _run(request, terminal)
+        code = _run(request, terminal, quote)
     raise typer.Exit(code)
 
 
-def _run(request: RunRequest, terminal: Console) -> int:
+def _run(request: RunRequest, terminal: Console, quote: PriceQuote | None) -> int:
     settings, layout = request.settings, request.layout
     terminal.print(f"pipeline [bold]{settings.pipeline.name}[/] (loading TFX takes a while)")
     from components.corpus_example_gen.corpus_path import resolve_corpus
@@ -90,13 +100,15 @@ def _run(request: RunRequest, terminal: Console) -> int:
     from pipelines.checkpoints.settings import checkpoint_notes
     from pipelines.local_runner import LocalRunner, NodeFailedError
     from pipelines.pipeline import create_pipeline
+    from pipelines.report.gathering import gather
     from pipelines.runner_parts import corpus_options
     from tokenizer.base import TokenizerError
 
     runner = LocalRunner(_NodeLines(terminal))
+    recorded = layout.metadata_file, runner.run_id
     notes: list[str] = []
     try:
-        todo = plan(request, terminal)
+        todo = plan_of(request, terminal)
         if todo.exit_code is not None:
             return todo.exit_code
         settings = todo.settings
@@ -118,31 +130,23 @@ def _run(request: RunRequest, terminal: Console) -> int:
         terminal.print(f"What was complete is kept. The log: {layout.log_file}")
         if isinstance(error.root, (CorpusInputError, CheckpointError)):
             return EXIT_BAD_INPUT
-        _write_report(settings, runner.run_id, layout, terminal, notes, error)
+        failures = {error.node_id: error.what}
+        report = gather(*recorded, settings.as_dict(), failures, notes, quote)
+        _write_report(report, layout, terminal)
         return EXIT_FAILED
     seconds = sum(result.seconds for result in runner.results)
     cached = sum(result.cached for result in runner.results)
     terminal.print(
         f"{len(runner.results)} nodes in {seconds:.0f} s, {cached} of them from the cache"
     )
-    pushed = _write_report(settings, runner.run_id, layout, terminal, notes)
-    return 0 if pushed else EXIT_NOT_BLESSED
+    report = gather(*recorded, settings.as_dict(), None, notes, quote)
+    return 0 if _write_report(report, layout, terminal) else EXIT_NOT_BLESSED
 
 
-def _write_report(
-    settings: PipelineConfig,
-    run_id: str,
-    layout: OutputLayout,
-    terminal: Console,
-    notes: list[str],
-    failure: NodeFailedError | None = None,
-) -> bool:
+def _write_report(report: RunReport, layout: OutputLayout, terminal: Console) -> bool:
     """Report on a run, finished or failed. Returns whether it pushed."""
-    from pipelines.report.gathering import gather
     from pipelines.report.writing import write_report
 
-    failures = {failure.node_id: failure.what} if failure else {}
-    report = gather(layout.metadata_file, run_id, settings.as_dict(), failures, notes)
     file = write_report(report, layout.report_file)
     pushed = report.outcome.state == "pushed"
     if pushed:

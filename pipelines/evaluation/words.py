@@ -30,6 +30,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
+def word_spans(text: str) -> list[tuple[str, int, int]]:
+    """The same words, each with where it begins and ends in the text."""
+    return [(found[0].casefold(), *found.span()) for found in _WORD.finditer(text)]
+
+
 def first_sentence(document: str) -> str:
     """Return the document's first sentence, with white space at its ends removed.
 

@@ -52,6 +52,8 @@ def loss_chart(training: Training) -> str:
             markeredgewidth=1.5,
             label=f"exported: {best.val_loss:.3f} after step {best.step:,}",
         )
+        if training.has_lead:
+            _mark_lead(axes, training.lead_steps)
         axes.set_xlabel("step")
         axes.set_ylabel("loss, nats a label")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
@@ -65,6 +67,21 @@ def loss_chart(training: Training) -> str:
             f"Loss over steps. Validation loss is lowest, {best.val_loss:.3f}, after step "
             f"{best.step}.",
         )
+
+
+def _mark_lead(axes: Axes, steps: int) -> None:
+    """The part of the curve where labels were easier, for whoever wonders why it rises."""
+    axes.axvspan(0, steps, color=GRID, alpha=0.45, linewidth=0, zorder=0)
+    axes.annotate(
+        f"lead steps, to {steps:,}",
+        (steps, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 4),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=9.5,
+    )
+    axes.set_xlim(left=0)
 
 
 def slices_chart(slices: Sequence[MetricSlice]) -> str:

@@ -17,6 +17,7 @@ from pipelines.evaluation.verdict import (
     read_verdict,
 )
 from pipelines.node_ids import SPAN_EVALUATOR, TEST_EXAMPLE_GEN
+from pipelines.price_quote import PriceQuote
 from pipelines.report.lineage import Lineage, trace
 from pipelines.report.model import (
     MeterValidation,
@@ -50,6 +51,7 @@ def gather(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     failures: Mapping[str, str] | None = None,
     checkpoint_notes: Sequence[str] = (),
+    quote: PriceQuote | None = None,
 ) -> RunReport:
     """Everything that is known of a run.
 
@@ -62,6 +64,7 @@ def gather(
         it was written.
       failures: by node, the error it failed with; ML Metadata does not keep it.
       checkpoint_notes: how the checkpoint that training started from is followed.
+      quote: what the model's tokens cost, to say what a summary costs.
 
     Raises:
       RunNotFoundError: there is no such run.
@@ -86,7 +89,7 @@ def gather(
             promotion,
         ),
         corpus=_corpus(records),
-        training=_training(records),
+        training=_training(records, settings or {}),
         evaluation=evaluation,
         span_quality=_span_quality(records),
         metering=_metering(model),
@@ -97,6 +100,7 @@ def gather(
         nodes=_nodes(records),
         settings=settings or {},
         checkpoint_notes=tuple(checkpoint_notes),
+        quote=quote,
     )
 
 
@@ -160,7 +164,9 @@ def _corpus(records: RunRecords) -> CorpusCounts | Missing:
         return Missing(str(error))
 
 
-def _training(records: RunRecords) -> Training | Missing:
+def _training(
+    records: RunRecords, settings: Mapping[str, Mapping[str, Any]]
+) -> Training | Missing:
     model_run = records.output("ModelRun")
     if model_run is None:
         return Missing("No model was trained in this run or in one whose results it reused.")
@@ -179,7 +185,11 @@ def _training(records: RunRecords) -> Training | Missing:
         except (ValueError, KeyError, TypeError) as error:
             return Missing(f"{file} could not be read: {error!r}")
         if points:
-            return Training(tuple(sorted(points, key=lambda point: point.step)))
+            return Training(
+                tuple(sorted(points, key=lambda point: point.step)),
+                lead_steps=int(settings.get("training", {}).get("lead_steps", 0)),
+                log_dir=str(file.parent),
+            )
     return Missing(f"{model_run.uri} holds no {_HISTORY_FILE} with a validation in it.")
 
 

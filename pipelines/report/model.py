@@ -10,6 +10,7 @@ from typing import Any, Literal
 from components.corpus_example_gen.report import CorpusCounts
 from components.promoter.rules import Comparison
 from pipelines.evaluation.verdict import MetricSlice, Verdict
+from pipelines.price_quote import PriceQuote
 from pipelines.report.lineage import Lineage
 from tokenizer.contract import MeteringRecord
 
@@ -53,9 +54,22 @@ class TrainingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The learning curve. At least one point, in the order of steps."""
+    """The learning curve.
+
+    Attributes:
+      points: at least one, in the order of steps.
+      lead_steps: of the settings; 0 where they are not known or there were none.
+      log_dir: folder of TensorBoard's events; empty where it is not known.
+    """
 
     points: tuple[TrainingPoint, ...]
+    lead_steps: int = 0
+    log_dir: str = ""
+
+    @property
+    def has_lead(self) -> bool:
+        """Whether a part of the curve is of the lead steps."""
+        return 0 < self.lead_steps < self.points[-1].step
 
     @property
     def best(self) -> TrainingPoint:
@@ -186,6 +200,7 @@ class RunReport:
       span_quality: of the held-out documents of the spans, where `evaluation` is of a test set
         that stays as it is; None where both are the same.
       checkpoint_notes: how the checkpoint that training started from is followed.
+      quote: the price of the model, where the run was given a price book.
     """
 
     pipeline_name: str
@@ -204,3 +219,4 @@ class RunReport:
     settings: Mapping[str, Mapping[str, Any]]
     span_quality: MetricSlice | None = None
     checkpoint_notes: tuple[str, ...] = ()
+    quote: PriceQuote | None = None

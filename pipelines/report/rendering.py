@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from markupsafe import Markup
 
 from pipelines.evaluation.verdict import MetricSlice, Verdict
 from pipelines.report.charts import loss_chart, slices_chart, token_chart
+from pipelines.report.copied import LEAST_WORDS, passages
+from pipelines.report.in_short import in_short
 from pipelines.report.lineage_drawing import Drawing, draw, fact
 from pipelines.report.model import Missing, RunReport
 from pipelines.report.texts import duration, moment, number, percent, visible
@@ -38,10 +41,14 @@ def render(report: RunReport) -> str:
         setting=lambda value: json.dumps(value, ensure_ascii=False, default=str),
         moment=moment,
         fact=fact,
+        shell=shlex.quote,
+        passages=lambda answer: passages(answer.document, answer.summary),
     )
     environment.tests["missing"] = lambda part: isinstance(part, Missing)
     return environment.get_template("report.html").render(
         report=report,
+        in_short=in_short(report),
+        least_words_copied=LEAST_WORDS,
         charts=_charts(report),
         shown_slices=shown_slices(report.evaluation),
         drawing=_drawing(report),

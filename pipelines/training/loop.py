@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -107,27 +107,27 @@ def _with_validations(training: Training, job: TrainingJob, done: int) -> None:
     settings, checkpoints = job.settings, training.checkpoints
     # Kept beside the checkpoints, for another attempt may have another run_dir.
     kept = job.state_dir / HISTORY_FILE
-    progress = Progress(job.run_dir, settings.steps, done, read_history(kept, done))
+    progress = Progress(job.run_dir, settings, done, read_history(kept, done))
     validate = _validation(training.model)
     validation = validation_batches(
         job.eval_files, job.architecture, settings.batch_size, settings.validation_examples
     )
-    for step, nats, labels in training.steps(done):
-        progress.stepped(step, float(nats), float(labels), settings.batch_size)
-        if step % settings.eval_every_steps and step != settings.steps:
-            continue
-        since = time.monotonic()
-        with training.averaged_weights():
-            loss = _finite(validate(validation), step, settings)
-            best = checkpoints.is_best(loss)
-            if best:
-                checkpoints.save_best(step, loss)
-        progress.validated(step, loss, best, float(training.optimizer.learning_rate), since)
-        # Before the checkpoint: rows past it are dropped on resuming, missing ones
-        # would stay missing.
-        write_history(kept, progress.history)
-        checkpoints.save_latest(step)
-    progress.close()
+    with closing(progress):
+        for step, nats, labels in training.steps(done):
+            progress.stepped(step, float(nats), float(labels), settings.batch_size)
+            if step % settings.eval_every_steps and step != settings.steps:
+                continue
+            since = time.monotonic()
+            with training.averaged_weights():
+                loss = _finite(validate(validation), step, settings)
+                best = checkpoints.is_best(loss)
+                if best:
+                    checkpoints.save_best(step, loss)
+            progress.validated(step, loss, best, float(training.optimizer.learning_rate), since)
+            # Before the checkpoint: rows past it are dropped on resuming, missing ones
+            # would stay missing.
+            write_history(kept, progress.history)
+            checkpoints.save_latest(step)
 
 
 class Training:

@@ -11,9 +11,12 @@ from typing import Any
 import tensorflow as tf
 
 from pipelines.training.checkpoints import write_history
+from pipelines.training.settings import TrainingSettings
+from pipelines.training.standing import LOGGER, Standing, log_standing
 
 HISTORY_FILE = "history.jsonl"
 _LINE_EVERY_S = 5.0
+_STANDING_EVERY_S = 0.25
 # What tf.summary.scalar writes; that function needs the tensorboard package, its files
 # do not.
 _SCALAR = tf.compat.v1.SummaryMetadata(
@@ -21,11 +24,8 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 )
 
 
-_LOG = logging.getLogger("tallygraph.training")
-
-
 class Progress:
-    """Lines for people, ``history.jsonl`` and TensorBoard events for machines.
+    """Log records for people, ``history.jsonl`` and TensorBoard events for machines.
 
     ``history.jsonl`` holds a row a validation: ``step``, ``examples`` (seen so far),
     ``train_loss`` (mean since the row before, nats a label), ``val_loss``,
@@ -34,16 +34,20 @@ class Progress:
     """
 
     def __init__(
-        self, run_dir: Path, steps: int, done: int, history: list[dict[str, Any]]
+        self,
+        run_dir: Path,
+        settings: TrainingSettings,
+        done: int,
+        history: list[dict[str, Any]],
     ) -> None:
         self.history = history
         self._path = run_dir / HISTORY_FILE
-        self._steps = steps
-        self._log = _LOG
+        self._settings = settings
+        self._steps = settings.steps
         self._board = tf.summary.create_file_writer(str(run_dir))
         self._seconds_before = history[-1]["seconds"] if history else 0.0
-        self._started = self._last_line = time.monotonic()
-        self._first_step = done
+        self._started = self._last_line = self._last_standing = time.monotonic()
+        self._first_step = self._step = done
         self._nats = self._labels = 0.0
         self._examples_total = history[-1]["examples"] if history else 0
         self._examples = 0
@@ -52,26 +56,36 @@ class Progress:
         for row in history:
             self._to_board(row)
         if done:
-            self._log.info("training continues after step %d of %d", done, steps)
+            LOGGER.info("training continues after step %d of %d", done, self._steps)
 
     def stepped(self, step: int, nats: float, labels: float, examples: int) -> None:
         """Count one step, and print progress from time to time."""
+        self._step = step
         self._nats += nats
         self._labels += labels
         self._examples += examples
         now = time.monotonic()
-        if now - self._last_line < _LINE_EVERY_S:
-            return
-        self._last_line = now
-        rate = (step - self._first_step) / (now - self._started)
-        self._log.info(
-            "step %d/%d  loss %.3f  %.0f examples/s  %s left",
-            step,
+        if now - self._last_line >= _LINE_EVERY_S:
+            self._last_line = self._last_standing = now
+            log_standing(self._standing(now), logging.INFO, self._left(now))
+        elif now - self._last_standing >= _STANDING_EVERY_S or step == self._steps:
+            self._last_standing = now
+            log_standing(self._standing(now), logging.DEBUG, self._left(now))
+        if step == self._settings.lead_steps:
+            for line in _end_of_lead(self._settings):
+                LOGGER.info(line)
+
+    def _standing(self, now: float) -> Standing:
+        return Standing(
+            self._step,
             self._steps,
             self._nats / max(self._labels, 1.0),
-            self._examples / (now - self._row_started),
-            _minutes((self._steps - step) / rate),
+            self._examples / max(now - self._row_started, 1e-9),
         )
+
+    def _left(self, now: float) -> str:
+        rate = (self._step - self._first_step) / max(now - self._started, 1e-9)
+        return _minutes((self._steps - self._step) / rate)
 
     def validated(
         self, step: int, validation_loss: float, best: bool, learning_rate: float, since: float
@@ -92,7 +106,7 @@ class Progress:
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
         self._to_board(row)
-        self._log.info(
+        LOGGER.info(
             "step %d/%d  loss %.3f  validation loss %.3f%s",
             step,
             self._steps,
@@ -105,6 +119,9 @@ class Progress:
         self._row_started = time.monotonic()
 
     def close(self) -> None:
+        """Training is over, finished or not."""
+        standing = self._standing(time.monotonic())._replace(over=True)
+        log_standing(standing, logging.DEBUG)
         self._board.close()
 
     def _to_board(self, row: dict[str, Any]) -> None:
@@ -117,3 +134,18 @@ class Progress:
 def _minutes(seconds: float) -> str:
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d} min"
+
+
+def _end_of_lead(settings: TrainingSettings) -> tuple[str, ...]:
+    """Why the loss has risen, told at the step from which on it may be compared."""
+    rest = f"all but {settings.lead_share:.0%}" if settings.lead_share else "all"
+    return (
+        f"step {settings.lead_steps}/{settings.steps}  training.lead_steps end here. Until now "
+        "a falling share of the examples",
+        "asked for the beginning of the document, which is easier to write than a summary: the "
+        "loss rises as that",
+        f"share falls, although the model gets better. From here on {rest} ask for the "
+        "summary; do not compare",
+        "the losses before with those that follow. The validation loss is of summaries "
+        "throughout.",
+    )

@@ -18,6 +18,7 @@ import tensorflow as tf
 from pipelines.training.cluster import Cluster
 from pipelines.training.job import TrainingJob
 from pipelines.training.loop import train_here
+from pipelines.training.standing import LOGGER, LineFormatter
 from pipelines.training.workers import PROGRESS, WorkerLostError, Workers
 
 _ABORTED: Final = "Collective ops is aborted"
@@ -30,8 +31,11 @@ def main(file: str) -> None:
       WorkerLostError: another worker can no longer be reached.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.basicConfig(stream=sys.stdout, format=f"{PROGRESS}%(message)s")
-    logging.getLogger("tallygraph.training").setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LineFormatter(PROGRESS))
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    LOGGER.propagate = False
     job = TrainingJob.from_json(json.loads(Path(file).read_text(encoding="utf-8")))
     cluster = Cluster.from_environment(os.environ, job.settings.workers)
     assert cluster is not None

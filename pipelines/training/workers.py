@@ -14,7 +14,6 @@ guarantee; so training on several workers runs in separate processes.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -29,8 +28,8 @@ from typing import IO, Any, Final
 import tensorflow as tf
 
 from pipelines.training.cluster import TF_CONFIG, Cluster
+from pipelines.training.standing import log_again
 
-_LOG = logging.getLogger("tallygraph.training")
 _LAST_LINES: Final = 12
 _POLL_S: Final = 0.1
 _LAST_WORDS_S: Final = 5.0  # for what a worker wrote before it ended
@@ -146,7 +145,7 @@ class _Process:
             # Progress has a mark; the rest is TensorFlow's, of interest only after a failure.
             if line.startswith(PROGRESS):
                 if self.cluster.is_chief:
-                    _LOG.info("%s", line.removeprefix(PROGRESS).rstrip())
+                    log_again(line.removeprefix(PROGRESS))
             else:
                 self.last_lines.append(line.rstrip())
 

@@ -72,6 +72,16 @@ class Price:
         }
         return tuple(part for meter in METERS for part in self._split(meter, *spans[meter]))
 
+    def base_micro(self, input_tokens: int, output_tokens: int) -> int:
+        """What so many tokens cost before any allowance and tier: what a price list says.
+
+        Args:
+          input_tokens: none of which comes from a cache.
+        """
+        return _rounded(input_tokens * self.price_micro_per_1k_input_tokens) + _rounded(
+            output_tokens * self.price_micro_per_1k_output_tokens
+        )
+
     def most_micro(self, input_tokens: int, output_tokens: int) -> int:
         """The most that so many tokens, or fewer, can cost, wherever in the month they come.
 

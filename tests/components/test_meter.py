@@ -14,7 +14,7 @@ from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types.standard_artifacts import Examples, Model
 
-from components.example_texts import ExampleError
+from components.example_records import ExampleError
 from components.meter.component import Meter
 from components.meter.executor import Executor, MeterError
 from tests.components.fixture_artifacts import meter, model_artifact_in

@@ -11,7 +11,7 @@ from tfx.types.standard_artifacts import Examples, Model
 
 from components.artifacts import MeterBlessing
 from components.artifacts import Tokenizer as TokenizerArtifact
-from components.example_texts import ExampleError
+from components.example_records import ExampleError
 from components.meter.graph import MeteredModel
 from components.meter_validator.executor import Executor
 from components.meter_validator.static_checks import UnreadableModelError

@@ -11,7 +11,7 @@ from tfx import types
 from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Tokenizer as TokenizerArtifact
-from components.example_texts import ExampleError
+from components.example_records import ExampleError
 from components.tokenizer_trainer.component import TokenizerTrainer
 from components.tokenizer_trainer.executor import Executor
 from tests.components.fixture_examples import ROWS, SPLITS, make_examples

@@ -144,6 +144,7 @@ class Clone:
             "serve": [("--engine", "local"), ("--rest-port", rest), ("--grpc-port", grpc)],
             "summarize": [url],
             "count": [url],
+            "samples": [url],
             "gateway": [
                 ("--port", str(self.ports[8600])),
                 ("--model-url", f"http://127.0.0.1:{rest}"),

@@ -32,6 +32,7 @@ from tests.e2e.pipeline_commands import (
 from tests.support.warm_process import run_tallygraph
 
 CONFIG = CONFIGS / "tiny.toml"
+PRICES = CONFIGS.parent / "examples" / "prices.toml"
 
 NODES = [
     "CorpusExampleGen",
@@ -87,10 +88,12 @@ def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output:
 def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
     corpus_file: Path, output: Path
 ) -> None:
-    finished = run(CONFIG, corpus_file, output)
+    finished = run(CONFIG, corpus_file, output, f"--prices={PRICES}")
     printed = finished.stdout + finished.stderr
 
     assert finished.returncode == 0, printed
+    report = (output / "reports" / "tiny.html").read_text()
+    assert re.search(r"1,000 such summaries\s+cost 0\.\d{6} EUR", report)
     nodes = nodes_of(printed)
     assert sorted(nodes) == sorted(NODES)
     before_trainer = NODES[: NODES.index("Trainer")]
@@ -191,6 +194,39 @@ def test_5_the_served_answer_carries_the_librarys_own_counts(
     assert_counts(answer, library.encode(text), max_input_tokens=32)
 
 
+def test_5_held_out_documents_are_shown_with_answer_counts_and_price(
+    corpus_file: Path, output: Path, server: dict[str, str]
+) -> None:
+    asked = [
+        "samples",
+        f"--output={output}",
+        f"--url={server['REST'].split('/v1/')[0]}",
+        f"--grpc={server['gRPC']}",
+        f"--prices={PRICES}",
+    ]
+
+    shown = run_tallygraph(*asked)
+    as_json = run_tallygraph(*asked, "--count=2", "--json")
+
+    printed = shown.stdout + shown.stderr
+    assert shown.returncode == 0, printed
+    assert re.findall("^document .*", printed, re.M) == [
+        f"document {number} of 3" for number in (1, 2, 3)
+    ]
+    assert "counts verified: the library sentencepiece makes " in printed
+    assert "gRPC gives the same answers and counts as REST" in printed
+    costs = [int(each.replace(".", "")) for each in re.findall(r"price +([\d.]+) EUR", printed)]
+    (together,) = re.findall(r"together ([\d.]+) EUR", printed)
+    assert sum(costs) == int(together.replace(".", "")) > 0
+    # The same two first, and really pairs of the corpus.
+    pairs = {row["document"]: row["summary"] for row in map(json.loads, corpus_file.open())}
+    rows = json.loads(as_json.stdout)
+    assert [row["amount_micro"] for row in rows] == costs[:2]
+    for row in rows:
+        assert pairs[row["document"]] == row["reference"]
+        assert row["total_tokens"] == row["input_tokens"] + row["output_tokens"]
+
+
 def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
     answered = subprocess.run(
         [str(TALLYGRAPH), "summarize", "text", "--url=http://127.0.0.1:9"],
@@ -210,6 +246,11 @@ def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
         ([f"--config={CONFIG}"], "no corpus given"),
         ([f"--config={CONFIG}", "--corpus=x", "--set=training.steps=0"], "training.steps"),
         ([f"--config={CONFIG}", "--corpus=no/such/file.jsonl"], "no/such/file.jsonl"),
+        ([f"--config={CONFIG}", "--corpus=x", "--prices=no.toml"], "Cannot read the price"),
+        (
+            [f"--config={CONFIG}", "--corpus=x", f"--prices={PRICES}", "--plan=gold"],
+            "has no price of the model 'summarizer' on the plan 'gold'",
+        ),
     ],
 )
 def test_7_bad_input_ends_with_exit_code_2_and_says_what_is_wrong(

@@ -63,7 +63,11 @@ def page(
 ) -> str:
     metadata_file, run_id = recorded_run("first_words")
     target = tmp_path_factory.mktemp("page") / "new folder" / "report.html"
-    settings = {"model": {"family": "t5"}, "corpus": {"path": "<there>"}}
+    settings = {
+        "model": {"family": "t5"},
+        "corpus": {"path": "<there>"},
+        "training": {"lead_steps": 800},
+    }
     report = gather(metadata_file, run_id, settings)
     return write_report(report, target).read_text(encoding="utf-8")
 
@@ -86,6 +90,59 @@ def test_every_chart_is_well_formed_and_follows_the_pages_colours(page: str) -> 
     for chart in charts:
         ElementTree.fromstring(chart)
         assert not re.search(r"#[0-9a-f]{6}\b", chart)
+
+
+def test_the_end_of_the_lead_is_explained_where_the_loss_is_seen(
+    page: str, recorded_run: Callable[..., tuple[Path, str]], tmp_path: Path
+) -> None:
+    section = section_of(page, "learning")
+    assert "lead steps, to 800" in section
+    assert "over the first 800 steps" in section
+    without = gather(*recorded_run("first_words"), {"training": {"lead_steps": 0}})
+    text = write_report(without, tmp_path / "r.html").read_text("utf-8")
+    assert "lead steps" not in section_of(text, "learning")
+    assert "training.lead_steps" not in section_of(text, "learning")
+
+
+def test_names_the_folder_of_tensorboards_events(
+    page: str, recorded_run: Callable[..., tuple[Path, str]]
+) -> None:
+    training = gather(*recorded_run("first_words")).training
+    assert (Path(training.log_dir) / "history.jsonl").is_file()
+    command = f"<code>tensorboard --logdir {training.log_dir}</code>"
+    assert command in section_of(page, "learning")
+
+
+def test_says_first_what_came_of_it_in_sentences(page: str) -> None:
+    section = section_of(page, "in-short")
+    assert page.index("in-short") < page.index('id="learning"')
+    assert re.findall("<dt>([^<]*)</dt>", section) == [
+        "What was trained?",
+        "Is it better than doing nothing?",
+        "Is it better than what was there before?",
+        "Can its counts be trusted?",
+        "What does a summary cost?",
+    ]
+    assert "Yes, by 0.143." in section
+
+
+def test_samples_mark_what_was_copied(page: str) -> None:
+    """The model answers with the document's first words, and with nothing else."""
+    answers = re.findall(r'<dd class="text answer" dir="auto">(.*?)</dd>', page)
+    assert len(answers) == 12
+    assert all(re.fullmatch(r"<mark>[a-z ]+</mark>", answer) for answer in answers)
+    assert "3 words or more" in section_of(page, "samples")
+
+
+def test_nothing_is_wider_than_a_phone(page: str) -> None:
+    """What cannot be narrow scrolls by itself: tables, charts and command lines."""
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    scrolling = r'<div class="scroll">\s*<table[^>]*>.*?</table>\s*</div>'
+    assert "<table" not in re.sub(scrolling, "", page, flags=re.DOTALL)
+    figures = re.sub(r"<figure>.*?</figure>", "", page, flags=re.DOTALL)
+    assert "<svg" not in figures
+    for name in (".scroll", "figure", "pre"):
+        assert re.search(rf"^{re.escape(name)} {{[^}}]*overflow-x: auto", page, re.MULTILINE)
 
 
 def test_says_that_the_model_was_pushed_and_how_good_it_is(page: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
@@ -112,8 +113,27 @@ def test_a_page_of_nothing_says_so_in_every_part() -> None:
             settings={},
         )
     )
-    assert page.count("it was never made") == 9
+    assert page.count("it was never made") == 10
     assert "No node of this run was recorded." in page
+
+
+def test_what_is_copied_is_marked_and_escaped_all_the_same() -> None:
+    report = nasty_report()
+    answer = Answer(
+        "1", "s", "Say <b> is bold & done.", "r", "Say <b> is bold!", 1, 1, 0, "stop"
+    )
+    report.evaluation.material.samples[:] = [(0, answer)]
+    page = render(report)
+    assert "<mark>Say &lt;b&gt; is bold</mark>!</dd>" in page
+    report.evaluation.material.samples[:] = [(0, replace(answer, summary=""))]
+    assert "(empty)</dd>" in render(report)
+
+
+def test_a_folder_of_any_name_can_be_given_to_a_shell() -> None:
+    report = replace(
+        nasty_report(), training=Training((TrainingPoint(1, 2, 1, 1),), 0, "/a b/$(x) <y>")
+    )
+    assert "tensorboard --logdir &#39;/a b/$(x) &lt;y&gt;&#39;</code>" in render(report)
 
 
 def test_an_evaluation_without_examples_is_said_to_be_one() -> None:

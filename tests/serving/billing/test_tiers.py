@@ -176,3 +176,26 @@ def test_the_most_of_whole_prices_is_exact() -> None:
     assert price.most_micro(8, 0) == 8
     assert price.most_micro(0, 0) == 0
     assert replace(price, price_micro_per_1k_output_tokens=10_000).most_micro(8, 4) == 48
+
+
+@given(a_price(), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_the_base_price_is_what_is_charged_without_allowance_and_tiers(
+    price: Price, input_tokens: int, output_tokens: int
+) -> None:
+    flat = Price(
+        "flat",
+        price.valid_from,
+        price.model,
+        price.plan,
+        price.price_micro_per_1k_input_tokens,
+        price.price_micro_per_1k_cached_tokens,
+        price.price_micro_per_1k_output_tokens,
+    )
+    parts = flat.parts(usage(input_tokens, 0, output_tokens), TokensBefore())
+    charged = sum(part.amount_micro for part in parts)
+    assert price.base_micro(input_tokens, output_tokens) == charged
+
+
+def test_the_base_price_knows_no_allowance_and_no_tier() -> None:
+    assert INPUT.base_micro(3000, 10) == 1200 + 16
+    assert INPUT.base_micro(0, 0) == 0
