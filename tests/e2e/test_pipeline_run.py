@@ -213,7 +213,7 @@ def test_5_held_out_documents_are_shown_with_answer_counts_and_price(
     assert re.findall("^document .*", printed, re.M) == [
         f"document {number} of 3" for number in (1, 2, 3)
     ]
-    assert "counts verified: the library sentencepiece makes " in printed
+    assert "counts verified: the library sentencepiece counts " in printed
     assert "gRPC gives the same answers and counts as REST" in printed
     costs = [int(each.replace(".", "")) for each in re.findall(r"price +([\d.]+) EUR", printed)]
     (together,) = re.findall(r"together ([\d.]+) EUR", printed)
