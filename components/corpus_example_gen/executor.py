@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from typing import Any
 
 import apache_beam as beam
-from absl import logging
 from tfx import types
 from tfx.components.example_gen import base_example_gen_executor, utils, write_split
 from tfx.components.util import examples_utils
@@ -19,9 +20,12 @@ from components.corpus_example_gen.custom_config import options_in
 from components.corpus_example_gen.files import choose_files, list_files
 from components.corpus_example_gen.options import CorpusInputError
 from components.corpus_example_gen.reading import ReadCorpus
-from components.corpus_example_gen.writing import WriteCount, WriteExamples
+from components.corpus_example_gen.writing import WriteCount, WriteExamples, WriteRepeats
 
 _WORK_FOLDER = ".corpus_work"
+_REPEATS = "repeats"
+# What is logged here is shown on the terminal.
+_PROGRESS = logging.getLogger("tallygraph.corpus")
 
 
 class Executor(base_example_gen_executor.BaseExampleGenExecutor):
@@ -66,6 +70,8 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
                 uri = artifact_utils.get_split_uri(artifacts, name)
                 split | f"WriteSplit[{name}]" >> WriteExamples(uri)
                 split | f"CountSplit[{name}]" >> WriteCount(f"{self._work}/count-{name}")
+            repeats = WriteRepeats(list(splits), f"{self._work}/{_REPEATS}")
+            tuple(splits.values()) | "Repeats" >> repeats
 
         counts = self._report(examples.uri, names)
         fileio.rmtree(self._work)
@@ -73,7 +79,8 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         if not all(counts.used.values()):
             where = exec_properties[standard_component_specs.INPUT_BASE_KEY]
             raise CorpusInputError(report.empty_split_message(counts, examples.uri, where))
-        logging.info("Corpus: %s used, %d rejected.", counts.used, counts.rejected)
+        for line in counts.lines(examples.uri):
+            _PROGRESS.info(line)
 
     def GetInputSourceToExamplePTransform(self) -> Any:  # noqa: N802  (TFX's name)
         """What makes, of properties and an input split's pattern, the transform that reads."""
@@ -98,6 +105,8 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
         for name in names:
             with fileio.open(f"{self._work}/count-{name}") as stream:
                 used[name] = int(stream.read())
+        with fileio.open(f"{self._work}/{_REPEATS}") as stream:
+            repeats = json.loads(stream.read())
         return report.CorpusCounts(
             rows=sum(used.values()) + reasons.total(),
             used=used,
@@ -105,6 +114,7 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
             rejected_by_reason=report.sorted_reasons(reasons),
             files_read=self._files_read,
             files_left_out=self._files_left_out,
+            **repeats,
         )
 
 

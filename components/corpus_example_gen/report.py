@@ -26,6 +26,8 @@ class CorpusCounts:
       rejected_by_reason: the same by reason.
       files_read: names below the input base, in the order of reading.
       files_left_out: names that matched but hold no corpus by their name.
+      repeated: rows whose document an earlier row of the split has, by split. They are used.
+      shared: documents that more than one split has. They are used in each.
     """
 
     rows: int
@@ -34,6 +36,32 @@ class CorpusCounts:
     rejected_by_reason: dict[str, int]
     files_read: list[str] = field(default_factory=list)
     files_left_out: list[str] = field(default_factory=list)
+    repeated: dict[str, int] = field(default_factory=dict)
+    shared: int = 0
+
+    def lines(self, examples_uri: str) -> list[str]:
+        """What became of the rows, for the console."""
+        used = ", ".join(f"{count:,} for {split}" for split, count in self.used.items())
+        lines = [f"{self.rows:,} rows: {used}, {self.rejected:,} rejected"]
+        for reason, count in self.rejected_by_reason.items():
+            lines.append(f"rejected: {reason} ({count:,})")
+        if self.rejected:
+            lines.append(f"each rejected row: {examples_uri}/{REJECTS_FILE}")
+        for split, count in self.repeated.items():
+            if count:
+                lines.append(
+                    f"duplicates: {count:,} rows for {split} have the document of another row"
+                )
+        if self.shared:
+            lines.append(
+                f"duplicates: {self.shared:,} documents are in more than one split, so the "
+                "quality that is measured is not only that of unseen documents"
+            )
+        if self.files_left_out:
+            shown = ", ".join(self.files_left_out[:_EXAMPLES_IN_MESSAGE])
+            more = " …" if len(self.files_left_out) > _EXAMPLES_IN_MESSAGE else ""
+            lines.append(f"not read: {shown}{more}")
+        return lines
 
     def save(self, examples_uri: str) -> None:
         """Write ``counts.json`` beside the splits."""

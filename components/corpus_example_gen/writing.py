@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import tensorflow as tf
@@ -12,6 +13,7 @@ from tfx.dsl.io import fileio
 
 # A group is sorted in memory: a corpus of 10 million rows has 10,000 of them in each.
 _GROUPS = 1024
+_SHARED = ""  # no split's name
 
 
 class WriteExamples(beam.PTransform):
@@ -49,6 +51,57 @@ class WriteCount(beam.PTransform):
             | "Count" >> beam.combiners.Count.Globally()
             | "WriteNumber" >> beam.Map(_write_number, self._path)
         )
+
+
+class WriteRepeats(beam.PTransform):
+    """PCollections of tf.Example, one for each split → a file that counts repeated documents.
+
+    The file holds a JSON object: ``repeated``, by split, the rows whose document an earlier
+    row of the split has; ``shared``, the documents that more than one split has.
+    """
+
+    def __init__(self, names: Sequence[str], path: str):
+        super().__init__()
+        self._names = list(names)
+        self._path = path
+
+    def expand(self, splits: tuple[beam.PCollection, ...]) -> beam.PCollection:
+        keyed = [
+            split | f"Key[{name}]" >> beam.Map(_document_key, name)
+            for name, split in zip(self._names, splits, strict=True)
+        ]
+        return (
+            keyed
+            | "Flatten" >> beam.Flatten()
+            | "CountEach" >> beam.combiners.Count.PerElement()
+            | "ByDocument" >> beam.Map(lambda each: (each[0][0], (each[0][1], each[1])))
+            | "Group" >> beam.GroupByKey()
+            | "Repeats" >> beam.FlatMapTuple(_repeats)
+            | "Sum" >> beam.CombinePerKey(sum)
+            | "Together" >> beam.combiners.ToDict()
+            | "WriteRepeats" >> beam.Map(_write_repeats, self._names, self._path)
+        )
+
+
+def _document_key(example: tf.train.Example, split: str) -> tuple[bytes, str]:
+    (document,) = example.features.feature["document"].bytes_list.value
+    return hashlib.sha256(document).digest(), split
+
+
+def _repeats(_: bytes, rows: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """Pairs of a split and how many of its rows repeat; of ``_SHARED`` and 1."""
+    of_split = list(rows)
+    for split, count in of_split:
+        if count > 1:
+            yield split, count - 1
+    if len(of_split) > 1:
+        yield _SHARED, 1
+
+
+def _write_repeats(found: Mapping[str, int], names: Sequence[str], path: str) -> None:
+    repeated = {name: found.get(name, 0) for name in names}
+    with fileio.open(path, "w") as stream:
+        stream.write(json.dumps({"repeated": repeated, "shared": found.get(_SHARED, 0)}))
 
 
 def _keyed(example: tf.train.Example) -> tuple[int, tuple[bytes, bytes]]:

@@ -1,23 +1,22 @@
-"""Compares the texts of new spans with those of the champion's spans, with TFDV."""
+"""Compares the texts of new spans with those of the champion's spans."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import tensorflow_data_validation as tfdv
 
 from components.corpus_example_gen.options import CorpusOptions
 from components.model_registry.port import RegisteredVersion
 from pipelines.drift.config import DriftConfig
+from pipelines.drift.distance import Deals, length_distance
 from pipelines.drift.statistics import (
     DOCUMENT_TOKENS,
     SUMMARY_TOKENS,
     TOKEN,
     TOKENS_PER_BYTE,
     UNKNOWN_SHARE,
+    TextStatistics,
     pairs_of,
     text_statistics,
 )
@@ -26,26 +25,29 @@ from tokenizer.pretrained import load_pretrained_tokenizer
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measured divergence and its bound.
+    """A measured distance and its bounds.
 
     Attributes:
-      value: divergence from 0 to 1, or for `unknown_share` the increase.
+      value: distance from 0 to 1, or for `unknown_share` the increase.
+      by_chance: the largest value that chance explains, with so many documents.
+      bound: the largest value that is allowed.
       setting: name of the setting with the bound.
     """
 
     name: str
     value: float
+    by_chance: float
     bound: float
     setting: str
 
     @property
     def drifted(self) -> bool:
-        return self.value > self.bound
+        return self.value > max(self.bound, self.by_chance)
 
     def __str__(self) -> str:
         return (
             f"{self.name} has moved by {self.value:.4f}; at most {self.bound:g} is allowed "
-            f"({self.setting})."
+            f"({self.setting}), and chance explains at most {self.by_chance:.4f}."
         )
 
 
@@ -116,53 +118,36 @@ def compare_spans(
     return Drift(
         champion_spans=known,
         spans=spans,
-        champion_documents=old.datasets[0].num_examples,
-        documents=new.datasets[0].num_examples,
+        champion_documents=old.documents,
+        documents=new.documents,
         min_documents=config.min_documents,
         measurements=measure(old, new, config),
     )
 
 
-def measure(old: Any, new: Any, config: DriftConfig) -> tuple[Measurement, ...]:
-    """Compare statistics from `pipelines.drift.statistics.text_statistics`.
+def measure(
+    old: TextStatistics, new: TextStatistics, config: DriftConfig
+) -> tuple[Measurement, ...]:
+    """Compare statistics.
 
     Args:
       old: of the champion's spans.
       new: of the spans to train on.
     """
+    deals = Deals(old.documents, new.documents)
     lengths = config.max_length_divergence, "drift.max_length_divergence"
-    bounds = {
-        DOCUMENT_TOKENS: lengths,
-        SUMMARY_TOKENS: lengths,
-        TOKENS_PER_BYTE: lengths,
-        TOKEN: (config.max_token_divergence, "drift.max_token_divergence"),
-    }
-    schema = tfdv.infer_schema(old)
-    for name, (bound, _) in bounds.items():
-        comparator = tfdv.get_feature(schema, name).drift_comparator
-        comparator.jensen_shannon_divergence.threshold = bound
-    anomalies = tfdv.validate_statistics(new, schema, previous_statistics=old)
-    values = {
-        info.path.step[0]: measured.value
-        for info in anomalies.drift_skew_info
-        for measured in info.drift_measurements
-    }
-    divergences = [
-        Measurement(name, values[name], bound, setting)
-        for name, (bound, setting) in bounds.items()
-    ]
-    risen = _mean(new, UNKNOWN_SHARE) - _mean(old, UNKNOWN_SHARE)
-    unknown = Measurement(
-        UNKNOWN_SHARE, risen, config.max_unknown_gain, "drift.max_unknown_gain"
+    tokens = config.max_token_divergence, "drift.max_token_divergence"
+    unknown = config.max_unknown_gain, "drift.max_unknown_gain"
+    return (
+        *(
+            Measurement(name, *length_distance(old.lengths[name], new.lengths[name]), *lengths)
+            for name in (DOCUMENT_TOKENS, SUMMARY_TOKENS, TOKENS_PER_BYTE)
+        ),
+        Measurement(TOKEN, *deals.token_distance(old.token_counts, new.token_counts), *tokens),
+        Measurement(
+            UNKNOWN_SHARE, *deals.rise(old.unknown_shares, new.unknown_shares), *unknown
+        ),
     )
-    return (*divergences, unknown)
-
-
-def _mean(statistics: Any, name: str) -> float:
-    for feature in statistics.datasets[0].features:
-        if feature.path.step[0] == name:
-            return float(feature.num_stats.mean)
-    raise KeyError(name)
 
 
 def _numbers(spans: tuple[int, ...]) -> str:

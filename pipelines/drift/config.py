@@ -22,14 +22,19 @@ class DriftConfig:
     )
     max_length_divergence: float = setting(
         0.1,
-        "Maximum Jensen-Shannon divergence of the lengths in tokens, of documents and of "
-        "summaries, and of tokens per byte: 0 for the same distribution, 1 for nothing in "
-        "common.",
+        "Maximum Kolmogorov-Smirnov distance of the lengths in tokens, of documents and of "
+        "summaries, and of tokens per byte: the largest difference of the shares below any "
+        "length, 0 for the same distribution, 1 for nothing in common. Distances that chance "
+        "explains with so many documents are never drift.",
         gt=0,
         le=1,
     )
     max_token_divergence: float = setting(
-        0.1, "Maximum Jensen-Shannon divergence of how often each token is used.", gt=0, le=1
+        0.1,
+        "Maximum Jensen-Shannon divergence of how often each token is used, in bits; as above, "
+        "what chance explains is never drift.",
+        gt=0,
+        le=1,
     )
     max_unknown_gain: float = setting(
         0.01,

@@ -1,14 +1,15 @@
-"""TFDV's statistics of a corpus's texts, in a tokenizer's tokens."""
+"""What is compared of a corpus's texts: lengths and tokens, in a tokenizer's tokens."""
 
 from __future__ import annotations
 
 import heapq
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-import pandas as pd
-import tensorflow_data_validation as tfdv
+import numpy as np
+from scipy import sparse
 
 from components.corpus_example_gen.corpus_path import resolve_corpus
 from components.corpus_example_gen.files import choose_files, list_files, read_unit, units_of
@@ -20,11 +21,29 @@ from tokenizer.base import Tokenizer
 DOCUMENT_TOKENS: Final = "document_tokens"
 SUMMARY_TOKENS: Final = "summary_tokens"
 TOKENS_PER_BYTE: Final = "tokens_per_byte"
-UNKNOWN_SHARE: Final = "unknown_share"
 TOKEN: Final = "token"
+UNKNOWN_SHARE: Final = "unknown_share"
 
-# A distribution of tokens is compared over so many of the most frequent ones.
-_RANKED_TOKENS: Final = 10_000
+
+@dataclass(frozen=True)
+class TextStatistics:
+    """Statistics of some documents, a value for each.
+
+    Attributes:
+      lengths: float64 [documents] by name: ``DOCUMENT_TOKENS``, ``SUMMARY_TOKENS``,
+        ``TOKENS_PER_BYTE``.
+      token_counts: [documents, vocabulary], how often each token is in a document.
+      unknown_shares: float64 [documents], the share of tokens that the vocabulary does not
+        know.
+    """
+
+    lengths: dict[str, np.ndarray]
+    token_counts: sparse.csr_array
+    unknown_shares: np.ndarray
+
+    @property
+    def documents(self) -> int:
+        return len(self.unknown_shares)
 
 
 def pairs_of(path: str, options: CorpusOptions, spans: Sequence[int]) -> Iterator[Pair]:
@@ -44,8 +63,10 @@ def pairs_of(path: str, options: CorpusOptions, spans: Sequence[int]) -> Iterato
                         yield row
 
 
-def text_statistics(pairs: Iterable[Pair], tokenizer: Tokenizer, max_documents: int) -> Any:
-    """Compute a DatasetFeatureStatisticsList of lengths, tokens and unknown tokens.
+def text_statistics(
+    pairs: Iterable[Pair], tokenizer: Tokenizer, max_documents: int
+) -> TextStatistics:
+    """Compute the statistics of at most so many documents.
 
     Args:
       max_documents: if there are more, those with the smallest checksums are used: the same
@@ -59,23 +80,29 @@ def text_statistics(pairs: Iterable[Pair], tokenizer: Tokenizer, max_documents: 
         max_documents,
         ((zlib.crc32(pair.document), place, pair) for place, pair in enumerate(pairs)),
     )
-    rows = [_row(pair, tokenizer) for _, _, pair in sample]
-    if not rows:
+    if not sample:
         raise CorpusInputError(
             "There are no usable rows to compare. Expected: at least one row with document "
             "and summary in the spans."
         )
-    options = tfdv.StatsOptions(num_rank_histogram_buckets=_RANKED_TOKENS)
-    return tfdv.generate_statistics_from_dataframe(pd.DataFrame(rows), options)
-
-
-def _row(pair: Pair, tokenizer: Tokenizer) -> dict[str, list[float] | list[bytes]]:
-    document, summary = tokenizer.encode(pair.document), tokenizer.encode(pair.summary)
-    unknown = sum(token == tokenizer.unk_id for token in document)
-    return {
-        DOCUMENT_TOKENS: [float(len(document))],
-        SUMMARY_TOKENS: [float(len(summary))],
-        TOKENS_PER_BYTE: [len(document) / len(pair.document)],
-        UNKNOWN_SHARE: [unknown / max(1, len(document))],
-        TOKEN: [b"%d" % token for token in document],
-    }
+    documents = [np.array(tokenizer.encode(pair.document), np.int64) for _, _, pair in sample]
+    tokens = np.array([len(ids) for ids in documents], np.float64)
+    row_starts = np.concatenate([[0], np.cumsum(tokens, dtype=np.int64)])
+    ids = np.concatenate(documents)
+    counts = sparse.csr_array(
+        (np.ones(len(ids)), ids, row_starts),
+        shape=(len(documents), tokenizer.vocabulary_size),
+    )
+    counts.sum_duplicates()
+    unknown = np.array([(ids == tokenizer.unk_id).sum() for ids in documents], np.float64)
+    size = np.array([len(pair.document) for _, _, pair in sample], np.float64)
+    summaries = [len(tokenizer.encode(pair.summary)) for _, _, pair in sample]
+    return TextStatistics(
+        {
+            DOCUMENT_TOKENS: tokens,
+            SUMMARY_TOKENS: np.array(summaries, np.float64),
+            TOKENS_PER_BYTE: tokens / size,
+        },
+        counts,
+        unknown / np.maximum(tokens, 1),
+    )

@@ -289,6 +289,27 @@ def test_a_test_set_is_neither_trained_on_nor_validated_with(
     ]
 
 
+def test_repeated_and_shared_documents_are_counted_and_said(
+    run: Runner, tmp_path: Path
+) -> None:
+    folder = tmp_path / "corpus"
+    write_jsonl(folder / "train.jsonl", as_rows([*PAIRS[:10], PAIRS[0], PAIRS[0], PAIRS[1]]))
+    write_jsonl(folder / "dev.jsonl", [*as_rows(PAIRS[8:12]), {"document": "no summary"}])
+
+    result = run(folder)
+
+    assert result.counts.repeated == {"train": 3, "eval": 0}
+    assert result.counts.shared == 2
+    assert result.counts.lines("out") == [
+        "18 rows: 13 for train, 4 for eval, 1 rejected",
+        "rejected: summary is missing (1)",
+        "each rejected row: out/rejects.jsonl",
+        "duplicates: 3 rows for train have the document of another row",
+        "duplicates: 2 documents are in more than one split, so the quality that is measured "
+        "is not only that of unseen documents",
+    ]
+
+
 def test_a_packed_file_whose_name_is_in_capitals(run: Runner, tmp_path: Path) -> None:
     path = tmp_path / "PAIRS.JSONL.GZ"
     lines = "".join(json.dumps(row) + "\n" for row in as_rows(PAIRS))

@@ -147,10 +147,15 @@ def test_more_unknown_tokens_are_drift() -> None:
         champion_documents=500,
         documents=500,
         min_documents=200,
-        measurements=(Measurement("unknown_share", 0.02, 0.01, "drift.max_unknown_gain"),),
+        measurements=(
+            Measurement("unknown_share", 0.02, 0.005, 0.01, "drift.max_unknown_gain"),
+        ),
     )
     assert [str(found) for found in drift.findings] == [
-        "unknown_share has moved by 0.0200; at most 0.01 is allowed (drift.max_unknown_gain)."
+        "unknown_share has moved by 0.0200; at most 0.01 is allowed (drift.max_unknown_gain), "
+        "and chance explains at most 0.0050."
     ]
     fewer = replace(drift, measurements=(replace(drift.measurements[0], value=-0.5),))
     assert fewer.findings == ()
+    by_chance = replace(drift, measurements=(replace(drift.measurements[0], by_chance=0.03),))
+    assert by_chance.findings == ()

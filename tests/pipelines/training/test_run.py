@@ -124,6 +124,7 @@ def test_the_signature_answers_text(exported: tuple[SimpleNamespace, Tokenizer])
     assert {name: value.shape[0] for name, value in none.items()} == dict.fromkeys(none, 0)
 
 
+@pytest.mark.long
 def test_a_killed_training_goes_on_where_it_was(
     t5: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ from tests.support.waiting import wait_until
 from tokenizer.loading import load_tokenizer
 
 
+@pytest.mark.long
 def test_two_workers_train_as_one_does(corpus: TransformedCorpus, tmp_path: Path) -> None:
     """Each computes a half of every batch; losses and weights are those of whole batches."""
 

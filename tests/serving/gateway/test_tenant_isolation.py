@@ -35,7 +35,7 @@ from serving.ledger.verification import verify
 from tests.support.running_gateway import DEADLINE_S, MOST_MICRO, RunningGateway, gateway_on
 from tests.support.sizes import sized
 
-EXAMPLES = sized(quick=6, long=60)
+EXAMPLES = sized(quick=3, long=60)
 STEPS = 30
 SEED = 20261125
 LIMITS = {
