@@ -15,7 +15,7 @@ from pipelines.evaluation.verdict import Verdict
 from pipelines.price_quote import PriceQuote
 from pipelines.report.gathering import gather
 from pipelines.report.in_short import in_short
-from pipelines.report.model import Missing, Outcome, Promotion, RunReport
+from pipelines.report.model import MeterValidation, Missing, Outcome, Promotion, RunReport
 from serving.billing import Price
 
 QUOTE = PriceQuote(
@@ -133,6 +133,7 @@ def test_whether_the_counts_can_be_trusted(report: RunReport) -> None:
     answer = said(report)["Can its counts be trusted?"]
     assert "1,101 of its counts and answers were held to" in answer
     assert answer.endswith("all were as they must be.")
+    assert isinstance(report.meter_validation, MeterValidation)
     wrong = replace(report.meter_validation, blessed=False)
     answer = said(replace(report, meter_validation=wrong))["Can its counts be trusted?"]
     assert answer.endswith("nobody may be billed by it.")

@@ -63,7 +63,7 @@ def page(
 ) -> str:
     metadata_file, run_id = recorded_run("first_words")
     target = tmp_path_factory.mktemp("page") / "new folder" / "report.html"
-    settings = {
+    settings: dict[str, dict[str, object]] = {
         "model": {"family": "t5"},
         "corpus": {"path": "<there>"},
         "training": {"lead_steps": 800},
