@@ -9,7 +9,7 @@ help:  ## Show the targets
 setup:  ## Make .venv from uv.lock (done by every other target too)
 	@scripts/setup.sh
 
-demo: setup  ## Corpus, pipeline, model server, two metered answers
+demo: setup  ## Corpus, pipeline, model server, held-out documents answered, counted and priced
 	@scripts/demo.sh
 
 # Its theme warns of the next major version of MkDocs, which the lock file keeps away.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,10 +16,15 @@ from rich.progress import (
 
 from pipelines.training.standing import Standing
 
+# Columns. A line that does not fit is broken, and then a new one stays behind at every change.
+_NARROWEST: Final = 60
+_WIDE: Final = 84
+
 
 def has_bars(console: Console) -> bool:
     """Whether a line can be written anew: on a terminal that can, and not in a log."""
-    return console.is_terminal and not console.is_dumb_terminal
+    can = console.is_terminal and not console.is_dumb_terminal
+    return can and console.width >= _NARROWEST
 
 
 class TrainingBar:
@@ -49,12 +56,14 @@ class TrainingBar:
             self._progress = None
 
     def _started(self, standing: Standing) -> Progress:
+        wide = self._console.width >= _WIDE
+        rate = TextColumn("{task.fields[examples_per_s]:.0f} examples/s")
         progress = Progress(
             TextColumn("       "),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if wide else 12),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.3f}"),
-            TextColumn("{task.fields[examples_per_s]:.0f} examples/s"),
+            *([rate] if wide else []),
             TimeRemainingColumn(),
             console=self._console,
             # Both are the log's: what TFX and TensorFlow write must not come to the terminal.

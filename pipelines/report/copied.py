@@ -48,8 +48,10 @@ def _runs(words: list[str], there: list[str]) -> list[tuple[int, int]]:
     runs = []
     covered = 0
     for first in range(len(words) - LEAST_WORDS + 1):
-        starts = places.get(tuple(words[first : first + LEAST_WORDS]), [])
-        end = first + max((_shared(words[first:], there, place) for place in starts), default=0)
+        starts = places.get(tuple(words[first : first + LEAST_WORDS]))
+        if starts is None:
+            continue
+        end = first + max(_shared(words[first:], there, place) for place in starts)
         if end > covered:
             runs.append((max(first, covered), end))
             covered = end

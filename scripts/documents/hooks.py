@@ -1,8 +1,8 @@
 """MkDocs calls these while it builds (`hooks` in ``mkdocs.yml``).
 
-They add the pages that are made from the code, the READMEs of folders, and each source file
-that a page links to, so that every link of a page works both in the repository and on the built
-site.
+They add the pages that are made from the code and of notebooks, the READMEs of folders, and
+each source file that a page links to, so that every link of a page works both in the repository
+and on the built site.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from scripts.documents.links import Link, replace_links
+from scripts.documents.notebook_pages import as_markdown
 from scripts.documents.reference import REFERENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,7 @@ ELSEWHERE = {
 }
 # MkDocs counts warnings of its own logger, and `--strict` makes them errors.
 _LOG = logging.getLogger("mkdocs.tallygraph")
+_NOTEBOOK = ".ipynb"
 _LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "bash", ".yaml": "yaml", ".json": "json"}
 
 
@@ -44,6 +46,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are no files in ``docs/``."""
     for path, make in REFERENCE.items():
         files.append(File.generated(config, path, content=make()))
+    for notebook in sorted((ROOT / DOCS).glob("*/*.ipynb")):
+        path = notebook.relative_to(ROOT / DOCS).with_suffix(".md").as_posix()
+        files.append(File.generated(config, path, content=as_markdown(notebook)))
     for origin, path in ELSEWHERE.items():
         files.append(File.generated(config, path, content=(ROOT / origin).read_text()))
     linked = {
@@ -61,6 +66,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = page.file.src_uri
 
     def rewritten(link: Link) -> str:
+        if link.path.endswith(_NOTEBOOK) and "://" not in link.path:
+            return link.path.removesuffix(_NOTEBOOK) + ".md" + link.anchor
         target = _in_repository(here, link)
         if target is None:
             return link.target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,10 +34,10 @@ def command(log: Path, end: str) -> list[str]:
     return [sys.executable, "-c", PROGRAM, str(log), end]
 
 
-def on_a_terminal(log: Path, end: str, term: str = "xterm") -> str:
+def on_a_terminal(log: Path, end: str, term: str = "xterm", columns: int = 100) -> str:
     """What a terminal is sent."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": term, "COLUMNS": "100"}
+    environment = {**os.environ, "TERM": term, "COLUMNS": str(columns)}
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         environment.pop(name, None)
     process = subprocess.Popen(command(log, end), cwd=ROOT, stdout=theirs, env=environment)
@@ -66,6 +67,13 @@ def test_a_terminal_has_a_bar_below_what_is_printed(tmp_path: Path, end: str) ->
     assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")
 
 
+def test_a_narrow_terminal_has_a_line_that_fits(tmp_path: Path) -> None:
+    sent = on_a_terminal(tmp_path / "run.log", "over", columns=60)
+    assert "10/10" in sent and "examples/s" not in sent
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent)
+    assert max(len(line) for line in re.split(r"[\r\n]", shown)) <= 60
+
+
 def test_the_log_has_the_lines_all_the_same(tmp_path: Path) -> None:
     on_a_terminal(tmp_path / "run.log", "over")
     log = (tmp_path / "run.log").read_text()
@@ -90,7 +98,10 @@ def test_no_terminal_has_plain_lines(tmp_path: Path) -> None:
     )
 
 
-def test_a_terminal_that_cannot_go_back_has_plain_lines(tmp_path: Path) -> None:
-    sent = on_a_terminal(tmp_path / "run.log", "over", term="dumb")
+@pytest.mark.parametrize(("term", "columns"), [("dumb", 100), ("xterm", 40)])
+def test_a_terminal_that_cannot_go_back_or_is_too_narrow_has_plain_lines(
+    tmp_path: Path, term: str, columns: int
+) -> None:
+    sent = on_a_terminal(tmp_path / "run.log", "over", term, columns)
     assert "step 5/10  loss 8.125" in sent
     assert "10/10" not in sent

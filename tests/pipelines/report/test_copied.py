@@ -47,9 +47,27 @@ def test_runs_that_overlap_are_told_apart() -> None:
     )
 
 
-def test_the_passages_make_up_the_summary_as_it_is_written() -> None:
-    summary = "  <b>file is\n opened</b> & more "
-    assert "".join(each.text for each in passages(DOCUMENT, summary)) == summary
+@settings(max_examples=sized(50, 500))
+@given(
+    st.text("ab .<é\n", max_size=30),
+    st.text("ab .<é\n", max_size=30),
+)
+def test_the_passages_make_up_the_summary_as_it_is_written(document: str, summary: str) -> None:
+    cut = passages(document, summary)
+    assert "".join(each.text for each in cut) == summary
+    assert all(each.text for each in cut)
+
+
+def test_a_text_between_two_passages_is_one() -> None:
+    summary = "Return when the first record is read, and close the file again."
+    assert [each.text for each in passages(DOCUMENT, summary)] == [
+        "Return ",
+        "when the first record is read",
+        ", and close the file again.",
+    ]
+
+
+def test_case_is_no_difference() -> None:
     assert copied(DOCUMENT, "Straße dort oben") == []
     assert copied("STRASSE dort oben", "straße dort oben") == ["straße dort oben"]
 
@@ -75,3 +93,4 @@ def test_what_is_marked_is_what_three_words_of_the_document_cover(
     )
     expected = " ".join("x" if i in covered else word for i, word in enumerate(words))
     assert marked == expected
+    assert "".join(each.text for each in passages(document, summary)) == summary
