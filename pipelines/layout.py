@@ -48,6 +48,10 @@ class OutputLayout:
         return self.pipeline_dir / "no-requirements.txt"
 
     @property
+    def lock_file(self) -> Path:
+        return self.pipeline_dir / ".lock"
+
+    @property
     def log_file(self) -> Path:
         return self.output / "logs" / f"{self.pipeline_name}.log"
 

@@ -22,11 +22,13 @@ from pipelines.training.standing import standing_in
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_NOT_BLESSED = 3
+EXIT_INTERRUPTED = 130  # as shells say of a program that SIGINT ended
 EXIT_CODES: Final = {
     0: "Success.",
     EXIT_FAILED: "Something failed, or a check found something. The message says what.",
     EXIT_BAD_INPUT: "Settings, corpus or arguments cannot be used. The message says why.",
     EXIT_NOT_BLESSED: "The run is complete, and its model may not be pushed.",
+    EXIT_INTERRUPTED: "Interrupted from the keyboard. What was complete is kept.",
 }
 
 # Long work anywhere in the project reports here; everything else goes to the log file.

@@ -11,6 +11,15 @@ import typer
 from rich.table import Table
 
 from pipelines.cli.console import out
+from pipelines.cli.locations import (
+    OUTPUT,
+    ConfigFile,
+    ModelDir,
+    ModelName,
+    Output,
+    Registry,
+    find_served,
+)
 from pipelines.cli.registry_access import find_version, opened_registry, served_model
 from pipelines.cli.serve import GRPC_PORT
 
@@ -29,24 +38,7 @@ _Version = Annotated[
         "challenger, previous."
     ),
 ]
-_Output = Annotated[Path, typer.Option(help="Output folder of `tallygraph run`.")]
-_Registry = Annotated[
-    str,
-    typer.Option(
-        envvar="TALLYGRAPH_REGISTRY",
-        help="sqlite:///FILE or http(s)://HOST; empty: registry.sqlite in the output folder.",
-    ),
-]
-_ModelName = Annotated[
-    str, typer.Option(help="Name of the model, serving.model_name in the settings.")
-]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_ModelDir = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder that model servers poll. Default: serving/<model> in the output folder."
-    ),
-]
 _ModelConfig = Annotated[
     Path | None,
     typer.Option(help="The servers' model config file. Default: next to the model's folder."),
@@ -65,17 +57,16 @@ _Offline = Annotated[
         "--offline", help="Change only the model config, because no server is running."
     ),
 ]
-_OUTPUT = Path("build")
-_MODEL = "summarizer"
 _SERVERS = [f"127.0.0.1:{GRPC_PORT}"]
 _METRIC = "rouge_l_f1"
 
 
 @app.command("list")
 def list_versions(
-    output: _Output = _OUTPUT,
-    registry: _Registry = "",
-    model_name: _ModelName = _MODEL,
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    registry: Registry = "",
+    model_name: ModelName = "",
     as_json: _Json = False,
 ) -> None:
     """List the versions, newest first."""
@@ -83,8 +74,9 @@ def list_versions(
     from components.promoter.promotion import DECISION_TAG
     from components.promoter.rules import FINGERPRINT_TAG
 
-    with opened_registry(registry, output) as opened:
-        versions = opened.versions(model_name)
+    model = find_served(config, output, None, model_name, registry)
+    with opened_registry(model.registry, output) as opened:
+        versions = opened.versions(model.name)
         if as_json:
             _print_json([_as_dict(version) for version in versions])
             return
@@ -108,14 +100,16 @@ def list_versions(
 @app.command()
 def show(
     version: _Version,
-    output: _Output = _OUTPUT,
-    registry: _Registry = "",
-    model_name: _ModelName = _MODEL,
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    registry: Registry = "",
+    model_name: ModelName = "",
     as_json: _Json = False,
 ) -> None:
     """Show everything that is registered about a version."""
-    with opened_registry(registry, output) as opened:
-        found = find_version(opened, model_name, version)
+    model = find_served(config, output, None, model_name, registry)
+    with opened_registry(model.registry, output) as opened:
+        found = find_version(opened, model.name, version)
         if as_json:
             _print_json(_as_dict(found))
             return
@@ -129,17 +123,19 @@ def show(
 @app.command()
 def lineage(
     version: _Version,
-    output: _Output = _OUTPUT,
-    registry: _Registry = "",
-    model_name: _ModelName = _MODEL,
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    registry: Registry = "",
+    model_name: ModelName = "",
     as_json: _Json = False,
 ) -> None:
     """Show where a version comes from: its run, spans, code, tokenizer, and the artifacts it
     was made from."""
     from pipelines.report.version_lineage import version_lineage
 
-    with opened_registry(registry, output) as opened:
-        found = find_version(opened, model_name, version)
+    model = find_served(config, output, None, model_name, registry)
+    with opened_registry(model.registry, output) as opened:
+        found = find_version(opened, model.name, version)
         traced = version_lineage(found)
         if as_json:
             _print_json(asdict(traced))
@@ -156,10 +152,11 @@ def lineage(
 @app.command()
 def promote(
     version: _Version,
-    output: _Output = _OUTPUT,
-    registry: _Registry = "",
-    model_name: _ModelName = _MODEL,
-    model_dir: _ModelDir = None,
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    registry: Registry = "",
+    model_name: ModelName = "",
+    model_dir: ModelDir = None,
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
@@ -181,31 +178,33 @@ def promote(
     from components.promoter import promotion
     from components.promoter.rules import Rules
 
+    model = find_served(config, output, model_dir, model_name, registry)
     rules = Rules(_METRIC, allow_tokenizer=allow_tokenizer, allow_contract=allow_contract)
     with (
-        opened_registry(registry, output) as opened,
-        served_model(model_name, output, model_dir, model_config, server, offline) as served,
+        opened_registry(model.registry, output) as opened,
+        served_model(model, model_config, server, offline) as served,
     ):
-        number = find_version(opened, model_name, version).number
+        number = find_version(opened, model.name, version).number
         pushed = []
-        before = promotion.aliases_of(opened, model_name)
+        before = promotion.aliases_of(opened, model.name)
         promotion.promote(
             opened,
-            model_name,
+            model.name,
             number,
             rules,
             lambda found: pushed.append(served.serve(opened, found)),
         )
-        _say(before, promotion.aliases_of(opened, model_name))
+        _say(before, promotion.aliases_of(opened, model.name))
         out.print(f"served: {served.folder / str(pushed[0])}", markup=False)
 
 
 @app.command()
 def rollback(
-    output: _Output = _OUTPUT,
-    registry: _Registry = "",
-    model_name: _ModelName = _MODEL,
-    model_dir: _ModelDir = None,
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    registry: Registry = "",
+    model_name: ModelName = "",
+    model_dir: ModelDir = None,
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
@@ -213,16 +212,17 @@ def rollback(
     """Make the previous version the champion again, in the registry and where it is served."""
     from components.promoter import promotion
 
+    model = find_served(config, output, model_dir, model_name, registry)
     with (
-        opened_registry(registry, output) as opened,
-        served_model(model_name, output, model_dir, model_config, server, offline) as served,
+        opened_registry(model.registry, output) as opened,
+        served_model(model, model_config, server, offline) as served,
     ):
         pushed = []
-        before = promotion.aliases_of(opened, model_name)
+        before = promotion.aliases_of(opened, model.name)
         promotion.roll_back(
-            opened, model_name, lambda found: pushed.append(served.serve(opened, found))
+            opened, model.name, lambda found: pushed.append(served.serve(opened, found))
         )
-        _say(before, promotion.aliases_of(opened, model_name))
+        _say(before, promotion.aliases_of(opened, model.name))
         out.print(f"served: {served.folder / str(pushed[0])}", markup=False)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, quiet_stderr
+from pipelines.cli.locations import Served
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def opened_registry(registry: str, output: Path) -> Iterator[ModelRegistry]:
 
 @contextlib.contextmanager
 def served_model(
-    model_name: str,
-    output: Path,
-    model_dir: Path | None,
+    model: Served,
     model_config: Path | None,
     server: list[str],
     offline: bool,
@@ -53,11 +52,10 @@ def served_model(
         from serving.model_config import ModelConfigError, ModelConfigFile
         from serving.rollout import LabelError, ModelServers, RolloutError, ServerError
 
-    folder = model_dir or OutputLayout(output.resolve(), "").served_model_dir(model_name)
-    config = ModelConfigFile(model_config or default_model_config(folder))
+    config = ModelConfigFile(model_config or default_model_config(model.folder))
     try:
         with ModelServers([] if offline else server) as servers:
-            yield ServedModel(model_name, folder, config, servers)
+            yield ServedModel(model.name, model.folder.resolve(), config, servers)
     except (LabelError, ModelConfigError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except ServerError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +16,16 @@ from pipelines.champion import registered_champion, with_champion
 from pipelines.cli.console import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
+    EXIT_INTERRUPTED,
     EXIT_NOT_BLESSED,
     fail,
     logs_to_file,
 )
 from pipelines.cli.continuous import RunRequest
 from pipelines.cli.continuous import plan as plan_of
+from pipelines.cli.locations import find_served
 from pipelines.cli.prices import PLAN, Plan, Prices, quoted
+from pipelines.cli.run_folder import folders_of_one_run
 from pipelines.config import ConfigError, load_config
 from pipelines.config_sections import CHAMPION
 from pipelines.layout import OutputLayout
@@ -83,10 +87,18 @@ def run(
         span,
         layout,
     )
-    layout.create()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with logs_to_file(layout.log_file) as terminal:
-        code = _run(request, terminal, quote)
+    with folders_of_one_run(layout), logs_to_file(layout.log_file) as terminal:
+        try:
+            code = _run(request, terminal, quote)
+        except KeyboardInterrupt:
+            terminal.print(
+                "interrupted: what was complete is kept. The same command again continues "
+                "from there, training from its last checkpoint."
+            )
+            terminal.file.flush()
+            # Threads of Beam and TensorFlow would keep the process for a while.
+            os._exit(EXIT_INTERRUPTED)
     raise typer.Exit(code)
 
 
@@ -132,7 +144,7 @@ def _run(request: RunRequest, terminal: Console, quote: PriceQuote | None) -> in
             return EXIT_BAD_INPUT
         failures = {error.node_id: error.what}
         report = gather(*recorded, settings.as_dict(), failures, notes, quote)
-        _write_report(report, layout, terminal)
+        _write_report(report, layout, terminal, settings.serving.model_name)
         return EXIT_FAILED
     seconds = sum(result.seconds for result in runner.results)
     cached = sum(result.cached for result in runner.results)
@@ -140,10 +152,16 @@ def _run(request: RunRequest, terminal: Console, quote: PriceQuote | None) -> in
         f"{len(runner.results)} nodes in {seconds:.0f} s, {cached} of them from the cache"
     )
     report = gather(*recorded, settings.as_dict(), None, notes, quote)
-    return 0 if _write_report(report, layout, terminal) else EXIT_NOT_BLESSED
+    return (
+        0
+        if _write_report(report, layout, terminal, settings.serving.model_name)
+        else EXIT_NOT_BLESSED
+    )
 
 
-def _write_report(report: RunReport, layout: OutputLayout, terminal: Console) -> bool:
+def _write_report(
+    report: RunReport, layout: OutputLayout, terminal: Console, model_name: str
+) -> bool:
     """Report on a run, finished or failed. Returns whether it pushed."""
     from pipelines.report.writing import write_report
 
@@ -151,12 +169,21 @@ def _write_report(report: RunReport, layout: OutputLayout, terminal: Console) ->
     pushed = report.outcome.state == "pushed"
     if pushed:
         terminal.print(f"[bold green]pushed[/] to {report.outcome.destination}")
+        terminal.print(f"serve it: tallygraph serve {_serve_options(layout, model_name)}")
     else:
         terminal.print("[bold red]not pushed[/], because:")
         for reason in report.outcome.reasons:
             terminal.print(f"  - {escape(reason)}")
     terminal.print(f"report: {file}")
     return pushed
+
+
+def _serve_options(layout: OutputLayout, model_name: str) -> str:
+    """The options of `tallygraph serve` for what a run has pushed, as a shell takes them."""
+    options = ["--output", str(layout.output)]
+    if layout.served_model_dir(model_name) != find_served(None, layout.output).folder:
+        options += ["--model-name", model_name]
+    return shlex.join(options)
 
 
 class _NodeLines:

@@ -15,10 +15,19 @@ from rich.text import Text
 from pipelines.cli.ask import connect, wait_until_ready
 from pipelines.cli.console import EXIT_FAILED, fail, out, quiet_stderr
 from pipelines.cli.count_check import LibraryCounts, checked_counts
+from pipelines.cli.locations import (
+    OUTPUT,
+    ConfigFile,
+    ModelDir,
+    ModelName,
+    Output,
+    Registry,
+    find_served,
+)
 from pipelines.cli.prices import PLAN, Plan, Prices, quoted
 from pipelines.cli.registry_access import find_version, opened_registry
-from pipelines.layout import OutputLayout
 from serving.client import ClientError
+from serving.version_folders import version_folder
 from tokenizer.contract import MeteredSummary
 
 if TYPE_CHECKING:
@@ -30,9 +39,8 @@ _SHOWN: Final = 600
 
 
 def samples(
-    output: Annotated[Path, typer.Option(help="Output folder of `tallygraph run`.")] = Path(
-        "build"
-    ),
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
     count: Annotated[int, typer.Option(min=1, max=100, help="How many documents.")] = 3,
     url: Annotated[
         str, typer.Option(help="REST address of the model server.")
@@ -40,23 +48,14 @@ def samples(
     grpc: Annotated[
         str, typer.Option(help="host:port of its gRPC: hold the answers over REST to it, too.")
     ] = "",
-    model: Annotated[str, typer.Option(help="Name of the served model.")] = "summarizer",
+    model_name: ModelName = "",
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for the server to be ready.")
     ] = 0,
     prices: Prices = None,
     plan: Plan = PLAN,
-    registry: Annotated[
-        str,
-        typer.Option(
-            envvar="TALLYGRAPH_REGISTRY",
-            help="sqlite:///FILE or http(s)://HOST; empty: registry.sqlite of the output.",
-        ),
-    ] = "",
-    model_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the versions. Default: serving/<model> of the output."),
-    ] = None,
+    registry: Registry = "",
+    model_dir: ModelDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ask the served model for summaries of held-out documents of the corpus it was made from.
@@ -64,20 +63,22 @@ def samples(
     Shows each with its reference, its token counts, which are checked against the tokenizer's
     own library, and its price. The documents are those that the run evaluated the model on.
     """
+    served = find_served(config, output, model_dir, model_name, registry)
+    model = served.name
     quote = quoted(prices, model, plan)
     try:
         with connect(url, "", model) as client:
             wait_until_ready(client, wait)
             version = client.metadata().version
-            documents = _held_out(registry, output, model, version, count)
+            documents = _held_out(served.registry, output, model, version, count)
             texts = [each.document for each in documents]
             answers = client.summarize(texts)
         if grpc:
             _hold_to_grpc(grpc, model, texts, answers)
     except ClientError as error:
         fail(str(error))
-    versions = model_dir or OutputLayout(output.resolve(), "").served_model_dir(model)
-    counted = checked_counts(versions / str(version), texts, answers, "--model-dir")
+    folder = version_folder(served.folder, version)
+    counted = checked_counts(folder, texts, answers, "--model-dir")
     costs = (
         quote.costs_micro((each.input_tokens, each.output_tokens) for each in answers)
         if quote

@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.locations import (
+    OUTPUT,
+    ConfigFile,
+    ModelDir,
+    ModelName,
+    Output,
+    find_served,
+)
 from serving.version_folders import complete_versions
 
 if TYPE_CHECKING:
@@ -19,17 +27,14 @@ if TYPE_CHECKING:
 
 REST_PORT = 8501  # TensorFlow Serving's own defaults
 GRPC_PORT = 8500
-MODEL_DIR = Path("build/serving/summarizer")
 LOCAL_PROGRAM = "tallygraph-model-server"
 
 
 def serve(
-    model_dir: Annotated[
-        Path, typer.Option(help="Folder that contains the numbered version folders.")
-    ] = MODEL_DIR,
-    model_name: Annotated[
-        str, typer.Option(help="Name of the served model; empty: the folder's name.")
-    ] = "",
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    model_dir: ModelDir = None,
+    model_name: ModelName = "",
     model_config: Annotated[
         Path | None,
         typer.Option(
@@ -53,9 +58,13 @@ def serve(
     ] = "tensorflow/serving",
     rest_port: Annotated[int, typer.Option(help="REST port; 0 for a free one.")] = REST_PORT,
     grpc_port: Annotated[int, typer.Option(help="gRPC port; 0 for a free one.")] = GRPC_PORT,
-    log_file: Annotated[Path, typer.Option(help="File for the server's log.")] = Path(
-        "build/logs/model-server.log"
-    ),
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the server's log. Default: logs/model-server.log in the output "
+            "folder."
+        ),
+    ] = None,
     timeout_s: Annotated[
         int, typer.Option(help="Longest wait until the model is AVAILABLE, in seconds.")
     ] = 300,
@@ -92,13 +101,16 @@ def serve(
     from serving.engines import XLA_FLAGS, EngineError, ServerFiles, default_model_config
     from serving.model_config import ModelConfigError
 
+    served = find_served(config, output, model_dir, model_name)
+    name, model_dir = served.name, served.folder
+    log_file = log_file or output / "logs" / "model-server.log"
     if not complete_versions(model_dir):
         fail(
             f"{model_dir} contains no version. Expected: folders whose names are numbers, "
-            "as `tallygraph run` pushes them; use --model-dir for another folder.",
+            "as `tallygraph run` pushes them; use --output for the output folder of another "
+            "run, or --model-dir for another folder.",
             EXIT_BAD_INPUT,
         )
-    name = model_name or model_dir.resolve().name
     try:
         files = ServerFiles.write(
             model_config or default_model_config(model_dir),

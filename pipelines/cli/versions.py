@@ -11,7 +11,16 @@ import typer
 from rich.table import Table
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out, quiet_stderr
-from pipelines.cli.serve import GRPC_PORT, MODEL_DIR
+from pipelines.cli.locations import (
+    OUTPUT,
+    ConfigFile,
+    ModelDir,
+    ModelName,
+    Output,
+    Served,
+    find_served,
+)
+from pipelines.cli.serve import GRPC_PORT
 
 if TYPE_CHECKING:
     from serving.model_config import ModelConfigFile
@@ -22,12 +31,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_ModelDir = Annotated[
-    Path, typer.Option(help="Folder that contains the numbered version folders.")
-]
-_ModelName = Annotated[
-    str, typer.Option(help="Name of the served model; empty: the folder's name.")
-]
 _ModelConfig = Annotated[
     Path | None,
     typer.Option(help="The servers' model config file. Default: next to the model's folder."),
@@ -46,19 +49,22 @@ _SERVERS = [f"127.0.0.1:{GRPC_PORT}"]
 
 @app.command("list")
 def list_versions(
-    model_dir: _ModelDir = MODEL_DIR,
-    model_name: _ModelName = "",
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    model_dir: ModelDir = None,
+    model_name: ModelName = "",
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
     """List the versions on disk, their labels, and their state on each server."""
-    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, servers, _):
+    served = find_served(config, output, model_dir, model_name)
+    with _opened(served, model_config, server, offline) as (rollout, servers, _):
         from serving.rollout.rollout import versions_in
 
         labels = rollout.labels()
-        states = servers.states(model_name or model_dir.resolve().name)
-        on_disk = versions_in(model_dir)
+        states = servers.states(served.name)
+        on_disk = versions_in(served.folder)
         table = Table("version", "labels", *states, box=None)
         known = {version for each in states.values() for version in each}
         for version in sorted({*on_disk, *known, *labels.values()}, reverse=True):
@@ -76,28 +82,34 @@ def list_versions(
 def label(
     label: Annotated[str, typer.Argument(help="Label, such as canary.")],
     version: Annotated[int, typer.Argument(help="Version that gets the label.")],
-    model_dir: _ModelDir = MODEL_DIR,
-    model_name: _ModelName = "",
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    model_dir: ModelDir = None,
+    model_name: ModelName = "",
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
     """Assign a label to a version, once every server has loaded it."""
-    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+    served = find_served(config, output, model_dir, model_name)
+    with _opened(served, model_config, server, offline) as (rollout, _, _):
         _say(rollout.label(label, version))
 
 
 @app.command()
 def unlabel(
     label: Annotated[str, typer.Argument(help="Label, such as canary.")],
-    model_dir: _ModelDir = MODEL_DIR,
-    model_name: _ModelName = "",
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    model_dir: ModelDir = None,
+    model_name: ModelName = "",
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
     """Remove a label. A version without any label is unloaded, and stays on disk."""
-    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+    served = find_served(config, output, model_dir, model_name)
+    with _opened(served, model_config, server, offline) as (rollout, _, _):
         _say(rollout.unlabel(label))
 
 
@@ -107,27 +119,33 @@ def promote(
         int | None,
         typer.Argument(help="Version to make the stable one; not given: the canary."),
     ] = None,
-    model_dir: _ModelDir = MODEL_DIR,
-    model_name: _ModelName = "",
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    model_dir: ModelDir = None,
+    model_name: ModelName = "",
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
     """Make a version the stable one. The old one stays loaded as 'previous'."""
-    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+    served = find_served(config, output, model_dir, model_name)
+    with _opened(served, model_config, server, offline) as (rollout, _, _):
         _say(rollout.promote(version))
 
 
 @app.command()
 def rollback(
-    model_dir: _ModelDir = MODEL_DIR,
-    model_name: _ModelName = "",
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    model_dir: ModelDir = None,
+    model_name: ModelName = "",
     model_config: _ModelConfig = None,
     server: _Server = _SERVERS,
     offline: _Offline = False,
 ) -> None:
     """Make the previous version the stable one again."""
-    with _opened(model_dir, model_name, model_config, server, offline) as (rollout, _, _):
+    served = find_served(config, output, model_dir, model_name)
+    with _opened(served, model_config, server, offline) as (rollout, _, _):
         _say(rollout.roll_back())
 
 
@@ -136,23 +154,24 @@ def prune(
     keep: Annotated[
         int, typer.Option(min=1, help="Number of versions without a label to keep.")
     ] = 3,
-    model_dir: _ModelDir = MODEL_DIR,
-    model_name: _ModelName = "",
+    output: Output = OUTPUT,
+    config: ConfigFile = None,
+    model_dir: ModelDir = None,
+    model_name: ModelName = "",
     model_config: _ModelConfig = None,
 ) -> None:
     """Delete old versions from disk, but never one with a label."""
-    with _opened(model_dir, model_name, model_config, [], True) as (_, _, config):
+    served = find_served(config, output, model_dir, model_name)
+    with _opened(served, model_config, [], True) as (_, _, file):
         from serving import rollout
 
-        name = model_name or model_dir.resolve().name
-        deleted = rollout.prune(config, name, model_dir, keep)
+        deleted = rollout.prune(file, served.name, served.folder, keep)
         out.print(f"deleted: {', '.join(map(str, deleted)) or 'nothing'}")
 
 
 @contextlib.contextmanager
 def _opened(
-    model_dir: Path,
-    model_name: str,
+    served: Served,
     model_config: Path | None,
     server: list[str],
     offline: bool,
@@ -169,14 +188,13 @@ def _opened(
             ServerError,
         )
 
-    name = model_name or model_dir.resolve().name
-    config = ModelConfigFile(model_config or default_model_config(model_dir))
+    file = ModelConfigFile(model_config or default_model_config(served.folder))
     try:
-        if not config.path.exists() and model_dir.is_dir():
-            with config.locked():
-                config.add_model(name, model_dir)
+        if not file.path.exists() and served.folder.is_dir():
+            with file.locked():
+                file.add_model(served.name, served.folder)
         with ModelServers([] if offline else server) as servers:
-            yield Rollout(config, name, servers), servers, config
+            yield Rollout(file, served.name, servers), servers, file
     except (LabelError, ModelConfigError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except ServerError as error:

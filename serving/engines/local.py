@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import replace
 
-from serving.engines.base import HeldPorts, ServerSpec
+from serving.engines.base import EngineError, HeldPorts, ServerSpec
 from serving.engines.process import ProcessEngine, ProcessServer
 
 
@@ -19,13 +19,16 @@ class LocalEngine(ProcessEngine):
     def start(self, spec: ServerSpec) -> ProcessServer:
         ports = HeldPorts(2)
         grpc_port, rest_port = ports.numbers
-        server = super().start(
-            replace(
-                spec,
-                grpc_port=spec.grpc_port or grpc_port,
-                rest_port=spec.rest_port or rest_port,
-            )
+        with_ports = replace(
+            spec,
+            grpc_port=spec.grpc_port or grpc_port,
+            rest_port=spec.rest_port or rest_port,
         )
+        try:
+            server = super().start(with_ports)
+        except EngineError:
+            ports.close()
+            raise
         server.ports = ports
         return server
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -58,6 +59,8 @@ class ProcessEngine(Engine):
     """An engine whose command line is the server: it runs as long as the server does."""
 
     def start(self, spec: ServerSpec) -> ProcessServer:
+        for port in (spec.grpc_port, spec.rest_port):
+            _refuse_taken(port)
         spec = spec.with_ports()
         log_file = spec.log_file or _temporary_log(self.name)
         return self._server(spec, self._run(self.command(spec), log_file), log_file)
@@ -83,6 +86,17 @@ class ProcessEngine(Engine):
         self, spec: ServerSpec, process: subprocess.Popen[bytes], log_file: Path
     ) -> ProcessServer:
         return ProcessServer(self.name, spec, process, log_file)
+
+
+def _refuse_taken(port: int) -> None:
+    """Refuse a port that a server listens on: its answers would be taken for the new one's."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if port and probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise EngineError(
+                f"Another server is listening on port {port}. Expected: a free port; 0 stands "
+                "for any. Stop the other server, or choose another port."
+            )
 
 
 def _temporary_log(engine: str) -> Path:

@@ -104,6 +104,7 @@ def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
     assert re.search(r"training continues after step (40|80) of 120", printed)
     (version,) = versions_in(output)
     assert f"pushed to {version}" in printed
+    assert f"serve it: tallygraph serve --output {output}" in printed
     assert (
         json.loads((version / "assets.extra" / "metering.json").read_text())["contract_version"]
         == 1

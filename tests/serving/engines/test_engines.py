@@ -173,3 +173,11 @@ def test_held_ports_are_nobody_elses_and_a_server_can_listen_there() -> None:
 def test_free_ports_are_different() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
+
+
+def test_a_port_on_which_another_server_listens_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        spec = ServerSpec.single("summarizer", tmp_path, rest_port=port)
+        with pytest.raises(EngineError, match=f"Another server is listening on port {port}"):
+            choose_engine("local").start(spec)
