@@ -89,5 +89,4 @@ def with_champion(
 
 def newest_span(champion: RegisteredVersion) -> int | None:
     """Return the newest span that a version was trained on; None if its corpus had no spans."""
-    spans = champion.tags.get("spans", "").split()
-    return max(map(int, spans), default=None)
+    return max(champion.numbers("spans"), default=None)

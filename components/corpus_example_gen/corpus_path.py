@@ -6,12 +6,18 @@ import glob
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 
-from components.corpus_example_gen.files import choose_files, format_of, list_files
+from components.corpus_example_gen.files import (
+    CorpusFile,
+    choose_files,
+    format_of,
+    list_files,
+)
 from components.corpus_example_gen.options import FORMATS, CorpusInputError, CorpusOptions
 from components.corpus_example_gen.split_names import (
     EVAL,
@@ -73,8 +79,8 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
             "No corpus was named. Expected a file, a folder or a glob of (document, summary) "
             "pairs; received an empty path. Set corpus.path or pass --corpus."
         )
-    base, pattern = _base_and_pattern(path)
-    if not _is_folder(pattern):
+    base, pattern, of_folders = _base_and_pattern(path)
+    if not of_folders:
         _check_usable(path, base, pattern, options)
         _check_one_split(path, base, pattern, options)
         return CorpusInput(base, _config({_ALL: pattern}))
@@ -125,22 +131,45 @@ def output_config(corpus: CorpusInput, eval_fraction: float) -> example_gen_pb2.
     )
 
 
-def _base_and_pattern(path: str) -> tuple[str, str]:
-    """A folder without wild cards, and the pattern below it; empty for the folder."""
+def _base_and_pattern(path: str) -> tuple[str, str, bool]:
+    """A folder, a pattern below it, and whether the pattern names folders, not files in them.
+
+    TFX and file systems take the whole for a pattern, so that the folder must have nothing in
+    it that is special in one: what has is a part of the pattern, escaped.
+    """
     if fileio.isdir(path):
-        return path.rstrip("/") or "/", ""
+        base, rest = _plain_base(path.rstrip("/") or "/")
+        return base, rest, True
     if fileio.exists(path):
-        parent, _, name = path.rpartition("/")
-        return parent or ("/" if path.startswith("/") else "."), glob.escape(name)
+        return *_plain_base(path), False
     parts = path.split("/")
-    wild = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
+    wild = next(
+        (
+            i
+            for i, part in enumerate(parts)
+            # A folder whose own name looks like a pattern is that folder.
+            if _WILD.search(part) and not fileio.exists("/".join(parts[: i + 1]))
+        ),
+        None,
+    )
     if wild is None:
         raise CorpusInputError(
             f"The corpus {path} does not exist. Expected a file, a folder or a glob of "
             f"{', '.join(FORMATS[1:])} files. Correct corpus.path or --corpus."
         )
-    base = "/".join(parts[:wild]) or ("/" if path.startswith("/") else ".")
-    return base, "/".join(parts[wild:])
+    base, rest = _plain_base("/".join(parts[:wild]) or ("/" if path.startswith("/") else "."))
+    pattern = "/".join([*([rest] if rest else []), *parts[wild:]])
+    return base, pattern, _names_folders(pattern)
+
+
+def _plain_base(path: str) -> tuple[str, str]:
+    """A path's folders as far as nothing in them is special, and the rest, escaped."""
+    parts = path.split("/")
+    last = len(parts) if fileio.isdir(path) else len(parts) - 1
+    plain = next((i for i, part in enumerate(parts) if glob.escape(part) != part), last)
+    plain = min(plain, last)
+    base = "/".join(parts[:plain]) or ("/" if path.startswith("/") else ".")
+    return base, "/".join(glob.escape(part) for part in parts[plain:])
 
 
 def _config(patterns: Mapping[str, str]) -> example_gen_pb2.Input:
@@ -154,11 +183,9 @@ def _config(patterns: Mapping[str, str]) -> example_gen_pb2.Input:
     )
 
 
-def _is_folder(pattern: str) -> bool:
-    """Whether a pattern names folders, not files in them."""
-    return not pattern or (
-        bool(_SPEC.search(pattern)) and "*" not in pattern and format_of(pattern) is None
-    )
+def _names_folders(pattern: str) -> bool:
+    """Whether a pattern of spans names folders, in which the files are."""
+    return bool(_SPEC.search(pattern)) and "*" not in pattern and format_of(pattern) is None
 
 
 def _named_splits(path: str, base: str, inside: str, options: CorpusOptions) -> NamedSplits:
@@ -167,7 +194,7 @@ def _named_splits(path: str, base: str, inside: str, options: CorpusOptions) -> 
     below = _SPEC.sub("*", inside)
     usable, others = set[str](), set[str]()
     for pattern in (below + "*", below + "*/*"):
-        chosen, left_out = choose_files(list_files(base, pattern), base, options)
+        chosen, left_out = _chosen(base, pattern, options)
         usable |= {"/".join(file.name.split("/")[depth:]) for file in chosen}
         others |= {"/".join(name.split("/")[depth:]) for name in left_out}
     return named_splits(usable, path, others)
@@ -186,7 +213,21 @@ def _check_one_split(path: str, base: str, pattern: str, options: CorpusOptions)
 
 
 def _usable(base: str, pattern: str, options: CorpusOptions) -> list[str]:
-    return [file.name for file in choose_files(list_files(base, pattern), base, options)[0]]
+    return [file.name for file in _chosen(base, pattern, options)[0]]
+
+
+def _chosen(
+    base: str, pattern: str, options: CorpusOptions
+) -> tuple[list[CorpusFile], list[str]]:
+    """As `choose_files`; a link to nothing is refused while there is time to mend it."""
+    chosen, left_out = choose_files(list_files(base, pattern), base, options)
+    for file in chosen:
+        if Path(file.path).is_symlink() and not Path(file.path).exists():
+            raise CorpusInputError(
+                f"{file.path} is a link to {Path(file.path).readlink()}, which does not exist. "
+                "Expected a file that can be read. Remove the link, or correct it."
+            )
+    return chosen, left_out
 
 
 def _check_usable(path: str, base: str, pattern: str, options: CorpusOptions) -> None:

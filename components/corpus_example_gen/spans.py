@@ -16,7 +16,7 @@ from typing import Final
 from tfx.proto import example_gen_pb2
 
 from components.corpus_example_gen.corpus_path import CorpusInput, resolve_corpus
-from components.corpus_example_gen.files import list_files
+from components.corpus_example_gen.files import choose_files, list_files
 from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
 
 LATEST: Final = "latest"
@@ -56,7 +56,7 @@ def spans_of(path: str, options: CorpusOptions) -> dict[int, str]:
             f"The corpus {path} has no spans. Expected {{SPAN}} where their numbers are, as in "
             "articles/span-{SPAN}/*.jsonl, or {YYYY}, {MM} and {DD} where their days are."
         )
-    return _spans_in(resolve_corpus(path, options))
+    return _spans_in(resolve_corpus(path, options), options)
 
 
 def choose_spans(asked: str, there: Mapping[int, str]) -> tuple[int, ...]:
@@ -106,7 +106,7 @@ def with_spans(
             "Spans with a {VERSION} cannot be chosen or compared. Expected: a corpus without "
             "versions, or no span named. Received: " + ", ".join(patterns.values())
         )
-    there = _spans_in(corpus)
+    there = _spans_in(corpus, options)
     for span in spans:
         choose_spans(str(span), there)
     chosen = [there[span] for span in spans]
@@ -128,17 +128,27 @@ def with_spans(
     )
 
 
-def _spans_in(corpus: CorpusInput) -> dict[int, str]:
+def _spans_in(corpus: CorpusInput, options: CorpusOptions) -> dict[int, str]:
+    """The spans that a file can be read of; hidden files are none."""
     found: dict[int, str] = {}
     for split in corpus.config.splits:
         regex = re.compile(_regex(corpus.base, split.pattern, _any_span()))
-        for path in list_files(corpus.base, _FIELD.sub("*", split.pattern)):
-            if match := regex.fullmatch(path):
+        paths = list_files(corpus.base, _FIELD.sub("*", split.pattern))
+        for file in choose_files(paths, corpus.base, options)[0]:
+            if match := regex.fullmatch(file.path):
                 texts = match.groupdict()
                 if _SPAN in texts:
-                    found[int(texts[_SPAN])] = texts[_SPAN]
-                elif (number := _day_number(day := _as_day(texts))) is not None:
-                    found[number] = day
+                    number: int | None = int(texts[_SPAN])
+                    written = texts[_SPAN]
+                else:
+                    written = _as_day(texts)
+                    number = _day_number(written)
+                if number is not None and found.setdefault(number, written) != written:
+                    raise CorpusInputError(
+                        f"Two names in {corpus.base} mean span {number}: {found[number]} and "
+                        f"{written}. Expected one name for each span. Rename or move one of "
+                        "them, or say how many digits a span has, as in {SPAN:2}."
+                    )
     return dict(sorted(found.items()))
 
 
@@ -201,9 +211,14 @@ def _regex(base: str, pattern: str, of_field: Callable[[re.Match[str]], str]) ->
 
 
 def _glob_regex(pattern: str) -> str:
-    """A glob's text as a regular expression; character classes are alike in both."""
-    pieces = re.split(r"([*?]|\[[^\]]*\])", pattern)
-    return "".join(
-        _WILD.get(piece, piece if piece.startswith("[") else re.escape(piece))
-        for piece in pieces
-    )
+    """A glob's text as a regular expression."""
+    pieces = re.split(r"([*?]|\[!?\]?[^\]]*\])", pattern)
+    return "".join(_WILD.get(piece) or _piece_regex(piece) for piece in pieces)
+
+
+def _piece_regex(piece: str) -> str:
+    if not (piece.startswith("[") and len(piece) > 1):
+        return re.escape(piece)
+    negated = piece.startswith("[!")
+    members = piece[2 if negated else 1 : -1].replace("\\", r"\\").replace("[", r"\[")
+    return f"[{'^' if negated else ''}{members}]"

@@ -259,15 +259,17 @@ def _aliases_of(model: Any, number: object) -> frozenset[str]:
 
 def _version(found: ModelVersion, aliases: frozenset[str]) -> RegisteredVersion:
     tags = dict(found.tags)
+    metrics: dict[str, float] = {}
+    for key, value in tags.items():
+        # What is no number is a tag of another program's, whatever its name begins with.
+        with contextlib.suppress(ValueError):
+            if key.startswith(_METRIC_PREFIX):
+                metrics[key.removeprefix(_METRIC_PREFIX)] = float(value)
     return RegisteredVersion(
         name=found.name,
         number=int(found.version),
         uri=(found.source or "").removeprefix(_FOLDER),
-        metrics={
-            key.removeprefix(_METRIC_PREFIX): float(value)
-            for key, value in tags.items()
-            if key.startswith(_METRIC_PREFIX)
-        },
-        tags={key: value for key, value in tags.items() if not key.startswith(_METRIC_PREFIX)},
+        metrics=metrics,
+        tags={k: v for k, v in tags.items() if k.removeprefix(_METRIC_PREFIX) not in metrics},
         aliases=aliases,
     )

@@ -35,6 +35,22 @@ class RegisteredVersion:
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: frozenset[str] = frozenset()
 
+    def numbers(self, tag: str) -> tuple[int, ...]:
+        """The numbers that a tag lists, with spaces between; none where there is no such tag.
+
+        Raises:
+          RegistryError: it is not a list of numbers. Another program may use the same tag.
+        """
+        written = self.tags.get(tag, "")
+        try:
+            return tuple(map(int, written.split()))
+        except ValueError:
+            raise RegistryError(
+                f"The tag {tag} of version {self.number} of {self.name} cannot be read. "
+                f"Expected: whole numbers with spaces between. Received: {written!r}. Correct "
+                "or remove it in the registry."
+            ) from None
+
 
 class RegistryError(RuntimeError):
     """The registry cannot do what it was asked for; the message says why."""

@@ -20,4 +20,4 @@ def note_pushed(registry: ModelRegistry, name: str, number: int, pushed: int) ->
 
 def pushed_versions(version: RegisteredVersion) -> tuple[int, ...]:
     """The numbers under which a version has been pushed, the latest last."""
-    return tuple(int(each) for each in version.tags.get(PUSHED_TAG, "").split())
+    return version.numbers(PUSHED_TAG)

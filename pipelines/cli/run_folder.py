@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 from collections.abc import Iterator
+from typing import Final
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail
 from pipelines.layout import OutputLayout
+
+
+_SPECIAL: Final = frozenset("[]*?")
 
 
 @contextlib.contextmanager
@@ -17,6 +21,13 @@ def folders_of_one_run(layout: OutputLayout) -> Iterator[None]:
     Two runs of one pipeline would write one metadata file and one training folder. The system
     frees the lock when its holder dies. Problems end the command with an error message.
     """
+    if special := sorted(_SPECIAL & set(str(layout.output))):
+        fail(
+            f"The output folder {layout.output} has {' '.join(special)} in its path. TFX takes "
+            "the paths of its files for patterns, in which these stand for others. Use an "
+            "--output without them.",
+            EXIT_BAD_INPUT,
+        )
     try:
         layout.create()
         lock = layout.lock_file.open("a")

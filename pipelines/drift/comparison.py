@@ -109,7 +109,7 @@ def compare_spans(
       TokenizerError: the version has no tokenizer that can be read.
     """
     tokenizer = load_pretrained_tokenizer(champion.uri)
-    known = tuple(int(span) for span in champion.tags.get("spans", "").split())
+    known = champion.numbers("spans")
     spans = tuple(span for span in spans if span not in known)
     old, new = (
         text_statistics(pairs_of(corpus, options, each), tokenizer, config.max_documents)

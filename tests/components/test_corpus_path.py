@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from components.corpus_example_gen.corpus_path import (
     output_config,
     resolve_corpus,
 )
+from components.corpus_example_gen.files import list_files
 from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
+from components.corpus_example_gen.spans import spans_of
 from components.corpus_example_gen.split_names import split_lines
 
 OPTIONS = CorpusOptions()
@@ -219,3 +222,25 @@ def test_what_is_used_for_what_is_said(tmp_path: Path) -> None:
         "to choose the best step: a share of the documents to train on"
     )
     assert split_lines({}, [], "") == []
+
+
+@pytest.mark.parametrize("folder", ["news [2026]", "50% of {all}", "a*b?", "新聞 ü", "x#y&z"])
+def test_folders_of_any_name(tmp_path: Path, folder: str) -> None:
+    where = touch(tmp_path / folder / "within", "train.csv", "dev.csv")
+    for path in (where, where / "train.csv", f"{where}/t*.csv"):
+        corpus = resolve_corpus(str(path), OPTIONS)
+        for split in corpus.config.splits:
+            found = list_files(corpus.base, split.pattern)
+            assert found
+            assert {Path(file).parent for file in found} == {where}
+            # TFX takes the whole for a pattern.
+            assert glob.escape(corpus.base) == corpus.base
+    touch(where, "span-3/a.csv")
+    assert spans_of(f"{where}/span-{{SPAN}}/*.csv", OPTIONS) == {3: "3"}
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.csv")
+    (tmp_path / "b.csv").symlink_to("gone.csv")
+    with pytest.raises(CorpusInputError, match=r"b.csv is a link to gone.csv, which does not"):
+        resolve_corpus(str(tmp_path), OPTIONS)

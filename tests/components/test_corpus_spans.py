@@ -141,3 +141,19 @@ def test_a_corpus_without_spans_has_none(tmp_path: Path) -> None:
     corpus_in(tmp_path, "a.csv")
     with pytest.raises(CorpusInputError, match=r"has no spans. Expected \{SPAN\}"):
         spans_of(f"{tmp_path}/*.csv", OPTIONS)
+
+
+def test_two_names_of_one_span_are_refused(tmp_path: Path) -> None:
+    for name in ("span-2", "span-02"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.csv").touch()
+    with pytest.raises(CorpusInputError, match="mean span 2: 02 and 2"):
+        spans_of(f"{tmp_path}/span-{{SPAN}}/*.csv", CorpusOptions())
+    assert list(spans_of(f"{tmp_path}/span-{{SPAN:2}}/*.csv", CorpusOptions())) == [2]
+
+
+def test_hidden_files_make_no_span(tmp_path: Path) -> None:
+    for name in ("span-1/a.csv", "span-2/.a.csv", "span-2/_SUCCESS.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(spans_of(f"{tmp_path}/span-{{SPAN}}/*.csv", CorpusOptions())) == [1]

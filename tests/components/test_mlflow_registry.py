@@ -99,6 +99,17 @@ def test_a_server_that_is_not_there_and_a_file_that_is_none(tmp_path: Path) -> N
         open_registry(f"sqlite:///{tmp_path}/notes.sqlite")
 
 
+def test_tags_of_another_program(uri: str) -> None:
+    registry = open_registry(uri)
+    tags = {"metric.of-somebody": "n/a", "spans": "day one", "pushed_versions": "7 8"}
+    version = registry.register(NAME, "/models/1", {"rouge_l_f1": 0.5}, tags)
+    assert (version.metrics, version.tags["metric.of-somebody"]) == ({"rouge_l_f1": 0.5}, "n/a")
+    assert version.numbers("pushed_versions") == (7, 8)
+    assert version.numbers("nothing") == ()
+    with pytest.raises(RegistryError, match=r"The tag spans of version 1 .* 'day one'"):
+        version.numbers("spans")
+
+
 @pytest.mark.parametrize("folder", ["a%20b", "w%2Fx", "50% [1]{2}?#&", "模型 ü"])
 def test_a_folder_of_any_name_is_that_folder(tmp_path: Path, folder: str) -> None:
     path = tmp_path / folder / "registry.sqlite"

@@ -41,6 +41,15 @@ def test_an_output_that_cannot_be_written_is_said(corpus: Path, output: str) -> 
     assert "Use --output for another one." in said
 
 
+def test_an_output_that_tfx_would_take_for_a_pattern_is_refused(
+    corpus: Path, tmp_path: Path
+) -> None:
+    code, said = run(corpus, tmp_path / "out [1]")
+    assert code == 2
+    assert "has [ ] in its path." in said
+    assert not (tmp_path / "out [1]").exists()
+
+
 def test_two_runs_into_one_output_do_not_mix(corpus: Path, tmp_path: Path) -> None:
     with folders_of_one_run(OutputLayout(tmp_path / "out", "tiny")):
         code, said = run(corpus, tmp_path / "out")
