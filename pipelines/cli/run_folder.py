@@ -10,7 +10,6 @@ from typing import Final
 from pipelines.cli.console import EXIT_BAD_INPUT, fail
 from pipelines.layout import OutputLayout
 
-
 _SPECIAL: Final = frozenset("[]*?")
 
 
