@@ -26,7 +26,7 @@ $tallygraph serve --model-dir $output/serving/summarizer --rest-port "$rest_port
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
 
-step "4/4  three documents that the model has never seen"
+step "4/4  three documents that the model has not learnt from"
 $tallygraph samples --output $output --url "http://127.0.0.1:$rest_port" \
   --grpc "127.0.0.1:$grpc_port" --wait 120 --prices $prices
 

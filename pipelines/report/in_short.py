@@ -50,8 +50,8 @@ def _trained(report: RunReport) -> str:
     said += f". Training took {report.training.points[-1].step:,} steps."
     if overall := _overall(report):
         said += (
-            f" It was then tried on {overall.examples:,} texts that it had never seen; what is "
-            "said here of its quality is about those."
+            f" It was then tried on {overall.examples:,} texts that it had not learnt from; "
+            "what is said here of its quality is about those."
         )
     return said
 

@@ -47,7 +47,8 @@ def test_what_was_trained(report: RunReport) -> None:
     assert answer == (
         "A model that writes short summaries of texts. It learnt from 15,619 texts with the "
         "summaries that their authors wrote. Training took 4,000 steps. It was then tried on "
-        "120 texts that it had never seen; what is said here of its quality is about those."
+        "120 texts that it had not learnt from; what is said here of its quality is about "
+        "those."
     )
     begun = replace(report, settings={"model": {"init_from": "checkpoints/t5"}})
     answer = said(begun)["What was trained?"]
