@@ -41,7 +41,7 @@ def example_texts(
         for uri in artifact_utils.get_split_uris([artifact], split):
             files = sorted(fileio.glob(str(PurePosixPath(uri) / "*")))
             if not files:
-                raise ExampleError(f"the split '{split}' has no file in {uri}")
+                raise ExampleError(f"the split '{split}' has no files in {uri}")
             # One file after the other: a vocabulary depends on the order.
             records = tf.data.TFRecordDataset(files, compression_type="GZIP")
             for record in records.as_numpy_iterator():

@@ -45,8 +45,9 @@ class ModelConfigFile:
             ) from None
         except text_format.ParseError as error:
             raise ModelConfigError(
-                f"{self.path} is no text proto of a ModelServerConfig: {error}. Expected what "
-                "tensorflow_model_server reads with --model_config_file."
+                f"{self.path} is not a text proto of a ModelServerConfig: {error}. "
+                "Expected: a file that tensorflow_model_server reads with "
+                "--model_config_file."
             ) from None
         return config
 
@@ -75,7 +76,7 @@ class ModelConfigFile:
                 os.close(descriptor)
         except OSError as error:
             raise ModelConfigError(
-                f"Cannot write the model config {self.path}: {error}. It is as it was."
+                f"Cannot write the model config {self.path}: {error}. It was not changed."
             ) from None
 
     @contextlib.contextmanager
@@ -119,7 +120,7 @@ class ModelConfigFile:
                 if Path(model.base_path) != base_path:
                     raise ModelConfigError(
                         f"{self.path} has the model {name} at {model.base_path}. Received: "
-                        f"{base_path}. Change it there, or name another file."
+                        f"{base_path}. Change it in the file, or use another file."
                     )
                 return False
         config.model_config_list.config.add(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Named = Mapping[str, int]
-"""The version that each name is on; other names than the three are left where they are."""
+"""The version that each name points at; names other than the three do not change."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def read_column(name: str, tensor: Any, rows: int) -> list[Any]:
         try:
             return [each.decode() for each in _filled(name, list(tensor.string_val), rows, b"")]
         except UnicodeDecodeError as error:
-            raise BadAnswerError(f"{name} is no text: {error}") from None
+            raise BadAnswerError(f"{name} is not text: {error}") from None
     packed = _PACKED.get(tensor.dtype)
     if packed is None:
         raise BadAnswerError(

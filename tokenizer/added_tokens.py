@@ -26,10 +26,10 @@ WHITE_SPACE: Final = (
     0x205F,
     0x3000,
 )
-"""Code points with the property White_Space, which the library means by white space."""
+"""Code points with the property White_Space, which the library treats as white space."""
 
 SPACE_CLASS: Final = "[" + "".join(f"\\x{{{each:x}}}" for each in WHITE_SPACE) + "]"
-"""The same as a class of RE2, whose own knows ASCII only."""
+"""The same as a character class of RE2, whose own class contains only ASCII."""
 
 
 def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -> None:
@@ -46,7 +46,7 @@ def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -
     words = [repr(token.content) for token in tokens if token.single_word]
     if words:
         raise TokenizerError(
-            f"added tokens that must be words of their own are not supported. Expected: "
+            "added tokens that must be whole words are not supported. Expected: "
             f"single_word false. Received: {', '.join(words[:5])}"
         )
     hidden = [
@@ -57,8 +57,9 @@ def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -
     ]
     if hidden:
         raise TokenizerError(
-            "added tokens that can begin inside of a special token's name are not supported: "
-            f"there the library does not find them. Received: {', '.join(hidden[:5])}"
+            "added tokens that can begin inside a special token's name are not supported, "
+            "because the library does not find them there. Received: "
+            f"{', '.join(hidden[:5])}"
         )
     if not any(token.lstrip or token.rstrip for token in tokens):
         return
@@ -69,8 +70,9 @@ def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -
     ]
     if edges:
         raise TokenizerError(
-            "added tokens that begin or end in white space are not supported beside others "
-            f"that take the white space around them. Received: {', '.join(edges[:5])}"
+            "added tokens that begin or end with white space are not supported together "
+            "with others that include the white space around them. Received: "
+            f"{', '.join(edges[:5])}"
         )
 
 

@@ -50,7 +50,7 @@ def _disagreement(
         f"the {tokenizer.kind} tokenizer {does} differently in the graph than in its own "
         f"library, so its counts cannot be trusted. For {_short(case)} expected "
         f"{_short(expected)}, received {_short(received)}. Check that the library's release "
-        "is the one of uv.lock, and use a tokenizer whose settings both know"
+        "is the one in uv.lock, and use a tokenizer whose settings both support"
     )
 
 

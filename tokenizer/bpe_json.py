@@ -62,5 +62,5 @@ def bpe_of(values: Mapping[str, Any]) -> Bpe:
     try:
         files = bpe_files(values)
     except (KeyError, TypeError, AttributeError) as error:
-        raise TokenizerError(f"tokenizer.json has no BPE: {error!r}") from None
+        raise TokenizerError(f"tokenizer.json has no valid BPE model: {error!r}") from None
     return read_bpe(files[VOCABULARY_FILE], files[MERGES_FILE])

@@ -135,9 +135,10 @@ class MeteredSummary:
         missing = [name for name in OUTPUT_DTYPES if name not in row]
         if missing:
             raise ContractError(
-                f"the answer lacks {', '.join(missing)}. Expected the outputs "
-                f"{', '.join(OUTPUT_DTYPES)} of a metered model; received: "
-                f"{', '.join(sorted(row)) or 'nothing'}. Is the served model metered?"
+                f"the response lacks {', '.join(missing)}. Expected: the outputs "
+                f"{', '.join(OUTPUT_DTYPES)} of a metered model. Received: "
+                f"{', '.join(sorted(row)) or 'nothing'}. Check that the served model is "
+                "metered."
             )
         return cls(**{name: row[name] for name in OUTPUT_DTYPES})
 
@@ -228,7 +229,8 @@ class MeteringRecord:
         if values["contract_version"] != CONTRACT_VERSION:
             raise ContractError(
                 f"{model_dir} follows counting contract {values['contract_version']}. "
-                f"Expected: {CONTRACT_VERSION}. Use the release of Tallygraph that made it."
+                f"Expected: {CONTRACT_VERSION}. Use the release of Tallygraph that made the "
+                "model."
             )
         values["spans"] = tuple(values["spans"])
         return cls(**values)
@@ -244,7 +246,7 @@ def _read_fields(cls: type, path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ContractError(
-            f"{path} does not exist. Expected a SavedModel written by this pipeline."
+            f"{path} does not exist. Expected: a SavedModel written by this pipeline."
         ) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise ContractError(f"{path} is not JSON: {error}") from None

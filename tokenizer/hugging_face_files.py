@@ -27,7 +27,7 @@ _USUAL: Final = re.compile(
 # Keys of lists of names; all others that end so name one token.
 _LISTS: Final = ("additional_special_tokens", "extra_special_tokens")
 _ADVICE: Final = (
-    "Save the tokenizer anew where transformers is: "
+    "Save the tokenizer again where transformers is installed: "
     "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 )
 
@@ -104,9 +104,10 @@ def read_hugging_face_files(directory: Path) -> HuggingFaceFiles:
     }
     if unknown := sorted(elsewhere - known):
         raise TokenizerError(
-            f"{directory} has added tokens that its {TOKENIZER_JSON} does not have, so that "
-            f"what a text counts is not known. Expected: {TOKENIZER_JSON} with all of them. "
-            f"Received: {', '.join(f'{name!r} (id {value})' for name, value in unknown[:5])}. "
+            f"{directory} has added tokens that its {TOKENIZER_JSON} does not have, so it "
+            f"is not known how texts are counted. Expected: {TOKENIZER_JSON} with all of "
+            "them. Received: "
+            f"{', '.join(f'{name!r} (id {value})' for name, value in unknown[:5])}. "
             f"{_ADVICE}"
         )
     model = _read(directory / _MODEL_CONFIG) or {}
@@ -154,5 +155,5 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(value, dict):
-        raise TokenizerError(f"{path} must hold a JSON object. Received: {str(value)[:80]}")
+        raise TokenizerError(f"{path} must contain a JSON object. Received: {str(value)[:80]}")
     return value

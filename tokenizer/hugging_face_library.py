@@ -39,8 +39,8 @@ def canonical_library(files: HuggingFaceFiles) -> bytes:
         ]
     elif model.get("type") != "BPE":
         raise TokenizerError(
-            f"tokenizer.json has a model that cannot be counted in here. Expected: Unigram or "
-            f"BPE. Received: {model.get('type')!r}"
+            "tokenizer.json has a model that is not supported. Expected: Unigram or BPE. "
+            f"Received: {model.get('type')!r}"
         )
     for token in values.get("added_tokens") or ():
         token["special"] = token["content"] in files.special
@@ -114,6 +114,4 @@ def require_component(name: str, received: Mapping[str, Any] | None, **expected:
                 f"{own.get(key)!r}"
             )
     if problems:
-        raise TokenizerError(
-            "this tokenizer.json cannot be counted in here: " + "; ".join(problems)
-        )
+        raise TokenizerError("this tokenizer.json is not supported: " + "; ".join(problems))

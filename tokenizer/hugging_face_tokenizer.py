@@ -55,7 +55,7 @@ class HuggingFaceTokenizer(Tokenizer):
             self.content = content_tokens(self._values)
         except (KeyError, TypeError, ValueError) as error:
             raise TokenizerError(
-                f"{LIBRARY_FILE} is no tokenizer of the library: {error!r}"
+                f"{LIBRARY_FILE} is not a tokenizer of the library: {error!r}"
             ) from None
         for name in (PAD, EOS):
             if name not in self._special:

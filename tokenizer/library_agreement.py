@@ -37,6 +37,7 @@ def check_against_library(tokenizer: Tokenizer, files: HuggingFaceFiles) -> None
         received = tokenizer.encode(text)
         if expected != received:
             raise TokenizerError(
-                f"this tokenizer.json counts otherwise than what can be made of it here. For "
-                f"{readable!r:.200} expected {expected!r:.200}, received {received!r:.200}"
+                "the tokenizer that is made from this tokenizer.json counts differently "
+                f"from it. For {readable!r:.200} expected {expected!r:.200}, received "
+                f"{received!r:.200}"
             )

@@ -61,7 +61,7 @@ class TokenizerDescriptor:
         names = [field.name for field in fields(cls)]
         if not isinstance(values, dict) or set(values) != set(names):
             raise TokenizerError(
-                f"{path} is no tokenizer's descriptor. Expected: an object of "
+                f"{path} is not a tokenizer's descriptor. Expected: an object with "
                 f"{', '.join(names)}. Received: {_short(values)}"
             )
         return cls(**values)
@@ -114,15 +114,15 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     kind = _KINDS.get(descriptor.kind)
     if kind is None:
         raise TokenizerError(
-            f"{source} holds a tokenizer of an unknown kind. Expected: one of "
+            f"{source} contains a tokenizer of an unknown kind. Expected: one of "
             f"{', '.join(_KINDS)}. Received: {_short(descriptor.kind)}"
         )
     files = {name: _read(source / name) for name in kind.file_names}
     fingerprint = fingerprint_of(files)
     if fingerprint != descriptor.fingerprint:
         raise TokenizerError(
-            f"the files of {source} have been changed since they were written; counts would "
-            f"not be those that were agreed on. Expected fingerprint: "
+            f"the files of {source} were changed after they were written, so counts would "
+            "differ from those that were agreed on. Expected fingerprint: "
             f"{descriptor.fingerprint}. Received: {fingerprint}. Restore the folder, or "
             "train a new tokenizer"
         )

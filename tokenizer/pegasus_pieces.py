@@ -36,8 +36,8 @@ def pegasus_model(model: bytes, offset: int = OFFSET) -> bytes:
     front = tuple(piece.piece for piece in proto.pieces[:2])
     if front != _FRONT or offset < len(_MASKS):
         raise TokenizerError(
-            f"not the SentencePiece model of a Pegasus. Expected: pieces that begin with "
-            f"{', '.join(_FRONT)} and an offset of {len(_MASKS)} or more. Received: "
+            "this is not the SentencePiece model of a Pegasus. Expected: pieces that begin "
+            f"with {', '.join(_FRONT)} and an offset of {len(_MASKS)} or more. Received: "
             f"{', '.join(map(repr, front))}, offset {offset}"
         )
     kept = list(proto.pieces)

@@ -66,7 +66,9 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
     """
     source = Path(directory)
     if not source.is_dir():
-        raise TokenizerError(f"{source} is no folder. Expected: a tokenizer's or a model's")
+        raise TokenizerError(
+            f"{source} is not a folder. Expected: the folder of a tokenizer or a model"
+        )
     if (source / TOKENIZER_DIR).is_dir():
         return load_tokenizer(source / TOKENIZER_DIR)
     # Hugging Face keeps another thing under our descriptor's name.
@@ -83,7 +85,7 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
             return make_tokenizer(layout.kind, files)
     expected = "; ".join(" and ".join(layout.files.values()) for layout in _LAYOUTS)
     raise TokenizerError(
-        f"{source} holds a model without a tokenizer that can be read. Expected one of: "
+        f"{source} contains a model without a tokenizer that can be read. Expected: one of "
         f"{TOKENIZER_JSON}; {expected}"
     )
 

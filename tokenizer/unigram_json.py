@@ -111,8 +111,8 @@ def _words(component: Mapping[str, Any] | None) -> tuple[bool, bool]:
     splits = [part["type"] == "WhitespaceSplit" for part in parts]
     if splits not in ([False], [True, False]):
         raise TokenizerError(
-            "this tokenizer.json cannot be counted in here: pre_tokenizer must be Metaspace, "
-            "or WhitespaceSplit and Metaspace. Received: "
+            "this tokenizer.json is not supported: pre_tokenizer must be Metaspace, or "
+            "WhitespaceSplit and Metaspace. Received: "
             f"{', '.join(str(part['type']) for part in parts)}"
         )
     require_component(
@@ -140,7 +140,7 @@ def _steps(component: Mapping[str, Any] | None) -> tuple[Step, ...]:
     if kind == "Replace" and pattern in _PATTERNS and len(component["content"]) == 1:
         return (Replace(*_PATTERNS[pattern], component["content"]),)
     raise TokenizerError(
-        "this tokenizer.json cannot be counted in here: its normalizer must be of Precompiled, "
+        "this tokenizer.json is not supported: its normalizer must consist of Precompiled, "
         f"Strip and Replace of {' or '.join(map(repr, _PATTERNS))}. Received: "
         f"{component!r:.200}"
     )

@@ -61,7 +61,7 @@ class Executor(BaseExecutor):
             note = (
                 f"No version of {name} has the alias {alias}.\n"
                 if alias
-                else f"No version of {name} was asked for.\n"
+                else f"No version of {name} was requested.\n"
             )
             fileio.makedirs(model.uri)
             io_utils.write_string_file(f"{model.uri}/{_NOTE_FILE}", note)
@@ -84,9 +84,9 @@ def _copy(champion: RegisteredVersion, target: str) -> None:
     source = champion.uri
     if not fileio.exists(f"{source}/saved_model.pb"):
         raise ChampionError(
-            f"{champion.name} version {champion.number} is the registry's {champion.uri!r}, "
-            "which has no saved_model.pb. Expected: the folder of a metered SavedModel that "
-            "this machine can read. Mount the volume that it is on, or register the version "
-            "where this machine can read it."
+            f"{champion.name} version {champion.number} is registered as {champion.uri!r}, "
+            "which has no saved_model.pb. Expected: the folder of a metered SavedModel "
+            "that this machine can read. Mount the volume that it is on, or register the "
+            "version at a location that this machine can read."
         )
     io_utils.copy_dir(source, target)

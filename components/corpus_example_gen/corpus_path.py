@@ -51,8 +51,8 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
     """
     if not path.strip():
         raise CorpusInputError(
-            "No corpus was named. Expected a file, a folder or a glob of (document, summary) "
-            "pairs; received an empty path. Set corpus.path or pass --corpus."
+            "No corpus was given. Expected: a file, a folder or a glob of (document, "
+            "summary) pairs. Received: an empty path. Set corpus.path or pass --corpus."
         )
     base, pattern = _base_and_pattern(path)
     patterns = _patterns(base, pattern, options)
@@ -112,7 +112,7 @@ def _base_and_pattern(path: str) -> tuple[str, str]:
     wild = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
     if wild is None:
         raise CorpusInputError(
-            f"The corpus {path} does not exist. Expected a file, a folder or a glob of "
+            f"The corpus {path} does not exist. Expected: a file, a folder or a glob of "
             f"{', '.join(FORMATS[1:])} files. Correct corpus.path or --corpus."
         )
     base = "/".join(parts[:wild]) or ("/" if path.startswith("/") else ".")
@@ -146,7 +146,7 @@ def _check_usable(path: str, base: str, pattern: str, options: CorpusOptions) ->
     there = list_files(base, pattern)
     received = ", ".join(sorted(there)[:5]) + (" …" if len(there) > 5 else "")
     raise CorpusInputError(
-        f"The corpus {path} has no file that can be read. Expected names ending in .jsonl, "
-        ".csv, .tsv, .parquet or .tfrecord (.gz too for text and TFRecord), or a stated "
-        f"corpus.format; received: {received or 'no file at all'}."
+        f"The corpus {path} has no file that can be read. Expected: names ending in .jsonl, "
+        ".csv, .tsv, .parquet or .tfrecord (text and TFRecord also with .gz), or a setting "
+        f"corpus.format. Received: {received or 'no file at all'}."
     )

@@ -112,8 +112,8 @@ def read_unit(unit: ReadUnit, options: CorpusOptions) -> Iterator[RawRow | BadRo
     except Exception as error:
         if not _is_damage(error):
             raise
-        where = f"after row {last}" if last else "from its beginning"
-        detail = f"no more can be read of it, {where}: {error}"[:300]
+        where = f"after row {last}" if last else "from the beginning"
+        detail = f"the rest cannot be read, {where}: {error}"[:300]
         yield BadRow(unit.file.name, last + 1, "file is damaged", detail, "")
 
 

@@ -45,13 +45,17 @@ class CorpusOptions:
         """
         errors = []
         if self.format not in FORMATS:
-            errors.append(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
+            errors.append(
+                f"format must be one of {', '.join(FORMATS)}. Received: {self.format!r}"
+            )
         names = (self.document_field, self.summary_field, self.id_field, self.source_field)
         if not all(names) or len(set(names)) < len(names):
-            errors.append(f"the four field names must be given and differ, not {names}")
+            errors.append(
+                f"the four field names must be given and must differ. Received: {names}"
+            )
         for name in ("max_document_bytes", "max_summary_bytes"):
             if getattr(self, name) < 1:
-                errors.append(f"{name} must be at least 1, not {getattr(self, name)}")
+                errors.append(f"{name} must be at least 1. Received: {getattr(self, name)}")
         if errors:
             raise CorpusInputError("Corpus options: " + "; ".join(errors) + ".")
 

@@ -50,7 +50,7 @@ class CorpusCounts:
         path = f"{examples_uri}/{COUNTS_FILE}"
         if not fileio.exists(path):
             raise FileNotFoundError(
-                f"{path} is missing. Expected Examples of CorpusExampleGen."
+                f"{path} is missing. Expected: Examples of CorpusExampleGen."
             )
         with fileio.open(path) as stream:
             return cls(**json.loads(stream.read()))
@@ -84,13 +84,13 @@ def empty_split_message(counts: CorpusCounts, examples_uri: str, where: str) -> 
         step = "Correct these rows, or name the fields in corpus.document_field and "
         step += "corpus.summary_field."
     elif sum(counts.used.values()):
-        step = "Give more rows, raise corpus.eval_fraction, or give train.* and eval.* files."
+        step = "Add rows, raise corpus.eval_fraction, or use train.* and eval.* files."
     else:
-        step = "The files are empty: give files with rows."
+        step = "The files are empty: use files with rows."
     return (
-        f"No usable row is left for {' and '.join(empty)} in {where}. Expected at least one "
-        f"in each split; received {counts.rows} rows: {used}, {counts.rejected} rejected"
-        f"{': ' + reasons if reasons else ''}. {step}{shown}"
+        f"There is no usable row for {' and '.join(empty)} in {where}. Expected: at least "
+        f"one in each split. Received: {counts.rows} rows: {used}, {counts.rejected} "
+        f"rejected{': ' + reasons if reasons else ''}. {step}{shown}"
     )
 
 

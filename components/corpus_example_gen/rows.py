@@ -100,7 +100,7 @@ def _text(raw: RawRow, role: str, name: str, max_bytes: int) -> bytes:
         raise _UnusableError(f"{role} is missing", f"no value for {name!r}; fields: {there}")
     content = _utf8(role, name, value)
     if not content.decode().strip():  # white space of any script
-        raise _UnusableError(f"{role} is empty", f"{name!r} holds no text")
+        raise _UnusableError(f"{role} is empty", f"{name!r} has no text")
     _bound(role, name, content, max_bytes)
     return content
 
@@ -120,7 +120,7 @@ def _label(raw: RawRow, role: str, name: str) -> bytes:
 def _utf8(role: str, name: str, value: object) -> bytes:
     if not isinstance(value, str | bytes):
         raise _UnusableError(
-            f"{role} is not text", f"{name!r} holds a value of type {type(value).__name__}"
+            f"{role} is not text", f"{name!r} has a value of type {type(value).__name__}"
         )
     try:
         if isinstance(value, str):
@@ -135,7 +135,7 @@ def _bound(role: str, name: str, content: bytes, max_bytes: int) -> None:
     if len(content) > max_bytes:
         raise _UnusableError(
             f"{role} is too long",
-            f"{name!r} has {len(content)} bytes; at most {max_bytes} are taken",
+            f"{name!r} has {len(content)} bytes; at most {max_bytes} are allowed",
         )
 
 

@@ -53,8 +53,8 @@ def spans_of(path: str, options: CorpusOptions) -> dict[int, str]:
     """
     if not has_spans(path):
         raise CorpusInputError(
-            f"The corpus {path} has no spans. Expected {{SPAN}} where their numbers are, as in "
-            "articles/span-{SPAN}/*.jsonl, or {YYYY}, {MM} and {DD} where their days are."
+            f"The corpus {path} has no spans. Expected: {{SPAN}} in place of their numbers, as "
+            "in articles/span-{SPAN}/*.jsonl, or {YYYY}, {MM} and {DD} in place of their days."
         )
     return _spans_in(resolve_corpus(path, options))
 
@@ -78,13 +78,13 @@ def choose_spans(asked: str, there: Mapping[int, str]) -> tuple[int, ...]:
         chosen = (number,)
     else:
         raise CorpusInputError(
-            f"--span expects latest, latest:3, 7, 5-7 or a day such as 2026-01-31. Received: "
-            f"{asked!r}. There are: {known}."
+            "--span expects latest, latest:3, 7, 5-7 or a day such as 2026-01-31. "
+            f"Received: {asked!r}. Available spans: {known}."
         )
     missing = [span for span in chosen if span not in there]
     if missing or not chosen:
         named = asked if len(chosen) < 2 else ", ".join(map(str, missing))
-        raise CorpusInputError(f"The corpus has no span {named}. There are: {known}.")
+        raise CorpusInputError(f"The corpus has no span {named}. Available spans: {known}.")
     return chosen
 
 
@@ -103,8 +103,9 @@ def with_spans(
     patterns = {split.name: split.pattern for split in corpus.config.splits}
     if any(_VERSION in _fields(pattern) for pattern in patterns.values()):
         raise CorpusInputError(
-            "Spans with a {VERSION} cannot be chosen or compared. Expected: a corpus without "
-            "versions, or no span named. Received: " + ", ".join(patterns.values())
+            "Spans of a corpus with {VERSION} in its path cannot be chosen or compared. "
+            "Expected: a corpus without versions, or no --span. Received: "
+            + ", ".join(patterns.values())
         )
     there = _spans_in(corpus)
     for span in spans:

@@ -79,7 +79,7 @@ def read_jsonl(stream: IO[bytes], file: str, max_line_bytes: int) -> Iterator[Ra
             yield RawRow(file, line.number, value)
             continue
         if not reason:
-            reason, detail = "malformed JSON", "the line holds no JSON object"
+            reason, detail = "malformed JSON", "the line is not a JSON object"
         yield BadRow(file, line.number, reason, detail, excerpt(line.content))
 
 

@@ -137,8 +137,8 @@ def _documents(examples: Sequence[types.Artifact], count: int) -> list[str]:
     documents = [document for (document,) in itertools.islice(read, count)]
     if not documents:
         raise MeterError(
-            f"there is no text for warm-up requests. Expected: {WARMUP_DOCUMENTS_KEY} of 1 or "
-            f"more, and an example in the split '{WARMUP_SPLIT}'. Received: "
+            f"there are no texts for warm-up requests. Expected: {WARMUP_DOCUMENTS_KEY} of "
+            f"1 or more, and an example in the split '{WARMUP_SPLIT}'. Received: "
             f"{WARMUP_DOCUMENTS_KEY} {count}"
         )
     return documents

@@ -100,8 +100,8 @@ def check_batches(
                 rows = subject.answer([item.text for item in batch])
                 for item, row in zip(batch, rows, strict=True):
                     check.equal(f"{item.name}, in a batch of {size}", alone[item.name], row)
-    with check.answered("a batch of no rows"):
-        check.equal("a batch of no rows", [], subject.answer([]))
+    with check.answered("an empty batch"):
+        check.equal("an empty batch", [], subject.answer([]))
 
 
 def check_limits(

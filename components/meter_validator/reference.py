@@ -86,7 +86,7 @@ def _library(kind: str) -> _Library:
     library = _LIBRARIES.get(kind)
     if library is None:
         raise UnknownTokenizerError(
-            f"no library is known for this kind of tokenizer. Expected: one of "
+            "there is no library to check this kind of tokenizer with. Expected: one of "
             f"{', '.join(_LIBRARIES)}. Received: {kind!r}"
         )
     return library

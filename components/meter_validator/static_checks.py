@@ -50,7 +50,7 @@ def read_meta_graph(directory: Path) -> Any:
     except OSError as error:
         raise UnreadableModelError(f"{path} cannot be read: {error.strerror}") from None
     except Exception as error:  # protobuf's DecodeError, of whichever implementation
-        raise UnreadableModelError(f"{path} is no SavedModel: {error}") from None
+        raise UnreadableModelError(f"{path} is not a SavedModel: {error}") from None
     for meta_graph in saved_model.meta_graphs:
         if _SERVE_TAG in meta_graph.meta_info_def.tags:
             return meta_graph

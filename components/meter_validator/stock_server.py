@@ -86,7 +86,7 @@ def refused_by_stock_server(graph: Any, xla: bool = False) -> list[tuple[str, st
         if node.op in _PYTHON_OPS:
             refused.append((label, "calls Python, which a server does not have"))
         elif node.op not in TF_TEXT_OPS and not hasattr(tf.raw_ops, node.op):
-            refused.append((label, "no op of TensorFlow or TensorFlow Text"))
+            refused.append((label, "not an op of TensorFlow or TensorFlow Text"))
     return sorted(refused)
 
 

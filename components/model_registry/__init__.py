@@ -29,8 +29,8 @@ def open_registry(uri: str) -> ModelRegistry:
     if uri.startswith(("http://", "https://")):
         return MlflowRegistry.of_server(uri)
     raise RegistryError(
-        "A model registry is named by sqlite:///path/of/a.file, or by the http:// or https:// "
-        f"address of an MLflow server. Received: {uri!r}"
+        "The URI of a model registry is not valid. Expected: sqlite:///path/of/a.file, or "
+        f"the http:// or https:// URL of an MLflow server. Received: {uri!r}"
     )
 
 

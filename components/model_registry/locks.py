@@ -37,7 +37,7 @@ def file_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise RegistryError(f"Cannot lock the registry by {path}: {error}") from None
+        raise RegistryError(f"Cannot lock the registry with {path}: {error}") from None
     try:
         deadline = time.monotonic() + wait_s
         while True:
@@ -90,7 +90,8 @@ def server_lock(
                 raise RegistryError(
                     f"Another process has been changing the model {name} for {wait_s:g} s: "
                     f"{held.tags.get(_HOLDER)}. Try again when it is done. If it is dead, "
-                    f"delete the registered model {lock!r}, or wait {lease_s:g} s."
+                    f"delete the registered model {lock!r}, or wait {lease_s:g} s until its "
+                    "lock is taken over."
                 )
         time.sleep(_POLL_S)
     try:

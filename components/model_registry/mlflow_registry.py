@@ -64,7 +64,7 @@ class MlflowRegistry:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RegistryError(f"Cannot make the registry {path}: {error}") from None
+            raise RegistryError(f"Cannot create the registry {path}: {error}") from None
         uri = f"sqlite:///{path}"
         # Of two processes that make its tables at a time, one fails.
         with file_lock(lock):
@@ -153,8 +153,9 @@ class MlflowRegistry:
                 overtaken = True
             if overtaken:
                 raise RegistryError(
-                    f"Another process moved the aliases of {name} at the same time. Look at "
-                    "them with `tallygraph registry list`, and repeat what you want."
+                    f"Another process moved the aliases of {name} at the same time. Check "
+                    "them with `tallygraph registry list`, and run your command again if "
+                    "necessary."
                 )
 
     def set_tags(self, name: str, number: int, tags: Mapping[str, str]) -> None:

@@ -9,9 +9,9 @@ from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS, Regis
 from serving.succession import Succession
 
 Aliases = Mapping[str, int]
-"""The version that each alias is on."""
+"""The version that each alias points at."""
 Moves = dict[str, int | None]
-"""Where aliases go; None takes one away."""
+"""The version that each alias moves to; None removes the alias."""
 
 _SUCCESSION: Final = Succession(current=CHAMPION, trial=CHALLENGER, previous=PREVIOUS)
 
@@ -44,8 +44,8 @@ def roll_back(aliases: Aliases) -> Moves:
     """
     if PREVIOUS not in aliases:
         raise RegistryError(
-            "There is no previous version to roll back to: nothing has been promoted since the "
-            "last roll-back. `tallygraph registry promote` takes any version."
+            "There is no previous version to roll back to: nothing has been promoted since "
+            "the last rollback. Use `tallygraph registry promote` for any version."
         )
     return _moves(aliases, _SUCCESSION.rolled_back(aliases))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 CHAMPION: Final = "champion"
-"""Alias of the version that answers clients, and that a new one has to beat."""
+"""Alias of the version that is served, and that a new one has to beat."""
 CHALLENGER: Final = "challenger"
 """Alias of the newest version that every validator has blessed."""
 PREVIOUS: Final = "previous"

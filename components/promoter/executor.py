@@ -80,7 +80,7 @@ class Executor(BaseBeamExecutor):
         blessing.registry = exec_properties[REGISTRY_KEY]
         blessing.model_name = exec_properties[MODEL_NAME_KEY]
         if refused := _refused(input_dict):
-            reason = f"It is not registered: {', '.join(refused)} did not bless it."
+            reason = f"It is not registered because {', '.join(refused)} did not bless it."
             reasons = [f"{who}: {why}" for who, found in refused.items() for why in found]
             facts = {"refused_by": list(refused), "reasons": reasons}
             leave_report(blessing, NOT_BLESSED, " ".join([reason, *reasons]), None, facts)

@@ -47,8 +47,8 @@ def metrics_in(evaluation_uri: str, baseline: bool = False) -> dict[str, float]:
     found = {name: value for name, value in found.items() if math.isfinite(value)}
     if not found and not baseline:
         raise MetricsError(
-            f"{evaluation_uri} has no metrics over all examples. Expected the evaluation of a "
-            "finished Evaluator; received one without examples, or without metrics."
+            f"{evaluation_uri} has no metrics over all examples. Expected: the evaluation "
+            "of a finished Evaluator. Received: one without examples, or without metrics."
         )
     return found
 

@@ -37,7 +37,7 @@ class MissedThreshold:
                 f"{self.bound:g} below is allowed."
             )
         if self.kind == "at_least":
-            return f"{self.metric} is {self.value:.4f}; at least {self.bound:g} is asked."
+            return f"{self.metric} is {self.value:.4f}; at least {self.bound:g} is required."
         return f"{self.metric} is {self.value:.4f}; at most {self.bound:g} is allowed."
 
 

@@ -77,9 +77,9 @@ class Comparison:
         received = "not known" if self.candidate is None else f"{self.candidate:.4f}"
         expected = "not known" if self.champion is None else f"{self.champion:.4f}"
         compared = (
-            f"Its {self.metric} is {received}, that of the champion (version {champion}) on "
-            f"the same test set {expected}; more than {self.min_gain:g} above it is asked "
-            "(registry.min_gain)."
+            f"Its {self.metric} is {received}; that of the champion (version {champion}) on "
+            f"the same test set is {expected}. It must exceed the champion's by more than "
+            f"{self.min_gain:g} (registry.min_gain)."
         )
         if self.gain is None:
             return f"It cannot be compared with the champion. {compared}"
@@ -131,8 +131,8 @@ def _other_counts(
         old, new = champion.tags.get(tag, ""), candidate.tags.get(tag, "")
         if old != new and allowed not in (ANY, new or ANY):
             reasons[f"the champion's {what}"] = (
-                f"Its {what} is not the champion's, so that the same text would cost something "
-                f"else. Expected: {old}. Received: {new or 'none'}. To allow it, set "
+                f"Its {what} is not the champion's, so the same text would cost a different "
+                f"amount. Expected: {old}. Received: {new or 'none'}. To allow it, set "
                 f'registry.{setting} = "{new or ANY}".'
             )
     return reasons
@@ -159,7 +159,8 @@ def decide(
     refused = _other_counts(candidate, champion, rules)
     if when := candidate.tags.get(ROLLED_BACK_TAG):
         refused[ROLLED_BACK] = (
-            f"It was rolled back at {when}. `tallygraph registry promote` takes it still."
+            f"It was rolled back at {when}. It can still be promoted with `tallygraph "
+            "registry promote`."
         )
     without_alias = bool(refused)
     comparison, compared = None, ""

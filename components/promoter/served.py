@@ -71,6 +71,6 @@ class ServedModel:
             if (place / "saved_model.pb").is_file():
                 return place
         raise PushError(
-            f"Version {version.number} of {version.name} cannot be served: its model is gone. "
-            f"Expected a SavedModel in {' or '.join(map(str, places))}."
+            f"Version {version.number} of {version.name} cannot be served because its model "
+            f"is gone. Expected: a SavedModel in {' or '.join(map(str, places))}."
         )

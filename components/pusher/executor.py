@@ -89,7 +89,9 @@ def _note_pushed(promotion: types.Artifact, version_dir: Path) -> None:
         )
     except RegistryError as error:
         # The version is being served by now. Where it is wanted, its bytes tell what it is.
-        logging.error("That %s was pushed could not be registered: %s", version_dir, error)
+        logging.error(
+            "The registry could not record that %s was pushed: %s", version_dir, error
+        )
 
 
 def _delete_old_versions(base_dir: Path, keep: int) -> None:

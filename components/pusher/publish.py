@@ -38,7 +38,7 @@ def publish_version(model_dir: Path, base_dir: Path) -> Path:
       PushError: `model_dir` is no SavedModel, or `base_dir` cannot be written.
     """
     if not (model_dir / "saved_model.pb").is_file():
-        raise PushError(f"{model_dir} is no SavedModel: it has no saved_model.pb.")
+        raise PushError(f"{model_dir} is not a SavedModel: it has no saved_model.pb.")
     try:
         base_dir.mkdir(parents=True, exist_ok=True)
         _remove_stale_staging(base_dir)

@@ -105,7 +105,7 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
       InvoiceError: the month is no month, or its entries are in several currencies.
     """
     if not _MONTH.fullmatch(month):
-        raise InvoiceError(f"A month is written 2026-11. Received: {month!r}")
+        raise InvoiceError(f"A month is expected in the form 2026-11. Received: {month!r}")
     columns = schema.entries.c
     start = datetime.datetime.strptime(month, "%Y-%m")
     end = (start + datetime.timedelta(days=31)).replace(day=1)

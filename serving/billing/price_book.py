@@ -74,9 +74,11 @@ class PriceBook:
                 prices.append(price_from_table(table))
         problems += _conflicts(prices)
         if not problems and not prices:
-            problems.append("it has no [[prices]]")
+            problems.append("it has no [[prices]] entry")
         if problems:
-            raise PriceBookError(f"The price book {path} is wrong:\n- " + "\n- ".join(problems))
+            raise PriceBookError(
+                f"The price book {path} is not valid:\n- " + "\n- ".join(problems)
+            )
         return cls(str(currency), tuple(prices))
 
     def price(self, model: str, plan: str, day: datetime.date) -> Price:
@@ -92,8 +94,8 @@ class PriceBook:
         ]
         if not holding:
             raise PriceBookError(
-                f"The price book has no price of the model {model!r} on the plan {plan!r} for "
-                f"{day}. Add one."
+                f"The price book has no price for the model {model!r} on the plan {plan!r} "
+                f"for {day}. Add one."
             )
         return max(holding, key=lambda price: price.valid_from)
 

@@ -114,7 +114,8 @@ class ModelClient(ABC):
         """
         if version is not None and label is not None:
             raise ClientError(
-                f"Give a version or a label. Received: version {version} and label {label!r}."
+                f"Give either a version or a label. Received: version {version} and label "
+                f"{label!r}."
             )
         self.model = model
         self.version = version
@@ -214,14 +215,15 @@ class ModelClient(ABC):
         outputs = self._predict(signature, inputs, names)
         if missing := [name for name in names if name not in outputs]:
             raise BadAnswerError(
-                f"The answer of {self.model}'s signature {signature} lacks "
-                f"{', '.join(missing)}. Received: {', '.join(sorted(outputs)) or 'nothing'}. "
-                "Is the served model metered?"
+                f"The response of {self.model}'s signature {signature} lacks "
+                f"{', '.join(missing)}. Received: "
+                f"{', '.join(sorted(outputs)) or 'nothing'}. Check that the served model is "
+                "metered."
             )
         count = len(inputs[INPUT_TEXT])
         if wrong := {name: len(outputs[name]) for name in names if len(outputs[name]) != count}:
             raise BadAnswerError(
-                f"Every output must have a row for each text. Expected: {count}; received: "
+                f"Every output must have a row for each text. Expected: {count}. Received: "
                 f"{wrong}."
             )
         return [{name: outputs[name][row] for name in names} for row in range(count)]
@@ -246,7 +248,7 @@ def dtype_name(data_type: str) -> str:
 
 def _texts(texts: Sequence[str | bytes]) -> list[str | bytes]:
     if isinstance(texts, str | bytes):
-        raise ClientError("texts must be a list of texts. Received: one text.")
+        raise ClientError("texts must be a list of texts. Received: a single text.")
     for index, text in enumerate(texts):
         if not isinstance(text, str | bytes):
             raise ClientError(
@@ -254,7 +256,7 @@ def _texts(texts: Sequence[str | bytes]) -> list[str | bytes]:
             )
         if isinstance(text, str) and any("\ud800" <= c <= "\udfff" for c in text):
             raise ClientError(
-                f"Text {index} has a lone surrogate, which no encoding can carry. Send bytes, "
+                f"Text {index} has a lone surrogate, which cannot be encoded. Send bytes, "
                 "or replace it."
             )
     return list(texts)
@@ -264,8 +266,8 @@ def _limits(limit: int | Sequence[int], count: int) -> list[int]:
     limits = [limit] * count if isinstance(limit, int) else list(limit)
     if len(limits) != count:
         raise ClientError(
-            f"max_output_tokens must be one number, or one for each text. Expected: {count}; "
-            f"received: {len(limits)}."
+            "max_output_tokens must be one number, or one for each text. Expected: "
+            f"{count}. Received: {len(limits)}."
         )
     if wrong := [value for value in limits if not 0 <= value < 2**31]:
         raise ClientError(

@@ -169,7 +169,7 @@ class RunningServer(ABC):
         """
         deadline = time.monotonic() + timeout_s
         waiting = list(self.spec.model_names)
-        reason = "it did not answer"
+        reason = "it did not respond"
         with httpx.Client(timeout=5.0, trust_env=False) as client:
             while waiting:
                 if (status := self.exit_status()) is not None:
@@ -179,8 +179,8 @@ class RunningServer(ABC):
                     waiting.pop(0)
                 elif time.monotonic() > deadline:
                     raise self.error(
-                        f"was not ready after {timeout_s:g} s: {reason}. Give it more time, "
-                        "or look at its log"
+                        f"was not ready after {timeout_s:g} s: {reason}. Allow more time, "
+                        "or check its log"
                     )
                 else:
                     time.sleep(POLL_INTERVAL_S)

@@ -44,8 +44,8 @@ class DockerEngine(ProcessEngine):
             )
         if complaint := _complaint(program, "version"):
             raise EngineError(
-                f"Docker does not answer: {complaint}. Start its engine, or use the engine "
-                "'local'."
+                f"Docker does not respond: {complaint}. Start the Docker engine, or use the "
+                "engine 'local'."
             )
         self.program = program
         self.image = image
@@ -113,7 +113,7 @@ def _complaint(program: str, *arguments: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"no answer within {_ASK_TIMEOUT_S:g} s"
+        return f"no response within {_ASK_TIMEOUT_S:g} s"
     except OSError as error:
         return str(error)
     if done.returncode == 0:

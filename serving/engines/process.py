@@ -76,7 +76,7 @@ class ProcessEngine(Engine):
                 )
             except OSError as error:
                 raise EngineError(
-                    f"Cannot run {command[0]}: {error}. Expected an executable program."
+                    f"Cannot run {command[0]}: {error}. Expected: an executable program."
                 ) from None
 
     def _server(

@@ -46,7 +46,7 @@ class Batching:
         sizes = self.allowed_batch_sizes
         if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
             raise ValueError(
-                "allowed_batch_sizes must rise and end with max_batch_size, "
+                "allowed_batch_sizes must be ascending and end with max_batch_size, "
                 f"{self.max_batch_size}. Received: {list(sizes)}"
             )
 

@@ -205,7 +205,7 @@ class BatchScheduler:
             queue.process(running)
         except Exception as error:
             # Whatever goes wrong, no task may wait for ever, and the thread goes on.
-            _LOG.exception("A batch failed in a way that it should not")
+            _LOG.exception("A batch failed unexpectedly")
             for task in running:
                 if not task.future.done():
                     task.future.set_exception(

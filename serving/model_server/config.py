@@ -27,7 +27,7 @@ def read_text_proto(path: str, message: Message, what: str) -> None:
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
-        raise invalid_argument(f"{path} is no text proto of a {what}: {error}") from None
+        raise invalid_argument(f"{path} is not a text proto of a {what}: {error}") from None
 
 
 def read_model_config(path: str) -> ModelServerConfig:

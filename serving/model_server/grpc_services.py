@@ -57,7 +57,7 @@ def _no_traceback_for_clients() -> Iterator[None]:
     except (ServingError, asyncio.CancelledError):
         raise
     except Exception as error:
-        _LOG.exception("A request failed in a way that it should not")
+        _LOG.exception("A request failed unexpectedly")
         raise ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}") from error
 
 

@@ -60,7 +60,7 @@ def _end_with(process: int) -> None:
     def watch() -> None:
         while _exists(process):
             time.sleep(0.5)
-        _LOG.info("Process %d is gone", process)
+        _LOG.info("Process %d has ended", process)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="exit-with-process", daemon=True).start()
@@ -87,7 +87,7 @@ def _run(flags: ServerFlags) -> int:
 
     if flags.without_effect:
         _LOG.info(
-            "Without effect on this server: %s",
+            "Flags that have no effect on this server: %s",
             ", ".join(f"--{name}" for name in flags.without_effect),
         )
 

@@ -230,8 +230,8 @@ def _check(model: str, config: Any) -> None:
     folder = Path(prefix).parent
     if not Path(prefix).is_absolute() or not Path(prefix).name:
         raise invalid_argument(
-            f"filename_prefix of model {model} must be an absolute path of a folder and the "
-            f"beginning of a file's name. Received: {prefix!r}"
+            f"filename_prefix of model {model} must be the absolute path of a folder "
+            f"followed by the beginning of a file name. Received: {prefix!r}"
         )
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -240,7 +240,7 @@ def _check(model: str, config: Any) -> None:
         raise ServingError(
             Code.FAILED_PRECONDITION,
             f"cannot write the request log of model {model} to {folder} (filename_prefix "
-            f"{prefix!r}): {error}. Make the folder, or let the server write to it",
+            f"{prefix!r}): {error}. Create the folder, or allow the server to write to it",
         ) from None
 
 

@@ -104,7 +104,7 @@ class RestApp:
         except ClientDisconnect:
             raise
         except Exception as error:
-            _LOG.exception("A request failed in a way that it should not")
+            _LOG.exception("A request failed unexpectedly")
             body = orjson.dumps({"error": f"{type(error).__name__}: {_writable(str(error))}"})
             return self._json(body, 500)
 

@@ -188,7 +188,7 @@ class ModelServer:
         await asyncio.wait(
             {stopped, *([rest_task] if rest_task else [])}, return_when=asyncio.FIRST_COMPLETED
         )
-        _LOG.info("Draining: requests under way are answered, no new ones are taken")
+        _LOG.info("Draining: running requests are completed, new ones are not accepted")
         polling.cancel()
         if rest is not None:
             rest.should_exit = True
@@ -260,6 +260,6 @@ def _add_grpc_port(server: object, address: str, port: int) -> None:
 def _taken(address: str, port: int, flag: str, error: Exception) -> ServingError:
     return ServingError(
         Code.UNAVAILABLE,
-        f"cannot listen on {address}:{port} (--{flag}): {error}. Stop what listens there, or "
-        "choose another port",
+        f"cannot listen on {address}:{port} (--{flag}): {error}. Stop the process that "
+        "listens there, or choose another port",
     )

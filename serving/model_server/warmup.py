@@ -50,7 +50,7 @@ def read_warmup_requests(model_path: Path) -> Iterator[predict_pb2.PredictReques
         if kind == "predict_log":
             yield log.predict_log.request
         else:
-            _LOG.warning("Warm-up record %d of %s is a %s: left out", index, path, kind)
+            _LOG.warning("Warm-up record %d of %s is a %s and is skipped", index, path, kind)
 
 
 def warm_up(model: LoadedModel, iterations: int, max_bytes: int, metrics: Metrics) -> int:

@@ -50,7 +50,7 @@ class Workers:
         if self._pending >= self._limit:
             raise ServingError(
                 Code.UNAVAILABLE,
-                f"The server is busy with {self._pending} requests, which is all it takes "
+                f"The server is busy with {self._pending} requests, which is the maximum "
                 "(--rest_api_num_threads and --max_queued_requests). Try again later.",
             )
         self._pending += 1

@@ -9,11 +9,12 @@ from typing import Final
 from serving.succession import Succession
 
 STABLE: Final = "stable"
-"""What clients are answered by."""
+"""Label of the version that serves clients."""
 CANARY: Final = "canary"
-"""What a share of them is answered by, on trial."""
+"""Label of the version that serves a share of the clients, for a trial."""
 PREVIOUS: Final = "previous"
-"""What was stable before. It stays loaded, so that rolling back takes no loading."""
+"""Label of the version that was stable before. It stays loaded, so a rollback needs no
+loading."""
 
 Labels = Mapping[str, int]
 
@@ -33,11 +34,11 @@ def labelled(labels: Labels, label: str, version: int) -> dict[str, int]:
     """
     if not _LABEL.fullmatch(label):
         raise LabelError(
-            "A label is at most 100 letters, digits, '_', '.' and '-', the first a letter or "
-            f"digit. Received: {label!r}"
+            "A label must be at most 100 letters, digits, '_', '.' and '-', and begin with "
+            f"a letter or digit. Received: {label!r}"
         )
     if label in (STABLE, PREVIOUS):
-        raise LabelError(f"The label {label!r} is moved by promoting and rolling back only.")
+        raise LabelError(f"The label {label!r} can be moved only by a promotion or a rollback.")
     return {**labels, label: version}
 
 
@@ -48,9 +49,9 @@ def unlabelled(labels: Labels, label: str) -> dict[str, int]:
       LabelError: there is no such label, or it is the stable one.
     """
     if label not in labels:
-        raise LabelError(f"There is no label {label!r}. There are: {_names(labels)}.")
+        raise LabelError(f"There is no label {label!r}. Existing labels: {_names(labels)}.")
     if label == STABLE:
-        raise LabelError("The label 'stable' cannot be taken away: clients ask for it.")
+        raise LabelError("The label 'stable' cannot be removed because clients use it.")
     return {name: version for name, version in labels.items() if name != label}
 
 
@@ -66,11 +67,11 @@ def promoted(labels: Labels, version: int | None = None) -> dict[str, int]:
     if version is None:
         if CANARY not in labels:
             raise LabelError(
-                "There is no canary to promote. Name a version, or label one 'canary' first."
+                "There is no canary to promote. Give a version, or label one 'canary' first."
             )
         version = labels[CANARY]
     if labels.get(STABLE) == version:
-        raise LabelError(f"Version {version} is the stable one already.")
+        raise LabelError(f"Version {version} is already the stable one.")
     return _SUCCESSION.promoted(labels, version)
 
 
@@ -82,8 +83,9 @@ def rolled_back(labels: Labels) -> dict[str, int]:
     """
     if PREVIOUS not in labels:
         raise LabelError(
-            "There is no previous version to roll back to: nothing has been promoted since the "
-            f"last roll-back. There are: {_names(labels)}. Promote the version that you want."
+            "There is no previous version to roll back to: nothing has been promoted since "
+            f"the last rollback. Existing labels: {_names(labels)}. Promote the version "
+            "that you want."
         )
     return _SUCCESSION.rolled_back(labels)
 

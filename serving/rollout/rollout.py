@@ -102,7 +102,7 @@ class Rollout:
                 self._switch(before, after)
             except ServerError as error:
                 raise RolloutError(
-                    f"{error}. The labels are as they were{self._restore(before)}"
+                    f"{error}. The labels were not changed{self._restore(before)}"
                 ) from None
         return Change(old, new)
 
@@ -145,8 +145,8 @@ class Rollout:
         if not lost:
             return "."
         return (
-            f", but for {', '.join(lost)}, which cannot be told so. Restart it with the model "
-            f"config {self._config.path}."
+            f", except on {', '.join(lost)}, which cannot be reached. Restart it with the "
+            f"model config {self._config.path}."
         )
 
     def _check_on_disk(self, model: ModelConfig, versions: set[int]) -> None:
@@ -154,8 +154,8 @@ class Rollout:
             folder = Path(model.base_path) / str(version)
             if not (folder / "saved_model.pb").is_file():
                 raise RolloutError(
-                    f"There is no version {version} of {model.name}: {folder} is no "
-                    f"SavedModel. There are: {versions_in(Path(model.base_path))}."
+                    f"There is no version {version} of {model.name}: {folder} is not a "
+                    f"SavedModel. Existing versions: {versions_in(Path(model.base_path))}."
                 )
 
 

@@ -57,10 +57,10 @@ class ModelServers:
             try:
                 response = stub.HandleReloadConfigRequest(request, timeout=RELOAD_TIMEOUT_S)
             except grpc.RpcError as error:
-                raise _server_error(address, "did not take the config", error) from None
+                raise _server_error(address, "did not accept the config", error) from None
             if response.status.error_code:
                 raise ServerError(
-                    f"{address} did not take the config: {response.status.error_message}"
+                    f"{address} did not accept the config: {response.status.error_message}"
                 )
 
     def wait_until_available(
@@ -79,7 +79,7 @@ class ModelServers:
                 if time.monotonic() > started + timeout_s:
                     raise ServerError(
                         f"{address} did not have {_numbers(missing)} of {name} AVAILABLE "
-                        f"after {timeout_s:g} s. Its log says more."
+                        f"after {timeout_s:g} s. See its log."
                     )
                 time.sleep(_POLL_S)
 
@@ -122,7 +122,9 @@ class ModelServers:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return ()  # it has no version of the model yet
-            raise _server_error(address, "does not say how its versions stand", error) from None
+            raise _server_error(
+                address, "does not report the state of its versions", error
+            ) from None
         return tuple(response.model_version_status)
 
     def __enter__(self) -> Self:
@@ -139,7 +141,7 @@ class ModelServers:
 
 def _server_error(address: str, what: str, error: grpc.RpcError) -> ServerError:
     advice = (
-        " Is a model server running there?"
+        " Check that a model server is running there."
         if error.code() is grpc.StatusCode.UNAVAILABLE
         else ""
     )

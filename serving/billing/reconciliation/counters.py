@@ -21,7 +21,7 @@ METRIC: Final = ":tensorflow:serving:request_count"
 LATENCIES: Final = ":tensorflow:serving:request_latency_count"
 OK: Final = "OK"
 PREDICTED: Final = "answered predictions"
-"""Beside the statuses: where the page tells."""
+"""Key beside the statuses, if the page has this count."""
 
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
 TIMEOUT_S: Final = 10.0
@@ -58,8 +58,8 @@ def read_page(place: str) -> RequestCounts:
                     counts[key] += int(sample.value) if of_predict else 0
     except (OSError, httpx.HTTPError, ValueError, KeyError) as error:
         raise CountersError(
-            f"Cannot read the counters of {place}: {type(error).__name__}: {error}. Expected: "
-            "the page of a TensorFlow Serving that monitors for Prometheus."
+            f"Cannot read the counters of {place}: {type(error).__name__}: {error}. "
+            "Expected: the Prometheus page of a TensorFlow Serving with monitoring enabled."
         ) from None
     return counts
 
@@ -79,8 +79,9 @@ def counted(
     """
     if len(before) != len(after):
         raise CountersError(
-            f"Each server needs a page before and one after. Received: {len(before)} before, "
-            f"{len(after)} after. An empty one stands for a server that was not there."
+            "Each server needs a page from before and one from after. Received: "
+            f"{len(before)} before, {len(after)} after. Use an empty value for a server "
+            "that was not running yet."
         )
     total = RequestCounts()
     for first, last in zip(before, after, strict=True):
@@ -91,9 +92,10 @@ def counted(
                 continue
             if ended[key] < begun[key]:
                 raise CountersError(
-                    f"{last} has counted {ended[key]} requests of {key[0]} ({key[1]}), and "
-                    f"{first} before it {begun[key]}: the server was started again in between. "
-                    "Compare what each of its lives counted, with pages from its end."
+                    f"{last} has counted {ended[key]} requests of {key[0]} ({key[1]}), but "
+                    f"{first}, before it, {begun[key]}: the server was restarted in "
+                    "between. Compare each of its runs separately, with a page from the "
+                    "end of each."
                 )
             total[key] += ended[key] - begun[key]
     return total

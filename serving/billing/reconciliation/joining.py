@@ -96,5 +96,5 @@ def _counts(work: Work) -> str:
 
 def _finding(kind: str, work: Work, counts: str) -> Finding:
     moment = datetime.fromtimestamp(work.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    of = f"{work.model} version {work.model_version}, work {work.work_hash[:12]}"
+    of = f"{work.model} version {work.model_version}, fingerprint {work.work_hash[:12]}"
     return Finding(work.at, kind, f"{moment} UTC, {of}, {work.where}: {counts}")

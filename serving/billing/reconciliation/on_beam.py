@@ -63,7 +63,7 @@ def compare(
         try:
             for pattern in logs:
                 if not _files(pattern):
-                    raise LogsError(f"The pattern {pattern} names no file of a request log.")
+                    raise LogsError(f"The pattern {pattern} matches no file.")
             with FileSystems.create(f"{base}-billed", "text/plain") as file:
                 for work in billed:
                     file.write(f"{work.to_json()}\n".encode())

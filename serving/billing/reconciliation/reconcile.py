@@ -106,8 +106,8 @@ def _logs_compared(
         from serving.billing.reconciliation.on_beam import compare
     except ImportError as error:
         raise LogsError(
-            f"Comparing logs needs Apache Beam, and {error.name} is missing. Install "
-            "tallygraph[pipeline], or compare the servers' counters only."
+            f"Comparing logs needs Apache Beam, but {error.name} is missing. Install "
+            "tallygraph[pipeline], or compare only the servers' counters."
         ) from None
     return compare(logs, works, window, temporary, beam_args)
 
@@ -115,11 +115,14 @@ def _logs_compared(
 def _left_out(connection: sa.Connection, window: Window) -> list[str]:
     notes = []
     if old := unknown_work(connection, window):
-        notes.append(f"{old} charges are older than what a comparison needs, and left out")
+        notes.append(
+            f"{old} charges are left out because they are too old to have what the "
+            "comparison needs"
+        )
     for state, count in sorted(unsettled(connection, window).items()):
         notes.append(
-            f"{count} requests of the window are {state}: who got no answer is not charged, "
-            "though a server may have answered"
+            f"{count} requests of the window are {state}: a client that got no response is "
+            "not charged, although a server may have computed it"
         )
     return notes
 
@@ -131,8 +134,8 @@ def _of_a_sample(compared: Compared) -> tuple[list[Finding], list[str]]:
         return findings, []
     kept = [each for each in findings if each.kind != NOT_ANSWERED]
     return kept, [
-        f"the log is a sample, so that {len(findings) - len(kept)} charges that it does not "
-        "have are not held against the ledger; log all (sampling_rate: 1) to compare them"
+        f"the log is a sample, so {len(findings) - len(kept)} charges that are not in it "
+        "are not counted as drift; log all requests (sampling_rate: 1) to compare them"
     ]
 
 
@@ -149,17 +152,21 @@ def _counters_compared(
         predicted, billed = answered(requests, model), result.billed[model]
         other = result.counts[model, NOT_BILLED_RECORDS] + not_billed.get(model, 0)
         if predicted != billed + other:
-            what = "answered and not billed" if predicted > billed + other else "never answered"
-            hint = "" if has_logs else "; the logs tell which, and how many only counted tokens"
+            what = "answered but not billed" if predicted > billed + other else "never answered"
+            hint = (
+                ""
+                if has_logs
+                else "; the request logs show which ones, and how many only counted tokens"
+            )
             wrong.append(
-                f"{model}: the servers answered {predicted} requests. Expected: {billed} that "
-                f"are billed and {other} that are not on purpose. "
+                f"{model}: the servers answered {predicted} requests. Expected: {billed} "
+                f"that are billed and {other} that are intentionally not billed. "
                 f"{abs(predicted - billed - other)} were {what}{hint}"
             )
         logged = result.counts[model, COMPARED] + result.counts[model, NOT_BILLED_RECORDS]
         if has_logs and predicted != logged and not result.counts[model, SAMPLED]:
             wrong.append(
-                f"{model}: the servers answered {predicted} requests, and their log has "
-                f"{logged} of the window: records are missing, or come from elsewhere"
+                f"{model}: the servers answered {predicted} requests, but their log has "
+                f"{logged} in the window: records are missing, or come from elsewhere"
             )
     return wrong

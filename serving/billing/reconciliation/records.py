@@ -15,7 +15,8 @@ NOT_ANSWERED: Final = "billed, not answered"
 DIFFERENT: Final = "counts differ"
 UNREADABLE: Final = "unreadable"
 REPEATED: Final = "computed again"
-"""Of a request that is billed once, shortly before or after: a retry. It is no drift."""
+"""A repeated computation of a request that is billed once, shortly before or after: a retry,
+not drift."""
 
 DRIFT: Final = (NOT_BILLED, NOT_ANSWERED, DIFFERENT, UNREADABLE)
 
@@ -26,12 +27,12 @@ class LogsError(RuntimeError):
 
 # What is counted of a log, for each model.
 COMPARED: Final = "records"
-NOT_BILLED_RECORDS: Final = "records of what is not billed"
-OUTSIDE: Final = "records outside of the window"
+NOT_BILLED_RECORDS: Final = "records of requests that are not billed"
+OUTSIDE: Final = "records outside the window"
 SAMPLED: Final = "records of a sample"
 
 ModelCounts = Counter[tuple[str, str]]
-"""By model and what was counted."""
+"""Counts by model and by what was counted."""
 
 
 @dataclass(frozen=True, slots=True)

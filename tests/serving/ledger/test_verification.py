@@ -61,9 +61,9 @@ def test_the_database_itself_refuses_changes(
 def test_a_changed_amount(engine: sa.Engine, five_entries: Ledger) -> None:
     by_hand(engine, ENTRIES.update().where(ENTRIES.c.number == 3).values(amount_micro=1))
     assert found(engine) == [
-        "acme, entry 3: was changed: its hash is another",
-        "acme: 3500 millionths are spent in 2026-11 by its account. Expected: 2801, by its "
-        "entries and reservations",
+        "acme, entry 3: was changed: its hash does not match",
+        "acme: 3500 millionths are spent in 2026-11 according to its account. Expected: "
+        "2801, according to its entries and reservations",
     ]
 
 
@@ -81,7 +81,7 @@ def test_every_column_is_in_the_hash(
         "form": 1,
     }.get(column, 9 if isinstance(ENTRIES.c[column].type, sa.Integer) else "x")
     by_hand(engine, ENTRIES.update().where(ENTRIES.c.number == 2).values({column: changed}))
-    assert any("was changed: its hash is another" in what for what in found(engine))
+    assert any("was changed: its hash does not match" in what for what in found(engine))
 
 
 def test_missing_entries(engine: sa.Engine, five_entries: Ledger) -> None:
@@ -105,9 +105,10 @@ def test_an_entry_that_was_made_to_fit(engine: sa.Engine, five_entries: Ledger) 
     )
     assert found(engine) == [
         "acme, entry 3: does not hold the hash of the entry before it",
-        "acme, entry 3: has 3 output_tokens before it. Expected: 2, by the entry before it",
-        "acme: 15 output_tokens of summarizer are counted in 2026-11. Expected: 14, by its "
-        "entries",
+        "acme, entry 3: has 3 output_tokens before it. Expected: 2, according to the entry "
+        "before it",
+        "acme: 15 output_tokens of summarizer are counted in 2026-11. Expected: 14, "
+        "according to its entries",
     ]
 
 
@@ -125,10 +126,10 @@ def test_an_account_that_says_something_else(engine: sa.Engine, five_entries: Le
     with writing(engine) as connection:
         connection.execute(schema.accounts.update().values(spent_micro=0, reserved_micro=5))
     assert found(engine) == [
-        "acme: 0 millionths are spent in 2026-11 by its account. Expected: 3500, by its "
-        "entries and reservations",
-        "acme: 5 millionths are reserved in 2026-11 by its account. Expected: 0, by its "
-        "entries and reservations",
+        "acme: 0 millionths are spent in 2026-11 according to its account. Expected: 3500, "
+        "according to its entries and reservations",
+        "acme: 5 millionths are reserved in 2026-11 according to its account. Expected: 0, "
+        "according to its entries and reservations",
     ]
 
 
