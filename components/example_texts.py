@@ -1,4 +1,4 @@
-"""Reads texts out of Examples artifacts, in the same order each time."""
+"""Reads texts from Examples artifacts, in the same order each time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfx.types import artifact_utils
 
 
 class ExampleError(ValueError):
-    """Examples that lack a split, a file or a feature. Never worth a retry."""
+    """The Examples lack a split, a file or a feature. Never worth a retry."""
 
 
 def example_texts(
@@ -26,7 +26,7 @@ def example_texts(
       features: names of bytes features with one value each.
 
     Yields:
-      one text a feature, in the order of `features`; files in the order of their names.
+      one text for each feature, in the order of `features`; files in the order of their names.
 
     Raises:
       ExampleError: the split or a feature is missing, or a text is not UTF-8.

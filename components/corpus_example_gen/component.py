@@ -34,9 +34,8 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
 
     Output `examples` (Examples): splits `train` and `eval` of gzipped tf.Examples with the
     bytes features `document`, `summary`, `id` and `source`, one value of valid UTF-8 each.
-    Beside the splits `rejects.jsonl` names every row that was left out, with file, row,
-    reason and an excerpt, and `counts.json` counts them (see
-    `components.corpus_example_gen.report`).
+    Beside the splits, `rejects.jsonl` lists every row that was left out, with file, row, reason
+    and an excerpt, and `counts.json` counts them (see `components.corpus_example_gen.report`).
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
@@ -53,18 +52,17 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
         """Find the corpus and wire the component.
 
         Args:
-          path: a file, a folder, a glob, or a pattern with `{SPAN}` and its like, of which
+          path: a file, a folder, a glob, or a pattern with `{SPAN}` or similar, of which
             TFX's driver takes the newest if no `spans` are given. A folder with
             `train.*` and `eval.*` files has these splits.
           options: format, field names and bounds.
-          eval_fraction: share of the documents held out where the corpus has no splits of
-            its own, by a hash of the document.
+          eval_fraction: share of the documents held out, by a hash of the document, if the
+            corpus has no splits of its own.
           spans: of a pattern with `{SPAN}`, those to read together.
           split: put everything into this one, such as `eval` for a test set.
 
         Raises:
-          CorpusInputError: nothing that can be read is at `path`, or an option makes no
-            sense.
+          CorpusInputError: there is nothing readable at `path`, or an option is not valid.
         """
         options = options or CorpusOptions()
         corpus = resolve_corpus(path, options)

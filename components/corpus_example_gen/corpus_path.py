@@ -1,4 +1,5 @@
-"""A corpus as a user names it (file, folder, glob, spans) as TFX's input configuration."""
+"""Turns a corpus as a user names it (file, folder, glob, spans) into TFX's input
+configuration."""
 
 from __future__ import annotations
 
@@ -25,14 +26,14 @@ _BUCKETS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CorpusInput:
-    """What FileBasedExampleGen is given: a base folder and patterns below it."""
+    """The input of FileBasedExampleGen: a base folder and patterns below it."""
 
     base: str
     config: example_gen_pb2.Input
 
     @property
     def has_splits(self) -> bool:
-        """Whether the corpus itself says which rows are held out."""
+        """Whether the corpus itself determines which rows are held out."""
         return len(self.config.splits) > 1
 
 
@@ -44,10 +45,10 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
         ``{YYYY}``, ``{MM}``, ``{DD}`` in it; local or of any file system TensorFlow
         knows. A folder with ``train.*`` or ``train-*`` and ``eval.*`` or ``eval-*`` files
         (or folders of these names) has these splits; of any other all files are taken.
-      options: the format decides which files count.
+      options: the format determines which files count.
 
     Raises:
-      CorpusInputError: nothing is there, or no file has a format that can be told.
+      CorpusInputError: nothing is there, or no file has a recognisable format.
     """
     if not path.strip():
         raise CorpusInputError(
@@ -66,7 +67,7 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
 
 
 def as_one_split(corpus: CorpusInput, name: str) -> CorpusInput:
-    """A corpus as one split: all of it, or what it holds out itself."""
+    """Return a corpus as one split: all of it, or the part that it holds out itself."""
     patterns = {split.name: split.pattern for split in corpus.config.splits}
     pattern = patterns[EVAL] if corpus.has_splits else patterns["all"]
     split = example_gen_pb2.Input.Split(name=name, pattern=pattern)
@@ -74,10 +75,10 @@ def as_one_split(corpus: CorpusInput, name: str) -> CorpusInput:
 
 
 def output_config(corpus: CorpusInput, eval_fraction: float) -> example_gen_pb2.Output:
-    """The corpus's own splits, or a split by a hash of the document.
+    """Return the corpus's own splits, or a split by a hash of the document.
 
-    A document's split depends on its text alone: equal documents are on the same side,
-    and stay there when the corpus grows.
+    A document's split depends only on its text: equal documents are in the same split, and stay
+    there when the corpus grows.
 
     Raises:
       CorpusInputError: ``eval_fraction`` is not between 0 and 1.

@@ -1,4 +1,4 @@
-"""Corpus files: their formats, by name, and the units of reading they are cut into."""
+"""Corpus files: their formats, determined by name, and the units in which they are read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CorpusFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadUnit:
-    """What one worker reads at a time: a file, or one row group of a Parquet file."""
+    """The unit that one worker reads at a time: a file, or one row group of a Parquet file."""
 
     index: int
     file: CorpusFile
@@ -48,7 +48,7 @@ class ReadUnit:
 
 
 def format_of(path: str) -> str | None:
-    """Format that a file's name states, or None."""
+    """Return the format that a file's name indicates, or None."""
     name = path.rpartition("/")[2].lower()
     for pattern, kind in _FORMAT_OF_NAME:
         if pattern.search(name):
@@ -57,7 +57,7 @@ def format_of(path: str) -> str | None:
 
 
 def list_files(base: str, pattern: str) -> list[str]:
-    """Files below ``base`` that match a glob, sorted; folders are no files."""
+    """List the files below ``base`` that match a glob, sorted, without folders."""
     paths = map(str, fileio.glob(f"{base.rstrip('/')}/{pattern}"))
     return sorted(path for path in paths if not fileio.isdir(path))
 
@@ -65,11 +65,11 @@ def list_files(base: str, pattern: str) -> list[str]:
 def choose_files(
     paths: Sequence[str], base: str, options: CorpusOptions
 ) -> tuple[list[CorpusFile], list[str]]:
-    """Files to read, sorted, and the names of those left out.
+    """Return the files to read, sorted, and the names of those left out.
 
-    Left out are hidden files (a leading dot or underscore) and, where the format is to be
-    told from the name, files whose name doesn't tell it. A file that ``options.only`` doesn't
-    match is neither.
+    Left out are hidden files (a leading dot or underscore) and, if the format is determined by
+    the name, files whose name does not indicate one. A file that ``options.only`` does not
+    match is in neither list.
     """
     chosen, left_out = [], []
     for path in sorted(paths):
@@ -85,7 +85,8 @@ def choose_files(
 
 
 def units_of(index: int, file: CorpusFile) -> Iterator[ReadUnit]:
-    """The units of one file. A damaged file is one unit, which then says so."""
+    """Return the units of one file. A damaged file is one unit, which reports the damage when
+    read."""
     groups = 1
     if file.format == "parquet":
         try:
@@ -99,10 +100,10 @@ def units_of(index: int, file: CorpusFile) -> Iterator[ReadUnit]:
 
 
 def read_unit(unit: ReadUnit, options: CorpusOptions) -> Iterator[RawRow | BadRow]:
-    """Rows of a unit, in order. Damage is the last row given, with the reason.
+    """Yield the rows of a unit, in order. Damage is reported as the last row, with the reason.
 
     Raises:
-      OSError: the file can't be opened or read.
+      OSError: the file cannot be opened or read.
     """
     last = 0
     try:

@@ -1,4 +1,5 @@
-"""What became of a corpus's rows: ``rejects.jsonl`` and ``counts.json`` in the artifact."""
+"""Reports what happened to a corpus's rows: ``rejects.jsonl`` and ``counts.json`` in the
+artifact."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class CorpusCounts:
       rejected: rows that could not be used; each has a line in ``rejects.jsonl``.
       rejected_by_reason: the same by reason.
       files_read: names below the input base, in the order of reading.
-      files_left_out: names that matched but hold no corpus by their name.
+      files_left_out: names of files that matched but, judging by their name, hold no corpus.
     """
 
     rows: int
@@ -57,9 +58,9 @@ class CorpusCounts:
 
 
 def merge_rejects(parts: Sequence[str], examples_uri: str) -> Counter[str]:
-    """Join reject files, in the order given, into one; counts by reason.
+    """Join reject files, in the given order, into one, and return the counts by reason.
 
-    The joined file is there also when it is empty.
+    The joined file exists even if it is empty.
     """
     reasons: Counter[str] = Counter()
     with fileio.open(f"{examples_uri}/{REJECTS_FILE}", "wb") as joined:
@@ -73,7 +74,8 @@ def merge_rejects(parts: Sequence[str], examples_uri: str) -> Counter[str]:
 
 
 def empty_split_message(counts: CorpusCounts, examples_uri: str, where: str) -> str:
-    """Why a split without examples ends the run, and what to do."""
+    """Return the message that says why a split without examples ends the run, and what to
+    do."""
     empty = [name for name, number in counts.used.items() if number == 0]
     used = ", ".join(f"{number} in {name}" for name, number in counts.used.items())
     reasons = ", ".join(
@@ -106,5 +108,5 @@ def _first_rejects(examples_uri: str) -> list[str]:
 
 
 def sorted_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
-    """The most frequent first, equal ones by name."""
+    """Sort reasons by frequency, most frequent first, and equal ones by name."""
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))

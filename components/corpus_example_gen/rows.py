@@ -1,4 +1,4 @@
-"""One row of a corpus: usable as a pair, or rejected for a stated reason."""
+"""Checks a row of a corpus: it is usable as a pair, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MAX_LABEL_BYTES: Final = 1000  # of an id or a source
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row as a file held it.
+    """A row as it is in a file.
 
     ``row`` counts from 1: the line a row starts on (JSONL, CSV; the header is a line), or
-    the number of the record (Parquet, TFRecord). Values are text, bytes, None or whatever
-    else the file held.
+    the number of the record (Parquet, TFRecord). Values are text, bytes, None or whatever else
+    the file contains.
     """
 
     file: str
@@ -30,7 +30,7 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that can't be used. ``reason`` is a short key for counting."""
+    """A row that cannot be used. ``reason`` is a short key for counting."""
 
     file: str
     row: int
@@ -61,7 +61,7 @@ class _UnusableError(ValueError):
 
 
 def excerpt(content: object) -> str:
-    """The beginning of something that was received, always printable as UTF-8."""
+    """Return the beginning of a received value, always printable as UTF-8."""
     if isinstance(content, str):
         cut = content[:EXCERPT_CHARACTERS]
         try:
@@ -77,7 +77,7 @@ def excerpt(content: object) -> str:
 
 
 def check_row(raw: RawRow, options: CorpusOptions) -> Pair | BadRow:
-    """Judge a row: the pair in it, or why there is none."""
+    """Check a row: return its pair, or the reason why it has none."""
     try:
         document = _text(raw, "document", options.document_field, options.max_document_bytes)
         summary = _text(raw, "summary", options.summary_field, options.max_summary_bytes)

@@ -1,4 +1,4 @@
-"""JSONL and CSV files as rows, one at a time: memory is bounded by the longest line."""
+"""Reads JSONL and CSV files as rows, one at a time: memory is bounded by the longest line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line without its end; ``number`` counts from 1. Not ``whole``: too long, cut."""
+    """A line without its end; ``number`` counts from 1. ``whole`` is False if it was too long
+    and cut."""
 
     number: int
     content: bytes
@@ -25,7 +26,7 @@ class Line:
 
 
 def bounded_lines(stream: IO[bytes], max_bytes: int) -> Iterator[Line]:
-    """Lines of a stream, ended by LF or CRLF; of a longer line only the beginning."""
+    """Yield the lines of a stream, ended by LF or CRLF; of a longer line only the beginning."""
     rest = b""
     skipping = False  # inside a line whose beginning was given already
     number = 0
@@ -60,7 +61,7 @@ def _too_long(file: str, line: Line, max_bytes: int) -> BadRow:
 
 
 def read_jsonl(stream: IO[bytes], file: str, max_line_bytes: int) -> Iterator[RawRow | BadRow]:
-    """One JSON object a line. Every line gives a row, a blank one a rejected row."""
+    """Read one JSON object per line. Every line gives a row, a blank line a rejected one."""
     for line in bounded_lines(stream, max_line_bytes):
         if not line.whole:
             yield _too_long(file, line, max_line_bytes)
@@ -118,7 +119,8 @@ class _CsvLines:
 def read_csv(
     stream: IO[bytes], file: str, max_line_bytes: int, delimiter: str = ","
 ) -> Iterator[RawRow | BadRow]:
-    """Rows below a header line; quoted fields may hold delimiters, quotes and line ends."""
+    """Read the rows below a header line; quoted fields may contain delimiters, quotes and line
+    ends."""
     # The limit is the csv module's, for the whole process. It also bounds what one
     # forgotten quote can swallow: reading goes on with the line after.
     csv.field_size_limit(max_line_bytes)

@@ -31,13 +31,13 @@ from tokenizer.loading import TokenizerDescriptor
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a model is tried with.
+    """What a model is tested with.
 
     Attributes:
       tokenizer: description of the tokenizer that the model must count with.
       reference: that tokenizer's own library.
       documents: held-out documents.
-      generated_strings: how many generated strings are counted; 0 leaves the check out.
+      generated_strings: number of generated strings that are counted; 0 skips the check.
       seed: of their generator.
       xla: whether the server that the model is for compiles XLA.
     """
@@ -85,8 +85,8 @@ def validate(directory: Path, material: Material) -> list[Check]:
       the checks. The model is right if all of them passed.
 
     Raises:
-      UnreadableModelError: there is no model, or one that cannot be loaded for no reason
-        that the checks have found.
+      UnreadableModelError: there is no model, or it cannot be loaded for a reason that the
+        checks have not found.
     """
     checks = _Checks()
     meta_graph = read_meta_graph(directory)

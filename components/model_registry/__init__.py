@@ -1,4 +1,4 @@
-"""The model registry: what it must offer (`port`), and MLflow as what offers it."""
+"""The model registry: its interface (`port`), and an implementation with MLflow."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def open_registry(uri: str) -> ModelRegistry:
     """Open a registry.
 
     Args:
-      uri: ``sqlite:///path/of/a.file``, made if missing, or the ``http://`` or ``https://``
-        address of an MLflow tracking server, which takes its credentials from MLflow's own
-        environment variables.
+      uri: ``sqlite:///path/of/a.file``, created if missing, or the ``http://`` or ``https://``
+        URL of an MLflow tracking server, whose credentials come from MLflow's own environment
+        variables.
 
     Raises:
       RegistryError: it is none of these, or cannot be opened.

@@ -1,4 +1,4 @@
-"""Starts a server on the pushed layout and holds its answers to the model's own."""
+"""Starts a server on the pushed layout and compares its outputs with the model's own."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class _NotBlessedError(Exception):
 def validate_model(
     model_path: Path, model_name: str, engine: Engine, timeout_s: float, xla: bool = False
 ) -> Report:
-    """Try a SavedModel on a model server.
+    """Test a SavedModel on a model server.
 
     Args:
       model_path: the SavedModel's folder.
       model_name: the name to serve it under.
-      timeout_s: longest wait for AVAILABLE, and for each answer.
+      timeout_s: longest wait for AVAILABLE, and for each response.
       xla: start the server with ``--xla_cpu_compilation_enabled=true``.
 
     Returns:
@@ -217,7 +217,7 @@ def _compare_all(
 def differences(
     expected: Outputs, received: Outputs
 ) -> list[tuple[str, int | None, object, object]]:
-    """Where two answers differ: output, row, expected, received.
+    """Return where two outputs differ: output, row, expected, received.
 
     Texts, integers and booleans must be equal, floats to within 1e-5.
     """
