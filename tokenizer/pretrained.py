@@ -1,4 +1,4 @@
-"""The tokenizer of a pretrained model, by the files that its folder has."""
+"""Loads the tokenizer of a pretrained model from the files in its folder."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
     Args:
       directory: a folder that `tokenizer.loading.save_tokenizer` wrote; a version that this
         pipeline pushed; a Hugging Face folder with ``spiece.model``, or ``vocab.json`` and
-        ``merges.txt``, or ``tokenizer.json``, which decides where the others are missing or
-        it has added tokens that are content; or a keras-hub preset with its tokenizer's assets.
+        ``merges.txt``, or ``tokenizer.json``, which is used if the others are missing or it has
+        added tokens that are content; or a keras-hub preset with its tokenizer's assets.
 
     Raises:
       TokenizerError: there is none, or it cannot be used.

@@ -1,4 +1,4 @@
-"""Derives every charge of the ledger again from the price book, and says which is another.
+"""Recalculates every charge of the ledger from the price book, and reports those that differ.
 
 An entry names its price and what its tenant's month had used before it; `verify` holds that to
 the entries before it. So an amount is what the price book says, or it is found here.
@@ -23,14 +23,14 @@ _ROWS_AT_A_TIME: Final = 1000
 def audit(
     engine: sa.Engine, book: PriceBook, tenant: str | None = None
 ) -> tuple[int, list[Finding]]:
-    """Price all charges again, and hold reversals to what they take back.
+    """Recalculate all charges, and compare reversals with the charges that they take back.
 
     Args:
-      book: all prices there have been.
-      tenant: this one's only; None for all.
+      book: all prices, past and present.
+      tenant: check only this tenant's charges; None for all.
 
     Returns:
-      How many entries were checked, and what was found.
+      The number of entries that were checked, and the findings.
     """
     prices = {price.id: price for price in book.prices}
     columns = schema.entries.c

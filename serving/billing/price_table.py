@@ -1,4 +1,4 @@
-"""One ``[[prices]]`` table of a price book: whether it is right, and the price that it is."""
+"""Validates one ``[[prices]]`` table of a price book, and converts it to a price."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def price_from_table(table: dict[str, Any]) -> Price:
-    """The price that a table is which has no `price_problems`."""
+    """Return the price in a table that has no `price_problems`."""
     tiers = {
         name: tuple(Tier(**tier) for tier in value)
         for name, value in table.items()
@@ -27,7 +27,7 @@ def price_from_table(table: dict[str, Any]) -> Price:
 
 
 def price_problems(table: Any) -> list[str]:
-    """All that is wrong with a table; nothing where it is a price."""
+    """Return everything that is wrong with a table; nothing if it is a valid price."""
     if not isinstance(table, dict):
         return ["must be a table"]
     known = {field.name: field.default is MISSING for field in fields(Price)}

@@ -1,4 +1,4 @@
-"""The gRPC client. TF Serving's protos, and so TensorFlow, are imported when it is made."""
+"""The gRPC client. It imports TF Serving's protos, and so TensorFlow, when it is created."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_CONNECTED = "failed to connect"
 
 
 class GrpcClient(ModelClient):
-    """Asks a model server over gRPC. May be shared by threads."""
+    """Calls a model server over gRPC. Can be shared by threads."""
 
     def __init__(
         self,

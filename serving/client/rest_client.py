@@ -40,7 +40,7 @@ _CODES: Final = {
 
 
 class RestClient(ModelClient):
-    """Asks a model server over REST. May be shared by threads."""
+    """Calls a model server over REST. Can be shared by threads."""
 
     def __init__(
         self,

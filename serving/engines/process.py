@@ -1,4 +1,4 @@
-"""A model server as a child process, whichever program it is."""
+"""A model server as a child process, for any program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ProcessServer(RunningServer):
     """A child process, its output in a file.
 
     Attributes:
-      ports: what is held for it until it is stopped; None for nothing.
+      ports: the ports that are held for it until it is stopped; None for none.
     """
 
     ports: HeldPorts | None = None
@@ -55,7 +55,7 @@ class ProcessServer(RunningServer):
 
 
 class ProcessEngine(Engine):
-    """An engine whose command line is the server: it runs as long as the server does."""
+    """An engine whose command line is the server itself: it runs as long as the server does."""
 
     def start(self, spec: ServerSpec) -> ProcessServer:
         spec = spec.with_ports()

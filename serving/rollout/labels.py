@@ -1,4 +1,4 @@
-"""The labels of a model's versions, and what promoting and rolling back make of them."""
+"""The labels of a model's versions, and how promotions and rollbacks change them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class LabelError(ValueError):
-    """A change of labels that makes no sense; the message says what to do."""
+    """The change of labels is not possible; the message says what to do."""
 
 
 def labelled(labels: Labels, label: str, version: int) -> dict[str, int]:
-    """With a label on a version, taken from any other.
+    """Return the labels with one moved to a version.
 
     Raises:
-      LabelError: the label cannot stand in a URL, or is one that `promoted` keeps.
+      LabelError: the label cannot be used in a URL, or is one that `promoted` manages.
     """
     if not _LABEL.fullmatch(label):
         raise LabelError(
@@ -43,7 +43,7 @@ def labelled(labels: Labels, label: str, version: int) -> dict[str, int]:
 
 
 def unlabelled(labels: Labels, label: str) -> dict[str, int]:
-    """Without a label.
+    """Return the labels without one of them.
 
     Raises:
       LabelError: there is no such label, or it is the stable one.
@@ -56,13 +56,14 @@ def unlabelled(labels: Labels, label: str) -> dict[str, int]:
 
 
 def promoted(labels: Labels, version: int | None = None) -> dict[str, int]:
-    """With a version as the stable one, and the one that was stable as the previous one.
+    """Return the labels with a version as the stable one, and the old stable one as the
+    previous one.
 
     Args:
       version: None for the canary.
 
     Raises:
-      LabelError: it is stable already, or there is no canary.
+      LabelError: it is already stable, or there is no canary.
     """
     if version is None:
         if CANARY not in labels:
@@ -76,7 +77,8 @@ def promoted(labels: Labels, version: int | None = None) -> dict[str, int]:
 
 
 def rolled_back(labels: Labels) -> dict[str, int]:
-    """With the previous version as the stable one; the one that was stable has no label.
+    """Return the labels with the previous version as the stable one; the old stable one has no
+    label.
 
     Raises:
       LabelError: there is no previous version.

@@ -24,11 +24,11 @@ _State = get_model_status_pb2.ModelVersionStatus.State
 
 
 class ServerError(RuntimeError):
-    """A server that does not answer, refuses a config, or cannot load a version."""
+    """A server does not respond, refuses a config, or cannot load a version."""
 
 
 class ModelServers:
-    """Replicas that serve the same models. As a context manager it is closed at the end."""
+    """Replicas that serve the same models. As a context manager it is closed on exit."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         """
@@ -47,10 +47,10 @@ class ModelServers:
             channel.close()
 
     def reload(self, config: ModelServerConfig) -> None:
-        """Have every server take a config.
+        """Send a config to every server.
 
         Raises:
-          ServerError: one did not; those before it have taken it.
+          ServerError: one did not accept it; those before it have accepted it.
         """
         request = model_management_pb2.ReloadConfigRequest(config=config)
         for address, stub in self._stubs.items():
@@ -66,7 +66,7 @@ class ModelServers:
     def wait_until_available(
         self, name: str, versions: Collection[int], timeout_s: float
     ) -> None:
-        """Return when every server has the versions of a model AVAILABLE.
+        """Wait until every server has the versions of a model AVAILABLE.
 
         Raises:
           ServerError: one could not load a version, or not in time.
@@ -84,10 +84,10 @@ class ModelServers:
                 time.sleep(_POLL_S)
 
     def states(self, name: str) -> dict[str, dict[int, str]]:
-        """By address, the state of each version of a model that the server knows.
+        """Return, by address, the state of each version of a model that the server knows.
 
         Raises:
-          ServerError: one does not answer.
+          ServerError: one does not respond.
         """
         return {
             address: {entry.version: _State.Name(entry.state) for entry in statuses}

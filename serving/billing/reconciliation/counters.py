@@ -1,10 +1,10 @@
 """TensorFlow Serving's request counters, from its Prometheus page, before and after.
 
 ``:tensorflow:serving:request_count`` counts by model and status: predict requests of any
-signature (counting tokens as well), and over REST the questions for a model's status and
-metadata, too, which a gateway asks all the time. ``:tensorflow:serving:request_latency`` has
-the answered requests by their API, so that a page that has both tells how many were
-predictions. Both start at 0 with the server's process.
+signature (including counting tokens), and over REST also requests for a model's status and
+metadata, which a gateway sends all the time. ``:tensorflow:serving:request_latency`` has the
+answered requests by their API, so a page that has both shows how many were predictions. Both
+start at 0 with the server's process.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ RequestCounts = Counter[tuple[str, str]]
 
 
 class CountersError(ValueError):
-    """A page that cannot be read or compared; the message says what to do."""
+    """A page cannot be read or compared; the message says what to do."""
 
 
 def read_page(place: str) -> RequestCounts:
-    """The counters of a page.
+    """Read the counters of a page.
 
     Args:
-      place: a file, or the http(s) address of the page.
+      place: a file, or the http(s) URL of the page.
 
     Raises:
-      CountersError: it cannot be reached, or is no such page.
+      CountersError: it cannot be reached, or is not such a page.
     """
     try:
         text = _fetched(place) if place.startswith(("http://", "https://")) else _read(place)
@@ -67,15 +67,15 @@ def read_page(place: str) -> RequestCounts:
 def counted(
     before: Sequence[str], after: Sequence[str], models: Collection[str] = ()
 ) -> RequestCounts:
-    """What several servers have answered in between.
+    """Return what several servers have answered between two times.
 
     Args:
-      models: those only; none: all.
-      before, after: pages, one of each for each server's process, in the same order. A server
-        that was started in between needs none before: give an empty text.
+      models: count only these; none: all.
+      before, after: pages, one of each for each server's process, in the same order. For a
+        server that was started in between, give an empty text as the page before.
 
     Raises:
-      CountersError: a page cannot be read, or a server was started again in between.
+      CountersError: a page cannot be read, or a server was restarted in between.
     """
     if len(before) != len(after):
         raise CountersError(
@@ -102,7 +102,7 @@ def counted(
 
 
 def answered(requests: RequestCounts, model: str) -> int:
-    """Predictions that were answered, as exactly as the pages tell."""
+    """Return the number of answered predictions, as exactly as the pages show it."""
     key = (model, PREDICTED)
     return requests[key] if key in requests else requests[model, OK]
 

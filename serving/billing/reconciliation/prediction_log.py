@@ -19,18 +19,18 @@ _MAX_ROWS: Final = 1_000_000
 
 
 class RecordError(ValueError):
-    """A record that cannot be compared; the message says why."""
+    """The record cannot be compared; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """What one record says.
+    """The content of one record.
 
     Attributes:
       at: seconds since 1970.
       sampling_rate: the share of requests that were logged.
-      work: what was computed; None where it was none that is billed: counting tokens, and other
-        calls than predict.
+      work: what was computed; None if it is not billed: counting tokens, and calls other than
+        predict.
     """
 
     model: str
@@ -45,7 +45,7 @@ def read_record(record: bytes, where: str) -> LogRecord:
       where: the record's file and number.
 
     Raises:
-      RecordError: it is no ``PredictionLog``, or not one of a metered model.
+      RecordError: it is not a ``PredictionLog``, or not one of a metered model.
     """
     log = PredictionLog()
     try:

@@ -1,4 +1,4 @@
-"""The ledger held to the servers' logs and counters: what was compared, and what was found."""
+"""Compares the ledger with the servers' logs and counters."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from serving.ledger.database import reading
 
 @dataclass
 class Reconciled:
-    """A comparison.
+    """The result of a comparison.
 
     Attributes:
-      billed: charges of the window that a server worked for, by model.
-      counts: what of the log was compared and what was not; empty without a log.
-      findings: in the order of time.
+      billed: number of charges of the window that a server computed something for, by model.
+      counts: how many records of the log were compared or not; empty without a log.
+      findings: in order of time.
       notes: what was not compared.
-      counters: what the counters do not agree with, a sentence each.
+      counters: differences from the counters, one sentence each.
     """
 
     billed: Counter[str]
@@ -46,7 +46,7 @@ class Reconciled:
 
     @property
     def drift(self) -> int:
-        """How much was found that may not be."""
+        """The number of findings that count as drift."""
         return sum(each.kind in DRIFT for each in self.findings) + len(self.counters)
 
 
@@ -59,13 +59,15 @@ def reconcile(
     temporary: str | None = None,
     beam_args: Sequence[str] = (),
 ) -> Reconciled:
-    """Compare the ledger with what the servers say.
+    """Compare the ledger with what the servers report.
 
     Args:
-      logs: patterns of the files of their request logs; none: counters only.
-      requests: what they counted in the window, see `counters.counted`; None: logs only.
-      not_billed: of those counted, how many of a model are not billed on purpose and in no log.
-      temporary: a folder that Beam's workers can read and write; None for one of this machine.
+      logs: patterns of the files of their request logs; none: only counters are compared.
+      requests: what they counted in the window, see `counters.counted`; None: only logs.
+      not_billed: number of counted requests of a model that are intentionally not billed and in
+          no log.
+      temporary: a folder that Beam's workers can read and write; None for a folder on this
+          machine.
       beam_args: Beam's options.
 
     Raises:
