@@ -101,8 +101,8 @@ class ModelClient(ABC):
         """
         Args:
           model: the model's name.
-          version: use this version; if not given: label: use the version with this label; if
-          not given, the newest.
+          version: use this version; None for the label's.
+          label: use the version with this label; without version and label, the newest.
           timeout_s: longest wait for each response, in seconds.
           retries: number of retries, after a moment, where they are safe: if the request was
             not computed, because it did not arrive or the server said that it is too busy; and

@@ -1,13 +1,13 @@
 """The command line: ``tensorflow_model_server``'s own flags, and a few of ours.
 
-A flag is written ``--flag=value`` or ``--flag value``. Three kinds are told apart, because
-a server that quietly ignores a flag is worse than one that refuses it:
+A flag is written ``--flag=value`` or ``--flag value``. There are three kinds, because
+a server that silently ignores a flag is worse than one that refuses it:
 
 - flags that work here as they do in TensorFlow Serving;
-- flags that only tune TensorFlow Serving's own machinery (``TUNING_ONLY``): taken, and
-  named once in the log as without effect;
-- flags that would change what is served or who may call (``NOT_SUPPORTED``), and flags
-  nobody knows: refused by name.
+- flags that only tune TensorFlow Serving's own implementation (``TUNING_ONLY``): accepted, and
+  listed once in the log as having no effect;
+- flags that would change what is served or who may call (``NOT_SUPPORTED``), and unknown flags:
+  refused, and the message names them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NOT_SUPPORTED = {
 
 @dataclass(frozen=True)
 class ServerFlags:
-    """The parsed command line. Ports are TCP ports; 0 switches the REST API off."""
+    """The parsed command line. Ports are TCP ports; REST port 0 disables the REST API."""
 
     port: int = 8500
     rest_api_port: int = 0
@@ -200,8 +200,8 @@ def parse_flags(arguments: list[str]) -> ServerFlags:
       arguments: the command line without the program's name.
 
     Raises:
-      SystemExit: an unknown, unsupported or malformed flag, or none that says what to
-        serve; the message on standard error names it.
+      SystemExit: a flag is unknown, unsupported or malformed, or none says what to serve; the
+        message is on standard error.
     """
     parser = _parser()
     parsed, unknown = parser.parse_known_args(arguments)

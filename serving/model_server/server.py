@@ -1,4 +1,4 @@
-"""The parts of the model server put together, started, and drained on SIGTERM."""
+"""The model server: combines its parts, starts them, and drains them on SIGTERM."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ModelServer:
     def __init__(self, flags: ServerFlags) -> None:
         """
         Raises:
-          ServingError: a config file is missing or wrong.
+          ServingError: a config file is missing or not valid.
         """
         self._flags = flags
         self._config = self._read_config()
@@ -83,7 +83,7 @@ class ModelServer:
         """Serve until SIGTERM or SIGINT.
 
         Raises:
-          ServingError: a model cannot be loaded at start, or a port is taken.
+          ServingError: a model cannot be loaded at start, or a port is in use.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
