@@ -36,7 +36,7 @@ def padding_bias(length: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def split_heads(x: tf.Tensor, num_heads: int, parts: int) -> list[tf.Tensor]:
-    """Split ``[batch, length, parts * heads * dim]``, each part ``[batch, heads, length, dim]``.
+    """Split ``[batch, length, parts * heads * dim]`` into ``[batch, heads, length, dim]`` each.
 
     There is one transpose for all parts, each of which is then contiguous in memory.
     """
