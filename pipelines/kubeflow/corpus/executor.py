@@ -128,7 +128,7 @@ def _settle_span(path: str, corpus: CorpusInput, span: int | None) -> _Settled:
     except ValueError as error:
         raise CorpusInputError(
             f"The corpus {path} has no span {'(the newest)' if span is None else span}: "
-            f"{error}. Expected: a span that is there, and {{SPAN}} or {{YYYY}}, {{MM}} and "
+            f"{error}. Expected: an existing span, and {{SPAN}} or {{YYYY}}, {{MM}} and "
             "{DD} in the corpus's path; no span for a corpus without them."
         ) from None
     patterns = example_gen_pb2.Input(
