@@ -6,7 +6,7 @@
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## Make .venv from uv.lock (done by every other target too)
+setup:  ## Create .venv from uv.lock (every other target does it, too)
 	@scripts/setup.sh
 
 demo: setup  ## Corpus, pipeline, model server, held-out documents answered, counted and priced
@@ -14,17 +14,17 @@ demo: setup  ## Corpus, pipeline, model server, held-out documents answered, cou
 
 # Its theme warns of the next major version of MkDocs, which the lock file keeps away.
 docs: export NO_MKDOCS_2_WARNING = 1
-docs: setup  ## The documents, with their reference made from the code: build/docs/index.html
+docs: setup  ## Build the documents, with the reference made from the code: build/docs/index.html
 	.venv/bin/python -m mkdocs build --strict
 
-lint: setup  ## Style, formatting, scripts, the import rule and types
+lint: setup  ## Check style, formatting, scripts, the import rule and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/shellcheck --severity=warning --external-sources scripts/*.sh scripts/setup/*.sh .ci/run
 	.venv/bin/lint-imports --no-cache --no-logo
 	.venv/bin/mypy
 
-format: setup  ## Bring the sources into shape
+format: setup  ## Format the sources
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
@@ -38,59 +38,59 @@ FILES_WITH = $$(grep -rlE --include='test_*.py' $(1) tests)
 LONG := long or sized or hypothesis
 LONG_FILES := 'mark\.(long|sized)|hypothesis'
 
-test: setup  ## The tests for every change
+test: setup  ## Run the tests that every change must pass
 	$(PYTEST) -m "not long and not alone" $(SIDE_BY_SIDE)
 	$(PYTEST) -m "not long and alone" $(call FILES_WITH,'mark\.alone')
 
 test-long: export TALLYGRAPH_TEST_SIZES = long
-test-long: setup  ## The tests that are too long for every change, and more examples of the others
+test-long: setup  ## Run the tests that take too long for every change, and more examples of the others
 	$(PYTEST) -m "($(LONG)) and not alone" $(SIDE_BY_SIDE) $(call FILES_WITH,$(LONG_FILES))
 	$(PYTEST) -m "($(LONG)) and alone" $(call FILES_WITH,$(LONG_FILES))
 
-coverage: setup  ## All tests, and the share of the lines that they reach
+coverage: setup  ## Run all tests, and measure the share of the lines that they reach
 	rm -rf build/coverage
 	$(MAKE) test test-long COVERAGE=1
 	$(MAKE) coverage-report
 
-coverage-report: setup  ## What tests that ran with COVERAGE=1 have reached
+coverage-report: setup  ## Report what tests that ran with COVERAGE=1 have reached
 	.venv/bin/coverage combine --keep --quiet
 	.venv/bin/coverage report
 
-kill-test: setup  ## Gateway, model servers, database killed 200 times under load: every answer billed, once
+kill-test: setup  ## Kill gateway, model servers and database 200 times under load: every response is billed once
 	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \
 	  --timeout=7200 tests/serving/gateway/test_kills.py
 
-bench-tokenize: setup  ## Tokenizing in the graph against the libraries: docs/benchmarks/tokenize.md
+bench-tokenize: setup  ## Compare tokenizing in the graph with the libraries: docs/benchmarks/tokenize.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
 	.venv/bin/python -m benchmarks.tokenize
 
 # TALLYGRAPH_PEERS names the Python of an environment with the peers; else one is made.
-bench-decode: setup  ## Decoding against other engines: docs/benchmarks/decode.md
+bench-decode: setup  ## Compare decoding with other engines: docs/benchmarks/decode.md
 	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
 	.venv/bin/python -m benchmarks.decode
 
-bench-metering: setup  ## The metered against the base model: docs/benchmarks/metering.md
+bench-metering: setup  ## Compare the metered with the base model: docs/benchmarks/metering.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
 	.venv/bin/python -m benchmarks.metering
 
-bench-train: setup  ## Training steps against a plain PyTorch loop: docs/benchmarks/train.md
+bench-train: setup  ## Compare training steps with a plain PyTorch loop: docs/benchmarks/train.md
 	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
 	.venv/bin/python -m benchmarks.train
 
-bench-serve: setup  ## The model server against calls in process, and batching: docs/benchmarks/serve.md
+bench-serve: setup  ## Compare the model server with calls in process, and measure batching: docs/benchmarks/serve.md
 	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
 	.venv/bin/python -m benchmarks.serve
 
 # TALLYGRAPH_GATEWAY_PEERS names the Python of an environment with litellm[proxy]; else one is made.
-bench-gateway: setup  ## The gateway against LiteLLM's proxy, on a stub: docs/benchmarks/gateway.md
+bench-gateway: setup  ## Compare the gateway with LiteLLM's proxy, on a stub: docs/benchmarks/gateway.md
 	$(if $(TALLYGRAPH_GATEWAY_PEERS),,scripts/gateway_peers.sh)
 	.venv/bin/python -m benchmarks.gateway
 
 # After `make demo`, or with VERSION=... and CORPUS=... of another run.
 VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))
 CORPUS ?= build/corpus/docstrings
-bench-equality: setup  ## Answers against keras-hub's, id for id, on held-out documents
+bench-equality: setup  ## Compare outputs with keras-hub's, id for id, on held-out documents
 	.venv/bin/python -m benchmarks.equality $(VERSION) $(CORPUS)
 
-clean:  ## Remove what runs have made (.venv stays)
+clean:  ## Remove the outputs of runs (.venv stays)
 	rm -rf build

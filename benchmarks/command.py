@@ -1,4 +1,4 @@
-"""What the benchmarks' commands have in common: options, kept results, the page."""
+"""Common parts of the benchmarks' commands: options, stored results, the page."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def add_output_options(
 
 
 def output_folder(arguments: argparse.Namespace, build: Path) -> Path:
-    """Where page and results go."""
+    """Return the folder for page and results."""
     output: Path | None = arguments.output
     return output or (build / "quick" if arguments.quick else DOCS)
 
 
 def end_by_exception() -> None:
-    """Make SIGTERM an exception, so that the processes of a measurement are ended."""
+    """Turn SIGTERM into an exception, so that the processes of a measurement are ended."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
 
 
 def earlier_results(
     arguments: argparse.Namespace, kept: Path, load: Callable[[Path], R], nothing: R
 ) -> R:
-    """What a run that adds to kept results starts from.
+    """Return the stored results that a run adds to.
 
     Raises:
       SystemExit: the file cannot be used.
@@ -62,11 +62,11 @@ def earlier_results(
 
 
 def read_results(path: Path, read: Callable[[Any], R], *, advice: str) -> R:
-    """Kept results.
+    """Read stored results.
 
     Args:
-      read: makes them of what the JSON file holds.
-      advice: what to do where they cannot be used.
+      read: makes the results from the content of the JSON file.
+      advice: what to do if they cannot be used.
 
     Raises:
       ValueError: there is no such file, or another release of the benchmark wrote it.
@@ -80,13 +80,13 @@ def read_results(path: Path, read: Callable[[Any], R], *, advice: str) -> R:
 
 
 def write_results(path: Path, values: Any) -> None:
-    """Keep results, as JSON."""
+    """Store results as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def write_page(path: Path, page: str, *others: str) -> None:
-    """Write a page of the documentation, and say so.
+    """Write a page of the documentation, and print its path.
 
     Args:
       others: names of files beside it that have been written, too.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def documents(corpus: Path, limit: int | None = None) -> list[str]:
-    """The first documents that a model is trained on, as they stand in the corpus.
+    """Return the first documents that a model is trained on, in the order of the corpus.
 
     Args:
       corpus: folder with ``train.jsonl``.
-      limit: so many at most; None for all.
+      limit: maximum number; None for all.
 
     Raises:
       SystemExit: there is no corpus.

@@ -1,4 +1,4 @@
-"""On what something was measured."""
+"""The machine on which something was measured."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_i
 
 
 def machine() -> Machine:
-    """This machine, now."""
+    """Return this machine in its current state."""
     name, flags = platform.processor() or platform.machine(), set[str]()
     # What lscpu reads, too.
     if (info := Path("/proc/cpuinfo")).exists():
@@ -80,7 +80,7 @@ def usable_cores() -> int:
 
 
 def warn_if_busy(share: float | None) -> None:
-    """Say so at once when `busy_share` has found that others take much."""
+    """Warn at once if `busy_share` has found that other processes take much time."""
     if share is not None and share > QUIET:
         print(
             f"other processes take {share:.0%} of the cores' time: engines whose threads spin "

@@ -1,4 +1,4 @@
-"""Where the implementations are that this project is compared with."""
+"""The environments of the implementations that this project is compared with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Peers:
 
     @property
     def expected(self) -> str:
-        """What a message says where the environment is not there."""
+        """Return the message for a missing environment."""
         return (
             f"Expected: Python of an environment with {self.holds}. Make one by {self.script}, "
             f"or name it by --peers or the variable {self.variable}"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A median and between what the true one lies, with the confidence asked for."""
+    """A median and its confidence interval."""
 
     median: float
     low: float
@@ -17,7 +17,7 @@ class Interval(NamedTuple):
 
 
 def moved_on(names: Sequence[str], turn: int) -> list[str]:
-    """Who is called in which order in a turn: by one on from turn to turn.
+    """Return the order of calls in a turn, which rotates by one from turn to turn.
 
     So each follows every other, and none is always the first.
     """
@@ -37,7 +37,7 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interv
     """The median with its distribution-free confidence interval.
 
     The interval's ends are two of the values: by the binomial law of how many of them lie
-    below the true median. Nothing is assumed of how they are distributed, but that they are
+    below the true median. No assumption is made about their distribution, except that they are
     independent.
 
     Raises:

@@ -1,6 +1,6 @@
-"""A process of its own for each engine that is measured, so that engines can take turns.
+"""A separate process for each engine that is measured, so that engines can take turns.
 
-A worker speaks JSON, one value a line: after start-up what it says of itself, then an answer
+A worker writes JSON, one value per line: after start-up its description, then a response
 to each request. `benchmarks.worker_loop` is its side. Between its turns a worker is stopped
 (SIGSTOP): thread pools that spin while they wait would take the time of whose turn it is, and
 to tell them not to would slow them down in their own turn.
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class WorkerError(RuntimeError):
-    """A worker that answered with an error, or died. The message says which, and why."""
+    """A worker responded with an error, or died. The message says which, and why."""
 
 
 class Worker:
@@ -65,7 +65,7 @@ class Worker:
             raise
 
     def ask(self, request: Any) -> dict[str, Any]:
-        """Wake it, send a request, wait for the answer, and stop it again.
+        """Wake it, send a request, wait for the response, and stop it again.
 
         Raises:
           WorkerError: it answered with an error, or died.

@@ -1,4 +1,4 @@
-"""Artifact types of this project's own, as ML Metadata records them."""
+"""This project's own artifact types, as ML Metadata records them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tfx.types.artifact import Artifact, Property, PropertyType
 class Tokenizer(Artifact):
     """A folder that `tokenizer.loading.load_tokenizer` reads.
 
-    Properties: `kind`; `vocabulary_size`, in ids, as trained, which may be fewer than were
-    asked for; `fingerprint`, the SHA-256 of its canonical files.
+    Properties: `kind`; `vocabulary_size`, in ids, as trained, which may be fewer than
+    requested; `fingerprint`, the SHA-256 of its canonical files.
     """
 
     TYPE_NAME = "Tokenizer"
@@ -21,7 +21,7 @@ class Tokenizer(Artifact):
 
 
 class MeterBlessing(Artifact):
-    """MeterValidator's verdict: `blessed` is 1 where every count was right, else 0."""
+    """MeterValidator's verdict: `blessed` is 1 if every count was right, else 0."""
 
     TYPE_NAME = "MeterBlessing"
     PROPERTIES = {  # noqa: RUF012
@@ -30,11 +30,11 @@ class MeterBlessing(Artifact):
 
 
 class PromotionBlessing(Artifact):
-    """Promoter's verdict: `blessed` is 1 where the model is the champion, else 0.
+    """Promoter's verdict: `blessed` is 1 if the model is the champion, else 0.
 
     Properties: `registry`, `model_name` and `version` are where it is registered (version 0:
-    nowhere, because a validator did not bless it); `outcome` is ``champion``, ``challenger``,
-    ``refused`` or ``not_blessed``.
+    not registered, because a validator did not bless it); `outcome` is ``champion``,
+    ``challenger``, ``refused`` or ``not_blessed``.
     """
 
     TYPE_NAME = "PromotionBlessing"
@@ -48,10 +48,10 @@ class PromotionBlessing(Artifact):
 
 
 class GateReport(Artifact):
-    """What a run on a cluster has found to do, before anything is trained.
+    """What a run on a cluster decided to do, before anything is trained.
 
-    Properties: `todo` is ``train``, ``nothing`` or ``stop``; `spans` are the numbers of those
-    that it is about, such as ``3,4``; `start_from` is the registry's alias of the version that
+    Properties: `todo` is ``train``, ``nothing`` or ``stop``; `spans` are the numbers of the
+    spans to train on, such as ``3,4``; `start_from` is the registry's alias of the version that
     training starts from, empty for random weights.
     """
 

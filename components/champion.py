@@ -1,4 +1,4 @@
-"""Which model a candidate has to beat."""
+"""Finds the model that a candidate has to beat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ChampionStrategy(LatestBlessedModelStrategy):
     Evaluator's inputs would have changed, and what follows it would run and push again.
 
     Inputs: `model` (Model), `model_blessing` (ModelBlessing), `candidate` (Model, one).
-    Resolves to `model` and `model_blessing`, each empty where there is no champion yet.
+    Resolves to `model` and `model_blessing`, each empty if there is no champion yet.
     """
 
     def resolve_artifacts(
@@ -36,10 +36,10 @@ class ChampionStrategy(LatestBlessedModelStrategy):
 
 
 def champion_resolver(candidate: types.BaseChannel) -> resolver.Resolver:
-    """A Resolver node whose output `model` is the champion.
+    """Return a Resolver node whose output `model` is the champion.
 
     Args:
-      candidate: channel of the metered Model that is to be evaluated.
+      candidate: channel of the metered Model to be evaluated.
     """
     return resolver.Resolver(
         strategy_class=ChampionStrategy,

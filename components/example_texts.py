@@ -1,4 +1,4 @@
-"""Reads texts out of Examples artifacts, in the same order each time."""
+"""Reads texts from Examples artifacts, in the same order each time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def example_texts(
       features: names of bytes features with one value each.
 
     Yields:
-      one text a feature, in the order of `features`; files in the order of their names.
+      one text for each feature, in the order of `features`; files in the order of their names.
 
     Raises:
       ExampleError: the split or a feature is missing, or a text is not UTF-8.
@@ -38,5 +38,5 @@ def example_texts(
         for uri in artifact_utils.get_split_uris([artifact], split):
             files = sorted(fileio.glob(str(PurePosixPath(uri) / "*")))
             if not files:
-                raise ExampleError(f"the split '{split}' has no file in {uri}")
+                raise ExampleError(f"the split '{split}' has no files in {uri}")
             yield from texts_in_files(files, features)

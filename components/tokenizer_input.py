@@ -1,8 +1,8 @@
-"""Gives TFX's Transform and Trainer the tokenizer as a real input.
+"""Gives TFX's Transform and Trainer the tokenizer as an input.
 
 Both read a `custom_config` for their user code and have no channel for a tokenizer. Here
-each gets one, so that ML Metadata records which tokenizer made which ids and a new
-tokenizer runs both again. User code finds the folder as `custom_config["tokenizer_dir"]`.
+each gets one, so that ML Metadata records which tokenizer made which ids, and a new
+tokenizer makes both run again. User code finds the folder as `custom_config["tokenizer_dir"]`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ DT_INT32: Final = 3
 DT_STRING: Final = 7
 DT_INT64: Final = 9
 AVAILABLE: Final = 30
-"""``ModelVersionStatus.State``'s number of a version that answers."""
+"""``ModelVersionStatus.State``'s number for an available version."""
 
 _MESSAGES: Final[Messages] = {
     "Dim": (("size", 1, FIELD.TYPE_INT64),),

@@ -1,9 +1,9 @@
 """HTTP connections that cannot starve each other.
 
-Uvicorn alone lets a client hold a connection for ever without finishing its request's
-headers, and answers 503 to everybody once there are too many connections. Here an
-unfinished head has a deadline, and the connection that has been idle longest makes room,
-though none that was used a moment ago.
+Uvicorn alone lets a client hold a connection indefinitely without finishing its request's
+headers, and responds with 503 to all clients once there are too many connections. Here
+unfinished headers have a deadline, and the connection that has been idle longest is closed to
+make room, unless it was used a moment ago.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ POLITE_IDLE_S = 5
 
 
 def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11Protocol]:
-    """A protocol class for uvicorn with these bounds."""
+    """Return a protocol class for uvicorn with these limits."""
 
     class BoundedProtocol(H11Protocol):
         _idle_since = 0.0

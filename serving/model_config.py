@@ -1,4 +1,4 @@
-"""The model config file of a model server: read, and rewritten whole or not at all.
+"""The model config file of a model server, which is read, and replaced atomically.
 
 It is the text proto of a ``ModelServerConfig`` that ``tensorflow_model_server`` reads with
 ``--model_config_file``: which models, which of their versions, which labels.
@@ -22,11 +22,11 @@ FILE_NAME: Final = "models.config"
 
 
 class ModelConfigError(ValueError):
-    """A model config file that cannot be used; the message says which and why."""
+    """The model config file cannot be used; the message says which and why."""
 
 
 class ModelConfigFile:
-    """A model config file, which several programs may read while one rewrites it."""
+    """A model config file, which several programs can read while one replaces it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class ModelConfigFile:
     def read(self) -> ModelServerConfig:
         """
         Raises:
-          ModelConfigError: the file is missing, or no text proto of a ModelServerConfig.
+          ModelConfigError: the file is missing, or not a text proto of a ModelServerConfig.
         """
         config = ModelServerConfig()
         try:
@@ -45,14 +45,15 @@ class ModelConfigFile:
             ) from None
         except text_format.ParseError as error:
             raise ModelConfigError(
-                f"{self.path} is no text proto of a ModelServerConfig: {error}. Expected what "
-                "tensorflow_model_server reads with --model_config_file."
+                f"{self.path} is not a text proto of a ModelServerConfig: {error}. "
+                "Expected: a file that tensorflow_model_server reads with "
+                "--model_config_file."
             ) from None
         return config
 
     def write(self, config: ModelServerConfig) -> None:
-        """Put a config in the file's place. A reader sees the old one or the new one whole,
-        after a power cut too.
+        """Replace the file with a config. A reader sees either the old or the new one,
+        complete, even after a power failure.
 
         Raises:
           ModelConfigError: the folder cannot be written.
@@ -75,12 +76,12 @@ class ModelConfigFile:
                 os.close(descriptor)
         except OSError as error:
             raise ModelConfigError(
-                f"Cannot write the model config {self.path}: {error}. It is as it was."
+                f"Cannot write the model config {self.path}: {error}. It was not changed."
             ) from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other programs that take this lock from changing the file.
+        """Prevent other programs that use this lock from changing the file.
 
         Raises:
           ModelConfigError: another one has it, or the folder cannot be written.
@@ -104,13 +105,13 @@ class ModelConfigFile:
             os.close(descriptor)
 
     def add_model(self, name: str, base_path: Path) -> bool:
-        """Make sure that a model is in the file: if it is not, with its newest version.
+        """Ensure that a model is in the file; if it is not, add it with its newest version.
 
         Returns:
-          Whether it was not there.
+          Whether it was added.
 
         Raises:
-          ModelConfigError: the file is wrong, or has the model at another base path.
+          ModelConfigError: the file is not valid, or has the model at another base path.
         """
         base_path = base_path.resolve()
         config = self.read() if self.path.exists() else ModelServerConfig()
@@ -119,7 +120,7 @@ class ModelConfigFile:
                 if Path(model.base_path) != base_path:
                     raise ModelConfigError(
                         f"{self.path} has the model {name} at {model.base_path}. Received: "
-                        f"{base_path}. Change it there, or name another file."
+                        f"{base_path}. Change it in the file, or use another file."
                     )
                 return False
         config.model_config_list.config.add(
@@ -130,7 +131,7 @@ class ModelConfigFile:
 
 
 def model_of(config: ModelServerConfig, name: str) -> ModelConfig:
-    """A config's model of that name, which may be changed in place.
+    """Return a config's model of that name, which may be changed in place.
 
     Raises:
       ModelConfigError: it has none.
@@ -143,7 +144,7 @@ def model_of(config: ModelServerConfig, name: str) -> ModelConfig:
 
 
 def serve_labelled(model: ModelConfig, labels: Mapping[str, int]) -> None:
-    """Have a model serve the labelled versions and no other; its newest if there is none."""
+    """Make a model serve only the labelled versions; its newest if there is none."""
     model.ClearField("version_labels")
     model.ClearField("model_version_policy")
     for label, version in sorted(labels.items()):

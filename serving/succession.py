@@ -1,8 +1,8 @@
-"""Names on a model's versions that follow one another: the current one, one on trial, the last.
+"""Names on a model's versions: the current one, one on trial, and the previous one.
 
 The labels of a server (``stable``, ``canary``, ``previous``) and the aliases of the registry
-(``champion``, ``challenger``, ``previous``) move alike. Each adds what it refuses, in its own
-words.
+(``champion``, ``challenger``, ``previous``) move in the same way. Each adds its own checks and
+error messages.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Named = Mapping[str, int]
-"""The version that each name is on; other names than the three are left where they are."""
+"""The version that each name points at; names other than the three do not change."""
 
 
 @dataclass(frozen=True)
 class Succession:
-    """What the three names are.
+    """The three names.
 
     Attributes:
-      current: of the version that answers.
+      current: of the version that is served.
       trial: of the version that may become the current one.
       previous: of the version that was the current one before.
     """
@@ -29,9 +29,10 @@ class Succession:
     previous: str
 
     def promoted(self, named: Named, version: int) -> dict[str, int]:
-        """With a version as the current one, and the one that was as the previous one.
+        """Return the names with a version as the current one, and the old current one as the
+        previous one.
 
-        The version loses its other names: its trial is over.
+        The version loses its other names, because its trial is over.
         """
         current = named.get(self.current)
         if current == version:
@@ -45,7 +46,8 @@ class Succession:
         return after
 
     def rolled_back(self, named: Named) -> dict[str, int]:
-        """With the previous version as the current one; the one that was has no name.
+        """Return the names with the previous version as the current one; the old current one
+        has no name.
 
         Raises:
           KeyError: there is no previous version.

@@ -1,4 +1,4 @@
-"""Columns of texts and integers as TensorFlow's ``TensorProto``, and back."""
+"""Converts columns of texts and integers to TensorFlow's ``TensorProto``, and back."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def write_column(tensor: Any, values: list[Any]) -> None:
 
 
 def read_column(name: str, tensor: Any, rows: int) -> list[Any]:
-    """The values of a tensor of shape ``[rows]``.
+    """Return the values of a tensor of shape ``[rows]``.
 
     Raises:
-      BadAnswerError: it has another shape, another dtype than string, int32 or int64, or is no
+      BadAnswerError: it has another shape, a dtype other than string, int32 or int64, or is not
         text.
     """
     shape = [dim.size for dim in tensor.tensor_shape.dim]
@@ -36,7 +36,7 @@ def read_column(name: str, tensor: Any, rows: int) -> list[Any]:
         try:
             return [each.decode() for each in _filled(name, list(tensor.string_val), rows, b"")]
         except UnicodeDecodeError as error:
-            raise BadAnswerError(f"{name} is no text: {error}") from None
+            raise BadAnswerError(f"{name} is not text: {error}") from None
     packed = _PACKED.get(tensor.dtype)
     if packed is None:
         raise BadAnswerError(

@@ -1,8 +1,8 @@
 """Added tokens that are content: how the `tokenizers` library finds them in a text.
 
-It looks for all at once, from left to right, the longest first, in two turns: first in the
-text as it is, then, for tokens that say so, in the normalised rest. What stands between them
-is segmented piece by piece, each for itself.
+It looks for all of them together, from left to right, the longest first, in two passes: first
+in the unchanged text, then, for tokens with that flag, in the normalised rest. The text between
+them is segmented independently.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ WHITE_SPACE: Final = (
     0x205F,
     0x3000,
 )
-"""Code points with the property White_Space, which the library means by white space."""
+"""Code points with the property White_Space, which the library treats as white space."""
 
 SPACE_CLASS: Final = "[" + "".join(f"\\x{{{each:x}}}" for each in WHITE_SPACE) + "]"
-"""The same as a class of RE2, whose own knows ASCII only."""
+"""The same as a character class of RE2, whose own class contains only ASCII."""
 
 
 def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -> None:
-    """Refuse tokens that cannot be found in the graph as the library finds them.
+    """Refuse tokens that the graph cannot find in the same way as the library.
 
     Args:
       tokens: those that are content.
-      special: names of those that are special, as the library has them. It passes over one
-        that it meets, and over what begins in it.
+      special: names of special tokens, as the library has them. It skips one that it finds, and
+        everything that begins in it.
 
     Raises:
-      TokenizerError: with their names.
+      TokenizerError: lists their names.
     """
     words = [repr(token.content) for token in tokens if token.single_word]
     if words:
         raise TokenizerError(
-            f"added tokens that must be words of their own are not supported. Expected: "
+            "added tokens that must be whole words are not supported. Expected: "
             f"single_word false. Received: {', '.join(words[:5])}"
         )
     hidden = [
@@ -57,8 +57,9 @@ def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -
     ]
     if hidden:
         raise TokenizerError(
-            "added tokens that can begin inside of a special token's name are not supported: "
-            f"there the library does not find them. Received: {', '.join(hidden[:5])}"
+            "added tokens that can begin inside a special token's name are not supported, "
+            "because the library does not find them there. Received: "
+            f"{', '.join(hidden[:5])}"
         )
     if not any(token.lstrip or token.rstrip for token in tokens):
         return
@@ -69,8 +70,9 @@ def check_added_tokens(tokens: Sequence[AddedToken], special: Collection[str]) -
     ]
     if edges:
         raise TokenizerError(
-            "added tokens that begin or end in white space are not supported beside others "
-            f"that take the white space around them. Received: {', '.join(edges[:5])}"
+            "added tokens that begin or end with white space are not supported together "
+            "with others that include the white space around them. Received: "
+            f"{', '.join(edges[:5])}"
         )
 
 
@@ -80,11 +82,12 @@ def _overlap(first: str, second: str) -> bool:
 
 
 def pattern_of(tokens: Sequence[AddedToken], normalize: Callable[[str], str]) -> str:
-    """A pattern of RE2 for any of some tokens, the white space that is part of it included.
+    """Return an RE2 pattern for any of some tokens, including the white space that is part of
+    them.
 
     Args:
       tokens: at least one.
-      normalize: what their names go through before they are looked for.
+      normalize: applied to their names before they are looked for.
     """
     alternatives = []
     for name, token in sorted(

@@ -19,13 +19,14 @@ _FOUND: Final = b"\xfe"
 
 
 class ModelGraph(Protocol):
-    """How text without added tokens is segmented."""
+    """The segmentation of text without added tokens."""
 
     def normalize(self, text: tf.Tensor) -> tf.Tensor:
-        """Texts as the model's pieces are looked for in them; string [n], valid UTF-8."""
+        """Normalise texts as the model does before it looks for pieces; string [n], valid
+        UTF-8."""
 
     def segment(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Ids of normalised texts, string [n] → int32 [n, None]."""
+        """Return the ids of normalised texts, string [n] → int32 [n, None]."""
 
 
 class PieceTexts(NamedTuple):
@@ -33,7 +34,7 @@ class PieceTexts(NamedTuple):
 
     Attributes:
       anywhere: by id.
-      first: of the first id of a text.
+      first: by id, for the first id of a text.
     """
 
     anywhere: Sequence[bytes]
@@ -95,7 +96,7 @@ class AddedTokensGraph(tf.Module):
 
         Args:
           model: segments what is between the tokens.
-          tokens: those that are content, checked by `check_added_tokens`.
+          tokens: the tokens that are content, checked by `check_added_tokens`.
           normalize: the model's normalisation, in Python.
           texts: of all ids.
         """

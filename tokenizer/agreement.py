@@ -1,7 +1,7 @@
-"""Proves that a tokenizer's Python and graph forms give the same answers.
+"""Checks that a tokenizer gives the same results in Python and in the graph.
 
-A tokenizer can be sound and still be built otherwise in TF Text than in its library:
-another release, or a setting that one of the two reads in its own way. Such a tokenizer
+A valid tokenizer can still behave differently in TF Text than in its library, because of
+another release or a setting that the two interpret differently. Such a tokenizer
 would charge for one count and be checked against another, so it is never used.
 """
 
@@ -15,7 +15,7 @@ from tokenizer.base import Tokenizer, TokenizerError, utf8_bytes
 
 
 def check_agreement(tokenizer: Tokenizer, texts: Sequence[str | bytes]) -> None:
-    """Encode and decode each text in both forms.
+    """Encode and decode each text in Python and in the graph.
 
     Raises:
       TokenizerError: the ids of a text, or the text of those ids, differ.
@@ -50,7 +50,7 @@ def _disagreement(
         f"the {tokenizer.kind} tokenizer {does} differently in the graph than in its own "
         f"library, so its counts cannot be trusted. For {_short(case)} expected "
         f"{_short(expected)}, received {_short(received)}. Check that the library's release "
-        "is the one of uv.lock, and use a tokenizer whose settings both know"
+        "is the one in uv.lock, and use a tokenizer whose settings both support"
     )
 
 

@@ -1,4 +1,4 @@
-"""What every tokenizer of this project offers, in Python and in the graph."""
+"""The interface of every tokenizer of this project, in Python and in the graph."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class TokenizerError(ValueError):
-    """A tokenizer that cannot be trained, read or trusted. Never worth a retry."""
+    """The tokenizer cannot be trained, read or trusted. Never worth a retry."""
 
 
 class GraphTokenizer(Protocol):
-    """The in-graph form: a `tf.Module`, so that a SavedModel keeps what it needs.
+    """A tokenizer in the graph: a `tf.Module`, so that a SavedModel contains what it needs.
 
-    For every text and every list of ids it gives the answers of the Python form.
+    For every text and every list of ids it gives the same results as the tokenizer in Python.
     """
 
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Ids of texts, without EOS or any other special id.
+        """Return the ids of texts, without EOS or any other special id.
 
         Args:
           text: string [batch]; any bytes.
@@ -33,7 +33,7 @@ class GraphTokenizer(Protocol):
         """
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """Texts of ids.
+        """Return the texts of ids.
 
         Args:
           ids: int32 [batch, None], ragged, each in `[0, vocabulary_size)`.
@@ -42,15 +42,15 @@ class GraphTokenizer(Protocol):
           string [batch].
 
         Raises:
-          tf.errors.OpError: an id is outside the vocabulary, in any row. Which one depends on
-            the kind.
+          tf.errors.OpError: an id is outside the vocabulary, in any row. The type of error
+            depends on the kind of tokenizer.
         """
 
 
 class Tokenizer(ABC):
     """A vocabulary with its ids, the same in Python and in the graph.
 
-    Two tokenizers count alike if, and only if, their `fingerprint` is the same.
+    Two tokenizers count the same way if and only if their `fingerprint` is the same.
     """
 
     kind: ClassVar[str]
@@ -58,7 +58,8 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str | bytes) -> list[int]:
-        """Every id of a text, without EOS or any other special id; nothing is cut off.
+        """Return every id of a text, without EOS or any other special id, and without
+        truncation.
 
         Args:
           text: a string, or bytes that need not be valid UTF-8. Lone surrogates of a
@@ -67,7 +68,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; special ids have none.
+        """Return the text of ids; special ids have none.
 
         Raises:
           TokenizerError: an id is outside `[0, vocabulary_size)`.
@@ -75,16 +76,18 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def graph_tokenizer(self) -> GraphTokenizer:
-        """The in-graph form. Imports TensorFlow, which nothing else here does."""
+        """Return the tokenizer for the graph. Imports TensorFlow, which nothing else here
+        does."""
 
     @abstractmethod
     def files(self) -> Mapping[str, bytes]:
-        """The canonical files by name: all that decides on ids, and nothing else."""
+        """The canonical files by name: everything that determines the ids, and nothing else."""
 
     @property
     @abstractmethod
     def vocabulary_size(self) -> int:
-        """Number of ids. May be less than training was asked for: size models by it."""
+        """Number of ids. May be less than requested in training: use it for the sizes of
+        models."""
 
     @property
     @abstractmethod
@@ -99,12 +102,12 @@ class Tokenizer(ABC):
     @property
     @abstractmethod
     def unk_id(self) -> int | None:
-        """Id of text that no other id stands for; None where every byte has one."""
+        """Id of text that no other id stands for; None if every byte has an id."""
 
     @property
     @abstractmethod
     def bos_id(self) -> int | None:
-        """Id that starts a sequence; None where there is none."""
+        """Id that starts a sequence; None if there is none."""
 
     @property
     def fingerprint(self) -> str:
@@ -112,7 +115,7 @@ class Tokenizer(ABC):
         return fingerprint_of(self.files())
 
     def count(self, text: str | bytes) -> int:
-        """Number of ids of a text, as `encode` gives them."""
+        """Return the number of ids of a text, as from `encode`."""
         return len(self.encode(text))
 
     def _check_ids(self, ids: Iterable[int]) -> list[int]:
@@ -127,5 +130,5 @@ class Tokenizer(ABC):
 
 
 def utf8_bytes(text: str | bytes) -> bytes:
-    """The bytes that both forms of a tokenizer are given for a text."""
+    """Return the bytes of a text that a tokenizer gets in Python and in the graph."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")

@@ -1,7 +1,7 @@
 """Byte-level BPE inside a TensorFlow graph. Import only where TensorFlow may be imported.
 
-Plain ops that every TensorFlow Serving has, and constants alone: no hash table, so there is
-nothing to initialise and the graph can be traced anywhere, Transform's included.
+It uses only plain ops that every TensorFlow Serving has, and constants: no hash table, so there
+is nothing to initialise and the graph can be traced anywhere, including in Transform.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class _Words(NamedTuple):
 class BytePairGraph(tf.Module):
     """A byte-level BPE as TensorFlow ops; see `GraphTokenizer`.
 
-    Each different word of a batch is encoded once. Most words of real text are pieces
-    themselves and are looked up; the rest are joined byte by byte (`Merging`).
+    Each distinct word of a batch is encoded once. Most words of real text are pieces themselves
+    and are looked up; the others are merged byte by byte (`Merging`).
     """
 
     def __init__(self, bpe: Bpe, whole_words: Mapping[bytes, int]):
-        """Lay the tables out for the graph.
+        """Prepare the tables for the graph.
 
         Args:
           bpe: the vocabulary.
-          whole_words: ids of words that have just one, by their UTF-8.
+          whole_words: ids of words that consist of a single piece, by their UTF-8.
         """
         super().__init__(name="byte_level_bpe")
         self._size = len(bpe.ids)
@@ -75,7 +75,7 @@ class BytePairGraph(tf.Module):
         return tf.RaggedTensor.from_row_lengths(tf.gather(encoded.ids, places), row_lengths)
 
     def normalize(self, text: tf.Tensor) -> tf.Tensor:
-        """A byte-level BPE changes nothing before it looks for words."""
+        """Return the texts unchanged: a byte-level BPE does not normalise."""
         return text
 
     def segment(self, text: tf.Tensor) -> tf.RaggedTensor:
@@ -116,7 +116,7 @@ class BytePairGraph(tf.Module):
 
 
 def row_of_each(lengths: tf.Tensor) -> tf.Tensor:
-    """Which row each value of a ragged tensor is of; int32 [values].
+    """Return the row of each value of a ragged tensor; int32 [values].
 
     `tf.repeat` would do, but takes memory for (rows * longest row).
 

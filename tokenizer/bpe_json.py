@@ -1,4 +1,5 @@
-"""Byte-level BPE in a ``tokenizer.json``: what it must be, and as the files that BART had."""
+"""Byte-level BPE in a ``tokenizer.json``: its checks, and its conversion to the files that BART
+had."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from tokenizer.hugging_face_library import require_component
 
 
 def check_bpe(values: Mapping[str, Any]) -> None:
-    """Refuse a BPE that is not GPT-2's, RoBERTa's and BART's.
+    """Refuse a BPE that differs from that of GPT-2, RoBERTa and BART.
 
     Args:
       values: content of a ``tokenizer.json`` with a BPE.
 
     Raises:
-      TokenizerError: a part of it is set otherwise, or is another.
+      TokenizerError: a part of it has other settings, or is another part.
     """
     require_component(
         "model",
@@ -62,5 +63,5 @@ def bpe_of(values: Mapping[str, Any]) -> Bpe:
     try:
         files = bpe_files(values)
     except (KeyError, TypeError, AttributeError) as error:
-        raise TokenizerError(f"tokenizer.json has no BPE: {error!r}") from None
+        raise TokenizerError(f"tokenizer.json has no valid BPE model: {error!r}") from None
     return read_bpe(files[VOCABULARY_FILE], files[MERGES_FILE])

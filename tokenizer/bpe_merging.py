@@ -1,4 +1,4 @@
-"""The joining of byte-level BPE as TensorFlow ops, all words of a batch at once."""
+"""The merging of byte-level BPE as TensorFlow ops, for all words of a batch together."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class _Pieces(NamedTuple):
 
 
 class Merging:
-    """Joins pieces as the library does, in as few rounds as the result allows.
+    """Merges pieces as the library does, in as few rounds as possible.
 
-    A round makes, in each word, the join that the library would make next and every other
-    one that it is bound to make later (see `tokenizer.bpe_tables`). So a word of real text
-    takes a few rounds and a run of letters of a megabyte some dozens, each of them over all
-    pieces that are left.
+    In each word, a round performs the merge that the library would do next and every other
+    one that it is certain to do later (see `tokenizer.bpe_tables`). So a word of real text
+    takes a few rounds and a megabyte of letters a few dozen, each of them over all
+    remaining pieces.
     """
 
     def __init__(self, tables: MergeTables, vocabulary_size: int):
@@ -46,11 +46,11 @@ class Merging:
         """Join the bytes of words.
 
         Args:
-          ids: int32 [bytes], of single bytes, the words one behind the other.
-          word: int32 [bytes], which word each is of; ascending.
+          ids: int32 [bytes], of single bytes, the words one after another.
+          word: int32 [bytes], the word that each belongs to; ascending.
 
         Returns:
-          int32 [bytes]: each id of a word at the place of its first byte, -1 elsewhere.
+          int32 [bytes]: each id of a word at the position of its first byte, -1 elsewhere.
         """
         if not len(self._tables.merged_ids):
             return ids

@@ -1,4 +1,4 @@
-"""Byte-level BPE, as GPT-2, RoBERTa and BART have it: the `tokenizers` library in Python."""
+"""Byte-level BPE, as in GPT-2, RoBERTa and BART: the `tokenizers` library in Python."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tokenizer.bpe_vocabulary import BOS, EOS, MERGES_FILE, PAD, VOCABULARY_FILE
 class BytePairTokenizer(Tokenizer):
     """A byte-level BPE: `vocab.json` and `merges.txt`, as Hugging Face keeps them.
 
-    Every byte has an id, so no text is unknown and none is free. Bytes that are not valid
-    UTF-8 are read as U+FFFD, one for each maximal ill-formed part (Unicode 3.9, D93b), for
-    the library takes Unicode only. Special pieces in a text, such as ``</s>``, are text
-    like any other: a caller cannot write a special id.
+    Every byte has an id, so no text is unknown and none is free. Bytes that are not valid UTF-8
+    are read as U+FFFD, one for each maximal ill-formed part (Unicode 3.9, D93b), because the
+    library accepts only Unicode. Special pieces in a text, such as ``</s>``, are text like any
+    other: a caller cannot write a special id.
 
     Example::
 

@@ -25,7 +25,7 @@ def train_byte_level_bpe(texts: Iterable[str], vocab_size: int) -> BytePairToken
 
     Args:
       texts: the corpus.
-      vocab_size: most ids that the vocabulary may have. A corpus with little variety gives
+      vocab_size: maximum number of ids of the vocabulary. A corpus with little variety gives
         fewer: read `vocabulary_size` of the result.
 
     Raises:

@@ -94,8 +94,8 @@ def _ids(vocabulary: bytes) -> dict[str, int]:
         raise TokenizerError(f"{VOCABULARY_FILE} is not JSON: {error}") from None
     if not isinstance(ids, dict) or not all(type(value) is int for value in ids.values()):
         raise TokenizerError(
-            f"{VOCABULARY_FILE} is no vocabulary. Expected: an object of id by piece. "
-            f"Received: {type(ids).__name__} {str(ids)[:80]!r}"
+            f"{VOCABULARY_FILE} is not a vocabulary. Expected: an object that maps pieces "
+            f"to ids. Received: {type(ids).__name__} {str(ids)[:80]!r}"
         )
     if sorted(ids.values()) != list(range(len(ids))):
         raise TokenizerError(
@@ -105,7 +105,7 @@ def _ids(vocabulary: bytes) -> dict[str, int]:
         )
     for piece in ids:
         if piece.encode("utf-8", "replace").decode() != piece:
-            raise TokenizerError(f"{VOCABULARY_FILE} has a piece that is no text: {piece!r}")
+            raise TokenizerError(f"{VOCABULARY_FILE} has a piece that is not text: {piece!r}")
     return ids
 
 
@@ -122,8 +122,8 @@ def _pairs(merges: bytes) -> list[tuple[str, str]]:
         left, space, right = line.partition(" ")
         if not (left and space and right) or " " in right:
             raise TokenizerError(
-                f"{MERGES_FILE}, line {number}, is no merge. Expected: two pieces with one "
-                f"space between. Received: {line[:80]!r}"
+                f"{MERGES_FILE}, line {number}, is not a merge. Expected: two pieces "
+                f"separated by one space. Received: {line[:80]!r}"
             )
         pairs.append((left, right))
     if len(set(pairs)) != len(pairs):
@@ -136,7 +136,7 @@ def _check_pieces(ids: Mapping[str, int]) -> None:
     if missing:
         raise TokenizerError(
             f"{VOCABULARY_FILE} lacks pieces for {len(missing)} of the 256 bytes, so some "
-            f"texts would have no ids. Expected: a byte-level BPE. Missing: "
+            "texts could not be encoded. Expected: a byte-level BPE. Missing: "
             f"{', '.join(missing[:8])}"
         )
     for piece, use in ((PAD, "padding"), (EOS, "the end of a text")):
@@ -149,11 +149,12 @@ def _check_merges(ids: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> N
         for piece in (left, right, left + right):
             if piece not in ids:
                 raise TokenizerError(
-                    f"{MERGES_FILE} is not of this {VOCABULARY_FILE}: the merge {left!r} "
-                    f"{right!r} needs the piece {piece!r}, which the vocabulary lacks"
+                    f"{MERGES_FILE} does not belong to this {VOCABULARY_FILE}: the merge "
+                    f"{left!r} {right!r} needs the piece {piece!r}, which the vocabulary "
+                    "lacks"
                 )
             if piece in SPECIAL_PIECES:
                 raise TokenizerError(
-                    f"{MERGES_FILE} has a merge with the special piece {piece!r}, so that a "
-                    "caller could write it as text. Train the vocabulary without it"
+                    f"{MERGES_FILE} has a merge with the special piece {piece!r}, so a "
+                    "caller could write this piece as text. Train the vocabulary without it"
                 )

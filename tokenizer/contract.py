@@ -1,7 +1,7 @@
-"""The counting contract, version 1: what a metered model promises about its counts.
+"""The counting contract, version 1: what a metered model guarantees about its counts.
 
-This module is the contract's single statement. It imports nothing but the standard
-library, so that the gateway, the ledger and the client can hold a model to it without
+This module is the only definition of the contract. It imports only the standard
+library, so that the gateway, the ledger and the client can check a model against it without
 TensorFlow.
 
 For every row of a batch, independent of the other rows, of padding and of batching:
@@ -24,15 +24,15 @@ So for any text ``len(reference.encode(text)) == input_tokens + truncated_tokens
 the reference is the tokenizer's own library. ``output_tokens`` counts what was generated,
 which need not equal what encoding the summary again would give.
 
-A text is text: ids that steer the model are never made by typing their names. A typed
-``</s>``, ``<pad>`` or ``<extra_id_0>`` is segmented and counted as any other characters are;
-where the library alone would make an id of it, the reference is the library without the names
-of its special tokens. An added token that a checkpoint's tokenizer does not call special is
-content: it is one id wherever the library finds it, and has its text in a summary. A special id
-that the model writes counts, and has no text.
+Text is only text: a caller cannot produce ids that steer the model by typing their names. A
+typed ``</s>``, ``<pad>`` or ``<extra_id_0>`` is segmented and counted like any other
+characters; where the library alone would turn it into an id, the reference is the library
+without the names of its special tokens. An added token that a checkpoint's tokenizer does not
+mark as special is content: it is one id wherever the library finds it, and has its text in a
+summary. A special id that the model writes is counted, and has no text.
 
-A model that forces EOS at its limit has not ended by itself: the row's reason is ``length``,
-and the forced EOS is not counted, as no EOS is.
+A model that forces EOS at its limit has not ended by itself: the row's finish reason is
+``length``, and the forced EOS is not counted, like any EOS.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ TOKENIZER_DIR: Final = "assets.extra/tokenizer"
 
 
 class ContractError(ValueError):
-    """An answer or a metering record that breaks the contract. Never worth a retry."""
+    """An output or a metering record breaks the contract. Never worth a retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeteredSummary:
-    """One row of a metered model's answer.
+    """One row of a metered model's output.
 
-    Attributes are the contract's outputs: counts are in tokens of the model's own
+    Attributes are the contract's outputs; counts are in tokens of the model's own
     tokenizer.
     """
 
@@ -127,7 +127,7 @@ class MeteredSummary:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:
-        """One element of TF Serving's ``predictions`` as a checked value.
+        """Return one element of TF Serving's ``predictions`` as a checked value.
 
         Raises:
           ContractError: an output is missing, or the row contradicts itself.
@@ -135,27 +135,28 @@ class MeteredSummary:
         missing = [name for name in OUTPUT_DTYPES if name not in row]
         if missing:
             raise ContractError(
-                f"the answer lacks {', '.join(missing)}. Expected the outputs "
-                f"{', '.join(OUTPUT_DTYPES)} of a metered model; received: "
-                f"{', '.join(sorted(row)) or 'nothing'}. Is the served model metered?"
+                f"the response lacks {', '.join(missing)}. Expected: the outputs "
+                f"{', '.join(OUTPUT_DTYPES)} of a metered model. Received: "
+                f"{', '.join(sorted(row)) or 'nothing'}. Check that the served model is "
+                "metered."
             )
         return cls(**{name: row[name] for name in OUTPUT_DTYPES})
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModelSpec:
-    """What a base SavedModel says of itself, for Meter (``assets.extra/base.json``).
+    """A base SavedModel's description of itself, for Meter (``assets.extra/base.json``).
 
     A base model is a SavedModel whose restored object offers three functions:
 
     - ``tokenize(text: string [batch]) -> int32 RaggedTensor [batch, None]``: every id of
-      the caller's text; no special ids, no prefix, nothing cut off;
+      the caller's text; no special ids, no prefix, no truncation;
     - ``generate(input_ids: int32 [batch, length], input_length: int32 [batch],
       max_output_tokens: int32 [batch]) -> int32 [batch, steps]``: the ids the decoder
       wrote, up to and including the first EOS, then ``pad_id``. ``input_ids`` are at most
       ``max_input_tokens`` of the caller's ids, padded; the function itself adds prefix and
-      EOS. ``max_output_tokens`` is a per-row limit of decoder steps, 0 for none beyond the
-      model's own; the smaller of the two holds. A batch of 0 rows is answered with 0 rows;
+      EOS. ``max_output_tokens`` is a per-row limit of decoder steps, 0 for only the model's
+      own; the smaller of the two applies. A batch of 0 rows gives 0 rows;
     - ``detokenize(output_ids: int32 RaggedTensor [batch, None]) -> string [batch]``.
     """
 
@@ -184,7 +185,7 @@ class BaseModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class MeteringRecord:
-    """``assets.extra/metering.json`` of a metered version: how its counts came about.
+    """``assets.extra/metering.json`` of a metered version: how its counts are made.
 
     Attributes:
       contract_version: of the counting contract that the counts follow.
@@ -192,12 +193,13 @@ class MeteringRecord:
       tokenizer_kind: ``sentencepiece`` or ``byte_level_bpe``.
       tokenizer_fingerprint: SHA-256 of the tokenizer's canonical files; see
         ``tokenizer/fingerprint.py``.
-      vocabulary_size: ids that the tokenizer has.
-      max_input_tokens: ids of a text that the encoder reads at most; the rest is truncated.
-      max_output_tokens: ids that the decoder writes at most.
+      vocabulary_size: number of ids of the tokenizer.
+      max_input_tokens: maximum number of ids of a text that the encoder reads; the rest is
+          truncated.
+      max_output_tokens: maximum number of ids that the decoder writes.
       task_prefix: text put before every document; never counted.
       pipeline_run: id of the run that made the version.
-      spans: spans of the corpus that it was trained on; 0 alone for a corpus without any.
+      spans: spans of the corpus that it was trained on; only 0 for a corpus without spans.
       code_version: hash of the sources that made it, 16 hexadecimal digits.
     """
 
@@ -228,7 +230,8 @@ class MeteringRecord:
         if values["contract_version"] != CONTRACT_VERSION:
             raise ContractError(
                 f"{model_dir} follows counting contract {values['contract_version']}. "
-                f"Expected: {CONTRACT_VERSION}. Use the release of Tallygraph that made it."
+                f"Expected: {CONTRACT_VERSION}. Use the release of Tallygraph that made the "
+                "model."
             )
         values["spans"] = tuple(values["spans"])
         return cls(**values)
@@ -244,7 +247,7 @@ def _read_fields(cls: type, path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ContractError(
-            f"{path} does not exist. Expected a SavedModel written by this pipeline."
+            f"{path} does not exist. Expected: a SavedModel written by this pipeline."
         ) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise ContractError(f"{path} is not JSON: {error}") from None

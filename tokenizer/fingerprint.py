@@ -1,7 +1,7 @@
-"""The fingerprint of a tokenizer: one line that says which counts it gives.
+"""The fingerprint of a tokenizer, which identifies the counts that it gives.
 
-It is the SHA-256 of a listing of the canonical files, in the form of `sha256sum`, sorted
-by name, so that anybody can check it without this project::
+It is the SHA-256 of a listing of the canonical files, in the format of `sha256sum`, sorted by
+name, so that anybody can check it without this project::
 
     $ cd TOKENIZER_DIR && sha256sum tokenizer.model | sha256sum
 """
@@ -13,11 +13,11 @@ from collections.abc import Mapping
 
 
 def fingerprint_of(files: Mapping[str, bytes]) -> str:
-    """Fingerprint of canonical files.
+    """Return the fingerprint of canonical files.
 
     Args:
-      files: content by file name. The descriptor is not one of them: it holds the
-        fingerprint itself.
+      files: content by file name. The descriptor is not one of them, because it contains the
+        fingerprint.
 
     Returns:
       64 hexadecimal digits.

@@ -1,6 +1,6 @@
-"""Texts that counting goes wrong on, if it goes wrong: a fixed list and an endless supply.
+"""Texts on which counting is likely to go wrong: a fixed list, and a generator.
 
-Tokenizers are tried on them before they are used, metered models before they are pushed.
+Tokenizers are tested with them before they are used, and metered models before they are pushed.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ _RANGES: Final = (
 
 
 def generated_hard_texts(count: int, seed: int, words: list[str]) -> Iterator[bytes]:
-    """Endless variety, the same for the same arguments, on every machine.
+    """Generate varied texts, the same for the same arguments on every machine.
 
     Args:
-      count: how many texts.
+      count: number of texts.
       seed: of the generator.
       words: real text to mix in, so that a vocabulary's longer pieces occur; may be empty.
 

@@ -1,4 +1,4 @@
-"""What the tokenizer's files of a Hugging Face folder say of special and of added tokens.
+"""Reads special and added tokens from the tokenizer files of a Hugging Face folder.
 
 A special token steers the model (``</s>``, ``<extra_id_0>``, ``<mask>``): its name in a text is
 text. Any other added token is content: its name in a text is one id.
@@ -27,7 +27,7 @@ _USUAL: Final = re.compile(
 # Keys of lists of names; all others that end so name one token.
 _LISTS: Final = ("additional_special_tokens", "extra_special_tokens")
 _ADVICE: Final = (
-    "Save the tokenizer anew where transformers is: "
+    "Save the tokenizer again where transformers is installed: "
     "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 )
 
@@ -38,9 +38,9 @@ class AddedToken:
 
     Attributes:
       content: its name in a text.
-      single_word: found only where no letter, digit or underscore touches it.
-      lstrip, rstrip: white space before, or behind, is part of it.
-      normalized: looked for in the normalised text, else in the text as it is.
+      single_word: found only if no letter, digit or underscore is next to it.
+      lstrip, rstrip: white space before, or after, is part of it.
+      normalized: looked for in the normalised text, else in the unchanged text.
     """
 
     content: str
@@ -56,11 +56,11 @@ class HuggingFaceFiles:
     """The files of one folder, read together.
 
     Attributes:
-      library: content of ``tokenizer.json``, None where there is none.
+      library: content of ``tokenizer.json``; None if there is none.
       special: names of the special tokens.
       content: the added tokens that are not special, by id.
-      model_type: of the model that they stand beside, by its ``config.json``.
-      offset: of a Pegasus's pieces, where ``tokenizer_config.json`` has it.
+      model_type: of the model in the same folder, from its ``config.json``.
+      offset: of a Pegasus's pieces, if ``tokenizer_config.json`` has it.
     """
 
     library: dict[str, Any] | None
@@ -71,11 +71,11 @@ class HuggingFaceFiles:
 
 
 def read_hugging_face_files(directory: Path) -> HuggingFaceFiles:
-    """Read a folder's ``tokenizer.json`` and what stands beside it.
+    """Read a folder's ``tokenizer.json`` and the other tokenizer files.
 
     Raises:
       TokenizerError: a file is not JSON, or one names an added token that ``tokenizer.json``
-        does not have: what a text's ids are is then not known.
+        does not have: the ids of a text are then not known.
     """
     config, own_map = (_read(directory / name) or {} for name in (_CONFIG, _SPECIAL_MAP))
     library = _read(directory / TOKENIZER_JSON)
@@ -104,9 +104,10 @@ def read_hugging_face_files(directory: Path) -> HuggingFaceFiles:
     }
     if unknown := sorted(elsewhere - known):
         raise TokenizerError(
-            f"{directory} has added tokens that its {TOKENIZER_JSON} does not have, so that "
-            f"what a text counts is not known. Expected: {TOKENIZER_JSON} with all of them. "
-            f"Received: {', '.join(f'{name!r} (id {value})' for name, value in unknown[:5])}. "
+            f"{directory} has added tokens that its {TOKENIZER_JSON} does not have, so it "
+            f"is not known how texts are counted. Expected: {TOKENIZER_JSON} with all of "
+            "them. Received: "
+            f"{', '.join(f'{name!r} (id {value})' for name, value in unknown[:5])}. "
             f"{_ADVICE}"
         )
     model = _read(directory / _MODEL_CONFIG) or {}
@@ -116,7 +117,7 @@ def read_hugging_face_files(directory: Path) -> HuggingFaceFiles:
 
 
 def unusual_special_names(directory: Path) -> list[str]:
-    """Special tokens of a folder that somebody has added: not those that its family brings.
+    """Return the special tokens of a folder that were added to those of its family.
 
     Raises:
       TokenizerError: see `read_hugging_face_files`.
@@ -154,5 +155,5 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(value, dict):
-        raise TokenizerError(f"{path} must hold a JSON object. Received: {str(value)[:80]}")
+        raise TokenizerError(f"{path} must contain a JSON object. Received: {str(value)[:80]}")
     return value

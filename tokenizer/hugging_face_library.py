@@ -1,8 +1,8 @@
-"""``tokenizer.json`` of Hugging Face as the library that counts are held to, and no more.
+"""The canonical form of ``tokenizer.json``, and the library that counts are compared with.
 
-What is kept of it is canonical: nothing but what decides on the ids of a text and on the text
-of ids. Special tokens keep their ids and lose their names, for their names in a text are
-text: the library alone would read ``</s>`` as id 1 of a T5, whether it is asked to or not.
+It keeps only what determines the ids of a text and the text of ids. Special tokens keep their
+ids and lose their names, because their names in a text are text: the library alone would read
+``</s>`` as id 1 of a T5, whatever its settings.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _UNSPEAKABLE: Final = " "
 
 
 def canonical_library(files: HuggingFaceFiles) -> bytes:
-    """The library's file that a tokenizer is kept as; see the module.
+    """Return the library's file in the form in which a tokenizer is stored; see the module.
 
     Raises:
-      TokenizerError: it is of another kind of model than those that are known.
+      TokenizerError: its kind of model is not supported.
     """
     assert files.library is not None
     values = copy.deepcopy(files.library)
@@ -39,8 +39,8 @@ def canonical_library(files: HuggingFaceFiles) -> bytes:
         ]
     elif model.get("type") != "BPE":
         raise TokenizerError(
-            f"tokenizer.json has a model that cannot be counted in here. Expected: Unigram or "
-            f"BPE. Received: {model.get('type')!r}"
+            "tokenizer.json has a model that is not supported. Expected: Unigram or BPE. "
+            f"Received: {model.get('type')!r}"
         )
     for token in values.get("added_tokens") or ():
         token["special"] = token["content"] in files.special
@@ -51,10 +51,10 @@ def canonical_library(files: HuggingFaceFiles) -> bytes:
 
 
 def load_library(content: bytes) -> tokenizers.Tokenizer:
-    """The library with `canonical_library`'s file; to be called with no special tokens.
+    """Load the library from `canonical_library`'s file; call it without special tokens.
 
     Raises:
-      TokenizerError: the library refuses it.
+      TokenizerError: the library rejects it.
     """
     try:
         library = tokenizers.Tokenizer.from_str(content.decode("utf-8"))
@@ -65,7 +65,7 @@ def load_library(content: bytes) -> tokenizers.Tokenizer:
 
 
 def special_names(values: Mapping[str, Any]) -> dict[str, int]:
-    """Ids of the special tokens by their names, of a canonical file's content."""
+    """Return the ids of the special tokens by name, from a canonical file's content."""
     if values["model"]["type"] == "Unigram":
         pieces = (piece for piece, _ in values["model"]["vocab"])
         found = {
@@ -83,7 +83,7 @@ def special_names(values: Mapping[str, Any]) -> dict[str, int]:
 
 
 def content_tokens(values: Mapping[str, Any]) -> tuple[AddedToken, ...]:
-    """The added tokens that are content, of a canonical file's content."""
+    """Return the added tokens that are content, from a canonical file's content."""
     names = AddedToken.__dataclass_fields__
     return tuple(
         AddedToken(**{name: token[name] for name in names})
@@ -93,15 +93,15 @@ def content_tokens(values: Mapping[str, Any]) -> tuple[AddedToken, ...]:
 
 
 def require_component(name: str, received: Mapping[str, Any] | None, **expected: Any) -> None:
-    """Refuse a part of ``tokenizer.json`` that is set otherwise than it can be built here.
+    """Refuse a part of ``tokenizer.json`` whose settings are not supported.
 
     Args:
       name: of the part.
       received: its settings.
-      expected: what its settings must be where they are there; a tuple has several.
+      expected: the required values of its settings, if they are present; a tuple lists several.
 
     Raises:
-      TokenizerError: with all settings that are others.
+      TokenizerError: lists all settings that differ.
     """
     own = received or {}
     problems = []
@@ -114,6 +114,4 @@ def require_component(name: str, received: Mapping[str, Any] | None, **expected:
                 f"{own.get(key)!r}"
             )
     if problems:
-        raise TokenizerError(
-            "this tokenizer.json cannot be counted in here: " + "; ".join(problems)
-        )
+        raise TokenizerError("this tokenizer.json is not supported: " + "; ".join(problems))

@@ -24,9 +24,9 @@ from tokenizer.unigram_json import UnigramRules, unigram_of
 class HuggingFaceTokenizer(Tokenizer):
     """A Unigram or byte-level BPE that is counted by the `tokenizers` library.
 
-    The one file is the library's own, less the names of special tokens. Text that is no valid
-    UTF-8 is read as by `BytePairTokenizer`. Added tokens that are content are one id wherever
-    the library finds them; names of special ones are text.
+    Its only file is the library's own, without the names of special tokens. Text that is not
+    valid UTF-8 is read as by `BytePairTokenizer`. Added tokens that are content are one id
+    wherever the library finds them; names of special ones are text.
 
     Example::
 
@@ -43,8 +43,8 @@ class HuggingFaceTokenizer(Tokenizer):
           library: content of `hugging_face.json`, as `canonical_library` makes it.
 
         Raises:
-          TokenizerError: the library refuses it, it has no ``<pad>`` and ``</s>``, or it
-            counts in a way that the graph does not know.
+          TokenizerError: the library rejects it, it has no ``<pad>`` and ``</s>``, or it counts
+            in a way that the graph does not support.
         """
         self._content = library
         self._library = load_library(library)
@@ -55,7 +55,7 @@ class HuggingFaceTokenizer(Tokenizer):
             self.content = content_tokens(self._values)
         except (KeyError, TypeError, ValueError) as error:
             raise TokenizerError(
-                f"{LIBRARY_FILE} is no tokenizer of the library: {error!r}"
+                f"{LIBRARY_FILE} is not a tokenizer of the library: {error!r}"
             ) from None
         for name in (PAD, EOS):
             if name not in self._special:

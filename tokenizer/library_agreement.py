@@ -1,4 +1,4 @@
-"""Proves that what was made of a ``tokenizer.json`` counts as that very file does."""
+"""Checks that the tokenizer made from a ``tokenizer.json`` counts like that file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _WORDS: Final = ("The", "library", "counts", "as", "it", "did,", "42", "naïve",
 
 
 def check_against_library(tokenizer: Tokenizer, files: HuggingFaceFiles) -> None:
-    """Encode texts by the folder's own file, as it is, and by what was made of it.
+    """Compare the ids of texts from the folder's own, unchanged file with those of the
+    tokenizer made from it.
 
     Texts with the name of a special token are left out: there the two differ by contract.
 
     Raises:
-      TokenizerError: the ids of a text differ; the message has the text.
+      TokenizerError: the ids of a text differ; the message contains the text.
     """
     library = tokenizers.Tokenizer.from_str(json.dumps(files.library))
     names = [name.encode() for name in files.special]
@@ -37,6 +38,7 @@ def check_against_library(tokenizer: Tokenizer, files: HuggingFaceFiles) -> None
         received = tokenizer.encode(text)
         if expected != received:
             raise TokenizerError(
-                f"this tokenizer.json counts otherwise than what can be made of it here. For "
-                f"{readable!r:.200} expected {expected!r:.200}, received {received!r:.200}"
+                "the tokenizer that is made from this tokenizer.json counts differently "
+                f"from it. For {readable!r:.200} expected {expected!r:.200}, received "
+                f"{received!r:.200}"
             )

@@ -1,4 +1,4 @@
-"""Tokenizer folders: written once, and refused ever after when a byte has changed.
+"""Tokenizer folders, which are written once and refused if a byte has changed.
 
 A folder holds the canonical files and a descriptor, ``tokenizer.json``::
 
@@ -27,7 +27,7 @@ DESCRIPTOR_FILE: Final = "tokenizer.json"
 
 @dataclass(frozen=True, slots=True)
 class TokenizerDescriptor:
-    """What ``tokenizer.json`` says; every value follows from the canonical files."""
+    """The content of ``tokenizer.json``; every value follows from the canonical files."""
 
     kind: str
     vocabulary_size: int
@@ -43,10 +43,10 @@ class TokenizerDescriptor:
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
-        """Read a folder's descriptor alone, which does not check the folder.
+        """Read only a folder's descriptor, without checking the folder.
 
         Raises:
-          TokenizerError: it is missing, or is no descriptor.
+          TokenizerError: it is missing, or is not a descriptor.
         """
         path = Path(directory) / DESCRIPTOR_FILE
         try:
@@ -61,7 +61,7 @@ class TokenizerDescriptor:
         names = [field.name for field in fields(cls)]
         if not isinstance(values, dict) or set(values) != set(names):
             raise TokenizerError(
-                f"{path} is no tokenizer's descriptor. Expected: an object of "
+                f"{path} is not a tokenizer's descriptor. Expected: an object with "
                 f"{', '.join(names)}. Received: {_short(values)}"
             )
         return cls(**values)
@@ -90,7 +90,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 
 
 def save_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
-    """Write a folder that `load_tokenizer` reads; it is created where it is missing."""
+    """Write a folder that `load_tokenizer` reads; it is created if missing."""
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
     for name, content in tokenizer.files().items():
@@ -103,7 +103,7 @@ def save_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
-    """Load a tokenizer and prove that it is the one that was saved.
+    """Load a tokenizer and check that it is the one that was saved.
 
     Raises:
       TokenizerError: a file is missing, the kind is unknown, or the files are not those
@@ -114,15 +114,15 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
     kind = _KINDS.get(descriptor.kind)
     if kind is None:
         raise TokenizerError(
-            f"{source} holds a tokenizer of an unknown kind. Expected: one of "
+            f"{source} contains a tokenizer of an unknown kind. Expected: one of "
             f"{', '.join(_KINDS)}. Received: {_short(descriptor.kind)}"
         )
     files = {name: _read(source / name) for name in kind.file_names}
     fingerprint = fingerprint_of(files)
     if fingerprint != descriptor.fingerprint:
         raise TokenizerError(
-            f"the files of {source} have been changed since they were written; counts would "
-            f"not be those that were agreed on. Expected fingerprint: "
+            f"the files of {source} were changed after they were written, so counts would "
+            "differ from those that were agreed on. Expected fingerprint: "
             f"{descriptor.fingerprint}. Received: {fingerprint}. Restore the folder, or "
             "train a new tokenizer"
         )
@@ -137,10 +137,10 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
 
 
 def make_tokenizer(kind: str, files: Mapping[str, bytes]) -> Tokenizer:
-    """A tokenizer of a kind from its canonical files, by their names.
+    """Make a tokenizer of a kind from its canonical files, by name.
 
     Raises:
-      TokenizerError: the kind is unknown, or the files are not of it.
+      TokenizerError: the kind is unknown, or the files are not of this kind.
     """
     if kind not in _KINDS:
         raise TokenizerError(

@@ -1,4 +1,4 @@
-"""The counting contract on ids that a decoder has written, as TensorFlow ops.
+"""The counting contract for ids that a decoder has written, as TensorFlow ops.
 
 Import only where TensorFlow may be imported.
 """
@@ -16,7 +16,7 @@ class CountedIds(NamedTuple):
     """Which of a batch's output ids count.
 
     Attributes:
-      counted: bool [batch, steps]: before the row's first EOS, within its limit, no padding.
+      counted: bool [batch, steps]: before the row's first EOS, within its limit, not padding.
       stopped: bool [batch]: whether an EOS was written within the limit.
     """
 
@@ -27,11 +27,11 @@ class CountedIds(NamedTuple):
 def count_output_ids(
     output_ids: tf.Tensor, limit: tf.Tensor, spec: BaseModelSpec
 ) -> CountedIds:
-    """What counts of each row, independent of the other rows.
+    """Determine which ids of each row count, independently of the other rows.
 
     Args:
-      output_ids: int32 [batch, steps], as a base model's ``generate`` gives them.
-      limit: int32 [batch], the most ids that a row may write; EOS is one of them.
+      output_ids: int32 [batch, steps], as a base model's ``generate`` returns them.
+      limit: int32 [batch], maximum number of ids of a row, including EOS.
       spec: says which ids are EOS and padding.
     """
     steps = tf.range(tf.shape(output_ids)[1])
@@ -45,11 +45,11 @@ def count_output_ids(
 def ids_with_text(
     output_ids: tf.Tensor, counted: tf.Tensor, spec: BaseModelSpec
 ) -> tf.RaggedTensor:
-    """The counted ids that a detokeniser takes, int32 [batch, None].
+    """Return the counted ids that a detokeniser accepts, int32 [batch, None].
 
-    An embedding may be larger than the vocabulary, as T5's own are. An id beyond the
-    vocabulary was written and counts, but has no text; the detokeniser would fail the whole
-    batch for it.
+    An embedding may be larger than the vocabulary, as in T5's own checkpoints. An id beyond the
+    vocabulary was written and counts, but has no text; with it, the detokeniser would fail for
+    the whole batch.
     """
     known = (output_ids >= 0) & (output_ids < spec.vocabulary_size)
     return tf.ragged.boolean_mask(output_ids, counted & known)

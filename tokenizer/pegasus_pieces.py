@@ -1,7 +1,7 @@
 """A Pegasus's ``spiece.model`` with the ids that its models have.
 
 They are not those of the file: `<pad>` and `</s>` stay in front, then come ids of pretraining
-that no text has, and the file's other pieces stand `offset` further on.
+that no text has, and the file's other pieces are shifted by `offset`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _MASKS: Final = ("<mask_1>", "<mask_2>")
 
 
 def pegasus_model(model: bytes, offset: int = OFFSET) -> bytes:
-    """The SentencePiece model whose ids are a Pegasus's.
+    """Return the SentencePiece model with a Pegasus's ids.
 
     Args:
       model: content of its ``spiece.model``.
-      offset: how much further on the pieces behind ``</s>`` stand.
+      offset: the shift of the pieces after ``</s>``.
 
     Raises:
-      TokenizerError: it is no SentencePiece model that begins with ``<pad>`` and ``</s>``, or
-        the offset has no room for Pegasus's own ids.
+      TokenizerError: it is not a SentencePiece model that begins with ``<pad>`` and ``</s>``,
+        or the offset leaves no room for Pegasus's own ids.
     """
     proto = sentencepiece_model_pb2.ModelProto()
     try:
@@ -36,8 +36,8 @@ def pegasus_model(model: bytes, offset: int = OFFSET) -> bytes:
     front = tuple(piece.piece for piece in proto.pieces[:2])
     if front != _FRONT or offset < len(_MASKS):
         raise TokenizerError(
-            f"not the SentencePiece model of a Pegasus. Expected: pieces that begin with "
-            f"{', '.join(_FRONT)} and an offset of {len(_MASKS)} or more. Received: "
+            "this is not the SentencePiece model of a Pegasus. Expected: pieces that begin "
+            f"with {', '.join(_FRONT)} and an offset of {len(_MASKS)} or more. Received: "
             f"{', '.join(map(repr, front))}, offset {offset}"
         )
     kept = list(proto.pieces)

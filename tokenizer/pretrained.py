@@ -1,4 +1,4 @@
-"""The tokenizer of a pretrained model, by the files that its folder has."""
+"""Loads the tokenizer of a pretrained model from the files in its folder."""
 
 from __future__ import annotations
 
@@ -58,15 +58,17 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
     Args:
       directory: a folder that `tokenizer.loading.save_tokenizer` wrote; a version that this
         pipeline pushed; a Hugging Face folder with ``spiece.model``, or ``vocab.json`` and
-        ``merges.txt``, or ``tokenizer.json``, which decides where the others are missing or
-        it has added tokens that are content; or a keras-hub preset with its tokenizer's assets.
+        ``merges.txt``, or ``tokenizer.json``, which is used if the others are missing or it has
+        added tokens that are content; or a keras-hub preset with its tokenizer's assets.
 
     Raises:
       TokenizerError: there is none, or it cannot be used.
     """
     source = Path(directory)
     if not source.is_dir():
-        raise TokenizerError(f"{source} is no folder. Expected: a tokenizer's or a model's")
+        raise TokenizerError(
+            f"{source} is not a folder. Expected: the folder of a tokenizer or a model"
+        )
     if (source / TOKENIZER_DIR).is_dir():
         return load_tokenizer(source / TOKENIZER_DIR)
     # Hugging Face keeps another thing under our descriptor's name.
@@ -83,7 +85,7 @@ def load_pretrained_tokenizer(directory: str | Path) -> Tokenizer:
             return make_tokenizer(layout.kind, files)
     expected = "; ".join(" and ".join(layout.files.values()) for layout in _LAYOUTS)
     raise TokenizerError(
-        f"{source} holds a model without a tokenizer that can be read. Expected one of: "
+        f"{source} contains a model without a tokenizer that can be read. Expected: one of "
         f"{TOKENIZER_JSON}; {expected}"
     )
 

@@ -14,7 +14,7 @@ class SentencePieceGraph(tf.Module):
     """
 
     def __init__(self, model: bytes):
-        """Make the in-graph form of a serialised SentencePiece model."""
+        """Make the graph tokenizer of a serialised SentencePiece model."""
         super().__init__(name="sentencepiece")
         self._ops = tf_text.SentencepieceTokenizer(model=model, out_type=tf.int32)
 

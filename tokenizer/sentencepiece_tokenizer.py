@@ -18,10 +18,10 @@ class SentencePieceTokenizer(Tokenizer):
     """A SentencePiece model; special ids as the model itself has them.
 
     TF Text, and with it every TensorFlow Serving, is built on SentencePiece 0.1.96. The
-    library gives the same ids up to release 0.2.1. Since 0.2.2 it breaks ties between
-    equally likely segmentations in another way (`>>>` as `>>` `>` or as `>` `>>`): other
-    ids for a few texts in a hundred, and other counts for texts of a megabyte. Hence the
-    bound in `pyproject.toml`.
+    library gives the same ids up to release 0.2.1. Since 0.2.2 it breaks ties between equally
+    likely segmentations differently (`>>>` as `>>` `>` or as `>` `>>`), which gives other ids
+    for a few per cent of texts, and other counts for texts of a megabyte. This is why
+    `pyproject.toml` limits the release.
 
     Example::
 

@@ -36,13 +36,13 @@ def train_sentencepiece(
 ) -> SentencePieceTokenizer:
     """Train a unigram vocabulary.
 
-    Ids: pad 0, eos 1, unk 2, then one id for each of the 256 bytes, then pieces. Text that
-    no piece stands for is spelt in bytes, so that nothing is lost in a summary and nothing
-    read is free: without them any run of unknown text, of a megabyte even, is one `unk`.
+    Ids: pad 0, eos 1, unk 2, then one id for each of the 256 bytes, then pieces. Text that no
+    piece stands for is encoded as bytes, so that nothing is lost in a summary and no input is
+    free: without bytes, any run of unknown text, even a megabyte, is one `unk`.
 
     Args:
       texts: the corpus. Order matters to the result.
-      vocab_size: most ids that the vocabulary may have. A corpus with little variety gives
+      vocab_size: maximum number of ids of the vocabulary. A corpus with little variety gives
         fewer: read `vocabulary_size` of the result.
       max_chunks: a corpus of more chunks (at most 1,024 characters, cut at white space) is
         sampled down to so many, always the same ones. More than 100.
@@ -126,9 +126,9 @@ class _Chunks:
 
 
 def split_text(text: str, max_characters: int) -> Iterator[str]:
-    """Cut a text at white space, or where there is none at `max_characters`.
+    """Cut a text at white space or, if there is none, at `max_characters`.
 
-    No character is lost but the white space that a cut is made at.
+    No character is lost except the white space at a cut.
     """
     start = 0
     while len(text) - start > max_characters:

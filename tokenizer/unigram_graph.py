@@ -1,7 +1,8 @@
 """A Unigram inside a TensorFlow graph. Import only where TensorFlow may be imported.
 
-Plain ops that every TensorFlow Serving has, and constants alone; every count is that of the
-`tokenizers` library (see `tokenizer.unigram_viterbi` for why TF Text's own op does not do).
+It uses only plain ops that every TensorFlow Serving has, and constants; every count equals that
+of the `tokenizers` library (`tokenizer.unigram_viterbi` explains why TF Text's own op is not
+used).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class UnigramGraph:
         self._viterbi = Viterbi(rules)
 
     def normalize(self, text: tf.Tensor) -> tf.Tensor:
-        """Normalised texts, string [n] to string [n]."""
+        """Return normalised texts, string [n] → string [n]."""
         if not self._rules.steps:
             return text
         normalized = self._normalization(_characters(text))
@@ -37,7 +38,7 @@ class UnigramGraph:
         return tf.strings.unicode_encode(ragged, "UTF-8")
 
     def segment(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Ids of normalised texts, string [n] → int32 [n, None]."""
+        """Return the ids of normalised texts, string [n] → int32 [n, None]."""
         words, row = self._words(_characters(text))
         different, which = tf.unique(words)
         characters = _characters(different)

@@ -22,7 +22,7 @@ class Precompiled:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """White space is taken away at the ends."""
+    """White space is removed at the ends."""
 
     left: bool
     right: bool
@@ -30,7 +30,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Each run of at least so many of a character becomes one other character."""
+    """Each run of at least this many of a character becomes one other character."""
 
     character: str
     at_least: int
@@ -45,12 +45,12 @@ _PATTERNS: Final = {" {2,}": (" ", 2), "\n": ("\n", 1)}
 
 @dataclass(frozen=True, slots=True)
 class UnigramRules:
-    """How a text becomes ids.
+    """The rules by which a text becomes ids.
 
     Attributes:
       pieces, scores: by id. A special piece has a name that no word has.
-      unk_id: of characters that are no piece; several in a row are one.
-      steps: of normalisation, in their order.
+      unk_id: id of characters that are not a piece; several in a row are one id.
+      steps: of normalisation, in order.
       splits_white_space: whether words end at any white space, which is dropped; else at
         spaces alone, which become `SPACE_MARK` and stay.
       marks_words: whether a word, or a text where only spaces end words, that does not
@@ -65,7 +65,7 @@ class UnigramRules:
     marks_words: bool
 
     def text_of(self, piece: str, first: bool) -> str:
-        """What a piece is in a summary."""
+        """Return the text of a piece in a summary."""
         return piece.replace(SPACE_MARK, "" if first and self.marks_words else " ")
 
 
@@ -76,7 +76,7 @@ def unigram_of(values: Mapping[str, Any]) -> UnigramRules:
       values: content of a ``tokenizer.json`` with a Unigram.
 
     Raises:
-      TokenizerError: it counts by other rules.
+      TokenizerError: it counts by rules that are not supported.
     """
     model = values["model"]
     require_component("model", model, byte_fallback=False)
@@ -111,8 +111,8 @@ def _words(component: Mapping[str, Any] | None) -> tuple[bool, bool]:
     splits = [part["type"] == "WhitespaceSplit" for part in parts]
     if splits not in ([False], [True, False]):
         raise TokenizerError(
-            "this tokenizer.json cannot be counted in here: pre_tokenizer must be Metaspace, "
-            "or WhitespaceSplit and Metaspace. Received: "
+            "this tokenizer.json is not supported: pre_tokenizer must be Metaspace, or "
+            "WhitespaceSplit and Metaspace. Received: "
             f"{', '.join(str(part['type']) for part in parts)}"
         )
     require_component(
@@ -140,7 +140,7 @@ def _steps(component: Mapping[str, Any] | None) -> tuple[Step, ...]:
     if kind == "Replace" and pattern in _PATTERNS and len(component["content"]) == 1:
         return (Replace(*_PATTERNS[pattern], component["content"]),)
     raise TokenizerError(
-        "this tokenizer.json cannot be counted in here: its normalizer must be of Precompiled, "
+        "this tokenizer.json is not supported: its normalizer must consist of Precompiled, "
         f"Strip and Replace of {' or '.join(map(repr, _PATTERNS))}. Received: "
         f"{component!r:.200}"
     )

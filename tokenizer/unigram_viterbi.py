@@ -1,12 +1,13 @@
-"""The likeliest segmentation of words as TensorFlow ops, as the `tokenizers` library finds it.
+"""The most likely segmentation of words as TensorFlow ops, as the `tokenizers` library finds
+it.
 
 Import only where TensorFlow may be imported.
 
 TF Text's SentencePiece adds scores as 32-bit floats, the library as 64-bit ones: they break
-ties between equally likely segmentations in other ways, for three of a hundred hard texts. So
-the sums are formed here as the library forms them: one word after the other in its order, from
-left to right, and of equal sums the one whose last piece is the longest. All words of a batch
-advance together, a character at a time.
+ties between equally likely segmentations differently, for three per cent of hard texts. So the
+sums are computed here as in the library: one word after another in its order, from left to
+right, and of equal sums the one whose last piece is the longest. All words of a batch advance
+together, a character at a time.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Viterbi:
         self._scores = np.array(rules.scores, np.float64)
 
     def segment(self, characters: tf.Tensor, word: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Ids of words.
+        """Return the ids of words.
 
         Args:
           characters: int32 [characters], code points, the words one behind the other.

@@ -12,13 +12,13 @@ _BUCKETS: Final = 2**62  # of the hash that words are looked up by
 
 
 class WordTable:
-    """Ids of whole words, of constants alone: no hash table that must be initialised."""
+    """Ids of whole words, made only of constants: there is no hash table to initialise."""
 
     def __init__(self, ids: Mapping[bytes, int]):
-        """Lay a table out for the graph.
+        """Prepare a table for the graph.
 
         Args:
-          ids: not negative, by word.
+          ids: non-negative ids, by word.
         """
         with tf.init_scope():
             words = tf.constant(list(ids), tf.string)
@@ -30,7 +30,7 @@ class WordTable:
         self._words = np.append(np.array(list(ids), object)[order], b"")
 
     def find(self, words: tf.Tensor) -> tf.Tensor:
-        """Ids of words, -1 of others; string [n] → int32 [n]."""
+        """Return the ids of words, -1 for unknown ones; string [n] → int32 [n]."""
         own = tf.strings.to_hash_bucket_fast(words, _BUCKETS)
         hashes = tf.constant(self._hashes)
         index = tf.searchsorted(hashes, own)

@@ -1,1 +1,1 @@
-"""How fast a summary is written, against other engines with the same weights and inputs."""
+"""Compares the speed of decoding with other engines, with the same weights and inputs."""

@@ -1,6 +1,6 @@
-"""What is measured: shapes of models, and the points of each.
+"""The shapes of models that are measured, and the points of each.
 
-Runs in both environments: imports NumPy and the standard library alone.
+Runs in both environments: imports only NumPy and the standard library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FIRST_ID = 4
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's sizes, as its family's original has them.
+    """A model's sizes, as in the original of its family.
 
     Attributes:
       name: of the shape.
@@ -97,8 +97,8 @@ class Case:
 
     Attributes:
       batch: rows.
-      ids_in: ids of each row that the encoder reads, special ones included.
-      ids_out: ids that are written for each row; none of them is EOS.
+      ids_in: number of ids of each row that the encoder reads, including special ones.
+      ids_out: number of ids that are written for each row; none of them is EOS.
     """
 
     batch: int

@@ -1,4 +1,4 @@
-"""A Hugging Face folder as CTranslate2 wants it; runs in the peers' environment.
+"""Converts a Hugging Face folder for CTranslate2; runs in the peers' environment.
 
     python -m benchmarks.decode.conversion SHAPE DIRECTORY
 

@@ -1,6 +1,6 @@
-"""What all engines share: an engine times its own calls, one for each request.
+"""Common code of all engines: an engine times its own calls, one for each request.
 
-Runs in both environments: imports NumPy and the standard library alone.
+Runs in both environments: imports only NumPy and the standard library.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Generate = Callable[[Ids, int], Ids]
 
 @dataclass(frozen=True)
 class Job:
-    """What an engine is told when it starts.
+    """The description of an engine's job.
 
     Attributes:
       shape: of the model.

@@ -1,4 +1,4 @@
-"""Measures one shape: all engines loaded, each in its process, taking turns."""
+"""Measures one shape: all engines are loaded, each in its own process, and take turns."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def measure_shape(
 def measure_case(workers: Mapping[str, Worker], case: Case, rounds: int) -> dict[str, Measured]:
     """Let engines take turns at one point.
 
-    A round that is not counted comes first: engines trace, compile and allocate in it. The
-    order moves on by one with each round, so that every engine follows every other.
+    The first round is not counted: engines trace, compile and allocate in it. The order rotates
+    by one with each round, so that every engine follows every other.
     """
     failures: dict[str, str] = {}
     written: dict[str, Rows] = {}
@@ -111,7 +111,8 @@ def _equal(written: Mapping[str, Rows], name: str) -> float | None:
 
 
 def share_of_equal_ids(rows: Rows, reference: Rows) -> float:
-    """Share of ids that are the same at the same place, of rows of the same lengths."""
+    """Return the share of ids that are equal at the same position, in rows of the same
+    lengths."""
     pairs = [
         (one, other)
         for row, wanted in zip(rows, reference, strict=True)

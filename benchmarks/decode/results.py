@@ -1,4 +1,4 @@
-"""What was measured, as the page and the plot are made of it; kept as JSON beside them."""
+"""The results, from which the page and the plot are made; stored as JSON beside them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Measured:
 
     Attributes:
       seconds: of each turn; empty where the engine failed.
-      equal_ids: share of its ids that equal those of transformers, at the same places; None
-        where one of them failed.
-      failure: why there is no time; empty where there is.
+      equal_ids: share of its ids that equal those of transformers, at the same positions; None
+        if one of them failed.
+      failure: why there is no time; empty if there is one.
     """
 
     seconds: tuple[float, ...] = ()

@@ -1,1 +1,1 @@
-"""What the gateway adds to a request, and how many it takes, against LiteLLM's proxy."""
+"""Compares the gateway's added latency and throughput with those of LiteLLM's proxy."""

@@ -1,4 +1,4 @@
-"""The clients, as a worker: a process of its own that asks a stub or a gateway."""
+"""The clients, as a worker: a separate process that calls a stub or a gateway."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATHS = {
 
 
 def texts(count: int = 200, seed: int = 20261125) -> list[str]:
-    """Documents of 20 to 200 words, the same each time."""
+    """Return documents of 20 to 200 words, the same each time."""
     dice = random.Random(seed)
     words = ["".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(2000)]
     return [" ".join(dice.choices(words, k=dice.randint(20, 200))) for _ in range(count)]
@@ -33,7 +33,7 @@ def texts(count: int = 200, seed: int = 20261125) -> list[str]:
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to ask.
+    """The server to call.
 
     Attributes:
       port: on this machine.

@@ -1,4 +1,4 @@
-"""The ways to ask take turns, so that all see the same machine."""
+"""Measures the ways to call a model in turns, so that all see the same machine."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ def measure(
     peers: Path | None,
     versions: str,
 ) -> Results:
-    """Ask in every way at every point; then hold the ledgers to all that was asked.
+    """Call in every way at every point; then compare the ledgers with all requests.
 
     Args:
       rounds, seconds: turns of each way at a point, and how long one takes.
       directory, peers: see `running_subjects`.
 
     Raises:
-      AssertionError: two ways answered otherwise, or a ledger is not what was asked.
+      AssertionError: two ways gave different responses, or a ledger does not match the
+          requests.
       RuntimeError: a server or a call failed.
     """
     before = machine()

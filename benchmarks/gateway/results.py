@@ -1,4 +1,4 @@
-"""What was measured, as the page is made of it; kept as JSON beside it."""
+"""The results, from which the page is made; stored as JSON beside it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BASE = {SQLITE: DIRECT, POSTGRESQL: DIRECT, LITELLM: DIRECT_CHAT}
 
 @dataclass(frozen=True)
 class Measured:
-    """One way to ask at one point.
+    """One way to call at one point.
 
     Attributes:
       rates: requests a second, of each turn.
@@ -69,7 +69,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Point:
-    """How it was asked.
+    """The load at a point.
 
     Attributes:
       clients: at the same time.

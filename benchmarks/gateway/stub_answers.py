@@ -1,4 +1,4 @@
-"""What the stub model server says: answers of the right shape that no model computed.
+"""The stub model server's responses, which have the right format but come from no model.
 
 A text's tokens are its words, the summary its first ones. In TensorFlow Serving's REST API, as
 Tallygraph's gateway asks, and in OpenAI's chat completions, as LiteLLM does.

@@ -1,4 +1,4 @@
-"""A stub of a model server, as cheap as can be: no model computes, it only waits.
+"""A stub of a model server that is as cheap as possible: no model computes, it only waits.
 
     python -m benchmarks.gateway.stub_server PORT
 

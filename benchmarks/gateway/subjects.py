@@ -1,4 +1,4 @@
-"""All that is asked, running at once: the stub, the gateway on each database, LiteLLM."""
+"""All servers under test, running together: the stub, the gateway on each database, LiteLLM."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ price_micro_per_1k_output_tokens = 10000
 
 @dataclass(frozen=True)
 class Subject:
-    """One way to ask.
+    """One way to call.
 
     Attributes:
       target: where, and how.
@@ -86,7 +86,7 @@ class Subjects:
         return [way.database_pid for way in self.ways.values() if way.database_pid is not None]
 
     def check_ledger(self, name: str, requests: int) -> None:
-        """Hold a ledger to what was asked.
+        """Compare a ledger with the requests.
 
         Raises:
           AssertionError: it has another number of charges, or does not verify.

@@ -1,1 +1,1 @@
-"""The local model server against the same calls in process, and under many clients."""
+"""Compares the local model server with the same calls in process, and under many clients."""

@@ -1,4 +1,4 @@
-"""The clients, as a worker: a process of its own that asks servers over REST or gRPC."""
+"""The clients, as a worker: a separate process that calls servers over REST or gRPC."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIMEOUT_S = 120.0
 
 
 class Connection(Protocol):
-    """One client's way to a server."""
+    """One client's connection to a server."""
 
     async def predict(self, texts: Sequence[str]) -> Mapping[str, Any]:
         """Every output, by name."""
@@ -84,7 +84,7 @@ PROTOCOLS: dict[str, Callable[[str, str], Connection]] = {
 async def ask(
     connect: Callable[[], Connection], load: Load, texts: Sequence[str]
 ) -> dict[str, Any]:
-    """A turn of clients that each have a connection of their own."""
+    """Run a turn of clients that each have their own connection."""
     connections = [connect() for _ in range(load.clients)]
     calls = [connection.predict for connection in connections]
     # All have connected before the turn begins.

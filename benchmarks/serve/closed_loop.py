@@ -1,4 +1,5 @@
-"""Clients that ask again as soon as they are answered, and what such a turn shows."""
+"""Clients that send the next request as soon as they have a response, and the results of a
+turn."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ LEAST_CALLS = 5
 
 
 class Span(NamedTuple):
-    """When a call began and ended (``time.perf_counter``)."""
+    """The times at which a call began and ended (``time.perf_counter``)."""
 
     began: float
     ended: float
@@ -23,7 +24,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked in a turn.
+    """The load in a turn.
 
     Attributes:
       rows: texts of a call.
@@ -62,7 +63,7 @@ class _Turn:
 def run_threads(
     call: Callable[[Sequence[str]], object], load: Load, texts: Sequence[str]
 ) -> list[Span]:
-    """Ask from a thread for each client.
+    """Run each client on a thread.
 
     Raises:
       Exception: what a call raised.
@@ -99,7 +100,7 @@ async def run_tasks(
     load: Load,
     texts: Sequence[str],
 ) -> list[Span]:
-    """Ask from a task for each client, each by a call of its own.
+    """Run each client as a task, each with its own call.
 
     Raises:
       Exception: what a call raised.

@@ -1,4 +1,5 @@
-"""The same calls without a server, as a worker: the SavedModel is loaded where it is called."""
+"""The same calls without a server, as a worker: the SavedModel is called in the process that
+loads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to ask one and the same model, taking turns."""
+"""Measures ways to call the same model in turns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def measure_throughput(
     threads: int,
     rounds: int,
 ) -> Section:
-    """The server, over each protocol, against calls in process.
+    """Compare the server, over each protocol, with calls in process.
 
     Args:
       loads: the points.
@@ -67,7 +67,7 @@ def measure_batching(
     rounds: int,
     batching: bool,
 ) -> Section:
-    """The server with and without batching, both running, one at a time asked.
+    """Compare the server with and without batching; both run, and are called one at a time.
 
     Args:
       loads: the points, one row a call.
@@ -91,10 +91,10 @@ def measure_batching(
 def take_turns(
     ways: Mapping[str, Ask], loads: Sequence[Load], rounds: int
 ) -> tuple[dict[tuple[int, int], dict[str, Measured]], float | None]:
-    """Ask in every way at every point.
+    """Call in every way at every point.
 
-    A shorter round that is not counted comes first: models allocate in it. The order moves
-    on by one with each round, so that every way follows every other.
+    A shorter round that is not counted comes first: models allocate in it. The order rotates
+    by one with each round, so that every way follows every other.
 
     Returns:
       What was measured, by rows and clients, and the share of the cores' time that others

@@ -1,4 +1,4 @@
-"""What was measured, as the page and the plot are made of it; kept as JSON beside them."""
+"""The results, from which the page and the plot are made; stored as JSON beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNBATCHED, BATCHED = "one by one", "batched"
 
 @dataclass(frozen=True)
 class Measured:
-    """One way to ask at one point.
+    """One way to call at one point.
 
     Attributes:
       rates: calls a second, of each turn.
@@ -36,7 +36,7 @@ class Measured:
 
     @classmethod
     def of_turns(cls, turns: Sequence[dict[str, Any]]) -> Measured:
-        """Put the answers of a worker together."""
+        """Combine the results of a worker's turns."""
         seconds = [each for turn in turns for each in turn["seconds"]]
         # Inverted: a time that some call did take, never one between two.
         p50, p99 = np.percentile(seconds, (50, 99), method="inverted_cdf") * 1e3

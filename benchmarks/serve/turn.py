@@ -1,4 +1,4 @@
-"""What a worker says of a turn, the same for every way to ask."""
+"""A worker's report of a turn, the same for every way to call."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How fast texts become ids in a graph, against the tokenizers' own libraries."""
+"""Compares the speed of tokenizing in the graph with that of the tokenizers' own libraries."""

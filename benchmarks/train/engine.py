@@ -1,4 +1,4 @@
-"""Our side: a worker that makes training steps when it is told to.
+"""Our side: a worker that runs training steps on request.
 
 Both sides say ``{"parameters": n}`` when they are ready, are asked for a number of steps, and
 answer ``{"seconds": s, "loss": nats a label}``; see `benchmarks.worker`.

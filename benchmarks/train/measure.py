@@ -1,4 +1,4 @@
-"""Runs the sides in turns, each in a process of its own that waits while another computes."""
+"""Runs the sides in turns, each in a separate process that waits while another computes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _worker(name: str, command: Sequence[str]) -> Worker:
 def in_turns(
     sides: Sequence[Worker], shape: Shape, batch_size: int, steps: int, rounds: int
 ) -> list[Result]:
-    """A round of each side after the other, several times; the first is not counted."""
+    """Run a round of each side, one after another, several times; the first is not counted."""
     by_name = {side.name: side for side in sides}
     speeds: dict[str, list[float]] = {name: [] for name in by_name}
     losses: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""ChampionLookup: the champion, asked from the model registry by its alias."""
+"""ChampionLookup: finds the champion in the model registry by its alias."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ChampionLookupSpec(ComponentSpec):
 
 
 class ChampionLookup(BaseComponent):
-    """Hands on the registered version that has an alias.
+    """Outputs the registered version that has an alias.
 
     For runners that cannot run TFX's resolvers: those ask the runner's own metadata store,
     which a container on a cluster does not reach. The registry also knows of a rollback,
@@ -40,9 +40,9 @@ class ChampionLookup(BaseComponent):
         evaluator = Evaluator(..., baseline_model=champion.outputs["model"])
 
     Output `model` (Model): a copy of the champion, with the custom properties
-    `registered_name` and `registered_version`. A component has to give an output; where there
-    is no champion its custom property `absent` is 1, its folder holds a note only, and who
-    reads it must take it for nothing.
+    `registered_name` and `registered_version`. A component must have an output: if there is no
+    champion, its custom property `absent` is 1, its folder contains only a note, and readers
+    must treat it as no model.
     """
 
     SPEC_CLASS = ChampionLookupSpec
@@ -59,7 +59,7 @@ class ChampionLookup(BaseComponent):
         Args:
           registry_uri: as `components.model_registry.open_registry` takes it.
           model_name: name of the registered model.
-          alias: of the version that is asked for; an empty one is no version's.
+          alias: of the requested version; no version has an empty alias.
         """
         super().__init__(
             ChampionLookupSpec(

@@ -1,4 +1,4 @@
-"""The work of ChampionLookup: ask, then copy."""
+"""The work of ChampionLookup: look up the champion, then copy it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _NOTE_FILE: Final = "NO_CHAMPION"
 
 
 class ChampionError(RuntimeError):
-    """The registry names a champion whose files are not there. A retry may help where the
-    file system was not reachable."""
+    """The registry names a champion whose files do not exist. A retry may help if the file
+    system was not reachable."""
 
 
 class Executor(BaseExecutor):
@@ -41,7 +41,7 @@ class Executor(BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write the champion's SavedModel, or that there is none.
+        """Write the champion's SavedModel, or a note that there is none.
 
         Args:
           input_dict: empty.
@@ -49,8 +49,8 @@ class Executor(BaseExecutor):
           exec_properties: `registry_uri`, `model_name`, `alias`.
 
         Raises:
-          RegistryError: the registry cannot be asked.
-          ChampionError: the champion has no SavedModel where the registry says.
+          RegistryError: the registry cannot be read.
+          ChampionError: the champion's registered folder has no SavedModel.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
@@ -61,7 +61,7 @@ class Executor(BaseExecutor):
             note = (
                 f"No version of {name} has the alias {alias}.\n"
                 if alias
-                else f"No version of {name} was asked for.\n"
+                else f"No version of {name} was requested.\n"
             )
             fileio.makedirs(model.uri)
             io_utils.write_string_file(f"{model.uri}/{_NOTE_FILE}", note)
@@ -76,7 +76,7 @@ class Executor(BaseExecutor):
 
 
 def is_absent(model: types.Artifact) -> bool:
-    """Whether an output of ChampionLookup stands for no model at all."""
+    """Return whether an output of ChampionLookup stands for no model."""
     return bool(model.get_int_custom_property(ABSENT_PROPERTY))
 
 
@@ -84,9 +84,9 @@ def _copy(champion: RegisteredVersion, target: str) -> None:
     source = champion.uri
     if not fileio.exists(f"{source}/saved_model.pb"):
         raise ChampionError(
-            f"{champion.name} version {champion.number} is the registry's {champion.uri!r}, "
-            "which has no saved_model.pb. Expected: the folder of a metered SavedModel that "
-            "this machine can read. Mount the volume that it is on, or register the version "
-            "where this machine can read it."
+            f"{champion.name} version {champion.number} is registered as {champion.uri!r}, "
+            "which has no saved_model.pb. Expected: the folder of a metered SavedModel "
+            "that this machine can read. Mount the volume that it is on, or register the "
+            "version at a location that this machine can read."
         )
     io_utils.copy_dir(source, target)

@@ -34,9 +34,8 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
 
     Output `examples` (Examples): splits `train` and `eval` of gzipped tf.Examples with the
     bytes features `document`, `summary`, `id` and `source`, one value of valid UTF-8 each.
-    Beside the splits `rejects.jsonl` names every row that was left out, with file, row,
-    reason and an excerpt, and `counts.json` counts them (see
-    `components.corpus_example_gen.report`).
+    Beside the splits, `rejects.jsonl` lists every row that was left out, with file, row, reason
+    and an excerpt, and `counts.json` counts them (see `components.corpus_example_gen.report`).
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
@@ -57,15 +56,14 @@ class CorpusExampleGen(example_gen.FileBasedExampleGen):
             TFX's driver takes the newest if no `spans` are given. A folder whose files
             tell splits by their names has these; its test set is not read, but for `split`.
           options: format, field names and bounds.
-          eval_fraction: share of the documents held out where the corpus has no splits of
-            its own, by a hash of the document.
+          eval_fraction: share of the documents held out, by a hash of the document, if the
+            corpus has no splits of its own.
           spans: of a pattern with `{SPAN}`, those to read together.
           split: put a test set into this one, such as `eval`: the corpus's own, or else
             what it holds out, or else all of it.
 
         Raises:
-          CorpusInputError: nothing that can be read is at `path`, or an option makes no
-            sense.
+          CorpusInputError: there is nothing readable at `path`, or an option is not valid.
         """
         options = options or CorpusOptions()
         corpus = resolve_corpus(path, options)

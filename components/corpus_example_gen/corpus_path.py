@@ -1,4 +1,5 @@
-"""A corpus as a user names it (file, folder, glob, spans) as TFX's input configuration."""
+"""Turns a corpus as a user names it (file, folder, glob, spans) into TFX's input
+configuration."""
 
 from __future__ import annotations
 
@@ -76,8 +77,8 @@ def resolve_corpus(path: str, options: CorpusOptions) -> CorpusInput:
     """
     if not path.strip():
         raise CorpusInputError(
-            "No corpus was named. Expected a file, a folder or a glob of (document, summary) "
-            "pairs; received an empty path. Set corpus.path or pass --corpus."
+            "No corpus was given. Expected: a file, a folder or a glob of (document, "
+            "summary) pairs. Received: an empty path. Set corpus.path or pass --corpus."
         )
     base, pattern, of_folders = _base_and_pattern(path)
     if not of_folders:
@@ -104,10 +105,10 @@ def as_one_split(corpus: CorpusInput, name: str) -> CorpusInput:
 
 
 def output_config(corpus: CorpusInput, eval_fraction: float) -> example_gen_pb2.Output:
-    """The corpus's own splits, or a split by a hash of the document.
+    """Return the corpus's own splits, or a split by a hash of the document.
 
-    A document's split depends on its text alone: equal documents are on the same side,
-    and stay there when the corpus grows.
+    A document's split depends only on its text: equal documents are in the same split, and stay
+    there when the corpus grows.
 
     Raises:
       CorpusInputError: ``eval_fraction`` is not between 0 and 1.
@@ -154,7 +155,7 @@ def _base_and_pattern(path: str) -> tuple[str, str, bool]:
     )
     if wild is None:
         raise CorpusInputError(
-            f"The corpus {path} does not exist. Expected a file, a folder or a glob of "
+            f"The corpus {path} does not exist. Expected: a file, a folder or a glob of "
             f"{', '.join(FORMATS[1:])} files. Correct corpus.path or --corpus."
         )
     base, rest = _plain_base("/".join(parts[:wild]) or ("/" if path.startswith("/") else "."))

@@ -14,7 +14,7 @@ from components.corpus_example_gen.options import CorpusOptions
 
 
 def custom_config(options: CorpusOptions) -> example_gen_pb2.CustomConfig:
-    """Options, as an executor of a CorpusExampleGen takes them."""
+    """Return options in the form that an executor of a CorpusExampleGen takes."""
     values = struct_pb2.Struct()
     values.update(options.to_dict())
     packed = any_pb2.Any()
@@ -23,10 +23,10 @@ def custom_config(options: CorpusOptions) -> example_gen_pb2.CustomConfig:
 
 
 def options_in(exec_properties: Mapping[str, Any]) -> CorpusOptions:
-    """The options in an executor's properties.
+    """Read the options from an executor's properties.
 
     Raises:
-      CorpusInputError: they make no sense.
+      CorpusInputError: they are not valid.
     """
     given = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(

@@ -83,7 +83,8 @@ class Executor(base_example_gen_executor.BaseExampleGenExecutor):
             _PROGRESS.info(line)
 
     def GetInputSourceToExamplePTransform(self) -> Any:  # noqa: N802  (TFX's name)
-        """What makes, of properties and an input split's pattern, the transform that reads."""
+        """Return the function that makes the reading transform from properties and a split's
+        pattern."""
         splits_read = 0
 
         def read(exec_properties: dict[str, Any], pattern: str) -> beam.PTransform:

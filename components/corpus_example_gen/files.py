@@ -1,4 +1,4 @@
-"""Corpus files: their formats, by name, and the units of reading they are cut into."""
+"""Corpus files: their formats, determined by name, and the units in which they are read."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CorpusFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadUnit:
-    """What one worker reads at a time: a file, or one row group of a Parquet file."""
+    """The unit that one worker reads at a time: a file, or one row group of a Parquet file."""
 
     index: int
     file: CorpusFile
@@ -65,7 +65,7 @@ class ReadUnit:
 
 
 def format_of(path: str) -> str | None:
-    """Format that a file's name states, or None."""
+    """Return the format that a file's name indicates, or None."""
     name = path.rpartition("/")[2].lower()
     if _DESCRIPTION.fullmatch(name):
         return None
@@ -76,7 +76,7 @@ def format_of(path: str) -> str | None:
 
 
 def list_files(base: str, pattern: str) -> list[str]:
-    """Files below ``base`` that match a glob, sorted; folders are no files."""
+    """List the files below ``base`` that match a glob, sorted, without folders."""
     paths = map(str, fileio.glob(f"{base.rstrip('/')}/{pattern}"))
     return sorted(path for path in paths if not fileio.isdir(path))
 
@@ -84,11 +84,11 @@ def list_files(base: str, pattern: str) -> list[str]:
 def choose_files(
     paths: Sequence[str], base: str, options: CorpusOptions
 ) -> tuple[list[CorpusFile], list[str]]:
-    """Files to read, sorted, and the names of those left out.
+    """Return the files to read, sorted, and the names of those left out.
 
-    Left out are hidden files (a leading dot or underscore) and, where the format is to be
-    told from the name, files whose name doesn't tell it. A file that ``options.only`` doesn't
-    match is neither.
+    Left out are hidden files (a leading dot or underscore) and, if the format is determined by
+    the name, files whose name does not indicate one. A file that ``options.only`` does not
+    match is in neither list.
     """
     chosen, left_out = [], []
     for path in sorted(paths):
@@ -104,7 +104,8 @@ def choose_files(
 
 
 def units_of(index: int, file: CorpusFile) -> Iterator[ReadUnit]:
-    """The units of one file. A damaged file is one unit, which then says so."""
+    """Return the units of one file. A damaged file is one unit, which reports the damage when
+    read."""
     groups = 1
     if file.format == "parquet":
         try:
@@ -118,10 +119,10 @@ def units_of(index: int, file: CorpusFile) -> Iterator[ReadUnit]:
 
 
 def read_unit(unit: ReadUnit, options: CorpusOptions) -> Iterator[RawRow | BadRow]:
-    """Rows of a unit, in order. Damage is the last row given, with the reason.
+    """Yield the rows of a unit, in order. Damage is reported as the last row, with the reason.
 
     Raises:
-      OSError: the file can't be opened or read.
+      OSError: the file cannot be opened or read.
     """
     last = 0
     try:
@@ -131,8 +132,8 @@ def read_unit(unit: ReadUnit, options: CorpusOptions) -> Iterator[RawRow | BadRo
     except Exception as error:
         if not _is_damage(error):
             raise
-        where = f"after row {last}" if last else "from its beginning"
-        detail = f"no more can be read of it, {where}: {error}"[:300]
+        where = f"after row {last}" if last else "from the beginning"
+        detail = f"the rest cannot be read, {where}: {error}"[:300]
         yield BadRow(unit.file.name, last + 1, "file is damaged", detail, "")
 
 

@@ -1,4 +1,4 @@
-"""How corpus files are read, and what is still a usable row."""
+"""Options that say how corpus files are read and which rows are usable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORMATS: Final = ("auto", "jsonl", "json", "csv", "parquet", "arrow", "tfrecord"
 
 
 class CorpusInputError(ValueError):
-    """A corpus that can't be read as it was named. Never worth a retry."""
+    """The corpus cannot be read as it was given. Never worth a retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,13 @@ class CorpusOptions:
     """Format, field names and bounds of a corpus.
 
     Attributes:
-      format: one of ``FORMATS``; ``auto`` goes by each file's name and leaves out files
-        whose name says nothing.
+      format: one of ``FORMATS``; ``auto`` determines it from each file's name and leaves out
+        files whose name does not indicate a format.
       document_field, summary_field: field (JSON key, column, feature) of the texts.
       id_field, source_field: optional fields; an id defaults to the SHA-256 of the
         document, a source to ``unknown``.
-      max_document_bytes, max_summary_bytes: of UTF-8; a longer text rejects its row.
-      only: regular expression that the paths of the files to read match; empty for all.
+      max_document_bytes, max_summary_bytes: in UTF-8; a row with a longer text is rejected.
+      only: regular expression that the paths of the files to read must match; empty for all.
     """
 
     format: str = "auto"
@@ -37,7 +37,7 @@ class CorpusOptions:
     only: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse options that can't be meant, all of them at once.
+        """Refuse options that are not valid, and report all of them at once.
 
         Raises:
           CorpusInputError: a format is unknown, a name empty or used twice, or a bound
@@ -45,19 +45,24 @@ class CorpusOptions:
         """
         errors = []
         if self.format not in FORMATS:
-            errors.append(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
+            errors.append(
+                f"format must be one of {', '.join(FORMATS)}. Received: {self.format!r}"
+            )
         names = (self.document_field, self.summary_field, self.id_field, self.source_field)
         if not all(names) or len(set(names)) < len(names):
-            errors.append(f"the four field names must be given and differ, not {names}")
+            errors.append(
+                f"the four field names must be given and must differ. Received: {names}"
+            )
         for name in ("max_document_bytes", "max_summary_bytes"):
             if getattr(self, name) < 1:
-                errors.append(f"{name} must be at least 1, not {getattr(self, name)}")
+                errors.append(f"{name} must be at least 1. Received: {getattr(self, name)}")
         if errors:
             raise CorpusInputError("Corpus options: " + "; ".join(errors) + ".")
 
     @property
     def max_line_bytes(self) -> int:
-        """Longest line that can hold a usable row, every character written as an escape."""
+        """Length of the longest line that can contain a usable row, with every character
+        escaped."""
         return 6 * (self.max_document_bytes + self.max_summary_bytes) + 65_536
 
     def to_dict(self) -> dict[str, Any]:

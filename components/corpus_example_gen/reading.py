@@ -1,4 +1,5 @@
-"""The Beam part of reading: files to tf.Examples, what can't be used to reject files."""
+"""The Beam part of reading: turns files into tf.Examples, and writes unusable rows to reject
+files."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ class ReadCorpus(beam.PTransform):
     """Pipeline → PCollection of tf.train.Example with ``document``, ``summary``, ``id``
     and ``source``, each one bytes value.
 
-    Rejected rows are written to ``rejects_dir``, a file for each unit of reading that has
+    Rejected rows are written to ``rejects_dir``, one file for each unit of reading that has
     any. A unit that is read again writes the same file again.
     """
 
@@ -73,7 +74,7 @@ def _json_line(row: BadRow) -> bytes:
 
 
 def to_example(pair: Pair) -> tf.train.Example:
-    """A pair as a tf.Example of four bytes features."""
+    """Return a pair as a tf.Example with four bytes features."""
 
     def feature(value: bytes) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))

@@ -18,7 +18,7 @@ _ARROW_FILE: Final = b"ARROW1"
 def read_parquet(
     stream: IO[bytes], file: str, row_group: int, names: Sequence[str]
 ) -> Iterator[RawRow | BadRow]:
-    """Rows of one row group; of its columns only the named ones are read.
+    """Yield the rows of one row group, reading only the named columns.
 
     Raises:
       pyarrow.ArrowException, OSError: the file is damaged.
@@ -105,16 +105,16 @@ def _value(scalar: pa.Scalar) -> Any:
 
 
 def parquet_row_groups(stream: IO[bytes]) -> int:
-    """Number of row groups.
+    """Return the number of row groups.
 
     Raises:
-      pyarrow.ArrowException, OSError: the stream is no Parquet file.
+      pyarrow.ArrowException, OSError: the stream is not a Parquet file.
     """
     return int(pq.ParquetFile(stream).num_row_groups)
 
 
 def read_tfrecord(path: str, file: str) -> Iterator[RawRow | BadRow]:
-    """One tf.Example a record; ``.gz`` files are unpacked.
+    """Yield one tf.Example for each record; ``.gz`` files are unpacked.
 
     Raises:
       tensorflow.errors.OpError: the file is damaged from the next record on.

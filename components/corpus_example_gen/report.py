@@ -1,4 +1,5 @@
-"""What became of a corpus's rows: ``rejects.jsonl`` and ``counts.json`` in the artifact."""
+"""Reports what happened to a corpus's rows: ``rejects.jsonl`` and ``counts.json`` in the
+artifact."""
 
 from __future__ import annotations
 
@@ -78,16 +79,16 @@ class CorpusCounts:
         path = f"{examples_uri}/{COUNTS_FILE}"
         if not fileio.exists(path):
             raise FileNotFoundError(
-                f"{path} is missing. Expected Examples of CorpusExampleGen."
+                f"{path} is missing. Expected: Examples of CorpusExampleGen."
             )
         with fileio.open(path) as stream:
             return cls(**json.loads(stream.read()))
 
 
 def merge_rejects(parts: Sequence[str], examples_uri: str) -> Counter[str]:
-    """Join reject files, in the order given, into one; counts by reason.
+    """Join reject files, in the given order, into one, and return the counts by reason.
 
-    The joined file is there also when it is empty.
+    The joined file exists even if it is empty.
     """
     reasons: Counter[str] = Counter()
     with fileio.open(f"{examples_uri}/{REJECTS_FILE}", "wb") as joined:
@@ -101,7 +102,8 @@ def merge_rejects(parts: Sequence[str], examples_uri: str) -> Counter[str]:
 
 
 def empty_split_message(counts: CorpusCounts, examples_uri: str, where: str) -> str:
-    """Why a split without examples ends the run, and what to do."""
+    """Return the message that says why a split without examples ends the run, and what to
+    do."""
     empty = [name for name, number in counts.used.items() if number == 0]
     used = ", ".join(f"{number} in {name}" for name, number in counts.used.items())
     reasons = ", ".join(
@@ -115,11 +117,11 @@ def empty_split_message(counts: CorpusCounts, examples_uri: str, where: str) -> 
         step = "Give more rows, raise corpus.eval_fraction, or give files named "
         step += "train and validation."
     else:
-        step = "The files are empty: give files with rows."
+        step = "The files are empty: use files with rows."
     return (
-        f"No usable row is left for {' and '.join(empty)} in {where}. Expected at least one "
-        f"in each split; received {counts.rows} rows: {used}, {counts.rejected} rejected"
-        f"{': ' + reasons if reasons else ''}. {step}{shown}"
+        f"There is no usable row for {' and '.join(empty)} in {where}. Expected: at least "
+        f"one in each split. Received: {counts.rows} rows: {used}, {counts.rejected} "
+        f"rejected{': ' + reasons if reasons else ''}. {step}{shown}"
     )
 
 
@@ -135,5 +137,5 @@ def _first_rejects(examples_uri: str) -> list[str]:
 
 
 def sorted_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
-    """The most frequent first, equal ones by name."""
+    """Sort reasons by frequency, most frequent first, and equal ones by name."""
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))

@@ -1,4 +1,4 @@
-"""One row of a corpus: usable as a pair, or rejected for a stated reason."""
+"""Checks a row of a corpus: it is usable as a pair, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MAX_LABEL_BYTES: Final = 1000  # of an id or a source
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row as a file held it.
+    """A row as it is in a file.
 
     ``row`` counts from 1: the line a row starts on (JSONL, CSV; the header is a line), or
-    the number of the record (Parquet, TFRecord). Values are text, bytes, None or whatever
-    else the file held.
+    the number of the record (Parquet, TFRecord). Values are text, bytes, None or whatever else
+    the file contains.
     """
 
     file: str
@@ -30,7 +30,7 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that can't be used. ``reason`` is a short key for counting."""
+    """A row that cannot be used. ``reason`` is a short key for counting."""
 
     file: str
     row: int
@@ -61,7 +61,7 @@ class _UnusableError(ValueError):
 
 
 def excerpt(content: object) -> str:
-    """The beginning of something that was received, always printable as UTF-8."""
+    """Return the beginning of a received value, always printable as UTF-8."""
     if isinstance(content, str):
         cut = content[:EXCERPT_CHARACTERS]
         try:
@@ -77,7 +77,7 @@ def excerpt(content: object) -> str:
 
 
 def check_row(raw: RawRow, options: CorpusOptions) -> Pair | BadRow:
-    """Judge a row: the pair in it, or why there is none."""
+    """Check a row: return its pair, or the reason why it has none."""
     try:
         document = _text(raw, "document", options.document_field, options.max_document_bytes)
         summary = _text(raw, "summary", options.summary_field, options.max_summary_bytes)
@@ -100,7 +100,7 @@ def _text(raw: RawRow, role: str, name: str, max_bytes: int) -> bytes:
         raise _UnusableError(f"{role} is missing", f"no value for {name!r}; fields: {there}")
     content = _utf8(role, name, value)
     if not content.decode().strip():  # white space of any script
-        raise _UnusableError(f"{role} is empty", f"{name!r} holds no text")
+        raise _UnusableError(f"{role} is empty", f"{name!r} has no text")
     _bound(role, name, content, max_bytes)
     return content
 
@@ -120,7 +120,7 @@ def _label(raw: RawRow, role: str, name: str) -> bytes:
 def _utf8(role: str, name: str, value: object) -> bytes:
     if not isinstance(value, str | bytes):
         raise _UnusableError(
-            f"{role} is not text", f"{name!r} holds a value of type {type(value).__name__}"
+            f"{role} is not text", f"{name!r} has a value of type {type(value).__name__}"
         )
     try:
         if isinstance(value, str):
@@ -135,7 +135,7 @@ def _bound(role: str, name: str, content: bytes, max_bytes: int) -> None:
     if len(content) > max_bytes:
         raise _UnusableError(
             f"{role} is too long",
-            f"{name!r} has {len(content)} bytes; at most {max_bytes} are taken",
+            f"{name!r} has {len(content)} bytes; at most {max_bytes} are allowed",
         )
 
 

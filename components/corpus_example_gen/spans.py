@@ -1,8 +1,8 @@
-"""Spans of a corpus: which there are, which are asked for, and the files of these.
+"""Spans of a corpus: which exist, which are requested, and the files of these.
 
-A span is a number where the corpus's path has ``{SPAN}``, or ``{SPAN:2}`` where numbers have
-two digits. Where it has ``{YYYY}``, ``{MM}`` and ``{DD}`` it is a day, and its number that of
-days since 1970-01-01, as TFX counts.
+A span is a number if the corpus's path has ``{SPAN}``, or ``{SPAN:2}`` for numbers with two
+digits. If the path has ``{YYYY}``, ``{MM}`` and ``{DD}``, a span is a day, and its number is
+the number of days since 1970-01-01, as TFX counts.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ _EPOCH: Final = datetime.date(1970, 1, 1)
 
 
 def has_spans(path: str) -> bool:
-    """Whether a corpus comes in spans, by its path."""
+    """Return whether a corpus has spans, according to its path."""
     fields = _fields(path)
     return _SPAN in fields or fields.issuperset(_DATE)
 
 
 def spans_of(path: str, options: CorpusOptions) -> dict[int, str]:
-    """The spans that a corpus has files of, rising: their numbers, as written in names.
+    """Return the spans for which a corpus has files, in ascending order.
 
     Args:
-      path: as this module's head says; a ``{VERSION}`` in it may be any.
+      path: as described in this module's docstring; ``{VERSION}`` in it matches any version.
 
     Returns:
-      by number, the digits of a span, or its day as ``2026-01-31``.
+      for each number, the digits of the span as in file names, or its day as ``2026-01-31``.
 
     Raises:
       CorpusInputError: it has no spans, or no file that can be read.
     """
     if not has_spans(path):
         raise CorpusInputError(
-            f"The corpus {path} has no spans. Expected {{SPAN}} where their numbers are, as in "
-            "articles/span-{SPAN}/*.jsonl, or {YYYY}, {MM} and {DD} where their days are."
+            f"The corpus {path} has no spans. Expected: {{SPAN}} in place of their numbers, as "
+            "in articles/span-{SPAN}/*.jsonl, or {YYYY}, {MM} and {DD} in place of their days."
         )
     return _spans_in(resolve_corpus(path, options), options)
 
 
 def choose_spans(asked: str, there: Mapping[int, str]) -> tuple[int, ...]:
-    """The spans that are meant, rising.
+    """Return the requested spans, in ascending order.
 
     Args:
       asked: ``latest``, ``latest:3`` for the newest three (or as many as there are), ``7``,
         ``5-7``, or a day as ``2026-01-31``.
 
     Raises:
-      CorpusInputError: it is none of these, or one is not there.
+      CorpusInputError: it is none of these, or a span does not exist.
     """
     known = ", ".join(there.values()) or "none"
     if latest := _LATEST.fullmatch(asked):
@@ -78,33 +78,34 @@ def choose_spans(asked: str, there: Mapping[int, str]) -> tuple[int, ...]:
         chosen = (number,)
     else:
         raise CorpusInputError(
-            f"--span expects latest, latest:3, 7, 5-7 or a day such as 2026-01-31. Received: "
-            f"{asked!r}. There are: {known}."
+            "--span expects latest, latest:3, 7, 5-7 or a day such as 2026-01-31. "
+            f"Received: {asked!r}. Available spans: {known}."
         )
     missing = [span for span in chosen if span not in there]
     if missing or not chosen:
         named = asked if len(chosen) < 2 else ", ".join(map(str, missing))
-        raise CorpusInputError(f"The corpus has no span {named}. There are: {known}.")
+        raise CorpusInputError(f"The corpus has no span {named}. Available spans: {known}.")
     return chosen
 
 
 def with_spans(
     corpus: CorpusInput, options: CorpusOptions, spans: Sequence[int]
 ) -> tuple[CorpusInput, CorpusOptions]:
-    """A corpus, and options, that read the files of some spans and no others.
+    """Return a corpus and options that read only the files of the given spans.
 
-    Of one span TFX sees the files of that span only, so that a newer one does not make it
-    read again; a pattern for several has to leave out the others when it is read.
+    For a single span, TFX sees only the files of that span, so a newer one does not make it
+    read again; a pattern for several spans has to leave out the others when it is read.
 
     Raises:
-      CorpusInputError: a span has no file, or the corpus has versions, of which this cannot
-        tell the newest.
+      CorpusInputError: a span has no file, or the corpus has versions, whose newest this
+        function cannot determine.
     """
     patterns = {split.name: split.pattern for split in corpus.config.splits}
     if any(_VERSION in _fields(pattern) for pattern in patterns.values()):
         raise CorpusInputError(
-            "Spans with a {VERSION} cannot be chosen or compared. Expected: a corpus without "
-            "versions, or no span named. Received: " + ", ".join(patterns.values())
+            "Spans of a corpus with {VERSION} in its path cannot be chosen or compared. "
+            "Expected: a corpus without versions, or no --span. Received: "
+            + ", ".join(patterns.values())
         )
     there = _spans_in(corpus, options)
     for span in spans:

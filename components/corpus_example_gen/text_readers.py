@@ -24,7 +24,8 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line without its end; ``number`` counts from 1. Not ``whole``: too long, cut."""
+    """A line without its end; ``number`` counts from 1. ``whole`` is False if it was too long
+    and cut."""
 
     number: int
     content: bytes
@@ -86,7 +87,7 @@ def read_jsonl(stream: Readable, file: str, max_line_bytes: int) -> Iterator[Raw
             yield RawRow(file, line.number, value)
             continue
         if not reason:
-            reason, detail = "malformed JSON", "the line holds no JSON object"
+            reason, detail = "malformed JSON", "the line is not a JSON object"
         yield BadRow(file, line.number, reason, detail, excerpt(line.content))
 
 
@@ -171,7 +172,8 @@ class _CsvLines:
 def read_csv(
     stream: Readable, file: str, max_line_bytes: int, delimiter: str = ","
 ) -> Iterator[RawRow | BadRow]:
-    """Rows below a header line; quoted fields may hold delimiters, quotes and line ends."""
+    """Read the rows below a header line; quoted fields may contain delimiters, quotes and line
+    ends."""
     # The limit is the csv module's, for the whole process. It also bounds what one
     # forgotten quote can swallow: reading goes on with the line after.
     csv.field_size_limit(max_line_bytes)

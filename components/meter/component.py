@@ -31,10 +31,10 @@ class MeterSpec(ComponentSpec):
 
 
 class Meter(BaseComponent):
-    """Makes of a base model one that counts its own tokens, in the graph.
+    """Turns a base model into one that counts its own tokens in the graph.
 
-    What a base model is, `tokenizer.contract.BaseModelSpec` says; what a metered model
-    promises, the head of that module.
+    `tokenizer.contract.BaseModelSpec` defines what a base model is, and the docstring of that
+    module what a metered model guarantees.
 
     Minimal example::
 
@@ -45,7 +45,7 @@ class Meter(BaseComponent):
         )
 
     Output `metered_model` (Model): a SavedModel with the signatures `serving_default`,
-    `summarize` and `count_tokens`; in `assets.extra`, beside what the base model has there,
+    `summarize` and `count_tokens`; in `assets.extra`, beside the base model's own files,
     `metering.json` and `tf_serving_warmup_requests`.
     """
 
@@ -63,14 +63,15 @@ class Meter(BaseComponent):
     ):
         """Wire the component.
 
-        The id of the pipeline's run, which `metering.json` records too, comes from the
-        executor's context: a parameter that changes at each run would never be cached.
+        The id of the pipeline's run, which `metering.json` also records, comes from the
+        executor's context: a node with a parameter that changes at each run would never be
+        cached.
 
         Args:
           model: a Model with a base SavedModel.
-          examples: Examples whose split `eval` gives the warm-up requests' texts.
+          examples: Examples whose split `eval` contains the texts of the warm-up requests.
           model_name: name that the model will be served under.
-          warmup_documents: how many texts; at least 1.
+          warmup_documents: number of texts; at least 1.
           spans: spans of the corpus, for the record; empty takes them from `examples`.
           code_version: of the code that trained the model, for the record.
         """

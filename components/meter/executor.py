@@ -1,4 +1,4 @@
-"""The work of Meter: wrap the base model, save it, say what it counts with."""
+"""The work of Meter: wrap the base model, save it, and record what it counts with."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BASE_FUNCTIONS: Final = ("tokenize", "generate", "detokenize")
 
 
 class MeterError(ValueError):
-    """A model or a setting that cannot be metered. Never worth a retry."""
+    """The model cannot be metered, or a setting cannot be used. Never worth a retry."""
 
 
 class Executor(BaseExecutor):
@@ -60,7 +60,8 @@ class Executor(BaseExecutor):
             `code_version`.
 
         Raises:
-          MeterError: the model has no base functions, or there is no warm-up document.
+          MeterError: the model lacks functions of a base model, or there is no warm-up
+              document.
           ContractError: the model does not describe itself.
           ExampleError: the examples cannot be read.
         """
@@ -104,7 +105,7 @@ class Executor(BaseExecutor):
 
 
 def save_metered_model(base_dir: Path, model_dir: Path, spec: BaseModelSpec) -> None:
-    """Wrap the SavedModel of `base_dir` and save the result, `assets.extra` included.
+    """Wrap the SavedModel in `base_dir` and save the result, including `assets.extra`.
 
     Raises:
       MeterError: it lacks a function of a base model.
@@ -137,8 +138,8 @@ def _documents(examples: Sequence[types.Artifact], count: int) -> list[str]:
     documents = [document for (document,) in itertools.islice(read, count)]
     if not documents:
         raise MeterError(
-            f"there is no text for warm-up requests. Expected: {WARMUP_DOCUMENTS_KEY} of 1 or "
-            f"more, and an example in the split '{WARMUP_SPLIT}'. Received: "
+            f"there are no texts for warm-up requests. Expected: {WARMUP_DOCUMENTS_KEY} of "
+            f"1 or more, and an example in the split '{WARMUP_SPLIT}'. Received: "
             f"{WARMUP_DOCUMENTS_KEY} {count}"
         )
     return documents

@@ -1,6 +1,6 @@
-"""The metering module: a base model's functions put together so that they count.
+"""The metering module, which combines a base model's functions so that they count.
 
-Nothing here knows of SentencePiece, BPE, T5 or BART: a base model offers the three functions of
+It does not depend on SentencePiece, BPE, T5 or BART: a base model offers the three functions of
 `tokenizer.contract.BaseModelSpec`, and this module adds the counting contract to them.
 """
 
@@ -19,17 +19,17 @@ _BUDGET: Final = tf.TensorSpec([None], tf.int32, name=contract.INPUT_MAX_OUTPUT_
 
 
 class MeteredModel(tf.Module):
-    """A base model whose every answer carries its counts.
+    """A base model whose every output includes its counts.
 
     Call arguments: `text`, string [batch], any bytes; `max_output_tokens`, int32 [batch], a
-    limit of each row's own, 0 for none beyond the model's.
+    limit for each row, 0 for only the model's own.
 
-    Masking: a row's counts and summary depend on that row alone. The encoder is given
-    `input_length` beside the padded ids; of the decoder's ids only those before the row's
-    first EOS and within its limit are looked at.
+    Masking: a row's counts and summary depend on that row alone. The encoder gets
+    `input_length` beside the padded ids; of the decoder's ids only those before the row's first
+    EOS and within its limit are used.
 
-    Whatever the base model does, a row is never charged beyond its limit, for padding, or
-    for ids behind an EOS.
+    Whatever the base model does, a row is never charged beyond its limit, for padding, or for
+    ids after an EOS.
     """
 
     def __init__(self, base: Any, spec: BaseModelSpec):
@@ -38,7 +38,7 @@ class MeteredModel(tf.Module):
         Args:
           base: a restored SavedModel with the functions `tokenize`, `generate` and
             `detokenize`; it becomes part of this module.
-          spec: its own description.
+          spec: the model's own description.
         """
         super().__init__(name="metered_model")
         self.base = base
@@ -46,17 +46,17 @@ class MeteredModel(tf.Module):
 
     @tf.function(input_signature=[_TEXT])
     def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The contract's six outputs, each [batch], under the model's own limit."""
+        """Return the contract's six outputs, each [batch], with the model's own limit."""
         return self._answer(text, tf.zeros(tf.shape(text), tf.int32))
 
     @tf.function(input_signature=[_TEXT, _BUDGET])
     def summarize(self, text: tf.Tensor, max_output_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The six outputs, each [batch], under a limit for each row.
+        """Return the six outputs, each [batch], with a limit for each row.
 
-        The request fails as a whole, with `INVALID_ARGUMENT`, where a limit is negative or
-        there is not one for each text: neither "no limit" nor "nothing" would be what the
-        caller meant. A server that merges requests into batches fails the merged ones, so
-        check limits before such a server.
+        The whole request fails with `INVALID_ARGUMENT` if a limit is negative or there is not
+        exactly one for each text: neither "no limit" nor "nothing" would be what the caller
+        meant. A server that merges requests into batches fails all requests of the batch, so
+        check limits before they reach such a server.
         """
         one_each = tf.reduce_all(tf.shape(max_output_tokens) == tf.shape(text))
         checks = [
@@ -82,7 +82,8 @@ class MeteredModel(tf.Module):
 
     @tf.function(input_signature=[_TEXT])
     def count_tokens(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`input_tokens` and `truncated_tokens`, each [batch], without running the model."""
+        """Return `input_tokens` and `truncated_tokens`, each [batch], without running the
+        model."""
         _, counts = self._read(text)
         return counts
 

@@ -1,4 +1,4 @@
-"""Warm-up requests: what a model server answers to itself before it opens a version.
+"""Warm-up requests, which a model server runs before it makes a version available.
 
 See https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord of PredictionLog,
 at most 1,000 records. A version whose warm-up fails never becomes available, so every
@@ -19,13 +19,13 @@ from tokenizer import contract
 def write_warmup_requests(
     model_dir: Path, model_name: str, texts: Sequence[str], max_output_tokens: int
 ) -> None:
-    """Write requests for every signature at batch sizes 1, 2, 4 … and all of the texts.
+    """Write requests for every signature with batches of 1, 2, 4 … and all texts.
 
     Args:
-      model_dir: SavedModel that they are for.
+      model_dir: the SavedModel that the requests are for.
       model_name: name that it is served under.
       texts: real documents; at least one.
-      max_output_tokens: the model's limit, from which the limits of `summarize` are made.
+      max_output_tokens: the model's limit, from which the limits for `summarize` are derived.
     """
     path = model_dir / contract.WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Checks of whole answers: rows hold to the contract, alone and in any company."""
+"""Checks of complete outputs: rows follow the contract, alone and in any batch."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def answers_alone(
     record: MeteringRecord,
     check: Check,
 ) -> dict[str, Row]:
-    """Ask for each text alone, and hold the row to the contract.
+    """Summarise each text alone, and check the row against the contract.
 
     Args:
       subject: the model.
-      texts: to be asked for.
+      texts: to be summarised.
       totals: the library's number of ids, by name of the text.
       record: the model's limits.
       check: takes the findings.
 
     Returns:
-      rows by text's name: what the other checks compare with. Texts that got no answer are
-      left out.
+      the rows by the text's name, which the other checks compare with. Texts for which the
+      model failed are left out.
     """
     rows: dict[str, Row] = {}
     for item in texts:
@@ -50,12 +50,12 @@ def answers_alone(
 
 
 def check_row(name: str, row: Row, limit: int, check: Check) -> None:
-    """Hold a row's outputs to each other.
+    """Check that a row's outputs are consistent with each other.
 
     Args:
       name: of the case.
-      row: an answer's row.
-      limit: of decoder steps, the row's own or the model's.
+      row: a row of the model's output.
+      limit: on decoder steps, the row's own or the model's.
       check: takes the findings.
     """
     try:
@@ -90,7 +90,7 @@ def _text(name: str, value: Any) -> Any:
 def check_batches(
     subject: MeteredSubject, texts: Sequence[NamedText], alone: dict[str, Row], check: Check
 ) -> None:
-    """Compare each row's answer in batches with the one that it gets alone."""
+    """Compare each row's output in batches with its output alone."""
     known = [item for item in texts if item.name in alone]
     for size in BATCH_SIZES:
         # The last batch is filled up with the first texts: every batch has its full size.
@@ -100,8 +100,8 @@ def check_batches(
                 rows = subject.answer([item.text for item in batch])
                 for item, row in zip(batch, rows, strict=True):
                     check.equal(f"{item.name}, in a batch of {size}", alone[item.name], row)
-    with check.answered("a batch of no rows"):
-        check.equal("a batch of no rows", [], subject.answer([]))
+    with check.answered("an empty batch"):
+        check.equal("an empty batch", [], subject.answer([]))
 
 
 def check_limits(
@@ -111,7 +111,7 @@ def check_limits(
     record: MeteringRecord,
     check: Check,
 ) -> None:
-    """Ask under limits of the callers' own, alike and mixed within a batch."""
+    """Check outputs with callers' own limits, equal and mixed within a batch."""
     items = [item for item in texts if item.name in alone][:_LIMIT_ROWS]
     data = [item.text for item in items]
     most = record.max_output_tokens

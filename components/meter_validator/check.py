@@ -1,4 +1,4 @@
-"""One check's findings: how many cases, and which of them did not come out as they must."""
+"""The findings of a check: the number of cases, and those that failed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MAX_SHOWN: Final = 200
 
 
 class AnswerError(ValueError):
-    """An answer of a model that is no answer to what was asked."""
+    """The model's output does not have the form of a response to the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A case that failed: what it was, what the contract asks for, what came."""
+    """A case that failed: what it was, what the contract requires, and what was received."""
 
     case: str
     expected: str
@@ -33,11 +33,11 @@ class Check:
 
     Attributes:
       name: short, for the report's table.
-      proves: what holds where the check passed.
-      cases: things compared so far.
+      proves: what is proven if the check passed.
+      cases: number of comparisons so far.
       mismatch_count: of these, the ones that differ.
       mismatches: the first of them.
-      not_run: why nothing could be compared; empty where it could.
+      not_run: why nothing could be compared; empty if the check was run.
     """
 
     name: str
@@ -49,24 +49,24 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether every case came out right, and there was one."""
+        """Whether there were cases, and all of them passed."""
         return not self.not_run and not self.mismatch_count and self.cases > 0
 
     def equal(self, case: object, expected: object, received: object) -> None:
-        """Count one case, and note it where the two differ."""
+        """Count one case, and record a mismatch if the two differ."""
         self.cases += 1
         if expected != received:
             self._note(case, repr(expected), repr(received))
 
     def that(self, case: object, holds: bool, expected: str, received: object) -> None:
-        """Count one case, and note it where it does not hold."""
+        """Count one case, and record a mismatch if the condition does not hold."""
         self.cases += 1
         if not holds:
             self._note(case, expected, repr(received))
 
     @contextmanager
     def answered(self, case: object) -> Iterator[None]:
-        """Turn a model's failure to answer into a mismatch: a finding, not an error."""
+        """Turn a failure of the model into a mismatch: a finding, not an error."""
         try:
             yield
         except (tf.errors.OpError, AnswerError) as error:

@@ -32,13 +32,14 @@ class MeterValidatorSpec(ComponentSpec):
 
 
 class MeterValidator(BaseComponent):
-    """Holds a metered model to the counting contract, with nothing of ours as the judge.
+    """Checks a metered model against the counting contract, independently of this project's
+    code.
 
     The counts of held-out documents, of hard texts (invalid UTF-8, joiners, right-to-left,
-    a megabyte, exactly the limit …) and of generated strings must be those of the
-    tokenizer's own library; a row's answer must be the same alone and in batches of 2, 7
-    and 32; limits must hold for each row; the graph must hold nothing that a stock model
-    server refuses; `metering.json` must tell the truth.
+    a megabyte, exactly the limit …) and of generated strings must equal those of the
+    tokenizer's own library; a row's output must be the same alone and in batches of 2, 7 and
+    32; limits must apply to each row; the graph must contain nothing that a stock model server
+    refuses; `metering.json` must be correct.
 
     Minimal example::
 
@@ -70,10 +71,10 @@ class MeterValidator(BaseComponent):
 
         Args:
           model: the metered Model.
-          tokenizer: the Tokenizer that its counts must be those of.
-          examples: Examples whose split `eval` gives the held-out documents.
-          documents: how many of these are counted and summarised.
-          generated_strings: how many strings are generated and counted; 0 leaves that out.
+          tokenizer: the Tokenizer whose counts the model must have.
+          examples: Examples whose split `eval` contains the held-out documents.
+          documents: number of these that are counted and summarised.
+          generated_strings: number of strings that are generated and counted; 0: none.
           seed: of the generator.
           xla: whether the server will be started with --xla_cpu_compilation_enabled=true.
             Without it a model that needs XLA is refused.

@@ -12,13 +12,13 @@ from tokenizer import contract
 
 
 def expected_counts(total: int, max_input_tokens: int) -> dict[str, int]:
-    """Both input counts of a text to which the reference gives `total` ids."""
+    """Return both input counts of a text for which the reference gives `total` ids."""
     read = min(total, max_input_tokens)
     return {contract.INPUT_TOKENS: read, contract.TRUNCATED_TOKENS: total - read}
 
 
 def input_counts(row: Row) -> dict[str, int]:
-    """The input counts of an answer's row."""
+    """Return the input counts of an output's row."""
     return {name: row[name] for name in contract.COUNT_OUTPUTS}
 
 
@@ -29,11 +29,11 @@ def check_counts(
     max_input_tokens: int,
     check: Check,
 ) -> None:
-    """Hold `count_tokens` to the tokenizer's own library.
+    """Compare `count_tokens` with the tokenizer's own library.
 
     Args:
       subject: the model.
-      texts: to be counted.
+      texts: the texts to count.
       totals: the library's number of ids, by name of the text.
       max_input_tokens: of the model.
       check: takes the findings.
@@ -48,9 +48,9 @@ def check_counts(
 def found_around_limit(
     words: Sequence[str], reference: ReferenceCounts, max_input_tokens: int, check: Check
 ) -> list[NamedText]:
-    """Texts of one id less than the limit, of the limit, of one id more.
+    """Return texts with one id less than the limit, exactly the limit, and one id more.
 
-    One that cannot be found is a mismatch: the limit would not have been tried.
+    A text that cannot be found is a mismatch, because the limit would not be tested.
     """
     found = []
     for tokens, item in texts_around_limit(max_input_tokens, words, reference):

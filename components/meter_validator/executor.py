@@ -33,7 +33,7 @@ NOT_BLESSED_FILE: Final = "NOT_BLESSED"
 
 
 class Executor(BaseExecutor):
-    """Holds a metered model to the counting contract."""
+    """Checks a metered model against the counting contract."""
 
     def Do(
         self,
@@ -41,7 +41,7 @@ class Executor(BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Check a model and write down what was found.
+        """Check a model and write the findings.
 
         Args:
           input_dict: `model`: a metered Model; `tokenizer`: the Tokenizer that it must count
@@ -53,7 +53,7 @@ class Executor(BaseExecutor):
         Raises:
           UnreadableModelError: there is no SavedModel.
           TokenizerError, UnknownTokenizerError: the tokenizer cannot be read.
-          ExampleError: the examples cannot be read. A model that counts wrongly is no
+          ExampleError: the examples cannot be read. A model that counts wrongly is not an
             error: it is not blessed.
         """
         self._log_startup(input_dict, output_dict, exec_properties)

@@ -29,29 +29,30 @@ class MeteredSubject:
         """Load it.
 
         Raises:
-          whatever TensorFlow raises where it cannot be loaded, which is of many types.
+          whatever TensorFlow raises if the model cannot be loaded, which can be of many types.
         """
         # Signatures hold their model by a weak reference only.
         self._loaded = tf.saved_model.load(str(directory))
 
     def answer(self, texts: Sequence[bytes]) -> list[Row]:
-        """Rows of `serving_default`, one a text.
+        """Return the rows of `serving_default`, one for each text.
 
         Raises:
           tf.errors.OpError: the model fails.
-          AnswerError: an output has not one value a text.
+          AnswerError: an output does not have one value for each text.
         """
         return self._rows(contract.SIGNATURE_DEFAULT, texts)
 
     def answer_within(self, texts: Sequence[bytes], limits: Sequence[int]) -> list[Row]:
-        """Rows of `summarize`, one a text; see `answer`."""
+        """Return the rows of `summarize`, one for each text; see `answer`."""
         tensor = tf.constant(list(limits), tf.int32, [len(limits)])
         return self._rows(
             contract.SIGNATURE_SUMMARIZE, texts, {contract.INPUT_MAX_OUTPUT_TOKENS: tensor}
         )
 
     def count(self, texts: Sequence[bytes]) -> list[Row]:
-        """Rows of `count_tokens`, one a text, in batches; see `answer`."""
+        """Return the rows of `count_tokens`, one for each text, computed in batches; see
+        `answer`."""
         return [
             row
             for batch in batches(texts, _COUNT_BATCH)
@@ -79,6 +80,6 @@ class MeteredSubject:
 
 
 def batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    """Consecutive parts of `size`; the last may be shorter."""
+    """Yield consecutive parts of `size`; the last may be shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -1,4 +1,5 @@
-"""What counts are held to: each kind of tokenizer's own library, with no code of ours."""
+"""The reference for counts: the library of each kind of tokenizer, without this project's
+code."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ ReferenceCounts = Callable[[Sequence[bytes]], list[int]]
 
 
 class UnknownTokenizerError(ValueError):
-    """A Tokenizer artifact of a kind that no library is known for. Never worth a retry."""
+    """There is no library for the kind of a Tokenizer artifact. Never worth a retry."""
 
 
 def _sentencepiece(directory: Path) -> ReferenceCounts:
@@ -61,7 +62,7 @@ _LIBRARIES: Final[Mapping[str, _Library]] = {
 
 
 def reference_counts(kind: str, directory: str | Path) -> ReferenceCounts:
-    """The counting function of a tokenizer's own library.
+    """Return the counting function of a tokenizer's own library.
 
     Args:
       kind: as the Tokenizer artifact says.
@@ -74,7 +75,7 @@ def reference_counts(kind: str, directory: str | Path) -> ReferenceCounts:
 
 
 def library_name(kind: str) -> str:
-    """The name on PyPI of the library that a kind's counts are held to.
+    """Return the name on PyPI of the library that a kind's counts are compared with.
 
     Raises:
       UnknownTokenizerError: the kind has no library here.
@@ -86,7 +87,7 @@ def _library(kind: str) -> _Library:
     library = _LIBRARIES.get(kind)
     if library is None:
         raise UnknownTokenizerError(
-            f"no library is known for this kind of tokenizer. Expected: one of "
+            "there is no library to check this kind of tokenizer with. Expected: one of "
             f"{', '.join(_LIBRARIES)}. Received: {kind!r}"
         )
     return library

@@ -1,4 +1,4 @@
-"""The verdict in two forms: `report.json` for programs, `report.md` for people."""
+"""Writes the verdict in two formats: `report.json` for programs, `report.md` for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPORT_MARKDOWN: Final = "report.md"
 
 
 def is_blessed(checks: Sequence[Check]) -> bool:
-    """Whether every check was run and passed."""
+    """Return whether every check was run and passed."""
     return all(check.passed for check in checks)
 
 
@@ -24,8 +24,8 @@ def write_reports(checks: Sequence[Check], facts: dict[str, Any], directory: Pat
 
     Args:
       checks: all checks.
-      facts: what was checked, with what: name → value, as JSON has them.
-      directory: exists.
+      facts: what was checked and with what, by name, as JSON values.
+      directory: where to write; must exist.
     """
     report = {
         "blessed": is_blessed(checks),

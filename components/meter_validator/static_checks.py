@@ -1,4 +1,4 @@
-"""Checks of what a metered model says of itself and of its graph; nothing is run."""
+"""Checks of a metered model's description of itself and of its graph; nothing is run."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _OUTPUTS: Final = {
 
 
 class UnreadableModelError(ValueError):
-    """A model that is not there, or is no SavedModel. Never worth a retry."""
+    """The model does not exist, or is not a SavedModel. Never worth a retry."""
 
 
 def read_meta_graph(directory: Path) -> Any:
-    """The MetaGraphDef that a model server loads.
+    """Read the MetaGraphDef that a model server loads.
 
     Raises:
       UnreadableModelError: there is none.
@@ -50,7 +50,7 @@ def read_meta_graph(directory: Path) -> Any:
     except OSError as error:
         raise UnreadableModelError(f"{path} cannot be read: {error.strerror}") from None
     except Exception as error:  # protobuf's DecodeError, of whichever implementation
-        raise UnreadableModelError(f"{path} is no SavedModel: {error}") from None
+        raise UnreadableModelError(f"{path} is not a SavedModel: {error}") from None
     for meta_graph in saved_model.meta_graphs:
         if _SERVE_TAG in meta_graph.meta_info_def.tags:
             return meta_graph
@@ -60,10 +60,10 @@ def read_meta_graph(directory: Path) -> Any:
 def check_record(
     directory: Path, descriptor: TokenizerDescriptor, check: Check
 ) -> MeteringRecord | None:
-    """Hold `metering.json` to the tokenizer and to the base model's own description.
+    """Compare `metering.json` with the tokenizer and with the base model's own description.
 
     Returns:
-      The record, or None where there is none that can be read: a mismatch of `check`.
+      The record, or None if it cannot be read, which is a mismatch of `check`.
     """
     try:
         record = MeteringRecord.load(directory)
@@ -101,7 +101,7 @@ def _check_carried_tokenizer(
 
 
 def check_signatures(meta_graph: Any, check: Check) -> None:
-    """Hold names, dtypes and shapes of all signatures to the contract."""
+    """Compare names, dtypes and shapes of all signatures with the contract."""
     signatures = dict(meta_graph.signature_def)
     signatures.pop(_INIT_SIGNATURE, None)
     check.equal("signatures", sorted(_INPUTS), sorted(signatures))
@@ -126,9 +126,9 @@ def _tensors(infos: Any) -> dict[str, tuple[str, list[int] | str]]:
 
 
 def check_graph(meta_graph: Any, check: Check, xla: bool = False) -> None:
-    """Find whatever a stock model server would refuse, in the graph and all its functions.
+    """Find everything that a stock model server would refuse, in the graph and its functions.
 
-    With ``xla`` the server is one that was started to compile XLA.
+    With ``xla``, the server is one that was started with XLA compilation enabled.
     """
     graph = meta_graph.graph_def
     refused = refused_by_stock_server(graph, xla)

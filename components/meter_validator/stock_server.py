@@ -1,10 +1,10 @@
-"""What a graph may contain so that a stock `tensorflow_model_server` runs it.
+"""Finds the nodes of a graph that a stock `tensorflow_model_server` does not run.
 
 Such a server links TensorFlow's core, TensorFlow Text and the inference ops of TensorFlow
-Decision Forests, and nothing else (`tensorflow_serving/model_servers/BUILD`). Python
-registers more, so that a model answers there and not on the server: whatever other
-libraries of this process bring along, ops that call back into Python, and XLA, which a
-server compiles only if it was started for it.
+Decision Forests, and nothing else (`tensorflow_serving/model_servers/BUILD`). Python registers
+more ops, so a model can work there but not on the server: the ops of other libraries in this
+process, ops that call back into Python, and XLA, which a server compiles only if it was started
+with that option.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ _PYTHON_OPS: Final = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 
 
 def refused_by_stock_server(graph: Any, xla: bool = False) -> list[tuple[str, str]]:
-    """Nodes that a stock server does not run, in the graph and in every function.
+    """Return the nodes that a stock server does not run, in the graph and in every function.
 
-    Functions that no signature reaches are looked at too: there is no use for one, and a
-    later signature may reach it.
+    Functions that no signature reaches are checked, too: they serve no purpose now, and a
+    later signature may reach them.
 
     Args:
       graph: a GraphDef with its function library.
@@ -86,7 +86,7 @@ def refused_by_stock_server(graph: Any, xla: bool = False) -> list[tuple[str, st
         if node.op in _PYTHON_OPS:
             refused.append((label, "calls Python, which a server does not have"))
         elif node.op not in TF_TEXT_OPS and not hasattr(tf.raw_ops, node.op):
-            refused.append((label, "no op of TensorFlow or TensorFlow Text"))
+            refused.append((label, "not an op of TensorFlow or TensorFlow Text"))
     return sorted(refused)
 
 

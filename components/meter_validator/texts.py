@@ -1,4 +1,4 @@
-"""What a model is tried on: held-out documents, hard texts, and texts around its limit."""
+"""Texts to test a model with: held-out documents, hard texts, and texts around its limit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MAX_DOCUMENTS_READ: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class NamedText:
-    """A text, and how the report calls it."""
+    """A text, and its name in the report."""
 
     name: str
     text: bytes
 
 
 def held_out_documents(examples: Sequence[types.Artifact], count: int) -> list[NamedText]:
-    """Documents of the eval split, spread evenly over it.
+    """Return documents of the eval split, evenly spread over it.
 
     Raises:
       ExampleError: the examples cannot be read.
@@ -40,22 +40,22 @@ def held_out_documents(examples: Sequence[types.Artifact], count: int) -> list[N
 
 
 def fixed_hard_texts() -> list[NamedText]:
-    """The fixed list of texts that counting goes wrong on."""
+    """Return the fixed list of texts on which counting tends to go wrong."""
     return [NamedText(name, text) for name, text in FIXED_HARD_TEXTS.items()]
 
 
 def texts_around_limit(
     limit: int, words: Sequence[str], counts: ReferenceCounts
 ) -> Iterator[tuple[int, NamedText | None]]:
-    """Texts of one id less than the limit, of the limit, and of one id more.
+    """Find texts with one id less than the limit, exactly the limit, and one id more.
 
     Args:
       limit: the model's `max_input_tokens`.
-      words: real words to make them of.
+      words: real words to make the texts from.
       counts: the reference.
 
     Yields:
-      the number of ids, and a text that has it, or None where none was found.
+      the number of ids, and a text with that number, or None if none was found.
     """
     for tokens in (limit - 1, limit, limit + 1):
         text = text_of_tokens(tokens, words, counts)
@@ -63,7 +63,8 @@ def texts_around_limit(
 
 
 def text_of_tokens(tokens: int, words: Sequence[str], counts: ReferenceCounts) -> bytes | None:
-    """A text that the reference gives exactly so many ids, or None where none was found."""
+    """Find a text for which the reference gives exactly this many ids; None if none was
+    found."""
     if tokens == 0:
         return b""
     words = [*words, "the", "a"]

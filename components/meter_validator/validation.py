@@ -31,13 +31,13 @@ from tokenizer.loading import TokenizerDescriptor
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a model is tried with.
+    """What a model is tested with.
 
     Attributes:
       tokenizer: description of the tokenizer that the model must count with.
       reference: that tokenizer's own library.
       documents: held-out documents.
-      generated_strings: how many generated strings are counted; 0 leaves the check out.
+      generated_strings: number of generated strings that are counted; 0 skips the check.
       seed: of their generator.
       xla: whether the server that the model is for compiles XLA.
     """
@@ -56,16 +56,16 @@ class _Checks:
     def __init__(self) -> None:
         sizes = ", ".join(map(str, BATCH_SIZES))
         self.record = Check("record", "metering.json describes this model and its tokenizer")
-        self.signatures = Check("signatures", "names, dtypes and shapes are the contract's")
-        self.graph = Check("graph", "a stock model server runs every op")
-        self.documents = Check("documents", "input counts are the library's: held-out texts")
-        self.hard = Check("hard texts", "input counts are the library's: hard texts, limits")
+        self.signatures = Check("signatures", "names, dtypes and shapes follow the contract")
+        self.graph = Check("graph", "a stock model server supports every op")
+        self.documents = Check("documents", "input counts equal the library's: held-out texts")
+        self.hard = Check("hard texts", "input counts equal the library's: hard texts, limits")
         self.generated = Check(
-            "generated strings", "input counts are the library's: generated strings"
+            "generated strings", "input counts equal the library's: generated strings"
         )
-        self.answers = Check("answers", "every row of an answer holds to the contract")
+        self.answers = Check("answers", "every row of an output follows the contract")
         self.batches = Check("batches", f"a row is the same alone and in batches of {sizes}")
-        self.limits = Check("limits", "max_output_tokens holds for each row on its own")
+        self.limits = Check("limits", "max_output_tokens applies to each row independently")
 
     def finished(self, material: Material, reason: str) -> list[Check]:
         """The checks that were asked for; those without a case are marked as not run."""
@@ -85,8 +85,8 @@ def validate(directory: Path, material: Material) -> list[Check]:
       the checks. The model is right if all of them passed.
 
     Raises:
-      UnreadableModelError: there is no model, or one that cannot be loaded for no reason
-        that the checks have found.
+      UnreadableModelError: there is no model, or it cannot be loaded for a reason that the
+        checks have not found.
     """
     checks = _Checks()
     meta_graph = read_meta_graph(directory)
@@ -94,7 +94,7 @@ def validate(directory: Path, material: Material) -> list[Check]:
     check_signatures(meta_graph, checks.signatures)
     check_graph(meta_graph, checks.graph, material.xla)
     if record is None:
-        return checks.finished(material, "the model does not say what its limits are")
+        return checks.finished(material, "the model does not state its limits")
     if not checks.signatures.passed:
         return checks.finished(material, "the signatures are not those of the contract")
     try:

@@ -1,4 +1,4 @@
-"""The model registry: what it must offer (`port`), and MLflow as what offers it."""
+"""The model registry: its interface (`port`), and an implementation with MLflow."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def open_registry(uri: str) -> ModelRegistry:
     """Open a registry.
 
     Args:
-      uri: ``sqlite:///path/of/a.file``, made if missing, or the ``http://`` or ``https://``
-        address of an MLflow tracking server, which takes its credentials from MLflow's own
-        environment variables.
+      uri: ``sqlite:///path/of/a.file``, created if missing, or the ``http://`` or ``https://``
+        URL of an MLflow tracking server, whose credentials come from MLflow's own environment
+        variables.
 
     Raises:
       RegistryError: it is none of these, or cannot be opened.
@@ -29,8 +29,8 @@ def open_registry(uri: str) -> ModelRegistry:
     if uri.startswith(("http://", "https://")):
         return MlflowRegistry.of_server(uri)
     raise RegistryError(
-        "A model registry is named by sqlite:///path/of/a.file, or by the http:// or https:// "
-        f"address of an MLflow server. Received: {uri!r}"
+        "The URI of a model registry is not valid. Expected: sqlite:///path/of/a.file, or "
+        f"the http:// or https:// URL of an MLflow server. Received: {uri!r}"
     )
 
 

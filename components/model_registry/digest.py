@@ -1,4 +1,4 @@
-"""The identity of a model: its bytes."""
+"""The identity of a model: a hash of its bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def digest_of(directory: Path) -> str:
-    """SHA-256 over the names and bytes of all files below a folder.
+    """Return the SHA-256 over the names and bytes of all files below a folder.
 
     Raises:
       OSError: a file cannot be read.

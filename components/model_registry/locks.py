@@ -1,4 +1,4 @@
-"""One process at a time: how a registry's changes are kept apart."""
+"""Locks that let only one process at a time change a registry."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _HOLDER: Final = "holder"
 
 @contextlib.contextmanager
 def file_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold a file's lock, which the system frees when its holder dies.
+    """Hold a file's lock, which the system releases when its holder dies.
 
     Raises:
-      RegistryError: another process has held it for `wait_s`, or it cannot be made.
+      RegistryError: another process has held it for `wait_s`, or it cannot be created.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise RegistryError(f"Cannot lock the registry by {path}: {error}") from None
+        raise RegistryError(f"Cannot lock the registry with {path}: {error}") from None
     try:
         deadline = time.monotonic() + wait_s
         while True:
@@ -60,12 +60,12 @@ def file_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
 def server_lock(
     client: MlflowClient, name: str, wait_s: float = WAIT_S, lease_s: float = LEASE_S
 ) -> Iterator[None]:
-    """Hold a lock that is a registered model of its own, ``<name>.lock``.
+    """Hold a lock that is a separate registered model, ``<name>.lock``.
 
-    MLflow has no locks, but makes a registered model of one name only once, whoever asks. The
-    lock of a process that died is removed by the next one after `lease_s`. Should two remove
-    it in the same moment, both may go on; `MlflowRegistry.set_aliases` then sees that its note
-    was overwritten.
+    MLflow has no locks, but creates a registered model of a given name only once. The
+    lock of a process that died is removed by the next one after `lease_s`. If two processes
+    remove it at the same moment, both may continue; `MlflowRegistry.set_aliases` then notices
+    that its note was overwritten.
 
     Raises:
       RegistryError: another process has held it for `wait_s`; the message says which.
@@ -90,7 +90,8 @@ def server_lock(
                 raise RegistryError(
                     f"Another process has been changing the model {name} for {wait_s:g} s: "
                     f"{held.tags.get(_HOLDER)}. Try again when it is done. If it is dead, "
-                    f"delete the registered model {lock!r}, or wait {lease_s:g} s."
+                    f"delete the registered model {lock!r}, or wait {lease_s:g} s until its "
+                    "lock is taken over."
                 )
         time.sleep(_POLL_S)
     try:

@@ -1,9 +1,9 @@
 """MLflow's model registry, in a file or on a server.
 
-MLflow moves one alias at a time and compares nothing. So a change of several aliases is first
-written down in a tag of the model, then done, then the tag is removed; whoever comes next
-finds the tag of a process that died and completes its change. Who reads meanwhile sees the
-champion that was or the one that will be, never none.
+MLflow moves one alias at a time, without comparing. So a change of several aliases is first
+written down in a tag of the model, then carried out, then the tag is removed; the next process
+finds the tag of one that died and completes its change. Readers see either the old champion or
+the new one during a change, never none.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _Lock = Callable[[str], contextlib.AbstractContextManager[None]]
 class MlflowRegistry:
     """A `ModelRegistry`.
 
-    In a file, `exclusive` is a file lock: safe between the processes of one machine. On a
-    server it is a lock on the server, of which `locks.server_lock` says what it holds.
+    With a file, `exclusive` is a file lock, which is safe between the processes of one machine.
+    With a server it is a lock on the server, whose limits `locks.server_lock` describes.
     """
 
     def __init__(self, client: MlflowClient, uri: str, lock: _Lock) -> None:
@@ -58,13 +58,13 @@ class MlflowRegistry:
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
-        """In an SQLite file, which is made if missing."""
+        """Open a registry in an SQLite file, which is created if missing."""
         path = path.absolute()
         lock = path.with_name(f".{path.name}.lock")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RegistryError(f"Cannot make the registry {path}: {error}") from None
+            raise RegistryError(f"Cannot create the registry {path}: {error}") from None
         # MLflow takes the path out of a URL: `%20` in a folder's name would be a space.
         in_url = str(path).replace("%", "%25").replace("?", "%3F")
         uri = f"sqlite:///{in_url}"
@@ -75,7 +75,7 @@ class MlflowRegistry:
 
     @classmethod
     def of_server(cls, uri: str) -> Self:
-        """On a tracking server."""
+        """Open a registry on a tracking server."""
         client = _client(uri)
         return cls(client, uri, lambda name: server_lock(client, name))
 
@@ -155,8 +155,9 @@ class MlflowRegistry:
                 overtaken = True
             if overtaken:
                 raise RegistryError(
-                    f"Another process moved the aliases of {name} at the same time. Look at "
-                    "them with `tallygraph registry list`, and repeat what you want."
+                    f"Another process moved the aliases of {name} at the same time. Check "
+                    "them with `tallygraph registry list`, and run your command again if "
+                    "necessary."
                 )
 
     def set_tags(self, name: str, number: int, tags: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What promoting and rolling back make of a model's aliases: which ones move, and where to."""
+"""Computes which aliases a promotion or a rollback moves, and where to."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from components.model_registry.port import CHALLENGER, CHAMPION, PREVIOUS, Regis
 from serving.succession import Succession
 
 Aliases = Mapping[str, int]
-"""The version that each alias is on."""
+"""The version that each alias points at."""
 Moves = dict[str, int | None]
-"""Where aliases go; None takes one away."""
+"""The version that each alias moves to; None removes the alias."""
 
 _SUCCESSION: Final = Succession(current=CHAMPION, trial=CHALLENGER, previous=PREVIOUS)
 
 
 def challenge(aliases: Aliases, number: int) -> Moves:
-    """A version waits to become the champion; not before a newer one that waits."""
+    """Make a version the challenger, unless a newer one already is."""
     if number == aliases.get(CHAMPION) or number <= aliases.get(CHALLENGER, 0):
         return {}
     return {CHALLENGER: number}
 
 
 def promote(aliases: Aliases, number: int) -> Moves:
-    """A version becomes the champion, and the one that was the previous one.
+    """Make a version the champion, and the old champion the previous one.
 
-    A challenger that is older than the new champion waits no longer.
+    A challenger that is older than the new champion loses its alias.
     """
     if aliases.get(CHAMPION) == number:
         return {}
@@ -37,21 +37,21 @@ def promote(aliases: Aliases, number: int) -> Moves:
 
 
 def roll_back(aliases: Aliases) -> Moves:
-    """The previous version becomes the champion again; the one that was has no alias.
+    """Make the previous version the champion again; the old champion loses its alias.
 
     Raises:
       RegistryError: there is no previous version.
     """
     if PREVIOUS not in aliases:
         raise RegistryError(
-            "There is no previous version to roll back to: nothing has been promoted since the "
-            "last roll-back. `tallygraph registry promote` takes any version."
+            "There is no previous version to roll back to: nothing has been promoted since "
+            "the last rollback. Use `tallygraph registry promote` for any version."
         )
     return _moves(aliases, _SUCCESSION.rolled_back(aliases))
 
 
 def after(aliases: Aliases, moves: Mapping[str, int | None]) -> dict[str, int]:
-    """The aliases once they have moved."""
+    """Return the aliases after a move."""
     moved = {**aliases, **moves}
     return {alias: number for alias, number in moved.items() if number is not None}
 

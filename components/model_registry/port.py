@@ -1,4 +1,4 @@
-"""What the project asks of a model registry."""
+"""The interface of a model registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 CHAMPION: Final = "champion"
-"""Alias of the version that answers clients, and that a new one has to beat."""
+"""Alias of the version that is served, and that a new one has to beat."""
 CHALLENGER: Final = "challenger"
 """Alias of the newest version that every validator has blessed."""
 PREVIOUS: Final = "previous"
@@ -20,12 +20,12 @@ class RegisteredVersion:
     """A version of a model in the registry.
 
     Attributes:
-      number: given by the registry, from 1 on, rising.
-      uri: folder of the metered SavedModel, of a mounted file system or an object store.
+      number: given by the registry, ascending from 1.
+      uri: folder of the metered SavedModel, in a mounted file system or an object store.
       metrics: by name, such as ``rougeL``.
-      tags: what else is known of it: tokenizer fingerprint, counting contract, spans, code
+      tags: other facts: tokenizer fingerprint, counting contract, spans, code
         version, ML Metadata ids, pushed version, report.
-      aliases: of the version now.
+      aliases: the version's current aliases.
     """
 
     name: str
@@ -53,36 +53,36 @@ class RegisteredVersion:
 
 
 class RegistryError(RuntimeError):
-    """The registry cannot do what it was asked for; the message says why."""
+    """The registry cannot carry out an operation; the message says why."""
 
 
 class ModelRegistry(Protocol):
-    """A model registry. Every method may raise ``RegistryError``. For one thread each."""
+    """A model registry. Every method may raise ``RegistryError``. Use one instance per
+    thread."""
 
     def exclusive(self, name: str) -> AbstractContextManager[None]:
         """Keep other processes from registering versions of a model and moving its aliases
-        until the block ends, so that what is decided in it is decided on what holds.
-
-        May be entered again inside. Entering completes what a process that died has left.
+        until the block ends, so that decisions in it are based on the current state. Can be
+        nested. Entering completes what a process that died has left unfinished.
         """
 
     def register(
         self, name: str, uri: str, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> RegisteredVersion:
-        """Add a version, under no alias. The model is made with its first version."""
+        """Add a version without an alias. The model is created with its first version."""
 
     def versions(self, name: str) -> list[RegisteredVersion]:
-        """All versions of a model, the newest first; none where there is no such model."""
+        """Return all versions of a model, newest first; none if there is no such model."""
 
     def version(self, name: str, number: int) -> RegisteredVersion:
-        """One version."""
+        """Return one version."""
 
     def by_alias(self, name: str, alias: str) -> RegisteredVersion | None:
-        """The version that has an alias; None where none has."""
+        """Return the version that has an alias; None if no version has it."""
 
     def set_aliases(self, name: str, aliases: Mapping[str, int | None]) -> None:
-        """Move aliases, all of them or, if this process dies or the registry fails on the way,
-        in an order that the next call completes; None takes an alias away."""
+        """Move all of the given aliases; None removes an alias. If this process dies or the
+        registry fails on the way, the next call completes the move."""
 
     def set_tags(self, name: str, number: int, tags: Mapping[str, str]) -> None:
         """Add tags to a version, or change them."""

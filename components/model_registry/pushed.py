@@ -1,4 +1,5 @@
-"""Under which numbers a registered version has been pushed: a tag of the registry's."""
+"""The numbers under which a registered version has been pushed, kept in a tag of the
+registry."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ PUSHED_TAG: Final = "pushed_versions"
 
 
 def note_pushed(registry: ModelRegistry, name: str, number: int, pushed: int) -> None:
-    """Note that a version has been pushed under a number. It may have several."""
+    """Record that a version has been pushed under a number. It may have several."""
     with registry.exclusive(name):
         numbers = pushed_versions(registry.version(name, number))
         if pushed not in numbers:
@@ -19,5 +20,5 @@ def note_pushed(registry: ModelRegistry, name: str, number: int, pushed: int) ->
 
 
 def pushed_versions(version: RegisteredVersion) -> tuple[int, ...]:
-    """The numbers under which a version has been pushed, the latest last."""
+    """Return the numbers under which a version has been pushed, the latest last."""
     return version.numbers(PUSHED_TAG)

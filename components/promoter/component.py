@@ -43,8 +43,8 @@ class PromoterSpec(ComponentSpec):
 class Promoter(BaseBeamComponent):
     """Registers a model that every validator has blessed, and makes the better one champion.
 
-    The champion is compared on the candidate's own test set: by what the Evaluator has
-    measured if it was the Evaluator's baseline, else by evaluating it again, in the same way.
+    The champion is compared on the candidate's own test set: with the Evaluator's metrics if it
+    was the Evaluator's baseline, else by evaluating it again in the same way.
 
     Example::
 
@@ -90,20 +90,20 @@ class Promoter(BaseBeamComponent):
 
         Args:
           model: the metered Model.
-          examples: what the Evaluator was given; their split `eval` is the test set.
+          examples: the Evaluator's input; their split `eval` is the test set.
           evaluation: the Evaluator's ModelEvaluation.
           model_blessing: the Evaluator's ModelBlessing.
           meter_blessing: MeterValidator's MeterBlessing.
           infra_blessing: ServingValidator's InfraBlessing.
           registry: see `components.model_registry.open_registry`.
-          model_name: of the model in the registry.
-          rules: what promotion takes.
+          model_name: name of the model in the registry.
+          rules: the conditions for promotion.
           evaluator_module: the Evaluator's `module_path`.
-          baseline_model: the Evaluator's; where it is the champion, the champion is not
+          baseline_model: the Evaluator's; if it is the champion, the champion is not
             evaluated a second time.
           notes: further tags of a version, such as where its report is.
-          moved_by_hand: what people have moved in the registry by now, for a runner that
-            caches: after such a move an earlier decision is no longer the same.
+          moved_by_hand: the aliases that people have moved in the registry, for a runner that
+            caches: after such a move an earlier decision may no longer be reused.
         """
         super().__init__(
             PromoterSpec(

@@ -1,4 +1,4 @@
-"""The work of Promoter: gather what is known of a model, have it decided on, write it down."""
+"""The work of Promoter: gather the facts about a model, decide, and record the decision."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Executor(BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Register a model, decide on it, and say so.
+        """Register a model, decide on it, and record the decision.
 
         Args:
           input_dict: `model`, the metered one; `examples` and `evaluation`, the Evaluator's
@@ -80,7 +80,7 @@ class Executor(BaseBeamExecutor):
         blessing.registry = exec_properties[REGISTRY_KEY]
         blessing.model_name = exec_properties[MODEL_NAME_KEY]
         if refused := _refused(input_dict):
-            reason = f"It is not registered: {', '.join(refused)} did not bless it."
+            reason = f"It is not registered because {', '.join(refused)} did not bless it."
             reasons = [f"{who}: {why}" for who, found in refused.items() for why in found]
             facts = {"refused_by": list(refused), "reasons": reasons}
             leave_report(blessing, NOT_BLESSED, " ".join([reason, *reasons]), None, facts)
@@ -141,7 +141,7 @@ def _tags_of(record: MeteringRecord) -> dict[str, str]:
 
 
 def facts_of(decision: Decision) -> dict[str, Any]:
-    """What a decision went by, as `report.json` has it."""
+    """Return the facts that a decision was based on, as in `report.json`."""
     facts = asdict(decision)
     return {name: facts[name] for name in ("refused_by", "comparison", "champion_before")}
 
@@ -153,12 +153,12 @@ def leave_report(
     version: RegisteredVersion | None,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write a decision into a PromotionBlessing and into `report.json` beside it.
+    """Write a decision to a PromotionBlessing and to `report.json` beside it.
 
     Args:
       blessing: has `model_name`.
-      version: as it was registered; None where it was not.
-      facts: what the decision went by, `refused_by` at least.
+      version: the registered version; None if the model was not registered.
+      facts: what the decision was based on, at least `refused_by`.
     """
     blessing.blessed = int(outcome == "champion")
     blessing.version = version.number if version else 0

@@ -1,4 +1,4 @@
-"""What the Evaluator has measured, and the champion measured as it would have done."""
+"""Metrics from the Evaluator, and metrics of the champion computed in the same way."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tfx.utils import path_utils
 
 
 class MetricsError(ValueError):
-    """An evaluation without metrics over all examples."""
+    """The evaluation has no metrics over all examples."""
 
 
 def metrics_in(evaluation_uri: str, baseline: bool = False) -> dict[str, float]:
-    """The metrics over all examples, of the candidate or of the baseline model.
+    """Return the metrics over all examples, of the candidate or of the baseline model.
 
     Raises:
-      MetricsError: there are none of the candidate.
+      MetricsError: there are none for the candidate.
     """
     names = {
         spec.name
@@ -47,8 +47,8 @@ def metrics_in(evaluation_uri: str, baseline: bool = False) -> dict[str, float]:
     found = {name: value for name, value in found.items() if math.isfinite(value)}
     if not found and not baseline:
         raise MetricsError(
-            f"{evaluation_uri} has no metrics over all examples. Expected the evaluation of a "
-            "finished Evaluator; received one without examples, or without metrics."
+            f"{evaluation_uri} has no metrics over all examples. Expected: the evaluation "
+            "of a finished Evaluator. Received: one without examples, or without metrics."
         )
     return found
 
@@ -62,16 +62,16 @@ def champion_metrics(
     module_path: str,
     context: Any,
 ) -> Mapping[str, float]:
-    """The champion's metrics on the examples that the candidate was evaluated on.
+    """Return the champion's metrics on the examples that the candidate was evaluated on.
 
-    The Evaluator has them if the champion was its baseline. Else the champion is evaluated
-    now, by the same settings.
+    The Evaluator has them if the champion was its baseline. Otherwise the champion is evaluated
+    now, with the same settings.
 
     Args:
       champion_dir: its SavedModel.
       is_baseline: whether it was the baseline of that evaluation.
       module_path: the Evaluator's.
-      context: of the executor that asks, for its Beam arguments; None for defaults.
+      context: of the calling executor, for its Beam arguments; None for defaults.
 
     Returns:
       Metrics by name; none if the champion's folder is gone.

@@ -22,7 +22,7 @@ Measure = Callable[[RegisteredVersion], Mapping[str, float]]
 
 
 class PromotionRefusedError(ValueError):
-    """A version that may not become the champion; the message says why."""
+    """A version must not become the champion; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def consider(
 ) -> tuple[RegisteredVersion, Decision]:
     """Register a candidate, decide, and move the aliases.
 
-    The champion is measured before the registry is locked, which may take minutes, and
-    measured again if it is another one by then.
+    The champion is evaluated before the registry is locked, because that may take minutes, and
+    evaluated again if it has changed by then.
 
     Raises:
-      RegistryError: the registry failed. Calling again completes what was begun.
+      RegistryError: the registry failed. Calling again completes the unfinished change.
     """
     while True:
         champion = registry.by_alias(name, CHAMPION)
@@ -92,16 +92,16 @@ def promote(
     rules: Rules,
     publish: Callable[[RegisteredVersion], None],
 ) -> RegisteredVersion:
-    """Make a version the champion because a person says so.
+    """Make a version the champion on a person's request.
 
     Args:
-      rules: only of the tokenizer and the contract; better it need not be.
-      publish: puts the version where it is served; before it is the champion, so that after
+      rules: only those about the tokenizer and the contract apply; it need not be better.
+      publish: publishes the version for serving, before it becomes the champion, so that after
         a failure a second call does what is missing.
 
     Raises:
       RegistryError: there is no such version, or the registry failed.
-      PromotionRefusedError: its counts are not the champion's.
+      PromotionRefusedError: its tokenizer or contract is not the champion's.
     """
     with registry.exclusive(name):
         version = registry.version(name, number)
@@ -128,11 +128,11 @@ def roll_back(
     """Make the previous version the champion again.
 
     Args:
-      publish: makes the previous version what is served, before the registry changes: a
-        second call after a failure does what is missing.
+      publish: makes the previous version the served one before the registry changes, so that
+        after a failure a second call does what is missing.
 
     Returns:
-      The version that was the champion, and the one that is.
+      The old champion and the new one.
 
     Raises:
       RegistryError: there is no previous version, or the registry failed.
@@ -158,7 +158,7 @@ def roll_back(
 
 
 def aliases_of(registry: ModelRegistry, name: str) -> dict[str, int]:
-    """The version that each alias is on."""
+    """Return the version that each alias points at."""
     return {
         alias: version.number
         for version in registry.versions(name)
@@ -167,7 +167,8 @@ def aliases_of(registry: ModelRegistry, name: str) -> dict[str, int]:
 
 
 def moved_by_hand(registry: ModelRegistry, name: str) -> str:
-    """What people have moved, and when: another text after every such move, else the same."""
+    """Return which aliases people have moved, and when: a text that changes with every such
+    move."""
     return ", ".join(
         f"{version.number} at {version.tags[BY_HAND_TAG]}"
         for version in registry.versions(name)

@@ -1,4 +1,4 @@
-"""Why a model was not blessed, from what its validators have left beside their verdicts."""
+"""Reasons why a model was not blessed, from the validators' outputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REPORT_FILE: Final = "report.json"
 
 @dataclass(frozen=True, slots=True)
 class MissedThreshold:
-    """A threshold of TFMA's that a model did not meet.
+    """A TFMA threshold that a model did not meet.
 
     Attributes:
-      kind: how `value` was held to `bound`; for ``drop`` the value is the model's lead over
-        the baseline's, negative where it is worse, and the bound the most it may lose.
-      value: NaN where the metric could not be computed.
+      kind: how `value` was compared with `bound`; for ``drop`` the value is the model's lead
+        over the baseline, negative if it is worse, and the bound is the most that it may lose.
+      value: NaN if the metric could not be computed.
     """
 
     metric: str
@@ -37,12 +37,12 @@ class MissedThreshold:
                 f"{self.bound:g} below is allowed."
             )
         if self.kind == "at_least":
-            return f"{self.metric} is {self.value:.4f}; at least {self.bound:g} is asked."
+            return f"{self.metric} is {self.value:.4f}; at least {self.bound:g} is required."
         return f"{self.metric} is {self.value:.4f}; at most {self.bound:g} is allowed."
 
 
 def missed_thresholds(evaluation_uri: str) -> Iterator[MissedThreshold]:
-    """Every threshold over all examples that TFMA found missed.
+    """Return every threshold over all examples that TFMA found not met.
 
     Args:
       evaluation_uri: of a finished Evaluator's ModelEvaluation.
@@ -56,13 +56,13 @@ def missed_thresholds(evaluation_uri: str) -> Iterator[MissedThreshold]:
 
 
 def reasons_of_evaluator(evaluation_uri: str) -> list[str]:
-    """What the Evaluator's blessing failed for: a sentence each."""
+    """Return why the Evaluator did not bless the model, one sentence for each reason."""
     reasons = [str(missed) for missed in missed_thresholds(evaluation_uri)]
     return reasons or ["it names no threshold; its test set may be empty."]
 
 
 def reasons_of_meter_validator(blessing_uri: str) -> list[str]:
-    """What MeterValidator's blessing failed for: a sentence for each check."""
+    """Return why MeterValidator did not bless the model, one sentence for each check."""
     reasons = []
     for check in _report(blessing_uri).get("checks", []):
         if check["not_run"]:
@@ -74,7 +74,7 @@ def reasons_of_meter_validator(blessing_uri: str) -> list[str]:
 
 
 def reasons_of_serving_validator(blessing_uri: str) -> list[str]:
-    """What ServingValidator's blessing failed for."""
+    """Return why ServingValidator did not bless the model."""
     reason = _report(blessing_uri).get("reason", "")
     return [reason] if reason else []
 

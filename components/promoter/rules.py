@@ -1,4 +1,4 @@
-"""When a blessed model becomes the champion. No registry and no TFX in here."""
+"""Decides when a blessed model becomes the champion. No registry and no TFX in here."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ APPROVAL: Final = "approved by a person"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What promotion takes.
+    """The conditions for promotion.
 
     Attributes:
-      metric: the one that decides, a name of the evaluation's; more is better.
-      min_gain: it must be above the champion's by more than this.
+      metric: name of the evaluation's metric that decides; higher values are better.
+      min_gain: the metric must exceed the champion's by more than this.
       manual: whether a person has the last word.
-      allow_tokenizer: fingerprint that may follow another one, or ``any``; empty for none.
-      allow_contract: version of the counting contract that may follow another one, or
+      allow_tokenizer: fingerprint that may replace another one, or ``any``; empty for none.
+      allow_contract: version of the counting contract that may replace another one, or
         ``any``; empty for none.
     """
 
@@ -47,12 +47,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A version held to the champion on one test set.
+    """A comparison of a version with the champion on one test set.
 
     Attributes:
-      metric: what was compared.
-      candidate, champion: its values; None where it could not be measured.
-      min_gain: the candidate must be above the champion by more than this.
+      metric: name of the metric.
+      candidate, champion: the metric's values; None if it could not be computed.
+      min_gain: the candidate must exceed the champion by more than this.
     """
 
     metric: str
@@ -62,24 +62,24 @@ class Comparison:
 
     @property
     def gain(self) -> float | None:
-        """How far the candidate is above the champion; None where one was not measured."""
+        """The candidate's lead over the champion; None if one of the values is missing."""
         if self.candidate is None or self.champion is None:
             return None
         return self.candidate - self.champion
 
     @property
     def reached(self) -> bool:
-        """Whether the candidate is better by more than the margin."""
+        """Whether the candidate leads by more than the margin."""
         return self.gain is not None and self.gain > self.min_gain
 
     def in_words(self, champion: int) -> str:
-        """The comparison with a version, as a sentence."""
+        """Return the comparison with a version as a sentence."""
         received = "not known" if self.candidate is None else f"{self.candidate:.4f}"
         expected = "not known" if self.champion is None else f"{self.champion:.4f}"
         compared = (
-            f"Its {self.metric} is {received}, that of the champion (version {champion}) on "
-            f"the same test set {expected}; more than {self.min_gain:g} above it is asked "
-            "(registry.min_gain)."
+            f"Its {self.metric} is {received}; that of the champion (version {champion}) on "
+            f"the same test set is {expected}. It must exceed the champion's by more than "
+            f"{self.min_gain:g} (registry.min_gain)."
         )
         if self.gain is None:
             return f"It cannot be compared with the champion. {compared}"
@@ -88,15 +88,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a version, and why in plain words.
+    """The decision on a version, and its reason in plain words.
 
     Attributes:
-      outcome: ``challenger`` waits: for a person, or for nothing where it was not better.
-        ``refused`` has no alias at all.
-      reason: the first of what refused it, or why it is the champion.
-      refused_by: names of all checks that it did not pass, in their order.
-      comparison: with the champion; None where there was none, or it is the same version.
-      champion_before: the champion's number when it was decided; None where there was none.
+      outcome: a ``challenger`` waits for a person, or is not better than the champion. A
+        ``refused`` version has no alias.
+      reason: the first reason for the refusal, or why it is the champion.
+      refused_by: names of all checks that it did not pass, in order.
+      comparison: with the champion; None if there was none, or it is the same version.
+      champion_before: the champion's number at the time of the decision; None if there was
+          none.
     """
 
     outcome: Outcome
@@ -109,7 +110,7 @@ class Decision:
 def refusal(
     candidate: RegisteredVersion, champion: RegisteredVersion | None, rules: Rules
 ) -> str:
-    """Why a version may not take the champion's place, better or not; empty if it may."""
+    """Return why a version must not become the champion, even if better; empty if it may."""
     return next(iter(_other_counts(candidate, champion, rules).values()), "")
 
 
@@ -131,8 +132,8 @@ def _other_counts(
         old, new = champion.tags.get(tag, ""), candidate.tags.get(tag, "")
         if old != new and allowed not in (ANY, new or ANY):
             reasons[f"the champion's {what}"] = (
-                f"Its {what} is not the champion's, so that the same text would cost something "
-                f"else. Expected: {old}. Received: {new or 'none'}. To allow it, set "
+                f"Its {what} is not the champion's, so the same text would cost a different "
+                f"amount. Expected: {old}. Received: {new or 'none'}. To allow it, set "
                 f'registry.{setting} = "{new or ANY}".'
             )
     return reasons
@@ -147,10 +148,10 @@ def decide(
     """Decide on a version that every validator has blessed.
 
     Args:
-      candidate: its metrics are of the test set.
-      champion: None where there is none yet.
-      champion_metrics: the champion's, of the same test set; without those that could not be
-        measured.
+      candidate: the version, with metrics of the test set.
+      champion: the current champion; None if there is none yet.
+      champion_metrics: the champion's metrics on the same test set, without those that could
+        not be computed.
     """
     if champion is not None and champion.number == candidate.number:
         return Decision(
@@ -159,7 +160,8 @@ def decide(
     refused = _other_counts(candidate, champion, rules)
     if when := candidate.tags.get(ROLLED_BACK_TAG):
         refused[ROLLED_BACK] = (
-            f"It was rolled back at {when}. `tallygraph registry promote` takes it still."
+            f"It was rolled back at {when}. It can still be promoted with `tallygraph "
+            "registry promote`."
         )
     without_alias = bool(refused)
     comparison, compared = None, ""

@@ -1,4 +1,4 @@
-"""What of the registry's versions is served: on disk, and under the servers' labels."""
+"""Serves registered versions: in the folder on disk, and under the servers' labels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ServedModel:
     """The folder that model servers poll, and how they choose among its versions.
 
     Attributes:
-      name: of the model, for the servers and in the registry.
-      folder: its numbered folders are the versions.
-      config: the servers' model config; where the file is missing, or has no labels, the
-        newest version is served.
-      servers: those that run; asked only where there are labels.
+      name: of the model, on the servers and in the registry.
+      folder: contains the numbered version folders.
+      config: the servers' model config; if the file is missing or has no labels, the newest
+        version is served.
+      servers: the running servers; used only if there are labels.
     """
 
     name: str
@@ -32,18 +32,18 @@ class ServedModel:
     servers: ModelServers
 
     def serve(self, registry: ModelRegistry, version: RegisteredVersion) -> int:
-        """Have a version served. What is done already is not done again.
+        """Serve a version. Steps that were already done are not repeated.
 
-        Where there are labels, it becomes the stable one. Else it becomes the newest: under a
-        new number if a newer one is on disk, because servers take the highest.
+        If there are labels, it becomes the stable version. Otherwise it becomes the newest:
+        under a new number if a newer one is on disk, because servers use the highest.
 
-        Returns:
-          The number under which it is served.
+            Returns:
+              The number under which it is served.
 
-        Raises:
-          PushError: its model is gone, or the folder cannot be written.
-          ModelConfigError, LabelError, RolloutError, ServerError: see `serving.rollout`.
-          RegistryError: the number could not be noted.
+            Raises:
+              PushError: its model no longer exists, or the folder cannot be written.
+              ModelConfigError, LabelError, RolloutError, ServerError: see `serving.rollout`.
+              RegistryError: the number could not be recorded.
         """
         on_disk = versions_in(self.folder)
         known = [number for number in pushed_versions(version) if number in on_disk]
@@ -72,6 +72,6 @@ class ServedModel:
             if (place / "saved_model.pb").is_file():
                 return place
         raise PushError(
-            f"Version {version.number} of {version.name} cannot be served: its model is gone. "
-            f"Expected a SavedModel in {' or '.join(map(str, places))}."
+            f"Version {version.number} of {version.name} cannot be served because its model "
+            f"is gone. Expected: a SavedModel in {' or '.join(map(str, places))}."
         )

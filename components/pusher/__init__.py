@@ -1,1 +1,1 @@
-"""Pushes a validated version whole or not at all."""
+"""Pushes a validated version atomically."""

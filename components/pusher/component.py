@@ -1,4 +1,5 @@
-"""Pusher: TFX's, gated by the meter's blessing and the Promoter's too, and atomic."""
+"""Pusher: TFX's Pusher, made atomic and also gated by MeterValidator's and Promoter's
+blessings."""
 
 from __future__ import annotations
 
@@ -34,9 +35,9 @@ class PusherSpec(standard_component_specs.PusherSpec):
 
 
 class Pusher(tfx_pusher.Pusher):
-    """Copies the champion to the folder a model server polls, if every validator blessed it.
+    """Copies the champion to the folder that model servers poll, if every validator blessed it.
 
-    A new version appears there by one rename: a server never sees half of one, also when
+    A new version appears there by one rename: a server never sees half of one, even if
     the push is killed. A model that is already the newest version is not pushed twice.
 
     Example::
@@ -77,8 +78,8 @@ class Pusher(tfx_pusher.Pusher):
           promotion_blessing: Promoter's PromotionBlessing; also says which version of the
             model registry the pushed one is.
           base_directory: folder of the served model; versions are folders in it.
-          keep_versions: after a push, delete all but so many of the versions that have no
-            label in the servers' model config; 0 deletes nothing.
+          keep_versions: number of versions without a label in the servers' model config that
+            stay after a push; the others are deleted. 0 deletes nothing.
         """
         super().__init__(
             model=model,

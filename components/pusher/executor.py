@@ -29,7 +29,7 @@ class Executor(tfx_executor.Executor):
     """Pushes to a folder of a local or mounted file system."""
 
     def CheckBlessing(self, input_dict: dict[str, list[types.Artifact]]) -> bool:
-        """Whether every validator blessed the model, and it is the champion."""
+        """Return whether every validator blessed the model and it is the champion."""
         blessing = artifact_utils.get_single_instance(input_dict[METER_BLESSING_KEY])
         if not blessing.blessed:
             logging.info("MeterValidator did not bless the model: see %s", blessing.uri)
@@ -54,7 +54,7 @@ class Executor(tfx_executor.Executor):
             `promotion_blessing`.
           output_dict: `pushed_model`; its properties say whether, where and as what.
           exec_properties: `push_destination`, a PushDestination proto as JSON;
-            `keep_versions`, how many versions without a label stay (0: all).
+            `keep_versions`, number of versions without a label that stay (0: all).
 
         Raises:
           PushError: the destination cannot be written.
@@ -89,7 +89,9 @@ def _note_pushed(promotion: types.Artifact, version_dir: Path) -> None:
         )
     except RegistryError as error:
         # The version is being served by now. Where it is wanted, its bytes tell what it is.
-        logging.error("That %s was pushed could not be registered: %s", version_dir, error)
+        logging.error(
+            "The registry could not record that %s was pushed: %s", version_dir, error
+        )
 
 
 def _delete_old_versions(base_dir: Path, keep: int) -> None:

@@ -1,4 +1,4 @@
-"""Publishes one directory as a model server's new version, by a rename."""
+"""Publishes a directory as a model server's new version, by a rename."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class PushError(RuntimeError):
 
 
 def publish_version(model_dir: Path, base_dir: Path) -> Path:
-    """Make `model_dir` the newest version in `base_dir`, whole or not at all.
+    """Make `model_dir` the newest version in `base_dir`, atomically.
 
-    Versions are named by the time in seconds since 1970, made larger where needed: a new
-    version's number is always above every other's. If the newest version already holds
-    the same bytes (a push killed after its rename and started again), it is returned as
-    it is.
+    Versions are numbered by the time in seconds since 1970, increased if necessary: a new
+    version's number is always the highest. If the newest version already contains
+    the same bytes (a push was killed after its rename and started again), it is returned
+    unchanged.
 
     Args:
       model_dir: a SavedModel directory.
-      base_dir: folder of the served model, made if missing.
+      base_dir: folder of the served model, created if missing.
 
     Returns:
       The version's directory.
 
     Raises:
-      PushError: `model_dir` is no SavedModel, `base_dir` cannot be written, or no number is
+      PushError: `model_dir` is not a SavedModel, `base_dir` cannot be written, or no number is
         left above the newest version's.
     """
     if not (model_dir / SAVED_MODEL).is_file():
-        raise PushError(f"{model_dir} is no SavedModel: it has no saved_model.pb.")
+        raise PushError(f"{model_dir} is not a SavedModel: it has no saved_model.pb.")
     try:
         base_dir.mkdir(parents=True, exist_ok=True)
         _remove_stale_staging(base_dir)

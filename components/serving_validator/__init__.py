@@ -1,1 +1,1 @@
-"""Tries the pushed layout on a real model server before anything is pushed."""
+"""Tests the pushed layout on a real model server before anything is pushed."""

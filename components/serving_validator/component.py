@@ -1,4 +1,5 @@
-"""ServingValidator: does the model load on a server, and answer there as it does here?"""
+"""ServingValidator: checks that a model server loads the model and returns the model's own
+outputs."""
 
 from __future__ import annotations
 
@@ -33,9 +34,9 @@ class ServingValidatorSpec(types.ComponentSpec):
 class ServingValidator(base_component.BaseComponent):
     """Starts a model server on the layout that would be pushed and replays the warm-up.
 
-    The server is a process of its own. The model is blessed if it becomes AVAILABLE, has the
-    signatures of the counting contract, and answers every warm-up request over gRPC and
-    over REST exactly as the model does when it is called in this process.
+    The server is a separate process. The model is blessed if it becomes AVAILABLE, has the
+    signatures of the counting contract, and returns for every warm-up request, over gRPC and
+    over REST, exactly what the model returns when it is called in this process.
 
     Minimal example::
 
@@ -54,8 +55,8 @@ class ServingValidator(base_component.BaseComponent):
 
     Output `blessing` (InfraBlessing): custom property `blessed` (0 or 1) and the file that
     TFX's Pusher looks for; custom property `engine`; `report.json`, which says what was
-    asked, and what was expected and received where they differ. A model that fails is not
-    an error: the run goes on to a Pusher that pushes nothing.
+    requested, and what was expected and received if they differ. A model that fails is not an
+    error: the run continues to a Pusher that pushes nothing.
     """
 
     SPEC_CLASS = ServingValidatorSpec
@@ -77,10 +78,10 @@ class ServingValidator(base_component.BaseComponent):
           model: the metered Model.
           model_name: the name that the model will be served under.
           engine: `local`, `binary` (a real tensorflow_model_server), `docker` (its image),
-            or `auto` for the best that the machine has.
-          binary: path of tensorflow_model_server; empty looks for it on PATH.
+            or `auto` for the best one that the machine has.
+          binary: path of tensorflow_model_server; empty: it is searched on PATH.
           image: Docker image of TensorFlow Serving.
-          timeout_s: longest wait for AVAILABLE, and for each answer.
+          timeout_s: longest wait for AVAILABLE, and for each response.
           xla: start the server with --xla_cpu_compilation_enabled=true.
         """
         super().__init__(

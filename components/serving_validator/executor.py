@@ -1,4 +1,4 @@
-"""The work of ServingValidator: try the model, write the verdict down."""
+"""The work of ServingValidator: test the model, and write the verdict."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Executor(base_executor.BaseExecutor):
             `image`, `timeout_s`, `xla` (0 or 1).
 
         Raises:
-          EngineError: the engine that was asked for does not exist on this machine. A model
-            that fails is not an error.
+          EngineError: the requested engine does not exist on this machine. A model that fails
+            is not an error.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])

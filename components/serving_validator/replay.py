@@ -1,4 +1,4 @@
-"""Asks a model server over gRPC and over REST, and the model itself, the same."""
+"""Sends the same requests to a model server, over gRPC and REST, and to the model itself."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Outputs = dict[str, np.ndarray]
 
 
 class ReplayError(Exception):
-    """A request that the server refused, or answered with what cannot be read."""
+    """The server refused a request, or its response cannot be read."""
 
 
 class InProcessModel:
-    """The model, called in this process: the truth that servers are compared with."""
+    """The model, called in this process: the reference that servers are compared with."""
 
     def __init__(self, path: Path) -> None:
         """
@@ -54,7 +54,7 @@ class GrpcReplay:
     def call(self, request: predict_pb2.PredictRequest) -> Outputs:
         """
         Raises:
-          ReplayError: the server refused the request or is gone.
+          ReplayError: the server refused the request or cannot be reached.
         """
         own = predict_pb2.PredictRequest()
         own.CopyFrom(request)
@@ -79,7 +79,8 @@ class RestReplay:
     def call(self, request: predict_pb2.PredictRequest) -> Outputs:
         """
         Raises:
-          ReplayError: the server refused the request, is gone, or its answer is not JSON.
+          ReplayError: the server refused the request, cannot be reached, or did not return
+              JSON.
         """
         body = {
             "signature_name": request.model_spec.signature_name,

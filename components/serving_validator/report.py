@@ -1,4 +1,4 @@
-"""What ServingValidator found, for a reader and for Pusher."""
+"""ServingValidator's findings, for a reader and for Pusher."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Mismatch:
     """One value that differs, or one request that failed.
 
     Attributes:
-      request: its place among the warm-up requests, from 0.
+      request: its position among the warm-up requests, from 0.
       protocol: ``gRPC`` or ``REST``.
-      output: the output's name; empty where the request failed as a whole.
-      row: the row of the batch; None where shapes differ or the request failed.
-      expected: what the model gives when it is called in this process.
-      received: what the server gave.
+      output: the output's name; empty if the request failed as a whole.
+      row: the row of the batch; None if shapes differ or the request failed.
+      expected: what the model returns when it is called in this process.
+      received: what the server returned.
     """
 
     request: int
@@ -46,10 +46,10 @@ class Report:
 
     Attributes:
       reason: one sentence that says why it is blessed or not.
-      requests: warm-up requests replayed, each over both protocols.
+      requests: number of warm-up requests replayed, each over both protocols.
       rows: rows of those requests.
       startup_s: seconds from the start of the server to AVAILABLE.
-      server_log: the end of the server's log, where the server failed.
+      server_log: the end of the server's log, if the server failed.
     """
 
     engine: str
@@ -64,7 +64,8 @@ class Report:
     server_log: str = ""
 
     def save(self, path: Path) -> None:
-        """Write the report as JSON; long lists of mismatches are cut, and counted."""
+        """Write the report as JSON; long lists of mismatches are shortened, with their
+        number."""
         document = asdict(self)
         document["mismatches_total"] = len(self.mismatches)
         document["mismatches"] = document["mismatches"][:MAX_MISMATCHES_LISTED]

@@ -1,4 +1,4 @@
-"""Starts a server on the pushed layout and holds its answers to the model's own."""
+"""Starts a server on the pushed layout and compares its outputs with the model's own."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class _NotBlessedError(Exception):
 def validate_model(
     model_path: Path, model_name: str, engine: Engine, timeout_s: float, xla: bool = False
 ) -> Report:
-    """Try a SavedModel on a model server.
+    """Test a SavedModel on a model server.
 
     Args:
       model_path: the SavedModel's folder.
       model_name: the name to serve it under.
-      timeout_s: longest wait for AVAILABLE, and for each answer.
+      timeout_s: longest wait for AVAILABLE, and for each response.
       xla: start the server with ``--xla_cpu_compilation_enabled=true``.
 
     Returns:
@@ -70,8 +70,8 @@ def validate_model(
         else:
             report.blessed = True
             report.reason = (
-                f"{report.requests} warm-up requests ({report.rows} rows) were answered by "
-                f"{engine.description} as by the model itself."
+                f"{engine.description} returned the same as the model itself for "
+                f"{report.requests} warm-up requests ({report.rows} rows)."
             )
     return report
 
@@ -121,7 +121,9 @@ def _check_signatures(server: RunningServer, model_name: str, timeout_s: float) 
         with GrpcClient(server.grpc_address, model_name, timeout_s=timeout_s) as client:
             served = client.metadata().signatures
     except ClientError as error:
-        raise _NotBlessedError(f"The server does not say what it serves: {error}") from error
+        raise _NotBlessedError(
+            f"The server did not return the metadata of the model that it serves: {error}"
+        ) from error
     problems = []
     for name, expected in EXPECTED_SIGNATURES.items():
         if name not in served:
@@ -146,7 +148,7 @@ def _replay(server: RunningServer, path: Path, timeout_s: float, report: Report)
         raise _NotBlessedError(f"The warm-up requests cannot be read: {error}") from error
     if not requests:
         raise _NotBlessedError(
-            f"The model has no warm-up requests ({contract.WARMUP_FILE}), so that there is "
+            f"The model has no warm-up requests ({contract.WARMUP_FILE}), so there is "
             "nothing to compare."
         )
     try:
@@ -161,8 +163,8 @@ def _replay(server: RunningServer, path: Path, timeout_s: float, report: Report)
         died = "" if status is None else f" The server ended with status {status}."
         report.server_log = "" if status is None else server.logs()
         raise _NotBlessedError(
-            f"{len(report.mismatches)} answers of the server differ from the model's own."
-            f"{died} The first: {report.mismatches[0]}"
+            f"{len(report.mismatches)} outputs of the server differ from the model's "
+            f"own.{died} The first: {report.mismatches[0]}"
         )
 
 
@@ -215,7 +217,7 @@ def _compare_all(
 def differences(
     expected: Outputs, received: Outputs
 ) -> list[tuple[str, int | None, object, object]]:
-    """Where two answers differ: output, row, expected, received.
+    """Return where two outputs differ: output, row, expected, received.
 
     Texts, integers and booleans must be equal, floats to within 1e-5.
     """

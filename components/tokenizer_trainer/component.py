@@ -31,9 +31,9 @@ class TokenizerTrainerSpec(ComponentSpec):
 class TokenizerTrainer(BaseComponent):
     """Trains a tokenizer on the train split, or takes over a given one unchanged.
 
-    A tokenizer is a price list: pin the one that is in use, and counts stay what they
-    were. Whichever way it came, it is not handed on unless its graph form gives the very
-    ids of its library on hard texts and on some of the corpus.
+    A tokenizer determines what a text costs: pin the one that is in use, and counts do not
+    change. A tokenizer is used only if its graph gives exactly the ids of its library on hard
+    texts and on some of the corpus, however it was made.
 
     Minimal example::
 
@@ -71,10 +71,10 @@ class TokenizerTrainer(BaseComponent):
         Args:
           examples: Examples with the bytes features `document` and `summary`; the split
             `train` is read.
-          kind: `sentencepiece` or `byte_level_bpe`; a pinned one must be of it.
-          vocab_size: most ids that a trained vocabulary may have.
-          pinned: folder of a tokenizer to take over, or of a pretrained model that has one
-            (see `tokenizer.pretrained`); empty trains one.
+          kind: `sentencepiece` or `byte_level_bpe`; a pinned tokenizer must be of this kind.
+          vocab_size: maximum number of ids of a trained vocabulary.
+          pinned: folder of a tokenizer to take over, or of a pretrained model that has one (see
+            `tokenizer.pretrained`); empty: a tokenizer is trained.
         """
         super().__init__(
             TokenizerTrainerSpec(

@@ -43,7 +43,7 @@ _AGREEMENT_SEED: Final = 20_260_101
 
 
 class Executor(BaseExecutor):
-    """Trains a tokenizer, or takes over a pinned one; proves it; writes it."""
+    """Trains a tokenizer, or takes over a pinned one, checks it, and writes it."""
 
     def Do(
         self,
@@ -61,7 +61,7 @@ class Executor(BaseExecutor):
 
         Raises:
           TokenizerError: the corpus is empty, `vocab_size` is too small for it, the pinned
-            folder is not what was pinned, or graph and library disagree.
+            folder has changed since it was pinned, or graph and library disagree.
           ExampleError: the examples cannot be read.
         """
         self._log_startup(input_dict, output_dict, exec_properties)

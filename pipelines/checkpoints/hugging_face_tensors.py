@@ -100,4 +100,4 @@ def require(settings: Mapping[str, Any], **expected: Any) -> None:
         if settings.get(name) is not None and settings[name] != value
     ]
     if others:
-        raise CheckpointError("this model is not supported:  " + "; ".join(others))
+        raise CheckpointError("this model is not supported: " + "; ".join(others))

@@ -183,7 +183,7 @@ def read_tensors(content: bytes) -> dict[str, TorchTensor]:
     except TorchPickleError:
         raise
     except Exception as error:  # a pickle can fail in any way
-        raise TorchPickleError(f"what cannot be read: {error!r:.200}") from None
+        raise TorchPickleError(f"something that cannot be read: {error!r:.200}") from None
     if not isinstance(values, dict):
         raise TorchPickleError(f"a {type(values).__name__}")
     tensors = dict(values)  # without the attributes that a pickle may have set on it
@@ -207,4 +207,4 @@ def _check_opcodes(content: bytes) -> None:
     except TorchPickleError:
         raise
     except Exception as error:
-        raise TorchPickleError(f"what is no pickle: {error!r:.200}") from None
+        raise TorchPickleError(f"something that is not a pickle: {error!r:.200}") from None

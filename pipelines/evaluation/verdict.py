@@ -198,7 +198,7 @@ def _read_slice(message: Any) -> tuple[MetricSlice, Material | None]:
     if "examples" not in candidate:
         raise EvaluationOutputError(
             "the evaluation has no metric 'examples'. Expected: an evaluation made with "
-            "pipelines.evaluation.eval_config. Received:  " + ", ".join(sorted(candidate))
+            "pipelines.evaluation.eval_config. Received: " + ", ".join(sorted(candidate))
         )
     found = MetricSlice(
         feature=features[keys[0].column] if keys else OVERALL,

@@ -1,7 +1,7 @@
-"""This project's artifact types in Kubeflow's terms.
+"""Converts this project's artifact types to Kubeflow's terms.
 
 TFX writes a type into a compiled pipeline as a schema with a title, and finds the class of a
-title in a table of its own types. A type of another project it knows only if its `TYPE_NAME`
+title in a table of its own types. It supports a type of another project only if its `TYPE_NAME`
 is an import path, and then without properties. Here each class of `components.artifacts` gets
 the title `tallygraph.<TYPE_NAME>` and its properties.
 """
@@ -34,12 +34,12 @@ OWN_TYPES: Final = tuple(
 
 
 def title_of(artifact_type: type[Artifact]) -> str:
-    """Title of one of this project's types."""
+    """Return the title of one of this project's types."""
     return f"{_NAMESPACE}.{artifact_type.TYPE_NAME}"
 
 
 def schema_of(artifact_type: type[Artifact]) -> str:
-    """Schema of one of this project's types, as YAML."""
+    """Return the schema of one of this project's types, as YAML."""
     schema: dict[str, Any] = {"title": title_of(artifact_type), "type": "object"}
     properties = artifact_type.PROPERTIES or {}
     if properties:
@@ -51,7 +51,7 @@ def schema_of(artifact_type: type[Artifact]) -> str:
 
 
 def know_own_types() -> None:
-    """Let TFX find this project's classes by their titles. May be called again."""
+    """Let TFX find this project's classes by their titles. Can be called more than once."""
     for artifact_type in OWN_TYPES:
         compiler_utils.TITLE_TO_CLASS_PATH[title_of(artifact_type)] = name_utils.get_full_name(
             artifact_type
@@ -60,9 +60,9 @@ def know_own_types() -> None:
 
 @contextlib.contextmanager
 def own_types_compiled() -> Iterator[None]:
-    """Let TFX's compiler write this project's types, for as long as the block runs.
+    """Let TFX's compiler write this project's types inside the block.
 
-    The compiler offers no place for them, so its function is replaced meanwhile.
+    The compiler has no extension point for them, so its function is replaced meanwhile.
     """
     of_tfx = compiler_utils.get_artifact_schema
 

@@ -1,4 +1,4 @@
-"""Compiles the pipeline to what an open-source Kubeflow Pipelines server runs."""
+"""Compiles the pipeline for an open-source Kubeflow Pipelines server."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _HEADER: Final = (
 
 
 def compile_pipeline(config: PipelineConfig) -> str:
-    """The pipeline as YAML: the pipeline spec (schema 2.1.0), then the platform spec.
+    """Compile the pipeline to YAML: the pipeline spec (schema 2.1.0), then the platform spec.
 
     The same settings and sources give the same text on every machine.
 
     Raises:
-      ConfigError: the settings name a node that the pipeline does not have, or ask for what
+      ConfigError: the settings name a node that the pipeline does not have, or request what
         only a local run can do.
     """
     spec, deployment = _tfx_spec(config)

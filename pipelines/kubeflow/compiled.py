@@ -1,4 +1,4 @@
-"""What a compiled pipeline says of itself, without TFX."""
+"""Reads a compiled pipeline's name and parameters, without TFX."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import yaml
 
 
 class CompiledPipelineError(ValueError):
-    """The file is no compiled pipeline, or a run's parameters are not its own."""
+    """The file is not a compiled pipeline, or a run's parameters do not match it."""
 
 
 @dataclass(frozen=True)
 class CompiledPipeline:
-    """Name and parameters of a compiled pipeline; a default of None has to be given."""
+    """Name and parameters of a compiled pipeline; a parameter with the default None is
+    required."""
 
     name: str
     defaults: Mapping[str, str | None]
 
     def check_parameters(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Refuse what the server would refuse, before anything is uploaded.
+        """Refuse parameters that the server would refuse, before anything is uploaded.
 
         Raises:
           CompiledPipelineError: a parameter is unknown, or missing.
@@ -31,7 +32,7 @@ class CompiledPipeline:
             name for name, value in self.defaults.items() if value is None and name not in given
         )
         problems = [f"no such parameter: {name}" for name in unknown]
-        problems += [f"has to be given: {name}" for name in missing]
+        problems += [f"this parameter is required: {name}" for name in missing]
         if problems:
             raise CompiledPipelineError(
                 f"the run's parameters cannot be used: {'; '.join(problems)}. Expected: some "
@@ -41,10 +42,10 @@ class CompiledPipeline:
 
 
 def read_compiled(file: Path) -> CompiledPipeline:
-    """Read the first document of what `tallygraph kfp compile` wrote.
+    """Read the first document of a file written by `tallygraph kfp compile`.
 
     Raises:
-      CompiledPipelineError: it is something else.
+      CompiledPipelineError: it is not such a file.
     """
     try:
         with file.open(encoding="utf-8") as stream:
@@ -58,5 +59,6 @@ def read_compiled(file: Path) -> CompiledPipeline:
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError, StopIteration, KeyError, TypeError):
         raise CompiledPipelineError(
-            f"{file} is no compiled pipeline. Expected: what `tallygraph kfp compile` writes."
+            f"{file} is not a compiled pipeline. Expected: a file written by `tallygraph "
+            "kfp compile`."
         ) from None

@@ -1,4 +1,4 @@
-"""Cron expressions as Kubeflow reads them."""
+"""Checks cron expressions for Kubeflow."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _DESCRIPTORS: Final = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", 
 
 
 def check_cron(cron: str) -> None:
-    """Refuse what Kubeflow would refuse, and what it would take for something else.
+    """Refuse expressions that Kubeflow would refuse or misread.
 
-    Kubeflow's expressions begin with seconds. Given the usual five fields it does not
-    complain: it takes minutes for seconds and hours for minutes.
+    Kubeflow's expressions begin with seconds. Given the usual five fields, it does not
+    complain, but reads minutes as seconds and hours as minutes.
 
     Args:
-      cron: six fields (`0 0 3 * * *`: at 3 each day, UTC), or a descriptor such as `@daily`.
+      cron: six fields (`0 0 3 * * *`: daily at 3:00 UTC), or a descriptor such as `@daily`.
 
     Raises:
       CronError: it is neither.
@@ -47,10 +47,11 @@ def check_cron(cron: str) -> None:
         return
     fields = cron.split()
     if len(fields) != len(_FIELDS):
-        hint = f" Perhaps: '0 {cron}'." if len(fields) == len(_FIELDS) - 1 else ""
+        hint = f" Did you mean '0 {cron}'?" if len(fields) == len(_FIELDS) - 1 else ""
         raise CronError(
-            "a schedule has six fields: seconds, minutes, hours, day of the month, month, day "
-            f"of the week, such as '0 0 3 * * *'. Received {len(fields)}: {cron!r}.{hint}"
+            "a schedule must have six fields: seconds, minutes, hours, day of the month, "
+            f"month, day of the week, such as '0 0 3 * * *'. Received {len(fields)}: "
+            f"{cron!r}.{hint}"
         )
     for text, field in zip(fields, _FIELDS, strict=True):
         field.values(text, cron)

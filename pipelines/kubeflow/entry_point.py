@@ -1,11 +1,11 @@
-"""What a container of the pipeline runs: one node, under Kubeflow's launcher.
+"""The entry point of the pipeline's containers: runs one node, under Kubeflow's launcher.
 
     python -m pipelines.kubeflow.entry_point --executor_class_path=… \\
         --json_serialized_invocation_args=<ExecutorInput> \\
         --json_serialized_inputs_spec_args=<ComponentInputsSpec> [Beam options …]
 
-TFX has an entry point of its own, written for Google's managed service; what open-source
-Kubeflow does otherwise is put right here (see docs/how-to/kubeflow.md).
+TFX has its own entry point, written for Google's managed service; this one corrects what
+open-source Kubeflow does differently (see docs/how-to/kubeflow.md).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run_node(executor_class: type[BaseExecutor], node: NodeInput, beam_args: list[str]) -> None:
-    """Run an executor and write what Kubeflow is to know of its outputs."""
+    """Run an executor and write what Kubeflow needs to know about its outputs."""
     with tempfile.TemporaryDirectory(prefix="tallygraph-node-") as work:
         executor = executor_class(_context(executor_class, beam_args, Path(work)))
         executor.Do(node.inputs, node.outputs, _with_code_version(node.properties))
@@ -80,10 +80,10 @@ def run_node(executor_class: type[BaseExecutor], node: NodeInput, beam_args: lis
 
 
 def executor_output(node: NodeInput) -> kfp_pb2.ExecutorOutput:
-    """What Kubeflow records: each output's URI in the object store, and its properties.
+    """Return what Kubeflow records: each output's URI in the object store, and its properties.
 
-    TFX's executors have artifacts for outputs and nothing else: an output parameter is the
-    property of its name of one of them.
+    TFX's executors have only artifacts as outputs: an output parameter is the property of the
+    same name of one of them.
     """
     output = kfp_pb2.ExecutorOutput()
     translated = tfx_utils.translate_executor_output(node.outputs, node.name_of_id)

@@ -1,7 +1,7 @@
 """Puts a compiled pipeline's nodes behind its gate.
 
-All of them but the gate become a pipeline of their own, one task of the root, which runs only
-if the gate says so: what kfp's own compiler makes of `dsl.If`.
+All of them except the gate become a nested pipeline, a task of the root that runs only if the
+gate says so, as kfp's own compiler compiles `dsl.If`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def put_behind_gate(spec: kfp_pb2.PipelineSpec, gate: str) -> None:
     """Change a pipeline in place.
 
     Args:
-      spec: whose nodes are all tasks of its root.
-      gate: the node whose output parameters the others may read as if they were the run's.
+      spec: a pipeline whose nodes are all tasks of its root.
+      gate: the node whose output parameters the others can read like those of the run.
     """
     root = spec.root.dag.tasks
     training = spec.components[TRAINING]

@@ -1,4 +1,4 @@
-"""Makes of what Kubeflow gives a node what TFX expects."""
+"""Converts the input that Kubeflow gives a node to what TFX expects."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CONTAINER_IMAGE: Final = "container_image"
 
 
 class NodeInputError(ValueError):
-    """What the node was started with cannot be read. Never worth a retry."""
+    """The node's input cannot be read. Never worth a retry."""
 
 
 @dataclass(frozen=True)
 class NodeInput:
-    """What a node works on.
+    """The input of a node.
 
     Attributes:
       inputs, outputs: artifacts whose URIs are local paths.
@@ -48,7 +48,7 @@ class NodeInput:
 def read_node_input(executor_input: str, inputs_spec: str, staging: Staging) -> NodeInput:
     """Read an ExecutorInput.
 
-    Four things differ from what TFX expects, and are put right here: input artifacts carry no
+    Four things differ from what TFX expects, and are corrected here: input artifacts have no
     type (the component's own declaration has it); URIs are those of the object store; the
     launcher adds an output of its own for the logs; and an absent champion is an artifact.
 
@@ -58,7 +58,7 @@ def read_node_input(executor_input: str, inputs_spec: str, staging: Staging) -> 
       staging: where the launcher puts files.
 
     Raises:
-      NodeInputError: one of them is no JSON of its kind, or an artifact has no type.
+      NodeInputError: one of them is not JSON of its kind, or an artifact has no type.
     """
     given = _parse(executor_input, kfp_pb2.ExecutorInput(), "--json_serialized_invocation_args")
     declared = _parse(

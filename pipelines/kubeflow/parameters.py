@@ -1,4 +1,4 @@
-"""What is said when a run starts, and not before."""
+"""The parameters that are given when a run starts."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ START_FROM: Final = "start_from"
 
 @dataclass(frozen=True)
 class RunParameter:
-    """A parameter of a run: all are strings. Without a default it has to be given."""
+    """A parameter of a run: all are strings. One without a default is required."""
 
     name: str
     default: str | None
     meaning: str
 
     def as_runtime_parameter(self) -> RuntimeParameter:
-        """As a TFX component takes it. TFX's compiler leaves the default out."""
+        """Return it in the form that a TFX component takes. TFX's compiler leaves out the
+        default."""
         return RuntimeParameter(name=self.name, ptype=str)
 
 
 def decided_by_the_gate(name: str) -> RuntimeParameter:
-    """One of the gate's output parameters, as a TFX component takes it."""
+    """Return one of the gate's output parameters in the form that a TFX component takes."""
     return RuntimeParameter(name=name, ptype=str)
 
 
 def kubeflow_layout(config: PipelineConfig) -> OutputLayout:
-    """Where a run's results go: below the mounted volume."""
+    """Return the paths of a run's results, below the mounted volume."""
     return OutputLayout(Path(config.kubeflow.output), config.pipeline.name)
 
 
 def run_parameters(config: PipelineConfig) -> dict[str, RunParameter]:
-    """All parameters of a run, by name."""
+    """Return all parameters of a run, by name."""
     parameters = (
         RunParameter(
             CORPUS,

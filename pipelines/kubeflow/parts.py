@@ -1,4 +1,4 @@
-"""The parts of the pipeline that are other ones on a cluster."""
+"""The parts of the pipeline that are different on a cluster."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _BEAM_ARGS: Final = (
 
 
 def kubeflow_parts(config: PipelineConfig) -> RunnerParts:
-    """The parts of a pipeline that runs on Kubeflow.
+    """Return the parts of a pipeline that runs on Kubeflow.
 
     Raises:
-      ConfigError: the settings cannot be trained with where there is no champion yet.
+      ConfigError: training with the settings is not possible while there is no champion.
     """
     parameters = run_parameters(config)
     registry_uri = parameters[REGISTRY_URI].as_runtime_parameter()

@@ -1,4 +1,4 @@
-"""The second document of a compiled pipeline: what only Kubernetes knows of.
+"""The second document of a compiled pipeline: the settings that are specific to Kubernetes.
 
 Its fields are those of Kubeflow's KubernetesExecutorConfig. Names of Secrets and claims are
 written twice, as its own compiler does: servers before 2.5 read the first, later ones the
@@ -18,7 +18,7 @@ _RUN_ID_FIELD: Final = "metadata.labels['pipeline/runid']"
 
 
 def platform_spec(config: KubeflowConfig, nodes: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The document.
+    """Return the document.
 
     Args:
       config: the settings.

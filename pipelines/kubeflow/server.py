@@ -23,16 +23,17 @@ _NO_EXPERIMENT: Final = "No experiment is found"
 
 
 class KubeflowServer:
-    """What `tallygraph kfp` asks of a server. Every method may raise ``KubeflowError``."""
+    """The operations of `tallygraph kfp` on a server. Every method may raise
+    ``KubeflowError``."""
 
     def __init__(self, host: str, namespace: str = "", token: str = "", ca_file: str = ""):
         """Connect.
 
         Args:
-          host: address, such as ``http://localhost:8080`` or ``https://kubeflow.example/pipeline``.
-          namespace: of a multi-user installation; empty for any other.
-          token: bearer token; empty where the server asks for none.
-          ca_file: certificates to trust, beside the system's.
+          host: URL, such as ``http://localhost:8080`` or ``https://kubeflow.example/pipeline``.
+          namespace: in a multi-user installation; empty for others.
+          token: bearer token; empty if the server needs none.
+          ca_file: certificates to trust, in addition to the system's.
         """
         self._host = host
         self._namespace = namespace or None
@@ -64,7 +65,8 @@ class KubeflowServer:
             )
 
     def upload(self, file: Path, pipeline_name: str) -> PipelineVersion:
-        """Upload a compiled pipeline; the same text is the same version, uploaded once."""
+        """Upload a compiled pipeline; the same text is the same version and is uploaded only
+        once."""
         version_name = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
         with plain_errors(self._host, f"upload {file}"):
             pipeline_id = self._client.get_pipeline_id(pipeline_name)
@@ -115,14 +117,15 @@ class KubeflowServer:
         parameters: Mapping[str, str],
         pipeline_root: str = "",
     ) -> Schedule:
-        """Have the recurring run of this name be exactly so.
+        """Create or replace the recurring run of this name.
 
-        One run at a time, and what was missed while the server was away is not made up for.
-        Where the name's schedule is already so, nothing is changed; else the new one is made
-        before the old ones are deleted, so that a refusal leaves the old ones in place.
+        Only one run is active at a time, and runs that were missed while the server was down
+        are not made up for. If the schedule is already as requested, nothing changes; otherwise
+        the new one is created before the old ones are deleted, so that an error leaves the old
+        ones in place.
 
         Raises:
-          CronError: `cron` is no cron expression of six fields.
+          CronError: `cron` is not a cron expression of six fields.
         """
         check_cron(cron)
         with plain_errors(self._host, f"schedule {name}"):
@@ -150,7 +153,7 @@ class KubeflowServer:
         return replace(wanted, recurring_run_id=made.recurring_run_id, changed=True)
 
     def unschedule(self, name: str, experiment: str) -> int:
-        """Delete the recurring runs of a name; return how many there were."""
+        """Delete the recurring runs with a name, and return their number."""
         with plain_errors(self._host, f"unschedule {name}"):
             experiment_id = self._experiment_id(experiment)
             found = self._schedules(experiment_id, name) if experiment_id else []
@@ -158,13 +161,13 @@ class KubeflowServer:
         return len(found)
 
     def schedules(self, experiment: str) -> list[Schedule]:
-        """All recurring runs of an experiment."""
+        """Return all recurring runs of an experiment."""
         with plain_errors(self._host, "list the schedules"):
             experiment_id = self._experiment_id(experiment)
             return self._schedules(experiment_id) if experiment_id else []
 
     def runs(self, experiment: str, limit: int = 10) -> list[RunStatus]:
-        """The newest runs of an experiment."""
+        """Return the newest runs of an experiment."""
         with plain_errors(self._host, "list the runs"):
             experiment_id = self._experiment_id(experiment)
             if not experiment_id:

@@ -1,4 +1,4 @@
-"""What a Kubeflow Pipelines server holds, as far as `tallygraph kfp` looks at it."""
+"""Records of a Kubeflow Pipelines server that `tallygraph kfp` uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PipelineVersion:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A recurring run on the server. `changed` is False where it was already so."""
+    """A recurring run on the server. `changed` is False if it was already as requested."""
 
     recurring_run_id: str
     name: str

@@ -1,8 +1,7 @@
-"""Where Kubeflow's launcher puts the files of an object store's URI.
+"""The paths at which Kubeflow's launcher puts the files of an object store.
 
-Before a node starts, the launcher downloads `minio://bucket/key` to `/minio/bucket/key`, and
-so on; after it, it uploads what lies at an output's place. The node itself is told the URIs
-only.
+Before a node starts, the launcher downloads `minio://bucket/key` to `/minio/bucket/key`, and so
+on; afterwards it uploads what is at an output's path. The node itself gets only the URIs.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ class Staging:
 
     @classmethod
     def of_environment(cls) -> Staging:
-        """Below `TALLYGRAPH_STAGING_ROOT`, else below `/`."""
+        """Return the mapping below `TALLYGRAPH_STAGING_ROOT`, or below `/` if it is not set."""
         return cls(os.environ.get(ROOT_VARIABLE) or "/")
 
     def local_path(self, uri: str) -> str:
-        """The path of an object store's URI; any other URI as it is."""
+        """Return the path of an object store's URI; any other URI is returned unchanged."""
         for scheme, folder in _FOLDERS.items():
             if uri.startswith(scheme):
                 return str(Path(self.root) / folder / uri.removeprefix(scheme))

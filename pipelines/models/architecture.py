@@ -1,4 +1,4 @@
-"""What a summariser is built from: family, sizes, limits and special ids."""
+"""A summariser's architecture: family, sizes, limits and special ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOGITS_BIAS: Final = "final_logits_bias"
 
 
 class ArchitectureError(ValueError):
-    """A model that cannot be built as asked. Never worth a retry."""
+    """The model cannot be built as requested. Never worth a retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +28,47 @@ class Architecture:
         positions and layer norm before each block).
       vocabulary_size: rows of the embedding: the tokenizer's real size, or more, as in
         T5's own checkpoints.
-      d_model: width of a token's state; a multiple of ``num_heads`` where ``d_kv`` is 0.
+      d_model: width of a token's state; a multiple of ``num_heads`` if ``d_kv`` is 0.
       num_layers: blocks in the encoder.
       num_heads: attention heads of a block.
       d_ff: width of the feed-forward block.
       dropout: share of activations dropped in training, in [0, 1).
-      max_input_tokens: ids of the caller's text that the encoder reads at most; prefix and
-        EOS are not counted.
-      max_output_tokens: decoder steps at most, the one that writes EOS included.
+      max_input_tokens: maximum number of ids of the caller's text that the encoder reads;
+        prefix and EOS are not counted.
+      max_output_tokens: maximum number of decoder steps, including the one that writes EOS.
       prefix_ids: ids put before the caller's ids (the task prefix), without EOS.
       pad_id, eos_id: special ids.
-      decoder_start_id: what the decoder reads before it has written anything.
-      forced_bos_id: what the decoder then writes in any case, or None. It belongs to the
-        start: neither limits nor counts know it, and ``generate`` does not return it.
+      decoder_start_id: the id that the decoder reads before it has written anything.
+      forced_bos_id: the id that the decoder then always writes, or None. It belongs to the
+        start: limits and counts do not include it, and ``generate`` does not return it.
       d_kv: width of a T5's attention head; 0 for ``d_model / num_heads``.
-      activation: of a T5's or a Pegasus's feed-forward, one of `ACTIVATIONS`; BART's is
+      activation: in the feed-forward of a T5 or a Pegasus, one of `ACTIVATIONS`; BART's is
         always gelu.
       gated: whether a T5's feed-forward is gated, as in T5 v1.1 and FLAN.
       tied: whether a T5's output layer is its embedding; the states before it are then
         scaled by ``d_model ** -0.5``. BART's always is, and scaled by ``logits_scale``.
       layer_norm_epsilon: of a T5's norms; BART's is always 1e-5.
-      max_positions: rows of a BART's tables of positions; 0 for as many as the limits need.
+      max_positions: rows of a BART's tables of positions; 0: as many as the limits need.
       logits_scale: of a BART: factor of the states before the output layer. A checkpoint
         with ``scale_embedding`` has its scaled embeddings in the table, and the inverse here.
       logits_bias: whether a BART adds a bias to its logits (``final_logits_bias``).
-      num_decoder_layers: blocks in the decoder; 0 for as many as in the encoder.
+      num_decoder_layers: blocks in the decoder; 0: as many as in the encoder.
       bias_each_layer: whether each layer of a T5 has its own table of relative positions,
         as in UMT5.
-      no_repeat_ngram_size: a sequence of so many ids is never written twice in one
-        answer; 0 allows it. A setting of decoding, not of training, as are the next.
-      min_output_tokens: ids at least before EOS, unless the limit comes first.
-      repetition_penalty: the score of an id that was written is made worse by this factor,
-        the decoder start's, too; 1 changes nothing.
+      no_repeat_ngram_size: no sequence of this many ids is repeated within a summary; 0:
+        allowed. A setting of decoding, not of training, like the following ones.
+      min_output_tokens: minimum number of ids before EOS, unless the limit comes first.
+      repetition_penalty: the score of ids that were written, including the decoder's start, is
+        made worse by this factor; 1: no penalty.
       banned_ids: ids, and sequences of ids, that are never written.
-      force_eos: behind ``max_output_tokens`` ids one more step writes EOS in any case. As a
-        forced BOS it is no choice of the model: neither limits nor counts know it,
-        ``generate`` does not return it, and what ends by it ends by its limit. A limit of a
-        row's own that is smaller forces nothing.
-      num_beams: sequences that are followed at a time; 1 is greedy decoding.
-      length_penalty: of beam search: a sequence is worth its log probability over its
-        length to this power. Above 0 favours long sequences, below 0 short ones.
-      early_stopping: of beam search: stop as soon as ``num_beams`` sequences are finished.
+      force_eos: after ``max_output_tokens`` ids, one more step always writes EOS. Like a forced
+        BOS, it is not a choice of the model: limits and counts do not include it, ``generate``
+        does not return it, and a row that ends with it has ended by its limit. A row's own,
+        smaller limit does not force an EOS.
+      num_beams: number of beams; 1: greedy decoding.
+      length_penalty: for beam search: the score of a sequence is its log probability divided by
+        its length to this power. Above 0 favours long sequences, below 0 short ones.
+      early_stopping: for beam search: stop as soon as ``num_beams`` sequences are finished.
     """
 
     family: str
@@ -206,12 +206,13 @@ class Architecture:
         eos_id: int,
         prefix_ids: tuple[int, ...],
     ) -> Self:
-        """A fresh model's architecture, from a config's ``[model]`` section and a tokenizer.
+        """Return a new model's architecture, from a config's ``[model]`` section and a
+        tokenizer.
 
         Its decoder starts from ``pad_id``.
 
-        Keys of ``model`` that are not fields here (``task_prefix``, for one) are left
-        alone: they are somebody else's.
+        Keys of ``model`` that are not fields here (such as ``task_prefix``) are ignored,
+        because other code uses them.
 
         Raises:
           ArchitectureError: a field is missing, or the model cannot be built.
@@ -243,17 +244,17 @@ class Architecture:
 
     @property
     def decoder_length(self) -> int:
-        """Decoder steps at most, a forced BOS and a forced EOS included."""
+        """Maximum number of decoder steps, including a forced BOS and a forced EOS."""
         return self.max_output_tokens + self.forced_start + self.force_eos
 
     @property
     def forced_start(self) -> int:
-        """Steps before the first id that counts: 1 where a BOS is forced, else 0."""
+        """Steps before the first id that counts: 1 if a BOS is forced, else 0."""
         return int(self.forced_bos_id is not None)
 
     @property
     def positions(self) -> int:
-        """Positions that the longest rows take."""
+        """Number of positions that the longest rows need."""
         return max(self.encoder_length, self.decoder_length)
 
     @property

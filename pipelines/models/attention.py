@@ -1,11 +1,11 @@
-"""Attention as plain TensorFlow ops: of whole sequences, and of one position of each row.
+"""Attention as plain TensorFlow ops: for whole sequences, and for one position of each row.
 
-A step of decoding is so short that what an op costs besides its arithmetic decides. On x86
-TensorFlow replaces ``MatMul``, ``BatchMatMulV2`` and ``Softmax`` by oneDNN's, which share
-their work out to all threads however little it is: 40 to 60 µs a call, where a step has
-dozens. ``BatchMatMulV3`` is not replaced, and Eigen's small products and elementwise ops run
-where they are. For one position heads need no transposing either: ``[rows, heads * dim]`` is
-``[rows * heads, 1, dim]``, read otherwise.
+A decoding step is so short that the overhead of an op matters more than its arithmetic. On x86
+TensorFlow replaces ``MatMul``, ``BatchMatMulV2`` and ``Softmax`` with oneDNN's, which
+distribute even little work over all threads: 40 to 60 µs per call, and a step has dozens of
+calls. ``BatchMatMulV3`` is not replaced, and Eigen's small products and elementwise ops run on
+the calling thread. For one position the heads need no transposition either: ``[rows, heads *
+dim]`` can be read as ``[rows * heads, 1, dim]``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGE_KERNEL: Final = 500_000  # weights; two megabytes
 
 
 def padding_bias(length: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """0 where a position is a row's own, ``MASKED`` where it is padding.
+    """Return 0 for a row's own positions, and ``MASKED`` for padding.
 
     Args:
       length: int32 ``[batch]``, positions of each row.
@@ -36,9 +36,9 @@ def padding_bias(length: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def split_heads(x: tf.Tensor, num_heads: int, parts: int) -> list[tf.Tensor]:
-    """``[batch, length, parts * heads * dim]`` to so many ``[batch, heads, length, dim]``.
+    """Split ``[batch, length, parts * heads * dim]`` into ``[batch, heads, length, dim]`` each.
 
-    One transpose for all parts, of which each is then a piece of memory as it is.
+    There is one transpose for all parts, each of which is then contiguous in memory.
     """
     shape = tf.shape(x)
     dim = x.shape[-1] // (parts * num_heads)
@@ -57,7 +57,7 @@ def merge_heads(x: tf.Tensor) -> tf.Tensor:
 def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Softmax attention; ``bias`` is added to the scores ``[batch, heads, q, k]``.
 
-    The query is not scaled here: T5 does not, BART has it in its weights.
+    The query is not scaled here: T5 does not scale it, and BART's weights include the factor.
     """
     weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias)
     return tf.matmul(weights, value)
@@ -67,7 +67,7 @@ def one_position(x: tf.Tensor, num_heads: int, beams: int = 1) -> tf.Tensor:
     """States of one position as queries.
 
     Args:
-      x: ``[rows, heads * dim]``; each ``beams`` neighbouring rows read the same keys.
+      x: ``[rows, heads * dim]``; groups of ``beams`` adjacent rows read the same keys.
 
     Returns:
       ``[rows / beams * heads, beams, dim]``.
@@ -100,7 +100,8 @@ def attend_once(
 
 
 def small_product(x: tf.Tensor, y: tf.Tensor, transpose_b: bool = False) -> tf.Tensor:
-    """``x @ y`` of matrices, or of batches of them, that are too small to be shared out."""
+    """Return ``x @ y`` for matrices, or batches of them, that are too small for several
+    threads."""
     return tf.raw_ops.BatchMatMulV3(x=x, y=y, Tout=x.dtype, adj_y=transpose_b)
 
 

@@ -40,10 +40,10 @@ class LogitsBias(keras.layers.Layer):
 
 
 def build_bart(architecture: Architecture) -> keras.Model:
-    """A BART or a Pegasus with random weights; embeddings are tied.
+    """Build a BART or a Pegasus with random weights; embeddings are tied.
 
-    Its backbone is keras-hub's own wherever that can hold it. With scaled logits or a bias
-    on them, which keras-hub's BART has no place for, the model around it is a plain one.
+    Its backbone is keras-hub's own if that supports the model. With scaled logits or a bias
+    on them, which keras-hub's BART does not support, the model around it is a plain one.
     """
     settings: dict[str, Any] = {
         "vocabulary_size": architecture.vocabulary_size,

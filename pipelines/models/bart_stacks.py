@@ -1,4 +1,5 @@
-"""BARTs that keras-hub's backbone cannot hold: another decoder's depth, and Pegasus."""
+"""BARTs that keras-hub's backbone does not support: another depth of the decoder, and
+Pegasus."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _EPSILON = 1e-5  # of every layer norm
 
 
 def sinusoidal_positions(length: int, width: int) -> npt.NDArray[np.float32]:
-    """Pegasus's table of positions, ``[length, width]``: sines in front, then cosines."""
+    """Return Pegasus's table of positions, ``[length, width]``: first sines, then cosines."""
     frequencies = 10_000.0 ** (-2.0 * (np.arange(width) // 2) / width)
     angles = np.arange(length)[:, np.newaxis] * frequencies
     halves = [np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])]
@@ -25,7 +26,7 @@ def sinusoidal_positions(length: int, width: int) -> npt.NDArray[np.float32]:
 
 @keras.saving.register_keras_serializable("tallygraph")
 class BartStacks(keras_hub.models.Backbone):
-    """A BART or a Pegasus of keras-hub's own layers, with the names of `BartBackbone`."""
+    """A BART or a Pegasus made of keras-hub's own layers, with the names of `BartBackbone`."""
 
     def __init__(
         self,
@@ -42,13 +43,13 @@ class BartStacks(keras_hub.models.Backbone):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Make the layers and the functional model.
+        """Create the layers and the functional model.
 
         Args:
           num_layers, num_decoder_layers: blocks of the encoder and of the decoder.
           activation: of the feed-forward.
-          pegasus: norms before each block and behind the last, and none behind the
-            embedding; positions are sines and cosines, which are not trained.
+          pegasus: norms before each block and after the last, and none after the embedding;
+            positions are sinusoidal and not trained.
           Others: see `keras_hub.models.BartBackbone`.
         """
 

@@ -1,10 +1,10 @@
 """Beam search as plain TensorFlow ops, with the rules of Hugging Face transformers.
 
-At each step the likeliest ``2 * num_beams`` continuations of a row's beams are looked at.
-Those that end (EOS, or the row's limit) are finished if they are among the first
-``num_beams``; of the others the first ``num_beams`` go on. A finished sequence is worth its
-log probability over its length to the power of ``length_penalty``. Source of the rules:
-``GenerationMixin._beam_search`` of transformers, whose answers the tests hold this to.
+Each step considers the ``2 * num_beams`` most likely continuations of a row's beams. Those that
+end (EOS, or the row's limit) are finished if they are among the first ``num_beams``; of the
+others the first ``num_beams`` continue. The score of a finished sequence is its log probability
+divided by its length to the power of ``length_penalty``. Source of the rules:
+``GenerationMixin._beam_search`` of transformers, with whose outputs the tests compare this.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class _State(NamedTuple):
 class BeamSearch:
     """Finds a likely sequence for each row; see the module and `Search`.
 
-    A row stops as soon as ``num_beams`` sequences are finished if the architecture says
-    ``early_stopping``. Else it goes on until no beam, at its present length, could better
-    the worst of them.
+    A row stops as soon as ``num_beams`` sequences are finished if the architecture has
+    ``early_stopping``. Otherwise it continues until no beam, at its current length, could be
+    better than the worst of them.
     """
 
     def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:

@@ -1,4 +1,4 @@
-"""What a model family must offer so that its exported graph can be decoded."""
+"""The interface of a model family whose exported graph is decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VISIBLE_BLOCK = 64
 
 
 class Memory(NamedTuple):
-    """What the decoder reads of the encoder; computed once for a batch.
+    """What the decoder reads from the encoder; computed once for a batch.
 
     Attributes:
       keys, values: for each decoder layer ``[batch * heads, length, head_dim]``.
@@ -28,7 +28,7 @@ class Memory(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Self-attention keys and values of the steps so far, and room for the rest.
+    """Self-attention keys and values of the steps so far, with room for the others.
 
     A step writes its position in place, so no tensor of a cache may be used for anything else
     once the step has been built: see `Seq2SeqGraph.empty_cache`.
@@ -42,13 +42,13 @@ class Cache(NamedTuple):
 
 
 class Position(NamedTuple):
-    """What all layers of a step share.
+    """The values that all layers of a step share.
 
     Attributes:
       where: int32 ``[rows * 2 * heads]``, index of the step's places in a cache's tensors: of
         each row the keys, then the values.
-      steps: int32 scalar, positions that the cache has room for.
-      visible: int32 scalar, positions of the cache that are looked at.
+      steps: int32 scalar, number of positions for which the cache has room.
+      visible: int32 scalar, number of positions of the cache that are read.
       bias: float32 ``[rows * heads, 1, visible]``, masks what is not written yet.
     """
 
@@ -104,15 +104,15 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         """
 
     def empty_cache(self, rows: tf.Tensor, limit: tf.Tensor, most: int) -> Cache:
-        """The cache before the first step.
+        """Return the cache before the first step.
 
         Args:
           rows: int32 scalar.
           limit: int32 ``[any]``, steps of each row: there is room for the largest,
           most: which is never above this.
 
-        Every tensor has memory of its own: ``Empty`` is stateful, so that TensorFlow never
-        makes one of several, as it does of equal ``tf.zeros``.
+        Every tensor has its own memory: ``Empty`` is stateful, so TensorFlow never merges
+        several into one, as it does with equal ``tf.zeros``.
         """
         steps = most if self.for_xla else longest(limit)
         shape = tf.stack([2 * rows * self.num_heads * steps, self.head_dim])
@@ -124,7 +124,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         )
 
     def rows_of_cache(self, cache: Cache, rows: tf.Tensor, total: tf.Tensor) -> Cache:
-        """A cache with other rows, for beams.
+        """Return a cache with other rows, for beams.
 
         Args:
           cache: of ``total`` rows.
@@ -223,5 +223,5 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
 
 def longest(lengths: tf.Tensor) -> tf.Tensor:
-    """The largest of non-negative int32 lengths; 0 for an empty batch."""
+    """Return the largest of non-negative int32 lengths; 0 for an empty batch."""
     return tf.reduce_max(tf.concat([lengths, [0]], axis=0))

@@ -1,11 +1,11 @@
 """The exported generation: rows of ids in, rows of ids out, as plain TensorFlow ops.
 
-A row's answer must be the same alone and in any batch, for it is billed. Matrix products
-round differently for different shapes, by a few units of the last place; that is enough to
-swap two ids whose scores are all but equal. Hence the rule: a batch is decoded together,
-and a row for which any decision was too close to call is decoded again by itself. A row
-that comes alone is decoded by itself, too, in the same piece of graph. So each answer
-either is the row's own or was decided by a margin far above what rounding can do.
+A row's output must be the same alone and in any batch, because it is billed. Matrix products
+round differently for different shapes, by a few units in the last place; that is enough to swap
+two ids whose scores are almost equal. So a batch is decoded together, and a row for which any
+decision was too close is decoded again by itself. A row that comes alone is also decoded by
+itself, in the same part of the graph. So each output either is the row's own or was decided by
+a margin far larger than any effect of rounding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WIDTH_BLOCK: Final = 64  # widths that XLA compiles for are multiples of it
 
 
 class Search(Protocol):
-    """A way to find a row's output."""
+    """A search for a row's output."""
 
     def search(
         self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
@@ -34,7 +34,8 @@ class Search(Protocol):
         Args:
           packed: int32 ``[batch, width]``: prefix, ids and EOS of each row, padded.
           length: int32 ``[batch]``, ids of each row of ``packed``.
-          limit: int32 ``[batch]``, decoder steps at most, from 1 to ``decoder_length``.
+          limit: int32 ``[batch]``, maximum number of decoder steps, from 1 to
+              ``decoder_length``.
 
         Returns:
           int32 ``[batch, decoder_length]``: ids up to and including EOS, padded; and
@@ -43,17 +44,17 @@ class Search(Protocol):
 
 
 def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
-    """Beam search where the model has more than one beam, else greedy."""
+    """Return beam search if the model has more than one beam, else greedy search."""
     if architecture.num_beams > 1:
         return BeamSearch(graph, architecture)
     return GreedySearch(graph, architecture)
 
 
 class CompiledSearch:
-    """A search that XLA compiles, for servers that are started for it.
+    """A search that XLA compiles, for servers that are started with XLA enabled.
 
-    XLA compiles anew for each number of rows and each width, so rows are padded to a
-    multiple of 64 ids or to the longest row there can be; padding changes no answer.
+    XLA compiles again for each number of rows and each width, so rows are padded to a
+    multiple of 64 ids or to the longest possible row; padding changes no output.
     """
 
     def __init__(self, search: Search, architecture: Architecture) -> None:
@@ -73,7 +74,7 @@ class CompiledSearch:
 
 
 class Decoder(tf.Module):
-    """Decodes a model's graph; see ``BaseModelSpec`` for ``generate``'s promise."""
+    """Decodes a model's graph; see ``BaseModelSpec`` for the contract of ``generate``."""
 
     def __init__(
         self, graph: Seq2SeqGraph, architecture: Architecture, xla: bool = False
@@ -143,9 +144,9 @@ class Decoder(tf.Module):
         return output[:, start : longest(steps)]
 
     def in_doubt(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
-        """Which rows hold a decision that rounding could turn, bool ``[batch]``.
+        """Return which rows contain a decision that rounding could change, bool ``[batch]``.
 
-        Another implementation, which rounds otherwise, may write other ids for these.
+        Another implementation, which rounds differently, may write other ids for these.
         """
         packed, length = self._pack(input_ids, input_length)
         limit = tf.fill(tf.shape(length), self._architecture.decoder_length)

@@ -1,4 +1,4 @@
-"""Which module builds and serves which model family."""
+"""Chooses the module that builds and serves a model family."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.models.t5 import T5Graph, build_t5
 
 
 def build_model(architecture: Architecture) -> keras.Model:
-    """A training model with random weights.
+    """Build a training model with random weights.
 
     It takes a dict of ``encoder_token_ids``, ``encoder_padding_mask``,
     ``decoder_token_ids`` and ``decoder_padding_mask`` (all int32 ``[batch, length]``) and
@@ -23,7 +23,7 @@ def build_model(architecture: Architecture) -> keras.Model:
 
 
 def serving_graph(model: keras.Model, architecture: Architecture) -> Seq2SeqGraph:
-    """A trained model as the plain graph that is exported; it copies the weights."""
+    """Return a trained model as the plain graph that is exported; it copies the weights."""
     if architecture.family == "t5":
         return T5Graph(model, architecture)
     return BartGraph(model, architecture)

@@ -1,4 +1,4 @@
-"""Greedy search as plain TensorFlow ops: the likeliest id of each step."""
+"""Greedy search as plain TensorFlow ops: the most likely id in each step."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _State(NamedTuple):
 
 
 class GreedySearch:
-    """Writes the likeliest id at each step; see `pipelines.models.decoding.Search`."""
+    """Writes the most likely id at each step; see `pipelines.models.decoding.Search`."""
 
     def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
         self._graph = graph
@@ -105,10 +105,10 @@ class GreedySearch:
 
 
 def two_best(scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The two largest scores of each row, and the index of the first of them.
+    """Return the two largest scores of each row, and the index of the first of them.
 
-    ``top_k`` of a whole row takes several times what a maximum takes, so that it is asked
-    for the blocks' maxima and for the best block alone.
+    ``top_k`` of a whole row takes several times as long as a maximum, so it is computed only
+    for the blocks' maxima and for the best block.
 
     Args:
       scores: float32 ``[rows, n]``, n at least 2.

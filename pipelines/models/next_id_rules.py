@@ -1,7 +1,7 @@
-"""What may be written next: rules on scores that hold for every way of searching.
+"""Rules for the next id: changes of scores that apply to every kind of search.
 
-They are those of transformers (`generation/logits_process.py`), in its order: first what
-weighs scores, then what rules ids out, last what is forced.
+They are those of transformers (`generation/logits_process.py`), in its order: first changes of
+scores, then excluded ids, last forced ids.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipelines.models.attention import MASKED
 
 
 class Written(NamedTuple):
-    """What the rows of a step have written.
+    """The ids that the rows of a step have written.
 
     Attributes:
       ids: int32 [rows, limit + 1]: the decoder start, ids, padding.
@@ -30,8 +30,8 @@ class NextIdRules:
     """The rules of a model.
 
     ``pad_id`` is never written, nor a sequence of ids twice, nor a banned one. EOS is not
-    written before ``min_output_tokens`` ids. Where the model has a forced BOS, it is the first
-    id in any case; where it forces EOS, this is the last of all.
+    written before ``min_output_tokens`` ids. If the model has a forced BOS, it is always the
+    first id; if it forces EOS, this is always the last one.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -40,7 +40,7 @@ class NextIdRules:
         self._longer = [words for words in architecture.banned_ids if len(words) > 1]
 
     def apply(self, scores: tf.Tensor, written: Written) -> tf.Tensor:
-        """Scores by the rules, ``MASKED`` where an id must not come next.
+        """Return the scores according to the rules, ``MASKED`` where an id must not come next.
 
         Args:
           scores: float32 [rows, vocabulary].

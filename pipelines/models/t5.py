@@ -27,9 +27,9 @@ warnings.filterwarnings("ignore", message=".*T5MultiHeadAttention.*input with a 
 
 
 def build_t5(architecture: Architecture) -> keras_hub.models.T5Seq2SeqLM:
-    """A T5 with random weights; by default as T5 1.0 is: tied, a plain ReLU feed-forward.
+    """Build a T5 with random weights; by default like T5 1.0: tied, plain ReLU feed-forward.
 
-    Its backbone is keras-hub's own wherever that can hold it.
+    Its backbone is keras-hub's own if that supports the model.
     """
     settings = {
         "vocabulary_size": architecture.vocabulary_size,
@@ -62,7 +62,7 @@ def build_t5(architecture: Architecture) -> keras_hub.models.T5Seq2SeqLM:
 class T5Graph(Seq2SeqGraph):
     """A T5's weights, fused for decoding, with the ops that use them.
 
-    Takes gated and plain feed-forwards, tied and untied embeddings.
+    Supports gated and plain feed-forwards, tied and untied embeddings.
     """
 
     def __init__(self, model: keras_hub.models.T5Seq2SeqLM, architecture: Architecture) -> None:

@@ -1,4 +1,5 @@
-"""T5s that keras-hub's backbone cannot hold: another decoder's depth, a bias for each layer."""
+"""T5s that keras-hub's backbone does not support: another depth of the decoder, a bias for each
+layer."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ KERAS_ACTIVATIONS: Final = {
 
 @keras.saving.register_keras_serializable("tallygraph")
 class T5Stacks(keras_hub.models.Backbone):
-    """A T5 of keras-hub's own layers, with the inputs, outputs and names of `T5Backbone`.
+    """A T5 made of keras-hub's own layers, with the inputs, outputs and names of `T5Backbone`.
 
-    Its weights are initialised in the order, and so to the values, of `T5Backbone`'s.
+    Its weights are initialised in the order of `T5Backbone`'s, and so to the same values.
     """
 
     def __init__(
@@ -44,12 +45,12 @@ class T5Stacks(keras_hub.models.Backbone):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Make the layers and the functional model.
+        """Create the layers and the functional model.
 
         Args:
           num_layers, num_decoder_layers: blocks of the encoder and of the decoder.
-          bias_each_layer: whether each layer has a table of relative positions of its own,
-            as in UMT5, or the first one's serves all.
+          bias_each_layer: whether each layer has its own table of relative positions, as in
+            UMT5, or all use the first one's.
           Others: see `keras_hub.models.T5Backbone`.
         """
         self.token_embedding = keras.layers.ReversibleEmbedding(

@@ -1,4 +1,5 @@
-"""What rows have written so far: tensors of a fixed width, as compiled loops want them."""
+"""The ids that rows have written so far, as tensors of a fixed width, which compiled loops
+need."""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ def nothing_written(architecture: Architecture, rows: tf.Tensor) -> tf.Tensor:
 
 
 def append(written: tf.Tensor, ids: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Rows with one more id.
+    """Return the rows with one more id.
 
     Args:
       written: int32 ``[..., decoder_length + 1]``.
       ids: int32 ``[...]``.
-      position: int32 scalar, ids that each row has already, its start not counted.
+      position: int32 scalar, number of ids that each row already has, without its start.
     """
     here = tf.range(tf.shape(written)[-1]) == position + 1
     return tf.where(here, ids[..., tf.newaxis], written)

@@ -54,8 +54,8 @@ def training_batches(
       batch_size: rows of a batch.
       seed: of the order.
       lead_steps: over about this many batches, the share of rows whose labels are the
-        document's own first ids falls linearly from 1 to lead_share: which remains until the
-        end.
+        document's own first ids falls linearly from 1 to ``lead_share``.
+      lead_share: the share of such rows that remains until the end.
       min_overlap: minimum share of a summary's ids that must be among the document ids that are
         read; a row whose labels would be another summary is left out.
 

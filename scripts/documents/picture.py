@@ -68,10 +68,10 @@ class Box:
 
 CORPUS = Box(72, 96, "Corpus", ("texts and", "their summaries"), 112)
 DATA = Box(222, 96, "Transform", ("tokenizer in", "its graph"), 112)
-TRAINER = Box(372, 96, "Trainer", ("T5 or BART,", "fresh or pretrained"), 132)
+TRAINER = Box(372, 96, "Trainer", ("T5 or BART,", "new or pretrained"), 132)
 METER = Box(528, 96, "Meter", ("adds counting", "to the graph"), 116, own=True)
 COUNTS = Box(706, 46, "MeterValidator", ("the counts are right",), 148, own=True)
-SERVES = Box(706, 106, "ServingValidator", ("it loads and answers",), 148, own=True)
+SERVES = Box(706, 106, "ServingValidator", ("it loads and responds",), 148, own=True)
 SCORES = Box(706, 166, "Evaluator", ("beats baseline, champion",), 156)
 PUSHER = Box(908, 106, "Promoter, Pusher", ("registry, then", "a new version"), 140, own=True)
 CLIENT = Box(72, 312, "Client", ("OpenAI's API",), 112)
@@ -121,10 +121,10 @@ def picture() -> str:
     )
     rows = (
         '<text class="row" x="16" y="22">'
-        "A MODEL IS TRAINED, METERED AND HELD TO ITS COUNTS</text>"
-        f'<text class="row" x="16" y="{CLIENT.y - 62}">A REQUEST IS ANSWERED AND CHARGED</text>'
+        "A MODEL IS TRAINED, METERED AND VALIDATED</text>"
+        f'<text class="row" x="16" y="{CLIENT.y - 62}">A REQUEST IS SERVED AND CHARGED</text>'
         f'<text class="what" x="640" y="{SERVER.y + 34}">'
-        "the counts that the graph made are what is charged</text>"
+        "charges use the counts that the graph made</text>"
     )
     arrows = "".join(f'<path d="{way}"/>' for way in _ARROWS)
     boxes = "".join(box.svg() for box in _BOXES)

@@ -1,4 +1,4 @@
-"""Derives every charge of the ledger again from the price book, and says which is another.
+"""Recalculates every charge of the ledger from the price book, and reports those that differ.
 
 An entry names its price and what its tenant's month had used before it; `verify` holds that to
 the entries before it. So an amount is what the price book says, or it is found here.
@@ -23,14 +23,14 @@ _ROWS_AT_A_TIME: Final = 1000
 def audit(
     engine: sa.Engine, book: PriceBook, tenant: str | None = None
 ) -> tuple[int, list[Finding]]:
-    """Price all charges again, and hold reversals to what they take back.
+    """Recalculate all charges, and compare reversals with the charges that they take back.
 
     Args:
-      book: all prices there have been.
-      tenant: this one's only; None for all.
+      book: all prices, past and present.
+      tenant: check only this tenant's charges; None for all.
 
     Returns:
-      How many entries were checked, and what was found.
+      The number of entries that were checked, and the findings.
     """
     prices = {price.id: price for price in book.prices}
     columns = schema.entries.c
@@ -67,11 +67,11 @@ def audit(
 
 def _wrong_charge(entry: Entry, book: PriceBook, price: Price | None) -> str:
     if price is None:
-        return f"was priced by {entry.price_id}, which the price book does not have"
+        return f"was charged at the price {entry.price_id}, which is not in the price book"
     if (entry.model, entry.currency) != (price.model, book.currency):
         return (
-            f"is of {entry.model} in {entry.currency}. Expected: {price.model} in "
-            f"{book.currency}, by the price {price.id}"
+            f"is for {entry.model} in {entry.currency}. Expected: {price.model} in "
+            f"{book.currency}, according to the price {price.id}"
         )
     if entry.form == 1:
         expected, parts = _as_one(price, entry), entry.parts
@@ -97,17 +97,20 @@ def _wrong_charge(entry: Entry, book: PriceBook, price: Price | None) -> str:
     if (entry.amount_micro, entry.parts) != (expected, parts):
         return (
             f"costs {entry.amount_micro} millionths, in parts {entry.parts}. Expected: "
-            f"{expected}, {parts}, by the price {price.id}"
+            f"{expected}, {parts}, according to the price {price.id}"
         )
     return ""
 
 
 def _wrong_reversal(entry: Entry, amount: int | None, parts: str | None) -> str:
     if amount is None or parts is None:
-        return "reverses a charge that there is not"
+        return "reverses a charge that does not exist"
     negatives = parts_to_text(part.negative() for part in parts_from_text(parts))
     if (entry.amount_micro, entry.parts) != (-amount, negatives):
-        return f"takes {entry.amount_micro} millionths back. Expected: {-amount}, of its charge"
+        return (
+            f"takes {entry.amount_micro} millionths back. Expected: {-amount}, according to "
+            "its charge"
+        )
     return ""
 
 

@@ -1,9 +1,9 @@
-"""A tenant's invoice of a month, from its ledger alone.
+"""A tenant's invoice for a month, made from its ledger alone.
 
-An invoice covers a stretch of the tenant's chain: from the first entry that was written in the
+An invoice covers a section of the tenant's chain: from the first entry that was written in the
 month, or later, to the last one before the first of a later month. Entries are never changed,
-so that building an old invoice again gives the same, byte for byte; a charge that is reversed
-later is credited on the invoice of the month of its reversal.
+so creating an old invoice again gives the same bytes; a charge that is reversed later is
+credited on the invoice of the month of its reversal.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _ROWS_AT_A_TIME: Final = 1000
 
 
 class InvoiceError(ValueError):
-    """An invoice that cannot be made; the message says why."""
+    """The invoice cannot be made; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """What was used of one model at one price.
+    """The usage of one model at one price.
 
     Attributes:
       kind: ``charge``, or ``reversal``, whose tokens and amount are negative.
-      month: whose allowance and tiers it is in: the invoice's, or one before it where a request
-        began just before it, or where a charge of that month was reversed.
+      month: the month whose allowance and tiers apply: the invoice's, or an earlier one if a
+        request began just before the month, or if a charge of that month was reversed.
       meter: ``input`` (computed), ``cached`` (input from a cache) or ``output``; ``all`` for
-        charges of one whole.
-      tier: 0 for what is free; then 1, 2, ... as the price has them.
-      price_micro_per_1k_tokens: None for charges of one whole.
-      requests: entries that have a part in the line.
+        charges that are not divided into parts.
+      tier: 0 for free tokens; then 1, 2, ... in the order of the price.
+      price_micro_per_1k_tokens: None for charges that are not divided into parts.
+      requests: number of entries that have a part in the line.
       amount_micro: in millionths of the currency's unit.
     """
 
@@ -65,13 +65,13 @@ class Invoice:
     Attributes:
       month: such as ``2026-11``, UTC.
       first_entry, last_entry: numbers of the ledger's entries that it covers; ``last_entry`` is
-        one less than ``first_entry`` where there are none.
-      last_hash: of the last entry, by which the ledger up to it can be held to this invoice.
-      requests: charges, less those reversed.
-      input_tokens, cached_tokens, output_tokens: of all of them; cached ones are among the
-        input's.
+        one less than ``first_entry`` if there are none.
+      last_hash: hash of the last entry, with which the ledger up to it can be compared later.
+      requests: number of charges minus those that were reversed.
+      input_tokens, cached_tokens, output_tokens: of all requests; input tokens include cached
+        ones.
       lines: in the order of price, model, kind, month, meter and tier.
-      total_micro: what the lines add up to, exactly.
+      total_micro: the exact sum of the lines.
     """
 
     tenant: str
@@ -89,7 +89,8 @@ class Invoice:
 
     @property
     def payable(self) -> str:
-        """The total to two decimals, rounded half away from zero, such as ``12.35``."""
+        """Return the total with two decimals, rounded half away from zero, such as
+        ``12.35``."""
         cents = (abs(self.total_micro) + 5_000) // 10_000
         sign = "-" if self.total_micro < 0 and cents else ""
         return f"{sign}{cents // 100}.{cents % 100:02d}"
@@ -99,13 +100,13 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
     """Build a tenant's invoice.
 
     Args:
-      month: such as ``2026-11``. Of one that is not over, the invoice may still grow.
+      month: such as ``2026-11``. The invoice of a month that is not over may still grow.
 
     Raises:
-      InvoiceError: the month is no month, or its entries are in several currencies.
+      InvoiceError: the month is not valid, or its entries are in several currencies.
     """
     if not _MONTH.fullmatch(month):
-        raise InvoiceError(f"A month is written 2026-11. Received: {month!r}")
+        raise InvoiceError(f"A month is expected in the form 2026-11. Received: {month!r}")
     columns = schema.entries.c
     start = datetime.datetime.strptime(month, "%Y-%m")
     end = (start + datetime.timedelta(days=31)).replace(day=1)
@@ -199,13 +200,13 @@ def _first_since(connection: sa.Connection, tenant: str, moment: datetime.dateti
 
 
 def micro(amount: int) -> str:
-    """Millionths as a decimal number, such as ``-0.000700``."""
+    """Format millionths as a decimal number, such as ``-0.000700``."""
     whole, rest = divmod(abs(amount), 1_000_000)
     return f"{'-' if amount < 0 else ''}{whole}.{rest:06d}"
 
 
 def columns_of(lines: Sequence[InvoiceLine]) -> list[list[str]]:
-    """Lines as texts, for tables."""
+    """Return lines as texts, for tables."""
     return [
         [
             line.price_id,

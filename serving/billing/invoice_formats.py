@@ -1,4 +1,4 @@
-"""An invoice as JSON, CSV and a page to print; the same invoice gives the same bytes."""
+"""Formats an invoice as JSON, CSV or a page to print; the same invoice gives the same bytes."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ last: {{ invoice.last_hash }}</p>
 
 
 def as_json(invoice: Invoice) -> str:
-    """All fields; amounts in millionths."""
+    """Return all fields as JSON; amounts in millionths."""
     document = {**asdict(invoice), "payable": invoice.payable}
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def as_csv(invoice: Invoice) -> str:
-    """A row for each line, and one for the total (RFC 4180)."""
+    """Return CSV with a row for each line and one for the total (RFC 4180)."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["tenant", "month", "currency", *_HEADINGS])

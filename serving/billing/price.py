@@ -1,15 +1,15 @@
-"""What tokens cost: a free allowance and graduated tiers, each kind of token for itself.
+"""Prices of tokens: a free allowance and graduated tiers, separately for each kind of token.
 
-Input that was computed, input from a cache, and output are counted apart, from the first of the
-month (UTC) on, for each tenant and model. The first tokens of a month are free, as many as the
-allowance has; then the base price holds; and from each tier's ``above_tokens`` on its own. A
-request that crosses such a line is split there. Free tokens are counted too: with an allowance
-of 1,000 and a tier above 5,000, the tokens 1,001 to 5,000 have the base price.
+Computed input, input from a cache, and output are counted separately, from the first of the
+month (UTC) on, for each tenant and model. The first tokens of a month are free, up to the
+allowance; then the base price applies; and after each tier's ``above_tokens`` the price of that
+tier. A request that crosses such a threshold is split there. Free tokens are counted too: with
+an allowance of 1,000 and a tier above 5,000, the tokens 1,001 to 5,000 have the base price.
 
-A tier of a month is rounded once: what its first ``n`` tokens cost is ``n × price / 1,000``
-millionths, rounded half up, and a request costs what that grows by. So the requests of a month
-add up to the price of the month's tokens taken as one, exactly and in whatever order they
-came; a single request may cost a millionth more or less than its tokens alone would.
+A tier of a month is rounded once: its first ``n`` tokens cost ``n × price / 1,000`` millionths,
+rounded half up, and a request costs the amount by which that grows. So the requests of a month
+add up exactly to the price of the month's tokens taken together, in whatever order they came; a
+single request may cost a millionth more or less than its tokens alone would.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What the tokens of a model cost on a plan.
+    """The price of a model's tokens on a plan.
 
     Attributes:
-      id: for ever: entries of the ledger name it.
-      valid_from: its first day, UTC; it holds until the next one of the model and plan.
-      price_micro_per_1k_*_tokens: after the free ones and before the first tier.
-      free_*_tokens: of a month.
-      *_tiers: in rising order.
+      id: permanent, because entries of the ledger refer to it.
+      valid_from: its first day, UTC; it is valid until the next one for the model and plan.
+      price_micro_per_1k_*_tokens: for tokens after the free ones and before the first tier.
+      free_*_tokens: per month.
+      *_tiers: in ascending order.
     """
 
     id: str
@@ -57,10 +57,10 @@ class Price:
     output_tiers: tuple[Tier, ...] = ()
 
     def parts(self, usage: Usage, before: TokensBefore) -> tuple[ChargePart, ...]:
-        """What a request costs, tier by tier.
+        """Return what a request costs, tier by tier.
 
         Args:
-          before: what the month has used of the model before it.
+          before: the model's tokens that the month has used before it.
         """
         spans = {
             "input": (
@@ -83,10 +83,10 @@ class Price:
         )
 
     def most_micro(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that so many tokens, or fewer, can cost, wherever in the month they come.
+        """Return the most that up to this many tokens can cost at any position in the month.
 
         Args:
-          input_tokens: any of which may turn out to be cached.
+          input_tokens: any of these may turn out to be cached.
         """
         return _most(input_tokens, [*self._rungs("input"), *self._rungs("cached")]) + _most(
             output_tokens, list(self._rungs("output"))

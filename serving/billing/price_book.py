@@ -5,8 +5,8 @@
     currency = "EUR"
 
     [[prices]]
-    id = "2026-11"               # for ever: entries of the ledger name it
-    valid_from = 2026-11-01      # its first day, UTC; it holds until the next one
+    id = "2026-11"               # permanent: entries of the ledger refer to it
+    valid_from = 2026-11-01      # its first day, UTC; it is valid until the next one
     model = "summarizer"
     plan = "standard"
     price_micro_per_1k_input_tokens = 400
@@ -17,9 +17,9 @@
         { above_tokens = 10_000_000, price_micro_per_1k_tokens = 300 },
     ]
 
-``free_cached_tokens``, ``free_output_tokens``, ``cached_tiers`` and ``output_tiers`` likewise;
-what they mean is in `serving.billing.price`. A new price is a new entry; an old one is never
-edited: the ledger's charges are re-derived from it (`serving.billing.audit`).
+``free_cached_tokens``, ``free_output_tokens``, ``cached_tiers`` and ``output_tiers`` are
+similar; `serving.billing.price` explains what they mean. A new price is a new entry; never edit
+an old one: the ledger's charges are recalculated from it (`serving.billing.audit`).
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
 class PriceBookError(ValueError):
-    """A price book that cannot be used, or that has no price; the message says what to do."""
+    """The price book cannot be used, or has no price; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """All prices there have been, in one currency."""
+    """All prices, past and present, in one currency."""
 
     currency: str
     prices: tuple[Price, ...]
@@ -54,7 +54,8 @@ class PriceBook:
         """Read a price book.
 
         Raises:
-          PriceBookError: the file is missing, no TOML, or wrong; with all that is wrong.
+          PriceBookError: the file is missing, not TOML, or not valid; lists everything that is
+              wrong.
         """
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -74,13 +75,15 @@ class PriceBook:
                 prices.append(price_from_table(table))
         problems += _conflicts(prices)
         if not problems and not prices:
-            problems.append("it has no [[prices]]")
+            problems.append("it has no [[prices]] entry")
         if problems:
-            raise PriceBookError(f"The price book {path} is wrong:\n- " + "\n- ".join(problems))
+            raise PriceBookError(
+                f"The price book {path} is not valid:\n- " + "\n- ".join(problems)
+            )
         return cls(str(currency), tuple(prices))
 
     def price(self, model: str, plan: str, day: datetime.date) -> Price:
-        """The price that holds on a day, UTC.
+        """Return the price that is valid on a day, UTC.
 
         Raises:
           PriceBookError: there is none.
@@ -92,19 +95,20 @@ class PriceBook:
         ]
         if not holding:
             raise PriceBookError(
-                f"The price book has no price of the model {model!r} on the plan {plan!r} for "
-                f"{day}. Add one."
+                f"The price book has no price for the model {model!r} on the plan {plan!r} "
+                f"for {day}. Add one."
             )
         return max(holding, key=lambda price: price.valid_from)
 
     def charge(self, price: Price, usage: Usage, before: TokensBefore) -> Charge:
-        """What a request costs, given what the month has used of the model before it."""
+        """Return what a request costs, given the model's tokens that the month has used before
+        it."""
         parts = price.parts(usage, before)
         amount = sum(part.amount_micro for part in parts)
         return Charge(amount, self.currency, price.id, parts)
 
     def pricing(self, price: Price) -> Pricing:
-        """What the ledger prices a request by when it is settled."""
+        """Return the function with which the ledger prices a request when it is settled."""
         return lambda usage, before: self.charge(price, usage, before)
 
 

@@ -1,4 +1,4 @@
-"""One ``[[prices]]`` table of a price book: whether it is right, and the price that it is."""
+"""Validates one ``[[prices]]`` table of a price book, and converts it to a price."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 def price_from_table(table: dict[str, Any]) -> Price:
-    """The price that a table is which has no `price_problems`."""
+    """Return the price in a table that has no `price_problems`."""
     tiers = {
         name: tuple(Tier(**tier) for tier in value)
         for name, value in table.items()
@@ -27,7 +27,7 @@ def price_from_table(table: dict[str, Any]) -> Price:
 
 
 def price_problems(table: Any) -> list[str]:
-    """All that is wrong with a table; nothing where it is a price."""
+    """Return everything that is wrong with a table; nothing if it is a valid price."""
     if not isinstance(table, dict):
         return ["must be a table"]
     known = {field.name: field.default is MISSING for field in fields(Price)}
@@ -46,13 +46,13 @@ def price_problems(table: Any) -> list[str]:
             if type(value) is not datetime.date:
                 problems.append(f"{name} must be a date (2026-11-01). Received: {value!r}")
         elif not isinstance(value, str) or not _NAME.fullmatch(value):
-            problems.append(f"{name} must be a name. Received: {value!r}")
+            problems.append(f"{name} must be a non-empty name. Received: {value!r}")
     return sorted(problems)
 
 
 def _integer_problems(name: str, value: Any, most: int) -> Iterator[str]:
     if type(value) is not int or value < 0:
-        yield f"{name} must be an integer from 0. Received: {value!r}"
+        yield f"{name} must be an integer of 0 or more. Received: {value!r}"
     elif value > most:
         yield f"{name} must be at most {most}. Received: {value}"
 
@@ -64,15 +64,18 @@ def _tier_problems(name: str, tiers: Any, free: Any) -> Iterator[str]:
     """
     names = {field.name for field in fields(Tier)}
     if not isinstance(tiers, list) or not all(isinstance(tier, dict) for tier in tiers):
-        yield f"{name} must be a list of tables. Received: {tiers!r}"
+        yield f"{name} must be an array of tables. Received: {tiers!r}"
         return
     if len(tiers) > MAX_TIERS:
-        yield f"{name} must be at most {MAX_TIERS} tiers. Received: {len(tiers)}"
+        yield f"{name} must have at most {MAX_TIERS} tiers. Received: {len(tiers)}"
     begun = free if type(free) is int else 0
     for place, tier in enumerate(tiers, start=2):
         where = f"{name}, tier {place}"
         if set(tier) != names:
-            yield f"{where} must have {', '.join(sorted(names))}. Received: {sorted(tier)}"
+            yield (
+                f"{where} must have the keys {', '.join(sorted(names))}. "
+                f"Received: {sorted(tier)}"
+            )
             continue
         above = tier["above_tokens"]
         wrong = list(_integer_problems(f"{where}: above_tokens", above, MAX_TOKENS))

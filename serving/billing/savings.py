@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 SECONDS_A_MONTH: Final = 730 * 3600
-"""A month of 730 hours, as clouds count one."""
+"""Hours in a month, as cloud providers count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Renting:
                 least = "above 0" if above_zero else "at least 0"
                 raise ValueError(f"{each.name} must be {least}. Received: {value}")
         if self.use > 1:
-            raise ValueError(f"use is a share, at most 1. Received: {self.use}")
+            raise ValueError(f"use must be a share of at most 1. Received: {self.use}")
 
     @property
     def capacity(self) -> float:

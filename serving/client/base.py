@@ -1,4 +1,4 @@
-"""What a client of a metered model does, whatever the protocol."""
+"""The interface of a client of a metered model, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """What a text would be billed, without running the model.
+    """The tokens that a text would be billed for, without running the model.
 
     Attributes:
       input_tokens: ids of the text that the encoder would read.
@@ -52,12 +52,12 @@ class TokenCount:
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """How a version of the model stands.
+    """The state of a version of the model.
 
     Attributes:
       state: START, LOADING, AVAILABLE, UNLOADING or END.
-      error_code: a canonical code's name; ``OK`` where nothing went wrong.
-      error_message: why it could not be loaded; empty where nothing went wrong.
+      error_code: name of a canonical code; ``OK`` if nothing went wrong.
+      error_message: why it could not be loaded; empty if nothing went wrong.
     """
 
     version: int
@@ -76,7 +76,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """What is being served."""
+    """The version that is served, and its signatures."""
 
     name: str
     version: int
@@ -84,9 +84,9 @@ class ModelMetadata:
 
 
 class ModelClient(ABC):
-    """A client of one model. As a context manager it is closed at the end.
+    """A client of one model. As a context manager it is closed on exit.
 
-    Every method that asks the server may raise ``UnreachableError``, ``RefusedError`` or
+    Every method that calls the server may raise ``UnreachableError``, ``RefusedError`` or
     ``BadAnswerError``.
     """
 
@@ -101,20 +101,20 @@ class ModelClient(ABC):
         """
         Args:
           model: the model's name.
-          version: ask this version, or else
-          label: ask the version of this label, or else the newest.
-          timeout_s: how long to wait for each answer, in seconds.
-          retries: how often to ask again, after a moment, where that is safe: what has not
-            been computed, because the request did not arrive or the server said that it is
-            too busy; and, whatever became of it, what costs next to nothing (everything but
-            ``summarize``).
+          version: use this version; None for the label's.
+          label: use the version with this label; without version and label, the newest.
+          timeout_s: longest wait for each response, in seconds.
+          retries: number of retries, after a moment, where they are safe: if the request was
+            not computed, because it did not arrive or the server said that it is too busy; and
+            in any case for requests that cost almost nothing (everything except ``summarize``).
 
         Raises:
-          ClientError: both a version and a label.
+          ClientError: both a version and a label are given.
         """
         if version is not None and label is not None:
             raise ClientError(
-                f"Give a version or a label. Received: version {version} and label {label!r}."
+                f"Give either a version or a label. Received: version {version} and label "
+                f"{label!r}."
             )
         self.model = model
         self.version = version
@@ -130,12 +130,12 @@ class ModelClient(ABC):
         """Summarise texts, in one request.
 
         Args:
-          texts: the texts; ``bytes`` are sent as they are, valid UTF-8 or not.
-          max_output_tokens: the most tokens to write, for all or for each text; 0 or None
-            for the model's own limit.
+          texts: the texts; ``bytes`` are sent unchanged, valid UTF-8 or not.
+          max_output_tokens: maximum number of output tokens, for all or for each text; 0 or
+            None for the model's own limit.
 
         Returns:
-          An answer for each text, in order; none for no texts, without asking the server.
+          A summary for each text, in order; none for no texts, without calling the server.
         """
         if not texts:
             return []
@@ -161,11 +161,11 @@ class ModelClient(ABC):
         return [TokenCount(**row) for row in rows]
 
     def model_status(self) -> list[VersionStatus]:
-        """How the versions of the model stand, the newest first."""
+        """Return the state of the model's versions, newest first."""
         return self._retrying(self._model_status)
 
     def metadata(self) -> ModelMetadata:
-        """The signatures of the version that would answer."""
+        """Return the signatures of the version that would serve a request."""
         return self._retrying(self._metadata)
 
     @abstractmethod
@@ -176,7 +176,7 @@ class ModelClient(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back connections. No method may be called afterwards."""
+        """Close all connections. No method may be called afterwards."""
 
     @abstractmethod
     def _predict(
@@ -214,14 +214,15 @@ class ModelClient(ABC):
         outputs = self._predict(signature, inputs, names)
         if missing := [name for name in names if name not in outputs]:
             raise BadAnswerError(
-                f"The answer of {self.model}'s signature {signature} lacks "
-                f"{', '.join(missing)}. Received: {', '.join(sorted(outputs)) or 'nothing'}. "
-                "Is the served model metered?"
+                f"The response of {self.model}'s signature {signature} lacks "
+                f"{', '.join(missing)}. Received: "
+                f"{', '.join(sorted(outputs)) or 'nothing'}. Check that the served model is "
+                "metered."
             )
         count = len(inputs[INPUT_TEXT])
         if wrong := {name: len(outputs[name]) for name in names if len(outputs[name]) != count}:
             raise BadAnswerError(
-                f"Every output must have a row for each text. Expected: {count}; received: "
+                f"Every output must have a row for each text. Expected: {count}. Received: "
                 f"{wrong}."
             )
         return [{name: outputs[name][row] for name in names} for row in range(count)]
@@ -246,7 +247,7 @@ def dtype_name(data_type: str) -> str:
 
 def _texts(texts: Sequence[str | bytes]) -> list[str | bytes]:
     if isinstance(texts, str | bytes):
-        raise ClientError("texts must be a list of texts. Received: one text.")
+        raise ClientError("texts must be a list of texts. Received: a single text.")
     for index, text in enumerate(texts):
         if not isinstance(text, str | bytes):
             raise ClientError(
@@ -254,7 +255,7 @@ def _texts(texts: Sequence[str | bytes]) -> list[str | bytes]:
             )
         if isinstance(text, str) and any("\ud800" <= c <= "\udfff" for c in text):
             raise ClientError(
-                f"Text {index} has a lone surrogate, which no encoding can carry. Send bytes, "
+                f"Text {index} has a lone surrogate, which cannot be encoded. Send bytes, "
                 "or replace it."
             )
     return list(texts)
@@ -264,8 +265,8 @@ def _limits(limit: int | Sequence[int], count: int) -> list[int]:
     limits = [limit] * count if isinstance(limit, int) else list(limit)
     if len(limits) != count:
         raise ClientError(
-            f"max_output_tokens must be one number, or one for each text. Expected: {count}; "
-            f"received: {len(limits)}."
+            "max_output_tokens must be one number, or one for each text. Expected: "
+            f"{count}. Received: {len(limits)}."
         )
     if wrong := [value for value in limits if not 0 <= value < 2**31]:
         raise ClientError(

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a model server."""
+"""Errors between a client and a model server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ class ClientError(RuntimeError):
 
 
 class UnreachableError(ClientError):
-    """The server did not answer: not running, wrong address, or too slow.
+    """The server did not respond: it is not running, the address is wrong, or it is too slow.
 
     Attributes:
       was_sent: whether the request may have reached the server, which may then have computed
-        it; False where it cannot have.
+        it; False if it cannot have.
     """
 
     def __init__(self, message: str, was_sent: bool = True) -> None:
@@ -21,13 +21,13 @@ class UnreachableError(ClientError):
 
 
 class RefusedError(ClientError):
-    """The server answered with an error; the message is the server's own.
+    """The server responded with an error; the message is the server's own.
 
-    Worth a retry only where ``code`` is ``UNAVAILABLE`` or ``RESOURCE_EXHAUSTED``.
+    Worth a retry only if ``code`` is ``UNAVAILABLE`` or ``RESOURCE_EXHAUSTED``.
 
     Attributes:
-      code: the canonical status code's name, such as ``NOT_FOUND``. Over REST it is told
-        from the HTTP status, so that it is ``INVALID_ARGUMENT`` for every 400.
+      code: the canonical status code's name, such as ``NOT_FOUND``. Over REST it is derived
+        from the HTTP status, so it is ``INVALID_ARGUMENT`` for every 400.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -37,4 +37,4 @@ class RefusedError(ClientError):
 
 
 class BadAnswerError(ClientError):
-    """The server's answer is not one of a metered model. Never worth a retry."""
+    """The server's response is not that of a metered model. Never worth a retry."""

@@ -1,4 +1,4 @@
-"""The gRPC client. TF Serving's protos, and so TensorFlow, are imported when it is made."""
+"""The gRPC client. It imports TF Serving's protos, and so TensorFlow, when it is created."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_CONNECTED = "failed to connect"
 
 
 class GrpcClient(ModelClient):
-    """Asks a model server over gRPC. May be shared by threads."""
+    """Calls a model server over gRPC. Can be shared by threads."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class GrpcClient(ModelClient):
             )
         except ImportError as error:
             raise ClientError(
-                f"gRPC needs what is not installed ({error}). Install tallygraph[server], or "
-                "use RestClient."
+                f"gRPC needs a package that is not installed ({error}). Install "
+                "tallygraph[server], or use RestClient."
             ) from error
         self._address = address
         self._rpc_error = grpc.RpcError
@@ -148,8 +148,8 @@ class GrpcClient(ModelClient):
             code, details = error.code().name, error.details() or ""
             if code in _NO_ANSWER:
                 raise UnreachableError(
-                    f"{self._address} did not answer ({code}: {details}) within "
-                    f"{self.timeout_s:g} s. Is the model server running there?",
+                    f"{self._address} did not respond ({code}: {details}) within "
+                    f"{self.timeout_s:g} s. Check that the model server is running there.",
                     # gRPC says UNAVAILABLE of a lost connection too.
                     was_sent=not details.startswith(_NOT_CONNECTED),
                 ) from None

@@ -40,7 +40,7 @@ _CODES: Final = {
 
 
 class RestClient(ModelClient):
-    """Asks a model server over REST. May be shared by threads."""
+    """Calls a model server over REST. Can be shared by threads."""
 
     def __init__(
         self,
@@ -126,14 +126,14 @@ class RestClient(ModelClient):
             answer = self._http.request(method, path, content=body)
         except httpx.TimeoutException as error:
             raise UnreachableError(
-                f"{url} did not answer within {self.timeout_s:g} s. Send fewer or shorter "
+                f"{url} did not respond within {self.timeout_s:g} s. Send fewer or shorter "
                 "texts, or allow more time.",
                 was_sent=not isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout),
             ) from None
         except httpx.HTTPError as error:
             raise UnreachableError(
-                f"{url} cannot be reached: {type(error).__name__}: {error}. Is the model "
-                "server running there?",
+                f"{url} cannot be reached: {type(error).__name__}: {error}. Check that the "
+                "model server is running there.",
                 was_sent=not isinstance(error, httpx.ConnectError),
             ) from None
         try:
@@ -154,8 +154,8 @@ class RestClient(ModelClient):
 
     def _not_ours(self, received: object, problem: object) -> BadAnswerError:
         return BadAnswerError(
-            f"{self._http.base_url} answered with something else than TensorFlow Serving's "
-            f"API ({problem}). Received: {str(received)[:200]}"
+            f"{self._http.base_url} did not respond as TensorFlow Serving's API does "
+            f"({problem}). Received: {str(received)[:200]}"
         )
 
 

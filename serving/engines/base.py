@@ -24,24 +24,25 @@ XLA_FLAGS: Final[Mapping[str, str]] = MappingProxyType({"xla_cpu_compilation_ena
 
 
 class EngineError(RuntimeError):
-    """A model server that cannot be started, died, or never became ready.
+    """A model server cannot be started, died, or never became ready.
 
-    The message ends with the end of the server's log. Worth a retry only where the log says
-    that a port was taken.
+    The message contains the end of the server's log. Worth a retry only if the log says
+    that a port was in use.
     """
 
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """What a model server is to serve.
+    """The specification of a model server.
 
     Attributes:
       model_names: the models to wait for.
       flags: ``tensorflow_model_server``'s flags, without their dashes.
-      grpc_port: TCP port; 0 takes a free one.
-      rest_port: TCP port; 0 takes a free one.
-      log_file: where the server's output goes; None for a temporary file.
-      paths: folders that the server reads; what does not see this machine's files needs them.
+      grpc_port: TCP port; 0: a free one.
+      rest_port: TCP port; 0: a free one.
+      log_file: file for the server's output; None for a temporary file.
+      paths: folders that the server reads; needed by an engine that does not see this machine's
+          files.
     """
 
     model_names: tuple[str, ...]
@@ -61,10 +62,10 @@ class ServerSpec:
         rest_port: int = 0,
         log_file: Path | None = None,
     ) -> Self:
-        """One model, its newest version.
+        """Return a spec for one model and its newest version.
 
         Args:
-          base_path: the folder that holds the version folders.
+          base_path: the folder that contains the version folders.
           flags: further flags.
         """
         base_path = base_path.resolve()
@@ -88,14 +89,14 @@ class ServerSpec:
         rest_port: int = 0,
         log_file: Path | None = None,
     ) -> Self:
-        """The models of a ``ModelServerConfig`` text proto.
+        """Return a spec for the models of a ``ModelServerConfig`` text proto.
 
         Args:
           model_names: those of the config's models that must be AVAILABLE.
           flags: further flags.
 
         Raises:
-          ModelConfigError: the file is missing or no text proto of a ModelServerConfig.
+          ModelConfigError: the file is missing or not a text proto of a ModelServerConfig.
         """
         path = model_config_file.resolve()
         models = ModelConfigFile(path).read().model_config_list.config
@@ -109,9 +110,9 @@ class ServerSpec:
         )
 
     def with_ports(self) -> Self:
-        """The same with ports chosen where they were left open.
+        """Return the same spec with free ports in place of 0.
 
-        TF Serving does not choose ports, so that they must be known before it starts.
+        TF Serving does not choose ports, so they must be known before it starts.
         """
         free = free_ports(2)
         return replace(
@@ -121,13 +122,13 @@ class ServerSpec:
         )
 
     def arguments(self) -> list[str]:
-        """The server's command line after the program; both ports must be known."""
+        """Return the server's command line after the program; both ports must be known."""
         ports = {"port": str(self.grpc_port), "rest_api_port": str(self.rest_port)}
         return [f"--{name}={value}" for name, value in {**ports, **self.flags}.items()]
 
 
 class RunningServer(ABC):
-    """A model server that has been started. As a context manager it is stopped at the end.
+    """A model server that has been started. As a context manager it is stopped on exit.
 
     Attributes:
       engine: the name of the engine that started it.
@@ -147,29 +148,30 @@ class RunningServer(ABC):
 
     @abstractmethod
     def exit_status(self) -> int | None:
-        """The server's exit status, None while it runs."""
+        """Return the server's exit status; None while it runs."""
 
     @abstractmethod
     def logs(self, last_lines: int | None = None) -> str:
-        """What the server has printed, all of it or its last lines."""
+        """Return the server's output, all of it or its last lines."""
 
     @abstractmethod
     def stop(self, timeout_s: float = 35.0) -> None:
-        """Let the server answer what it has begun, then end it. Harmless when it has ended.
+        """Let the server complete the requests that it has begun, then stop it. No effect if it
+        has ended.
 
         Args:
-          timeout_s: after so long it is killed.
+          timeout_s: time after which it is killed.
         """
 
     def wait_until_available(self, timeout_s: float) -> None:
-        """Return when every model has an AVAILABLE version.
+        """Wait until every model has an AVAILABLE version.
 
         Raises:
           EngineError: the server ended, or was not ready in time.
         """
         deadline = time.monotonic() + timeout_s
         waiting = list(self.spec.model_names)
-        reason = "it did not answer"
+        reason = "it did not respond"
         with httpx.Client(timeout=5.0, trust_env=False) as client:
             while waiting:
                 if (status := self.exit_status()) is not None:
@@ -179,20 +181,20 @@ class RunningServer(ABC):
                     waiting.pop(0)
                 elif time.monotonic() > deadline:
                     raise self.error(
-                        f"was not ready after {timeout_s:g} s: {reason}. Give it more time, "
-                        "or look at its log"
+                        f"was not ready after {timeout_s:g} s: {reason}. Allow more time, "
+                        "or check its log"
                     )
                 else:
                     time.sleep(POLL_INTERVAL_S)
 
     def wait(self) -> int:
-        """Block until the server ends by itself; its exit status."""
+        """Wait until the server ends by itself, and return its exit status."""
         while (status := self.exit_status()) is None:
             time.sleep(POLL_INTERVAL_S)
         return status
 
     def error(self, what: str) -> EngineError:
-        """An error about this server, with the end of its log."""
+        """Return an error about this server, with the end of its log."""
         tail = self.logs(LOG_TAIL_LINES).strip() or "(nothing)"
         return EngineError(f"The {self.engine} model server {what}. Its log ends:\n{tail}")
 
@@ -226,7 +228,7 @@ class Engine(ABC):
 
     Attributes:
       name: ``local``, ``binary``, ...
-      description: the same for a reader, with what exactly will be run.
+      description: for a reader, with exactly what will be run.
     """
 
     name: str
@@ -234,23 +236,23 @@ class Engine(ABC):
 
     @abstractmethod
     def command(self, spec: ServerSpec) -> list[str]:
-        """The command line that `start` runs for a spec with both ports known."""
+        """Return the command line that `start` runs for a spec with both ports known."""
 
     @abstractmethod
     def start(self, spec: ServerSpec) -> RunningServer:
-        """Start a server; it may not be ready yet.
+        """Start a server. It may not be ready yet when this returns.
 
         Raises:
-          EngineError: it could not even be started.
+          EngineError: it could not be started.
         """
 
 
 class HeldPorts:
-    """Ports that nobody else is given, for servers that are to listen on them.
+    """Ports that are held for servers, so that no other program gets them before.
 
-    They are bound and nobody listens: who connects before the server does is refused. On Linux
-    a server that sets SO_REUSEADDR, as servers do, can listen there all the same. Elsewhere it
-    could not: there they are merely free now.
+    They are bound but nobody listens: connections before the server starts are refused. On
+    Linux a server that sets SO_REUSEADDR, as servers do, can still listen there. On other
+    systems it could not: there the ports are only free at the moment.
 
     Attributes:
       numbers: all different.
@@ -266,13 +268,13 @@ class HeldPorts:
             self.close()
 
     def close(self) -> None:
-        """Give them back. Harmless when that has been done."""
+        """Release the ports. No effect if they were already released."""
         for each in self._sockets:
             each.close()
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
+    """Return ports that nobody listens on at the moment, all different."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
     try:
         for each in sockets:

@@ -12,20 +12,20 @@ PROGRAM = "tensorflow_model_server"
 
 
 def find_binary(setting: str | Path | None = None) -> str | None:
-    """The program's path: the setting's, or that on PATH; None where there is none."""
+    """Return the program's path: the setting's, or the one on PATH; None if there is none."""
     return shutil.which(str(setting) if setting else PROGRAM)
 
 
 class BinaryEngine(ProcessEngine):
-    """Runs a real TensorFlow Serving. It listens on every address, which it cannot be told
-    otherwise, and knows nothing of the flags that are Tallygraph's own."""
+    """Runs a real TensorFlow Serving. It listens on every address, which cannot be changed, and
+    does not know Tallygraph's own flags."""
 
     name = "binary"
 
     def __init__(self, setting: str | Path | None = None) -> None:
         """
         Args:
-          setting: path or name of the program; None looks for it on PATH.
+          setting: path or name of the program; None: it is searched on PATH.
 
         Raises:
           EngineError: there is no such program.

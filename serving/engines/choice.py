@@ -1,4 +1,4 @@
-"""Which engine a name stands for."""
+"""Chooses the engine for a name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ENGINE_NAMES: Final = ("auto", "local", "binary", "docker")
 def choose_engine(
     name: str = "auto", binary: str | Path | None = None, image: str = IMAGE
 ) -> Engine:
-    """The engine of a name.
+    """Return the engine for a name.
 
     Args:
       name: ``local``, ``binary``, ``docker``, or ``auto`` for the best that this machine has:
-        a real ``tensorflow_model_server``, or else the Docker image if it is here already,
-        before the local server.
-      binary: path of ``tensorflow_model_server``; None looks for it on PATH.
+        a real ``tensorflow_model_server``, else the Docker image if the machine has it already,
+        else the local server.
+      binary: path of ``tensorflow_model_server``; None: it is searched on PATH.
       image: Docker image of TensorFlow Serving.
 
     Returns:

@@ -16,7 +16,7 @@ _ASK_TIMEOUT_S: Final = 20.0
 
 
 def has_image(image: str = IMAGE) -> bool:
-    """Whether a Docker engine runs here that has the image already."""
+    """Return whether a Docker engine runs on this machine and has the image already."""
     program = shutil.which(PROGRAM)
     return program is not None and not _complaint(program, "image", "inspect", image)
 
@@ -24,7 +24,7 @@ def has_image(image: str = IMAGE) -> bool:
 class DockerEngine(ProcessEngine):
     """Runs an image of TensorFlow Serving; its ports are open on the loopback address only.
 
-    Paths are the same inside the container as outside, so that the config files fit both.
+    Paths are the same inside the container as outside, so the config files are valid in both.
     """
 
     name = "docker"
@@ -32,10 +32,10 @@ class DockerEngine(ProcessEngine):
     def __init__(self, image: str = IMAGE) -> None:
         """
         Args:
-          image: which has ``tensorflow_model_server`` on its PATH.
+          image: an image with ``tensorflow_model_server`` on its PATH.
 
         Raises:
-          EngineError: there is no ``docker``, or no Docker engine that answers it.
+          EngineError: there is no ``docker``, or no Docker engine that responds.
         """
         program = shutil.which(PROGRAM)
         if program is None:
@@ -44,8 +44,8 @@ class DockerEngine(ProcessEngine):
             )
         if complaint := _complaint(program, "version"):
             raise EngineError(
-                f"Docker does not answer: {complaint}. Start its engine, or use the engine "
-                "'local'."
+                f"Docker does not respond: {complaint}. Start the Docker engine, or use the "
+                "engine 'local'."
             )
         self.program = program
         self.image = image
@@ -61,7 +61,7 @@ class DockerEngine(ProcessEngine):
 
 
 def docker_command(spec: ServerSpec, image: str = IMAGE, program: str = PROGRAM) -> list[str]:
-    """The command line that serves a spec, with both ports known, in a container."""
+    """Return the command line that serves a spec, with both ports known, in a container."""
     command = [program, "run", "--rm", "--name", _container(spec)]
     # As the first process of its container the server would not hear SIGTERM.
     command += ["--init"]
@@ -113,7 +113,7 @@ def _complaint(program: str, *arguments: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"no answer within {_ASK_TIMEOUT_S:g} s"
+        return f"no response within {_ASK_TIMEOUT_S:g} s"
     except OSError as error:
         return str(error)
     if done.returncode == 0:

@@ -1,4 +1,4 @@
-"""A model server as a child process, whichever program it is."""
+"""A model server as a child process, for any program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ProcessServer(RunningServer):
     """A child process, its output in a file.
 
     Attributes:
-      ports: what is held for it until it is stopped; None for nothing.
+      ports: the ports that are held for it until it is stopped; None for none.
     """
 
     ports: HeldPorts | None = None
@@ -56,7 +56,7 @@ class ProcessServer(RunningServer):
 
 
 class ProcessEngine(Engine):
-    """An engine whose command line is the server: it runs as long as the server does."""
+    """An engine whose command line is the server itself: it runs as long as the server does."""
 
     def start(self, spec: ServerSpec) -> ProcessServer:
         for port in (spec.grpc_port, spec.rest_port):
@@ -79,7 +79,7 @@ class ProcessEngine(Engine):
                 )
             except OSError as error:
                 raise EngineError(
-                    f"Cannot run {command[0]}: {error}. Expected an executable program."
+                    f"Cannot run {command[0]}: {error}. Expected: an executable program."
                 ) from None
 
     def _server(

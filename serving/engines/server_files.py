@@ -23,12 +23,13 @@ class Batching:
     """How a server puts rows of several requests into one batch.
 
     Attributes:
-      max_batch_size: rows at most; a request with more is refused.
-      batch_timeout_micros: longest that a row waits for others, in microseconds.
-      num_batch_threads: batches at the same time.
-      max_enqueued_batches: full batches that may wait; more are refused with UNAVAILABLE.
-      allowed_batch_sizes: a batch is padded to the next of these; rising, the last one
-        ``max_batch_size``. None to pad nothing.
+      max_batch_size: maximum number of rows; a request with more is rejected.
+      batch_timeout_micros: longest time that a row waits for others, in microseconds.
+      num_batch_threads: number of batches computed at the same time.
+      max_enqueued_batches: number of full batches that may wait; more are rejected with
+          UNAVAILABLE.
+      allowed_batch_sizes: a batch is padded to the next of these; ascending, the last one is
+        ``max_batch_size``. None: no padding.
     """
 
     max_batch_size: int = 32
@@ -46,12 +47,12 @@ class Batching:
         sizes = self.allowed_batch_sizes
         if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
             raise ValueError(
-                "allowed_batch_sizes must rise and end with max_batch_size, "
+                "allowed_batch_sizes must be ascending and end with max_batch_size, "
                 f"{self.max_batch_size}. Received: {list(sizes)}"
             )
 
     def proto(self) -> Any:
-        """As TensorFlow Serving's ``BatchingParameters``."""
+        """Return TensorFlow Serving's ``BatchingParameters``."""
         parameters = BatchingParameters(allowed_batch_sizes=self.allowed_batch_sizes)
         parameters.max_batch_size.value = self.max_batch_size
         parameters.batch_timeout_micros.value = self.batch_timeout_micros
@@ -62,7 +63,7 @@ class Batching:
 
 @dataclass(frozen=True)
 class ServerFiles:
-    """A model config, and next to it the other files that a server reads."""
+    """A model config, and the other files that a server reads, next to it."""
 
     model_config: ModelConfigFile
     flags: Mapping[str, str]
@@ -74,13 +75,13 @@ class ServerFiles:
         """Add a model to a model config, and write the other files.
 
         Args:
-          model_config: file, made where it is missing; what it says of a model that is in it
-            already stays, so that a restarted server serves the same versions.
+          model_config: file, created if missing; the entry of a model that is already in it
+            does not change, so that a restarted server serves the same versions.
           name, base_path: the model.
-          batching: None for none.
+          batching: None for no batching.
 
         Raises:
-          ModelConfigError: the model config is wrong or cannot be written.
+          ModelConfigError: the model config is not valid or cannot be written.
           EngineError: the other files cannot be written.
         """
         config = ModelConfigFile(model_config.resolve())
@@ -110,7 +111,7 @@ class ServerFiles:
         rest_port: int = 0,
         log_file: Path | None = None,
     ) -> ServerSpec:
-        """What an engine starts with these files; see `ServerSpec`."""
+        """Return the spec of a server with these files; see `ServerSpec`."""
         return ServerSpec.from_config(
             model_names,
             self.model_config.path,
@@ -122,7 +123,7 @@ class ServerFiles:
 
 
 def default_model_config(base_path: Path) -> Path:
-    """Where the model config of a model's folder is kept: next to that folder."""
+    """Return the path of the model config for a model's folder: next to that folder."""
     return base_path.resolve().parent / FILE_NAME
 
 

@@ -98,7 +98,7 @@ class Gateway:
         if caller is None:
             raise GatewayError(
                 401,
-                "The API key is missing, unknown or revoked. Expected the header "
+                "The API key is missing, unknown or revoked. Expected: the header "
                 "'Authorization: Bearer tg_…'.",
                 "authentication_error",
                 "invalid_api_key",
@@ -181,7 +181,9 @@ def create_app(gateway: Gateway, on_close: Callable[[], Awaitable[None]]) -> Fas
         whole, asked = await read_body(request, ChatRequest)
         document = asked.document()
         if document is None:
-            raise bad_request("There is no message of the user to summarise.", "messages")
+            raise bad_request(
+                "The request has no message with the role 'user' to summarise.", "messages"
+            )
         key = idempotency_key(request)
         question = Question([document], asked.limit(), whole, key)
         answer = await gateway.model(caller, asked.model).ask(

@@ -39,16 +39,16 @@ async def read_body(request: Request, kind: type[Body]) -> tuple[bytes, Body]:
             body = await _whole_body(request)
     except TimeoutError:
         raise GatewayError(
-            408, f"The body did not arrive in {BODY_TIMEOUT_S:g} s.", code="body_too_slow"
+            408, f"The body did not arrive within {BODY_TIMEOUT_S:g} s.", code="body_too_slow"
         ) from None
     except ClientDisconnect:
         # Nobody is there to read it: it is for the counts of errors, which must show no fault.
-        raise GatewayError(400, "The body did not come to its end.", code="hung_up") from None
+        raise GatewayError(400, "The body is incomplete.", code="hung_up") from None
     try:
         whole = request.scope["path"].encode() + b"\n" + body
         return whole, kind.model_validate(orjson.loads(body))
     except orjson.JSONDecodeError as error:
-        raise bad_request(f"The body is no JSON: {error}") from None
+        raise bad_request(f"The body is not valid JSON: {error}") from None
     except ValidationError as error:
         # Where one of several shapes is allowed, the last is the richest: its fault is told.
         last = error.errors(include_url=False, include_input=False)[-1]
@@ -77,7 +77,7 @@ def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= MAX_KEY_CHARACTERS:
         raise bad_request(
-            f"An idempotency key has 1 to {MAX_KEY_CHARACTERS} characters. Received: "
+            f"An idempotency key must have 1 to {MAX_KEY_CHARACTERS} characters. Received: "
             f"{len(key)}",
             "Idempotency-Key",
         )

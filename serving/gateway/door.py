@@ -38,9 +38,7 @@ class Door:
           GatewayError: 503, the tenant has as many as one may.
         """
         if self._tenants[tenant] >= self._of_one_tenant:
-            error = overloaded(
-                "Too many of your requests are under way. Try again in a moment."
-            )
+            error = overloaded("Too many of your requests are running. Try again in a moment.")
             error.limit = "shed"
             raise error
         self._tenants[tenant] += 1

@@ -73,8 +73,8 @@ def answer_every_error(app: FastAPI) -> None:
             raise error
         response = GatewayError(
             error.status_code,
-            f"{error.detail}: {request.method[:20]} {request.url.path[:200]}. The paths that "
-            "there are: /openapi.json",
+            f"{error.detail}: {request.method[:20]} {request.url.path[:200]}. All paths are "
+            "listed in /openapi.json",
             code="no_such_path" if error.status_code == 404 else None,
         ).response()
         response.headers.update(error.headers or {})
@@ -84,8 +84,8 @@ def answer_every_error(app: FastAPI) -> None:
         if not is_outage(error):
             raise error
         return overloaded(
-            "The ledger cannot be reached. Try again in a moment, with the same idempotency "
-            "key: it is charged once."
+            "The ledger cannot be reached. Try again in a moment with the same idempotency "
+            "key: the request is charged once."
         ).response()
 
     for outage in OUTAGES:

@@ -60,13 +60,13 @@ class LedgerLag(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         lag = self._sample()
         yield _gauge(
-            "tallygraph_ledger_up", "Whether the ledger could be asked", lag is not None
+            "tallygraph_ledger_up", "Whether the ledger could be read", lag is not None
         )
         if lag is None:
             return
         yield _gauge(
             "tallygraph_ledger_reservations_open",
-            f"Reserved and neither settled nor released, counted up to {MAX_COUNTED}",
+            f"Reservations neither settled nor released, counted up to {MAX_COUNTED}",
             lag.reservations,
         )
         yield _gauge(
@@ -76,7 +76,7 @@ class LedgerLag(Collector):
         )
         yield _gauge(
             "tallygraph_outbox_events_waiting",
-            f"Usage events that are not delivered, counted up to {MAX_COUNTED}",
+            f"Usage events that have not been delivered, counted up to {MAX_COUNTED}",
             lag.events,
         )
         yield _gauge(

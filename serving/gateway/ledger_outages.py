@@ -111,7 +111,9 @@ async def _until_released(request_id: str, release: Callable[[], Awaitable[None]
         await through_outages(lambda: _released(request_id, release), float("inf"))
     except Exception:
         # Nobody waits for this task. The next start releases what is left.
-        _LOG.exception("The reservation of the request %s stays", request_id)
+        _LOG.exception(
+            "The reservation of the request %s could not be released and stays", request_id
+        )
 
 
 async def _released(request_id: str, release: Callable[[], Awaitable[None]]) -> None:

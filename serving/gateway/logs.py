@@ -58,7 +58,9 @@ def configure_logs(level: str, stream: IO[str] | None = None) -> None:
       ValueError: the level is none.
     """
     if level not in LEVELS:
-        raise ValueError(f"A log level is one of {', '.join(LEVELS)}. Received: {level!r}")
+        raise ValueError(
+            f"The log level must be one of {', '.join(LEVELS)}. Received: {level!r}"
+        )
     handler = logging.StreamHandler(stream) if stream else _ToStandardError()
     handler.setFormatter(_JsonLines())
     root = logging.getLogger()

@@ -42,29 +42,29 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._http_duration = self._histogram(
             "http_server_request_duration_seconds",
-            "From a request's arrival to the end of its answer",
+            "From a request's arrival to the end of its response",
             ["http_request_method", "http_route", "http_response_status_code", "error_type"],
         )
         self._duration = self._histogram(
             "gen_ai_server_request_duration_seconds",
-            "The same, of requests to a model",
+            "From a request's arrival to the end of its response, for requests to a model",
             ["gen_ai_operation_name", "gen_ai_request_model", "error_type"],
         )
         self._model_duration = self._histogram(
             "gen_ai_client_operation_duration_seconds",
-            "From asking a model server to its answer",
+            "From sending a request to a model server to its response",
             ["gen_ai_operation_name", "gen_ai_request_model", "error_type"],
         )
         self._token_usage = Histogram(
             "gen_ai_client_token_usage",
-            "Tokens of an answered request",
+            "Tokens of a completed request",
             ["gen_ai_token_type", "gen_ai_request_model", "gen_ai_response_model"],
             buckets=_TOKENS,
             registry=self._registry,
         )
         self._tokens = self._counter(
             "tallygraph_tokens",
-            "Tokens charged; input_cached ones are not among the input's",
+            "Tokens charged; input does not include input_cached",
             ["tenant", "model", "model_version", "type"],
         )
         self._money = self._counter(
@@ -74,41 +74,41 @@ class Metrics:
         )
         self._replays = self._counter(
             "tallygraph_replays",
-            "Requests that had been answered, and charged for, before",
+            "Requests that had already been completed and charged",
             ["tenant"],
         )
         self._errors = self._counter(
             "tallygraph_errors",
-            "Answers that are errors, by the code that the client is told",
+            "Error responses, by the code that the client gets",
             ["code"],
         )
         self._limited = self._counter(
             "tallygraph_limited",
-            "Requests that a limit has refused; shed is the gateway's own, whoever asks",
+            "Requests rejected by a limit; shed is the gateway's own limit, for all tenants",
             ["tenant", "limit"],
         )
         self._cache_rows = self._counter(
             "tallygraph_cache_rows",
-            "Texts that the cache was asked for, by outcome",
+            "Texts looked up in the cache, by outcome",
             ["outcome"],
         )
         self._cache_errors = self._counter(
             "tallygraph_cache_errors",
-            "What the cache did not do; the model was asked instead",
+            "Failures of the cache, where the request went to the model instead",
             ["operation"],
         )
         self._ledger_duration = self._histogram(
             "tallygraph_ledger_duration_seconds",
-            "From asking the ledger to its answer, waiting for a thread and a lock included",
+            "From calling the ledger to its result, including waiting for a thread and a lock",
             ["operation"],
         )
         self._under_way = self._gauge(
             "tallygraph_requests_under_way",
-            "Requests that have arrived and are not answered",
+            "Requests that have arrived and are not completed",
         )
         self._model_under_way = self._gauge(
             "tallygraph_model_requests_under_way",
-            "Requests that a model server has not answered",
+            "Requests to a model server that are not completed",
         )
 
     def set_under_way(self, requests: int) -> None:

@@ -31,22 +31,23 @@ _TEXT: Final = "text/plain"
 _KEY_SCHEME: Final = "api_key"
 
 _REASONS: Final = {
-    400: "Something in the request is wrong; the message says what",
+    400: "The request is not valid; the message says why",
     401: "The API key is missing, unknown or revoked",
     403: "The tenant's plan has no price for the model",
-    404: "There is no such model, or the key may not ask it",
+    404: "There is no such model, or the key may not use it",
     408: "The body took too long to arrive",
-    409: "The idempotency key was used for another request, or its first one is under way",
+    409: "The idempotency key was used for another request, or its first request is still "
+    "running",
     413: "The body is too large",
-    415: "The body is said to be something else than JSON",
+    415: "The body's content type is not JSON",
     429: "A limit or the budget of the tenant is used up",
-    500: "A fault of the gateway; ask again with the same idempotency key",
-    502: "The model server gave no answer, or a wrong one; nothing was charged",
-    503: "Too much to do, or no model server can be reached; nothing was charged",
+    500: "The gateway failed; send the request again with the same idempotency key",
+    502: "The model server sent no response or an invalid one; nothing was charged",
+    503: "The gateway is overloaded, or no model server can be reached; nothing was charged",
     504: "The model took too long; nothing was charged",
 }
 _WAIT: Final = {
-    "description": "After how many seconds another attempt makes sense",
+    "description": "Number of seconds after which to try again",
     "schema": {"type": "integer", "minimum": 1},
 }
 # Where a request that comes again later may be answered.
@@ -82,8 +83,8 @@ _IDEMPOTENCY_KEY: Final = {
         "type": "string",
         "minLength": 1,
         "maxLength": MAX_KEY_CHARACTERS,
-        "description": "The same key with the same body gets the same answer, and is charged "
-        "once; with another body it is refused.",
+        "description": "A repeated request with the same key and body gets the same response "
+        "and is charged once; with another body it is rejected.",
     },
 }
 _MONTH: Final = {
@@ -99,8 +100,8 @@ _CHARGES: Final = (*_READS_BODY, 403, 409, 429)
 
 _OPERATIONS: Final = {
     ("post", "/v1/chat/completions"): _Operation(
-        "Summarise the user's last message; with `stream` and `include_usage` the last chunk "
-        "has the counts",
+        "Summarise the last message of the user; with `stream` and `include_usage` the "
+        "last chunk has the counts",
         {_JSON: responses.ChatCompletion, _STREAM: responses.ChatChunk},
         _CHARGES,
         ChatRequest,
@@ -114,7 +115,8 @@ _OPERATIONS: Final = {
         parameters=(_IDEMPOTENCY_KEY,),
     ),
     ("post", "/v1/count_tokens"): _Operation(
-        "Count what texts would be billed, by the model's own signature and without running it",
+        "Count the tokens that texts would be billed for, with the model's own signature "
+        "and without generating summaries",
         {_JSON: responses.Counts},
         _READS_BODY,
         CountRequest,
@@ -123,19 +125,19 @@ _OPERATIONS: Final = {
         "List the models that the key may use", {_JSON: responses.Models}, (401, 500, 503)
     ),
     ("get", "/v1/usage"): _Operation(
-        "Tokens and money that the tenant has used in a month, by the ledger",
+        "Tokens and money that the tenant has used in a month, according to the ledger",
         {_JSON: responses.UsageOfMonth},
         (400, 401, 500, 503),
         parameters=(_MONTH,),
     ),
     ("get", "/metrics"): _Operation(
-        "Metrics, as Prometheus scrapes them", {_TEXT: None}, (500,), keyed=False
+        "Metrics in Prometheus format", {_TEXT: None}, (500,), keyed=False
     ),
     ("get", "/healthz"): _Operation(
         "Whether the process is alive", {_JSON: responses.Status}, (500,), keyed=False
     ),
     ("get", "/readyz"): _Operation(
-        "Whether every model has a version that answers, and the ledger can be reached",
+        "Whether every model has an available version and the ledger can be reached",
         {_JSON: responses.Status},
         (500, *_READS_MODEL),
         keyed=False,

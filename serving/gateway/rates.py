@@ -19,11 +19,13 @@ from serving.gateway.tenants import Caller
 _LOG = logging.getLogger(__name__)
 
 MEMORY: Final = "async+memory://"
-"""Each process counts by itself. ``async+redis://host:6379`` lets all count together."""
+"""Each process counts by itself. With ``async+redis://host:6379`` all processes share their
+counts."""
 
 
 _EXPECTED: Final = (
-    "Rates are counted in async+memory:// or, by several gateways, in async+redis://host:port."
+    "The storage of rates is not valid. Expected: async+memory://, or "
+    "async+redis://host:port for several gateways."
 )
 
 
@@ -65,7 +67,7 @@ class Rates:
             await self._admit(caller)
         except StorageError as error:
             _LOG.error("Rates cannot be counted: %s", error)
-            raise overloaded("Rates cannot be counted now. Try again in a moment.") from None
+            raise overloaded("Rates cannot be counted at the moment. Try again soon.") from None
 
     async def _admit(self, caller: Caller) -> None:
         limits = caller.limits
@@ -96,14 +98,20 @@ class Rates:
                 ):
                     return
         except StorageError as error:
-            _LOG.error("%s tokens of %s are not counted: %s", tokens, caller.tenant, error)
+            _LOG.error(
+                "%s tokens of %s were not counted in the rates: %s",
+                tokens,
+                caller.tenant,
+                error,
+            )
 
     async def _too_fast(self, item: RateLimitItem, what: str, caller: Caller) -> GatewayError:
         stats = await self._limiter.get_window_stats(item, what, caller.tenant)
         wait_s = max(1, math.ceil(stats.reset_time - time.time()))
         return GatewayError(
             429,
-            f"{item.amount} {what} a minute are used up. Try again in {wait_s} s.",
+            f"The limit of {item.amount} {what} per minute is used up. Try again in "
+            f"{wait_s} s.",
             "rate_limit_error",
             "rate_limit_exceeded",
             retry_after_s=wait_s,

@@ -131,7 +131,7 @@ def run_gateway(settings: GatewaySettings) -> None:
     ledger = Ledger(engine, settings.name)
     released = recover(engine, ledger, settings.name, utc_now() - ABANDONED_AFTER)
     if released:
-        _LOG.warning("Released what a gateway that died had reserved: %s", released)
+        _LOG.warning("Released the reservations of a gateway that had died: %s", released)
     charged = ChargedModel(model, ledger, prices, rates, metrics, cache=cache, tracer=tracer)
     gateway = Gateway(engine, Tenants(engine), [charged], metrics, tracer=tracer)
 

@@ -99,8 +99,8 @@ class Telemetry:
             if record.status is None:
                 fault = GatewayError(
                     500,
-                    "The gateway failed. Ask again with the same idempotency key: it is "
-                    "charged once.",
+                    "The gateway failed. Send the request again with the same idempotency "
+                    "key: it is charged once.",
                     "server_error",
                     "internal",
                 )
@@ -122,6 +122,6 @@ class Telemetry:
 
 
 async def _shed(record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
-    error = overloaded("Too many requests are under way. Try again in a moment.")
+    error = overloaded("The gateway has too many running requests. Try again in a moment.")
     record.refused(str(error.code), "shed")
     await error.response()(scope, receive, send)

@@ -122,7 +122,7 @@ class Tenants:
                     )
                 )
         except sa.exc.IntegrityError:
-            raise TenantError(f"There is a tenant {name!r} already.") from None
+            raise TenantError(f"A tenant {name!r} already exists.") from None
 
     def make_key(self, tenant: str, models: Sequence[str] = (ALL_MODELS,)) -> str:
         """Make a key; it is told here and never again.
@@ -220,8 +220,8 @@ def checked_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise TenantError(
-            "A name is at most 63 letters, digits, '_', '.' and '-', the first a "
-            f"letter or digit. Received: {name!r}"
+            "A tenant's name must be at most 63 letters, digits, '_', '.' and '-', and "
+            f"begin with a letter or digit. Received: {name!r}"
         )
     return name
 

@@ -32,7 +32,9 @@ def usage_of_month(
     if month is None:
         month = f"{clock():%Y-%m}"
     if not _MONTH.fullmatch(month):
-        raise bad_request(f"A month is written 2026-11. Received: {month[:100]!r}", "month")
+        raise bad_request(
+            f"A month is expected in the form 2026-11. Received: {month[:100]!r}", "month"
+        )
     entries, requests, accounts = schema.entries.c, schema.requests.c, schema.accounts.c
     with reading(engine) as connection:
         # By the month that paid, which is that of the reservation.

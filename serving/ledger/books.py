@@ -143,9 +143,7 @@ class Books:
         """
         request = self._requests.get(request_id)
         if request is None:
-            raise UnknownRequestError(
-                f"Nothing was ever reserved for the request {request_id}."
-            )
+            raise UnknownRequestError(f"There is no reservation for the request {request_id}.")
         return request
 
     def request_of_key(self, tenant: str, key: str) -> Request | None:

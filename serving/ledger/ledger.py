@@ -103,7 +103,7 @@ class Ledger:
         with reading(self.engine) as connection:
             found = connection.execute(of_charge).one_or_none()
         if found is None:
-            raise LedgerError(f"The tenant {tenant} has no charge of the number {number}.")
+            raise LedgerError(f"The tenant {tenant} has no charge with the number {number}.")
         return self._do(Reverse(Entry(**found._mapping), reason))
 
     def write(
@@ -142,7 +142,7 @@ class Ledger:
                 raise
             taken = operation.reservation.request_id
             return Outcome(
-                error=LedgerError(f"The request id {taken} is taken. Make a new one.")
+                error=LedgerError(f"The request id {taken} is already used. Use a new one.")
             )
         return outcome
 

@@ -98,8 +98,8 @@ class Reserve:
         under_way = books.under_way(self.reservation.tenant)
         if under_way >= most:
             raise TooManyAtOnceError(
-                f"{under_way} requests are under way. Expected: at most {most} at a time. Wait "
-                "until one is answered."
+                f"{under_way} requests are running. Expected: at most {most} at the same "
+                "time. Wait until one is completed."
             )
 
     def _again(self, books: Books, earlier: Request) -> Replay:
@@ -111,8 +111,8 @@ class Reserve:
             )
         if earlier.state == RESERVED:
             raise RequestInProgressError(
-                f"The request with the idempotency key {key!r} is under way. Ask again in a "
-                "moment."
+                f"The request with the idempotency key {key!r} is still running. Try again "
+                "in a moment."
             )
         return Replay(earlier.request_id, books.answer(earlier.request_id))
 
@@ -137,7 +137,7 @@ class Settle:
             return books.charge(self.request_id)
         if request.state != RESERVED:
             raise UnknownRequestError(
-                f"The request {self.request_id} was released. It cannot be charged any more."
+                f"The request {self.request_id} was released and can no longer be charged."
             )
         return books.settle(request, self.usage, self._priced(books, request), self.answer)
 
@@ -204,7 +204,9 @@ class Reverse:
         charge = self.charge
         request = books.request(charge.request_id)
         if (number := books.reversal(charge.request_id)) is not None:
-            raise LedgerError(f"Charge {charge.number} is reversed already, by entry {number}.")
+            raise LedgerError(
+                f"Charge {charge.number} was already reversed, by entry {number}."
+            )
         before = books.tokens_before(request.tenant, request.month, charge.model)
         parts = parts_from_text(charge.parts)
         reversal = replace(

@@ -70,7 +70,9 @@ def to_file(path: Path) -> Sink:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise DeliveryError(f"Cannot append to {path}: {error}. Events are kept.") from None
+            raise DeliveryError(
+                f"Cannot append to {path}: {error}. The events are kept."
+            ) from None
 
     return append
 
@@ -93,12 +95,13 @@ def to_http(url: str, token: str | None = None) -> Sink:
             )
         except httpx.HTTPError as error:
             raise DeliveryError(
-                f"{url} cannot be reached: {type(error).__name__}: {error}. Events are kept."
+                f"{url} cannot be reached: {type(error).__name__}: {error}. The events are "
+                "kept."
             ) from None
         if not answer.is_success:
             raise DeliveryError(
-                f"{url} did not take the events: HTTP {answer.status_code}, "
-                f"{answer.text[:200]!r}. They are kept."
+                f"{url} did not accept the events: HTTP {answer.status_code}, "
+                f"{answer.text[:200]!r}. The events are kept."
             )
 
     return post

@@ -16,7 +16,8 @@ from dataclasses import astuple, dataclass, replace
 from typing import Final, Literal, get_args
 
 Meter = Literal["input", "cached", "output"]
-"""What is counted on its own: input that was computed, input from a cache, output."""
+"""The kinds of tokens that are counted separately: computed input, input from a cache,
+output."""
 
 METERS: Final[tuple[Meter, ...]] = get_args(Meter)
 
@@ -37,7 +38,7 @@ class ChargePart:
 
     def __post_init__(self) -> None:
         if self.meter not in METERS:
-            raise ValueError(f"A meter is one of {METERS}. Received: {self.meter!r}")
+            raise ValueError(f"A meter must be one of {METERS}. Received: {self.meter!r}")
 
     def negative(self) -> ChargePart:
         return replace(self, tokens=-self.tokens, amount_micro=-self.amount_micro)
@@ -55,7 +56,7 @@ def parts_from_text(text: str) -> tuple[ChargePart, ...]:
     try:
         return tuple(ChargePart(*values) for values in json.loads(text))
     except TypeError:
-        raise ValueError(f"These are no parts of a charge: {text!r}") from None
+        raise ValueError(f"These are not the parts of a charge: {text!r}") from None
 
 
 def tokens_of(parts: Iterable[ChargePart], meter: Meter) -> int:

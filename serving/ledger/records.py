@@ -32,7 +32,7 @@ class BudgetExceededError(LedgerError):
     def __init__(self, budget_micro: int, used_micro: int, asked_micro: int) -> None:
         super().__init__(
             f"The budget of this month is {budget_micro} millionths, of which {used_micro} "
-            f"are spent or reserved. Asked for: {asked_micro}. Raise the budget, lower the "
+            f"are spent or reserved. Requested: {asked_micro}. Raise the budget, lower the "
             "limit of output tokens, or wait for the next month."
         )
         self.budget_micro = budget_micro

@@ -48,9 +48,9 @@ def upgrade(engine: sa.Engine) -> None:
             command.upgrade(config, "head")
         except CommandError:
             raise NewerLedgerError(
-                "The ledger's tables were made by a later version. Expected: at most revision "
-                f"{newest_revision()}. Found: {_revision(engine)}. Use the version that made "
-                "them, or a later one; nothing was changed."
+                "The ledger's tables were created by a later version. Expected: at most "
+                f"revision {newest_revision()}. Found: {_revision(engine)}. Use the version "
+                "that created them, or a later one; nothing was changed."
             ) from None
 
 

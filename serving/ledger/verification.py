@@ -90,7 +90,9 @@ def _verify_tenant(connection: sa.Connection, tenant: str) -> tuple[int, list[Fi
                 Finding(tenant, entry.number, "does not hold the hash of the entry before it")
             )
         if entry.hash != entry_hash(entry):
-            findings.append(Finding(tenant, entry.number, "was changed: its hash is another"))
+            findings.append(
+                Finding(tenant, entry.number, "was changed: its hash does not match")
+            )
         if month is None:
             findings.append(Finding(tenant, entry.number, "has no request that was settled"))
         else:
@@ -135,7 +137,10 @@ def _misplaced(entry: Entry, month: str, begins: Mapping[MonthCount, int]) -> It
     for name in _COUNTS:
         said, expected = _before(entry, name), begins.get((month, entry.model, name), 0)
         if said != expected:
-            yield f"has {said} {name} before it. Expected: {expected}, by the entry before it"
+            yield (
+                f"has {said} {name} before it. Expected: {expected}, according to the entry "
+                "before it"
+            )
     try:
         parts = parts_from_text(entry.parts)
     except ValueError as error:
@@ -143,7 +148,9 @@ def _misplaced(entry: Entry, month: str, begins: Mapping[MonthCount, int]) -> It
         return
     total = sum(part.amount_micro for part in parts)
     if parts and total != entry.amount_micro:
-        yield f"costs {entry.amount_micro} millionths. Expected: {total}, by its parts"
+        yield (
+            f"costs {entry.amount_micro} millionths. Expected: {total}, according to its parts"
+        )
 
 
 def _entries(connection: sa.Connection, tenant: str) -> Iterator[tuple[Entry, str | None]]:
@@ -197,8 +204,9 @@ def _verify_accounts(
                     Finding(
                         tenant,
                         None,
-                        f"{account} millionths are {what} in {month} by its account. Expected: "
-                        f"{total}, by its entries and reservations",
+                        f"{account} millionths are {what} in {month} according to its "
+                        f"account. Expected: {total}, according to its entries and "
+                        "reservations",
                     )
                 )
     return findings
@@ -220,7 +228,7 @@ def _verify_tokens(
             tenant,
             None,
             f"{said.get(key, 0)} {key[2]} of {key[1]} are counted in {key[0]}. Expected: "
-            f"{counted.get(key, 0)}, by its entries",
+            f"{counted.get(key, 0)}, according to its entries",
         )
         for key in sorted({*said, *counted})
         if said.get(key, 0) != counted.get(key, 0)

@@ -20,7 +20,9 @@ def work_hash(texts: Sequence[str], limits: Sequence[int]) -> str:
       limits: tokens to write for each at most; 0 for the model's own.
     """
     if not texts:
-        raise ValueError("Without a text there is no work. Leave the hash empty.")
+        raise ValueError(
+            "There is no fingerprint of a request without texts. Leave the hash empty."
+        )
     rows = [[text, limit] for text, limit in zip(texts, limits, strict=True)]
     written = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""What both protocols ask of the server: the models, the threads, the counters."""
+"""What both protocols use of the server: the models, the threads, the counters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PredictCall:
-    """A predict request, ready to be computed; ``timeout_ms`` 0 is no limit."""
+    """A predict request, ready to be computed; ``timeout_ms`` 0 means no limit."""
 
     servable: Servable
     signature_name: str
@@ -39,7 +39,7 @@ class PredictCall:
 
 @dataclass(frozen=True)
 class Backend:
-    """Everything that a protocol's surface needs."""
+    """Everything that the API of a protocol needs."""
 
     manager: ModelManager
     workers: Workers
@@ -50,15 +50,15 @@ class Backend:
     def predict(
         self, held: ExitStack, call: PredictCall, finish: Callable[[Outputs], T]
     ) -> T | Waiting[T]:
-        """Run a signature, at once or in a batch, and record how long that took.
+        """Run a signature, at once or in a batch, and record the time.
 
         Args:
-          held: holds the call's version in memory. It is let go as soon as the version has
-            computed, which, in a batch, is after this returns.
-          finish: makes the answer of the outputs.
+          held: holds the call's version in memory. It is released as soon as the version has
+            computed; in a batch, that is after this returns.
+          finish: makes the response from the outputs.
 
         Returns:
-          The answer, or what to wait for.
+          The response, or what to wait for.
 
         Raises:
           ServingError: with TensorFlow Serving's code and message.
@@ -91,7 +91,8 @@ class Backend:
         return Waiting(future, lambda values: finish(plan.named(values)))
 
     def status(self, spec: ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """The state of a version, or of all versions of a model (a label says nothing here).
+        """Return the state of a version, or of all versions of a model (a label has no effect
+        here).
 
         Raises:
           ServingError: there is no such model or version.
@@ -109,11 +110,11 @@ class Backend:
     def metadata(
         self, spec: ModelSpec, fields: Sequence[str]
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """A model's signatures.
+        """Return a model's signatures.
 
         Raises:
           ServingError: there is no such model, or a field other than ``signature_def`` is
-            asked for.
+            requested.
         """
         if not fields:
             raise invalid_argument(
@@ -155,7 +156,7 @@ def _microseconds_since(started: float) -> float:
 
 
 def signature_inputs(servable: Servable, name: str) -> Mapping[str, Any]:
-    """``TensorInfo`` of each input of a signature, for REST.
+    """Return the ``TensorInfo`` of each input of a signature, for REST.
 
     Raises:
       ServingError: there is no such signature; REST words it in its own way.

@@ -1,8 +1,8 @@
 """Queues of requests that are computed together, on threads that all queues share.
 
-TensorFlow Serving's ``SharedBatchScheduler``: each queue is a line of batches, of which the
-last one is open. A thread takes the first batch when it is closed, full, or its first task
-has waited long enough; it goes round the queues, so that none starves another.
+Works like TensorFlow Serving's ``SharedBatchScheduler``: each queue is a sequence of batches,
+of which the last one is open. A thread takes the first batch when it is closed, full, or its
+first task has waited long enough; it serves the queues in turn, so that none starves another.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class BatchTask:
 
     Attributes:
       inputs: an array for each of the queue's feeds, all of ``rows`` rows.
-      timeout_ms: how long the request may take, waiting included; 0 for no limit.
-      future: an array for each of the queue's fetches. Cancelling it takes the task out of
-        its queue, unless its batch has begun.
-      enqueued_at: ``time.monotonic`` when it came.
+      timeout_ms: time limit of the request, including waiting; 0 for no limit.
+      future: an array for each of the queue's fetches. Cancelling it removes the task from its
+        queue, unless its batch has begun.
+      enqueued_at: ``time.monotonic`` when it arrived.
     """
 
     inputs: list[np.ndarray]
@@ -59,7 +59,7 @@ class _Batch:
 
 
 class BatchQueue:
-    """One queue; made by ``BatchScheduler.add_queue``."""
+    """One queue; created by ``BatchScheduler.add_queue``."""
 
     def __init__(
         self, changed: threading.Condition, options: BatchingOptions, process: Process
@@ -77,8 +77,8 @@ class BatchQueue:
         """Put a task into the open batch.
 
         Raises:
-          ServingError: INVALID_ARGUMENT for more rows than a batch may have; UNAVAILABLE
-            because the queue is full.
+          ServingError: INVALID_ARGUMENT for more rows than a batch may have; UNAVAILABLE if the
+            queue is full.
         """
         if task.rows > self._max_rows:
             raise invalid_argument(
@@ -102,7 +102,7 @@ class BatchQueue:
         task.future.add_done_callback(lambda future: self._discard(task, future))
 
     def due_at(self) -> float:
-        """When a thread may take a batch (``time.monotonic``); the lock must be held."""
+        """Return when a thread may take a batch (``time.monotonic``); the lock must be held."""
         first = self._batches[0]
         if len(self._batches) > 1 or first.rows >= self._max_rows:
             return 0.0
@@ -116,7 +116,7 @@ class BatchQueue:
         return batch.tasks
 
     def close(self) -> list[BatchTask]:
-        """Take no more tasks, and give back those that wait; the lock must be held."""
+        """Accept no more tasks, and return those that wait; the lock must be held."""
         self._closed = True
         waiting = [task for batch in self._batches for task in batch.tasks]
         self._batches = deque([_Batch()])
@@ -152,10 +152,10 @@ class BatchScheduler:
         self._started = False
 
     def add_queue(self, options: BatchingOptions, process: Process) -> BatchQueue:
-        """A new queue.
+        """Add a queue.
 
         Args:
-          process: computes a batch on one of the threads and ends each task's future.
+          process: computes a batch on one of the threads and completes each task's future.
         """
         queue = BatchQueue(self._changed, options, process)
         with self._changed:
@@ -167,20 +167,20 @@ class BatchScheduler:
         return queue
 
     def remove_queue(self, queue: BatchQueue) -> None:
-        """Forget a queue. What waits in it is refused, so let it run empty before."""
+        """Remove a queue. Tasks that wait in it are rejected, so let it run empty before."""
         with self._changed:
             self._queues.remove(queue)
             waiting = queue.close()
         _refuse(waiting)
 
     def drain(self) -> None:
-        """Wait for no batch to fill any more: compute what is there."""
+        """Compute waiting tasks without waiting for batches to fill."""
         with self._changed:
             self._draining = True
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Refuse what waits and end the threads, each after the batch that it is at."""
+        """Reject waiting tasks and end the threads, each after its current batch."""
         with self._changed:
             self._stopping = True
             waiting = [task for queue in self._queues for task in queue.close()]
@@ -205,7 +205,7 @@ class BatchScheduler:
             queue.process(running)
         except Exception as error:
             # Whatever goes wrong, no task may wait for ever, and the thread goes on.
-            _LOG.exception("A batch failed in a way that it should not")
+            _LOG.exception("A batch failed unexpectedly")
             for task in running:
                 if not task.future.done():
                     task.future.set_exception(

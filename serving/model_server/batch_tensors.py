@@ -1,4 +1,4 @@
-"""Requests' arrays to a batch's, and a batch's back to each request's."""
+"""Merges requests' arrays into a batch's, and splits a batch's into each request's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_PADDED_RANK = 6
 
 
 def batch_rows(inputs: Sequence[np.ndarray]) -> int:
-    """The rows of a request: dimension 0 of every input.
+    """Return the number of rows of a request: dimension 0 of every input.
 
     Raises:
-      ServingError: there is no input, one has no dimension, or they differ in rows.
+      ServingError: there is no input, one has no dimension, or their numbers of rows differ.
     """
     if not inputs:
         raise invalid_argument("Batching Run() must have at least one input tensor")
@@ -34,7 +34,7 @@ def batch_rows(inputs: Sequence[np.ndarray]) -> int:
 def merge(
     name: str, arrays: Sequence[np.ndarray], padding_rows: int, pad_inner: bool
 ) -> np.ndarray:
-    """One input of a batch.
+    """Return one input of a batch.
 
     Args:
       name: the tensor's name, for messages.
@@ -64,15 +64,15 @@ def merge(
 def split(
     outputs: Sequence[np.ndarray], rows: Sequence[int], batch_size: int
 ) -> list[list[np.ndarray]]:
-    """Each request's part of every output; the rows added as padding are left out.
+    """Return each request's part of every output, without the rows that were added as padding.
 
     Args:
       outputs: a batch's outputs.
       rows: of each request, in order.
-      batch_size: the rows that were computed, padding included.
+      batch_size: the number of rows that were computed, including padding.
 
     Raises:
-      ServingError: an output's dimension 0 is not the batch.
+      ServingError: an output's dimension 0 does not equal the batch size.
     """
     for array in outputs:
         if array.ndim == 0:

@@ -1,4 +1,4 @@
-"""Batching for the whole server: the threads, and which models are batched how."""
+"""Batching for the whole server: the threads, and the batching of each model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from serving.model_server.saved_model import LoadedModel
 
 
 class Batching:
-    """What ``--enable_batching`` switches on; one for a process."""
+    """The batching that ``--enable_batching`` enables; one instance per process."""
 
     def __init__(self, options: BatchingOptions, per_model: bool, metrics: Metrics) -> None:
         """
         Args:
-          options: of every model, or, with ``per_model``, of the threads only.
-          per_model: whether each version's folder says how it is batched.
+          options: for every model, or, with ``per_model``, only for the threads.
+          per_model: whether each version's folder defines how it is batched.
         """
         self._options = options
         self._per_model = per_model
@@ -27,10 +27,10 @@ class Batching:
         self._scheduler = BatchScheduler(options.num_batch_threads, options.thread_pool_name)
 
     def add(self, model: LoadedModel) -> None:
-        """Batch a model, as the server's parameters or its own say.
+        """Batch a model according to the server's or the model's own parameters.
 
         Raises:
-          ServingError: the model's own parameters are wrong.
+          ServingError: the model's own parameters are not valid.
         """
         options: BatchingOptions | None = self._options
         if self._per_model:
@@ -39,9 +39,9 @@ class Batching:
             model.batcher = ModelBatcher(model.compute, self._scheduler, options, self._metrics)
 
     def drain(self) -> None:
-        """Compute what waits at once: nothing will come to fill a batch."""
+        """Compute waiting requests at once, because no more will come to fill a batch."""
         self._scheduler.drain()
 
     def stop(self) -> None:
-        """Refuse what still waits, and end the threads."""
+        """Reject requests that still wait, and end the threads."""
         self._scheduler.stop()

@@ -1,4 +1,4 @@
-"""How requests are batched: a ``BatchingParameters`` text proto, checked."""
+"""Options for batching requests, read from a ``BatchingParameters`` text proto and checked."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ POOL_WITH_FILE = "batch_threads"
 
 @dataclass(frozen=True)
 class BatchingOptions:
-    """One model's queues and the threads of all; the defaults are TensorFlow Serving's.
+    """Options for one model's queues, and for the threads of all; the defaults are TensorFlow
+    Serving's.
 
     Attributes:
-      max_batch_size: rows of the largest batch, and of the largest request.
-      batch_timeout_micros: how long a batch's first request waits for others at most.
-      max_enqueued_batches: batches of a queue that may wait for a thread, the open one
-        included.
-      num_batch_threads: batches that are computed at the same time, of all models.
+      max_batch_size: maximum number of rows of a batch, and of a request.
+      batch_timeout_micros: longest time that a batch's first request waits for others.
+      max_enqueued_batches: number of batches of a queue that may wait for a thread, including
+        the open one.
+      num_batch_threads: number of batches that are computed at the same time, of all models.
       thread_pool_name: those threads' name, and a label of the metrics.
-      allowed_batch_sizes: the sizes that batches are padded to; none for every size.
+      allowed_batch_sizes: the sizes that batches are padded to; empty for any size.
       pad_variable_length_inputs: pad inner dimensions that differ between requests, instead
         of refusing the batch.
     """
@@ -44,18 +45,18 @@ class BatchingOptions:
     pad_variable_length_inputs: bool = False
 
     def padded_size(self, rows: int) -> int:
-        """The size that a batch of so many rows is computed with."""
+        """Return the size with which a batch of this many rows is computed."""
         if not self.allowed_batch_sizes:
             return rows
         return self.allowed_batch_sizes[bisect_left(self.allowed_batch_sizes, rows)]
 
 
 def read_batching_options(path: str) -> BatchingOptions:
-    """Read a ``--batching_parameters_file``; the defaults where the path is empty.
+    """Read a ``--batching_parameters_file``; the defaults if the path is empty.
 
     Raises:
-      ServingError: the file is missing, no text proto of BatchingParameters, or a value in
-        it is wrong.
+      ServingError: the file is missing, not a text proto of BatchingParameters, or a value in
+        it is not valid.
     """
     if not path:
         return BatchingOptions()
@@ -70,11 +71,11 @@ def read_batching_options(path: str) -> BatchingOptions:
 def read_model_batching_options(
     version_path: Path, common: BatchingOptions
 ) -> BatchingOptions | None:
-    """The parameters in a version's folder; None where it has none and is not batched.
+    """Read the parameters in a version's folder; None if it has none and is not batched.
 
     Args:
       version_path: the version's folder.
-      common: the server's, of which the threads hold for every model.
+      common: the server's options, of which those for the threads apply to every model.
 
     Raises:
       ServingError: as ``read_batching_options``.

@@ -1,4 +1,4 @@
-"""Config files in the text protos that TensorFlow Serving reads."""
+"""Reads config files in TensorFlow Serving's text protos."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_text_proto(path: str, message: Message, what: str) -> None:
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
-        raise invalid_argument(f"{path} is no text proto of a {what}: {error}") from None
+        raise invalid_argument(f"{path} is not a text proto of a {what}: {error}") from None
 
 
 def read_model_config(path: str) -> ModelServerConfig:
@@ -42,14 +42,14 @@ def read_model_config(path: str) -> ModelServerConfig:
 
 
 def single_model_config(name: str, base_path: str) -> ModelServerConfig:
-    """What ``--model_name`` and ``--model_base_path`` stand for."""
+    """Return the config that ``--model_name`` and ``--model_base_path`` stand for."""
     config = ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
     return config
 
 
 def read_metrics_path(path: str) -> str | None:
-    """The Prometheus path of a ``--monitoring_config_file``; None where it is off.
+    """Read the Prometheus path of a ``--monitoring_config_file``; None if monitoring is off.
 
     Raises:
       ServingError: the file is missing or not a text proto of a MonitoringConfig.

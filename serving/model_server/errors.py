@@ -1,4 +1,4 @@
-"""The one error of the model server, and what each protocol makes of its code."""
+"""The model server's error class, with its code in each protocol."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class ServingError(Exception):
     Attributes:
       code: the canonical code; ``UNAVAILABLE``, ``DEADLINE_EXCEEDED`` and
         ``RESOURCE_EXHAUSTED`` are worth a retry, the others are not.
-      message: what TensorFlow Serving says in the same case, where it is known.
-      http_status: the REST status, where it is not the code's usual one.
+      message: TensorFlow Serving's message in the same case, if it is known.
+      http_status: the REST status, if it is not the code's usual one.
     """
 
     def __init__(self, code: Code, message: str, http_status: int | None = None) -> None:

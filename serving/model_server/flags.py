@@ -1,13 +1,13 @@
 """The command line: ``tensorflow_model_server``'s own flags, and a few of ours.
 
-A flag is written ``--flag=value`` or ``--flag value``. Three kinds are told apart, because
-a server that quietly ignores a flag is worse than one that refuses it:
+A flag is written ``--flag=value`` or ``--flag value``. There are three kinds, because
+a server that silently ignores a flag is worse than one that refuses it:
 
 - flags that work here as they do in TensorFlow Serving;
-- flags that only tune TensorFlow Serving's own machinery (``TUNING_ONLY``): taken, and
-  named once in the log as without effect;
-- flags that would change what is served or who may call (``NOT_SUPPORTED``), and flags
-  nobody knows: refused by name.
+- flags that only tune TensorFlow Serving's own implementation (``TUNING_ONLY``): accepted, and
+  listed once in the log as having no effect;
+- flags that would change what is served or who may call (``NOT_SUPPORTED``), and unknown flags:
+  refused, and the message names them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NOT_SUPPORTED = {
 
 @dataclass(frozen=True)
 class ServerFlags:
-    """The parsed command line. Ports are TCP ports; 0 switches the REST API off."""
+    """The parsed command line. Ports are TCP ports; REST port 0 disables the REST API."""
 
     port: int = 8500
     rest_api_port: int = 0
@@ -98,25 +98,26 @@ class _Parser(argparse.ArgumentParser):
 
 _HELP = {
     "port": "gRPC port",
-    "rest_api_port": "REST port; 0 serves no REST",
+    "rest_api_port": "REST port; 0: no REST",
     "rest_api_num_threads": "requests that are read, computed or answered at the same time, "
-    "gRPC's included; those that wait in a batch are not counted",
-    "rest_api_timeout_in_ms": "a REST call that computes longer is answered with 504",
+    "including gRPC; those that wait in a batch are not counted",
+    "rest_api_timeout_in_ms": "time limit of a REST call, which fails with 504 after it",
     "rest_api_enable_cors_support": "send CORS headers",
-    "enable_batching": "compute requests that come at the same time together",
+    "enable_batching": "compute requests that arrive at the same time together",
     "batching_parameters_file": "text proto of a BatchingParameters, for --enable_batching",
-    "enable_per_model_batching_parameters": "take them from batching_params.pbtxt in each "
-    "version's folder, all but the threads; a version without that file is not batched",
+    "enable_per_model_batching_parameters": "read the parameters, except the threads, from "
+    "batching_params.pbtxt in each version's folder; a version without it is not batched",
     "allow_version_labels_for_unavailable_models": "a new label may name a version that is "
     "not loaded yet",
     "model_config_file": "text proto of a ModelServerConfig",
-    "model_config_file_poll_wait_seconds": "read the model config again this often; 0 never",
+    "model_config_file_poll_wait_seconds": "interval at which the model config is read again; "
+    "0: never",
     "model_name": "name of the one model (without --model_config_file)",
     "model_base_path": "absolute folder of version folders (without --model_config_file)",
     "num_load_threads": "versions loaded at the same time",
     "max_num_load_retries": "attempts after a failed load",
     "load_retry_interval_micros": "microseconds between those attempts",
-    "file_system_poll_wait_seconds": "look for new versions this often; 0 looks once",
+    "file_system_poll_wait_seconds": "interval between checks for new versions; 0: check once",
     "tensorflow_session_parallelism": "threads of both TensorFlow pools",
     "tensorflow_intra_op_parallelism": "threads inside one op",
     "tensorflow_inter_op_parallelism": "ops at the same time",
@@ -126,21 +127,21 @@ _HELP = {
     "monitoring_config_file": "text proto of a MonitoringConfig",
     "enable_signature_method_name_check": "refuse signatures with an unknown method name",
     "xla_cpu_compilation_enabled": "allow Xla... ops and functions saved with jit_compile",
-    "enable_serialization_as_tensor_content": "gRPC answers carry tensor_content",
+    "enable_serialization_as_tensor_content": "use tensor_content in gRPC responses",
     "version": "print the version and exit",
     "bind_address": "address to listen on (Tallygraph's own flag; 0.0.0.0 for every one)",
     "max_request_bytes": "largest request body or gRPC message (Tallygraph's own flag)",
     "max_queued_requests": "requests that may wait for a thread or in a batch; more are "
     "refused with UNAVAILABLE (Tallygraph's own flag)",
     "max_connections": "REST connections at the same time (Tallygraph's own flag)",
-    "client_timeout_in_ms": "a client that takes longer to send its request is cut off "
-    "(Tallygraph's own flag)",
-    "drain_timeout_in_ms": "after SIGTERM, running requests have this long (Tallygraph's own "
+    "client_timeout_in_ms": "time limit for a client to send its request, after which it is "
+    "disconnected (Tallygraph's own flag)",
+    "drain_timeout_in_ms": "time that running requests have after SIGTERM (Tallygraph's own "
     "flag)",
-    "request_log_max_file_bytes": "a request log's file that has as many bytes is closed and "
-    "another begun (Tallygraph's own flag)",
-    "exit_with_process": "stop when the process of this id is gone; 0 never (Tallygraph's "
-    "own flag)",
+    "request_log_max_file_bytes": "size of a request log's file at which it is closed and a "
+    "new one is started (Tallygraph's own flag)",
+    "exit_with_process": "stop when the process with this id has ended; 0: never "
+    "(Tallygraph's own flag)",
 }
 
 
@@ -199,8 +200,8 @@ def parse_flags(arguments: list[str]) -> ServerFlags:
       arguments: the command line without the program's name.
 
     Raises:
-      SystemExit: an unknown, unsupported or malformed flag, or none that says what to
-        serve; the message on standard error names it.
+      SystemExit: a flag is unknown, unsupported or malformed, or none says what to serve; the
+        message is on standard error.
     """
     parser = _parser()
     parsed, unknown = parser.parse_known_args(arguments)
@@ -227,14 +228,14 @@ def _problem(flags: ServerFlags) -> str | None:
     if flags.version:
         return None
     if not flags.model_base_path and not flags.model_config_file:
-        return "both --model_base_path and --model_config_file are empty. Give one of them"
+        return "neither --model_base_path nor --model_config_file is given. Give one of them"
     if flags.batching_parameters_file and not flags.enable_batching:
         return (
             "--batching_parameters_file is set without setting --enable_batching to true. "
             f"Received: {flags.batching_parameters_file!r}"
         )
     if flags.port == 0:
-        return "--port must not be 0: it is the gRPC API's, which cannot be switched off"
+        return "--port must not be 0: it is the gRPC API's port, which cannot be switched off"
     if flags.port == flags.rest_api_port:
         return f"--rest_api_port must differ from --port. Received: {flags.port} for both"
     for name in ("port", "rest_api_port"):

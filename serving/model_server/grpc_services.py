@@ -1,4 +1,4 @@
-"""The gRPC surface: PredictionService and ModelService."""
+"""The gRPC API: PredictionService and ModelService."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _no_traceback_for_clients() -> Iterator[None]:
     except (ServingError, asyncio.CancelledError):
         raise
     except Exception as error:
-        _LOG.exception("A request failed in a way that it should not")
+        _LOG.exception("A request failed unexpectedly")
         raise ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}") from error
 
 
@@ -171,7 +171,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 
 def make_grpc_server(backend: Backend, as_content: bool) -> grpc.aio.Server:
-    """A gRPC server with both services; the caller adds a port and starts it."""
+    """Create a gRPC server with both services; the caller adds a port and starts it."""
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", backend.max_request_bytes),

@@ -1,4 +1,5 @@
-"""JSON values to one input's array: types, shapes, base64, with TensorFlow Serving's words."""
+"""Converts JSON values to one input's array: types, shapes, base64, with TensorFlow Serving's
+messages."""
 
 from __future__ import annotations
 
@@ -43,8 +44,8 @@ class JsonTensor:
         """Append a row's value, which may be nested lists.
 
         Raises:
-          ServingError: it is ragged, has another shape than the rows before, or another type
-            than the input.
+          ServingError: it is ragged, or its shape differs from the rows before, or its type
+            from the input's.
         """
         shape = _dense_shape(value)
         before = len(self._values)
@@ -61,11 +62,11 @@ class JsonTensor:
         return self
 
     def array(self) -> np.ndarray:
-        """The one row that was added."""
+        """Return the single row that was added."""
         return self._reshaped(self._shape or ())
 
     def batch(self, rows: int) -> np.ndarray:
-        """All rows, stacked along a new first dimension."""
+        """Return all rows, stacked along a new first dimension."""
         return self._reshaped((rows, *(self._shape or ())))
 
     def _reshaped(self, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""JSON text as RapidJSON writes it: values quoted in messages, strings that are not UTF-8."""
+"""Writes JSON text as RapidJSON does: values quoted in messages, and strings that are not
+UTF-8."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ MAX_QUOTED_BYTES = 256
 
 
 def quoted(value: Any) -> str:
-    """A JSON value as TensorFlow Serving's messages quote it, cut off after 256 bytes."""
+    """Return a JSON value as TensorFlow Serving's messages quote it, cut off after 256
+    bytes."""
     parts: list[str] = []
     size = 0
     for piece in _pretty(value, 0):
@@ -65,7 +67,8 @@ _SHORT = {
 
 
 def json_string(text: bytes) -> bytes:
-    """A JSON string of any bytes, as RapidJSON writes them: not-UTF-8 goes out as it is."""
+    """Return a JSON string of any bytes, as RapidJSON writes them: what is not UTF-8 is
+    unchanged."""
 
     def escape(match: re.Match[bytes]) -> bytes:
         byte = match.group()

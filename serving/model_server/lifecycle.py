@@ -1,8 +1,8 @@
-"""Moves versions from disk to memory and out again, as the config and the disk ask for.
+"""Loads versions from disk to memory and unloads them, according to the config and the disk.
 
 One thread decides; a pool loads and closes. A version is taken out of service only when no
-version is asked for any more or one that is asked for is AVAILABLE, and its memory is given
-back only when the last request running on it has ended. So a broken new version leaves the
+version is requested any more or a requested one is AVAILABLE, and its memory is released
+only when the last request running on it has ended. So a broken new version leaves the
 old one serving, and a good one replaces it without a failed request.
 """
 
@@ -31,7 +31,7 @@ MAX_ENDED_VERSIONS = 100
 
 @dataclass(frozen=True)
 class LifecycleOptions:
-    """The flags that versions are moved by; times in seconds."""
+    """The flags for loading and unloading versions; times in seconds."""
 
     poll_s: float = 1.0
     max_retries: int = 5
@@ -43,13 +43,13 @@ Loader = Callable[[str, VersionOnDisk], LoadedModel]
 
 
 class Lifecycle:
-    """The versions of every model, and the threads that move them.
+    """The versions of every model, and the threads that load and unload them.
 
     Attributes:
-      changed: guards everything below, and is notified of every change of a state.
-      versions: every version known, by model name and number.
-      config: what is asked for.
-      scans: how often the disk has been looked at.
+      changed: guards everything below, and is notified of every state change.
+      versions: every known version, by model name and number.
+      config: the requested models and versions.
+      scans: how often the disk has been scanned.
       stopping: whether ``stop`` has been called.
     """
 
@@ -69,13 +69,13 @@ class Lifecycle:
         self._thread.start()
 
     def ask_for(self, config: ModelServerConfig) -> None:
-        """Take another config; ``changed`` must be held. The disk is looked at at once."""
+        """Use another config; ``changed`` must be held. The disk is scanned at once."""
         self.config = config
         self._scan_due = True
         self.changed.notify_all()
 
     def stop(self) -> None:
-        """Unload everything. Call it when no request is running any more."""
+        """Unload everything. Call it when no request is running."""
         with self.changed:
             self.stopping = True
             self.changed.notify_all()

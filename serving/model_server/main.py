@@ -1,4 +1,5 @@
-"""``tallygraph-model-server``: TensorFlow Serving's stand-in on the command line."""
+"""``tallygraph-model-server``: the command line of the local replacement for TensorFlow
+Serving."""
 
 from __future__ import annotations
 
@@ -22,14 +23,14 @@ _UNUSED: Final = ("IPython", "matplotlib", "pandas", "sklearn")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the model server until it is told to stop.
+    """Run the model server until it receives SIGTERM or SIGINT.
 
     Args:
       arguments: the command line without the program's name; None for the process's own.
 
     Returns:
-      The exit status: 0 after SIGTERM or SIGINT, 1 where it could not start. Wrong flags
-      end the process with status 2.
+      The exit status: 0 after SIGTERM or SIGINT, 1 if it could not start. Invalid flags end the
+      process with status 2.
     """
     flags = parse_flags(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def prepare() -> None:
-    """Say what TensorFlow is to leave out; to be called before it is imported."""
+    """Configure what TensorFlow leaves out; call it before TensorFlow is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # deprecations say nothing here
     absent: dict[str, Any] = dict.fromkeys(_UNUSED)
@@ -60,7 +61,7 @@ def _end_with(process: int) -> None:
     def watch() -> None:
         while _exists(process):
             time.sleep(0.5)
-        _LOG.info("Process %d is gone", process)
+        _LOG.info("Process %d has ended", process)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="exit-with-process", daemon=True).start()
@@ -87,7 +88,7 @@ def _run(flags: ServerFlags) -> int:
 
     if flags.without_effect:
         _LOG.info(
-            "Without effect on this server: %s",
+            "Flags that have no effect on this server: %s",
             ", ".join(f"--{name}" for name in flags.without_effect),
         )
 

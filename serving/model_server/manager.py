@@ -35,7 +35,7 @@ class ModelManager:
         Args:
           loader: reads a version into memory.
           allow_labels_for_unavailable: a new label may name a version that is not loaded.
-          request_log: is told which models a config wants logged; None logs nothing.
+          request_log: gets the models that a config wants logged; None: nothing is logged.
         """
         self._lifecycle = Lifecycle(loader, options)
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
@@ -44,21 +44,21 @@ class ModelManager:
         self._reloading = threading.Lock()
 
     def start(self, config: ModelServerConfig) -> None:
-        """Take the first config and wait until every model has an AVAILABLE version.
+        """Use the first config and wait until every model has an AVAILABLE version.
 
-        As TensorFlow Serving, it waits for as long as a model has no version on disk.
+        Like TensorFlow Serving, it waits as long as a model has no version on disk.
 
         Raises:
-          ServingError: the config is wrong, or every version of a model failed to load.
+          ServingError: the config is not valid, or every version of a model failed to load.
         """
         self._lifecycle.start()
         self.reload(config)
 
     def reload(self, config: ModelServerConfig) -> None:
-        """Take another config; returns when the models it adds are AVAILABLE.
+        """Use another config; returns when the models that it adds are AVAILABLE.
 
         Raises:
-          ServingError: the config is wrong (nothing changes), or a new model failed.
+          ServingError: the config is not valid (nothing changes), or a new model failed.
         """
         with self._reloading:
             check_model_config(config)
@@ -77,7 +77,7 @@ class ModelManager:
             self._wait_for(new, scans)
 
     def stop(self) -> None:
-        """Unload everything. Call it when no request is running any more."""
+        """Unload everything. Call it when no request is running."""
         self._lifecycle.stop()
 
     @contextmanager
@@ -108,7 +108,7 @@ class ModelManager:
                     self._lifecycle.changed.notify_all()
 
     def status(self, name: str, version: int | None = None) -> list[VersionStatus]:
-        """How the versions of a model stand, the newest first.
+        """Return the state of a model's versions, newest first.
 
         Raises:
           ServingError: there is no such model or version.

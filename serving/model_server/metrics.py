@@ -1,7 +1,7 @@
 """Counters and histograms under TensorFlow Serving's names, as Prometheus text.
 
-TensorFlow Serving's exporter differs from the usual client libraries in names (``:`` for
-``/``, no ``_total``) and buckets, and dashboards are built on its spelling.
+TensorFlow Serving's exporter differs from the usual client libraries in names (``:`` for ``/``,
+no ``_total``) and buckets, and dashboards depend on its names.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Counter:
 
 
 class Histogram:
-    """How often a number fell into which bucket, for each combination of label values."""
+    """How often a number fell into each bucket, for each combination of label values."""
 
     def __init__(self, path: str, *labels: str, limits: tuple[float, ...]) -> None:
         """
@@ -114,7 +114,7 @@ def _latency(path: str, *labels: str) -> Histogram:
 
 
 class Metrics:
-    """Everything this server counts; one for a process."""
+    """Everything that this server counts; one instance per process."""
 
     def __init__(self) -> None:
         self.requests = Counter("/tensorflow/serving/request_count", "model_name", "status")
@@ -162,5 +162,5 @@ class Metrics:
         )
 
     def page(self) -> str:
-        """The text that Prometheus scrapes."""
+        """Return the text that Prometheus scrapes."""
         return "\n".join(line for metric in self._all for line in metric.lines()) + "\n"

@@ -1,6 +1,7 @@
 """Computes one loaded version's requests together, several in one run of its graph.
 
-TensorFlow Serving's ``BatchingSession``: a queue for each set of tensors fed and fetched.
+Works like TensorFlow Serving's ``BatchingSession``: a queue for each set of tensors fed and
+fetched.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class ModelBatcher:
         Args:
           inputs: an array for each feed of the plan, all of the same number of rows, at
             least one.
-          timeout_ms: how long the request may take; 0 for no limit. A batch may take as long
-            as the most patient of its requests.
+          timeout_ms: time limit of the request; 0 for no limit. The longest limit of its
+            requests applies to a batch.
 
         Returns:
           An array for each fetch of the plan, with the request's rows.
@@ -68,7 +69,7 @@ class ModelBatcher:
         return task.future
 
     def close(self) -> None:
-        """Give up the queues. No request may be waiting."""
+        """Remove the queues. No request may be waiting."""
         with self._lock:
             queues = list(self._queues.values())
             self._queues.clear()

@@ -1,4 +1,4 @@
-"""One version of a model on its way from disk to memory and out again."""
+"""The state of a version of a model, from loading to unloading."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class ModelVersion:
 
     Attributes:
       disk: where it is.
-      state: where it stands.
+      state: its current state.
       error: why the last attempt to load it failed, or None.
       model: the loaded model, while AVAILABLE or UNLOADING.
       users: requests that are running on it.
-      aspired: whether the version policy asks for it.
-      attempts: failed attempts to load it.
-      busy: whether a thread is loading or closing it now.
-      retry_at: not to be loaded again before this time (``time.monotonic``).
+      aspired: whether the version policy requests it.
+      attempts: number of failed attempts to load it.
+      busy: whether a thread is currently loading or closing it.
+      retry_at: it is not loaded again before this time (``time.monotonic``).
     """
 
     disk: VersionOnDisk
@@ -52,13 +52,13 @@ class ModelVersion:
 
     @property
     def settled(self) -> bool:
-        """Whether a first attempt to load it has come to an end."""
+        """Whether a first attempt to load it has ended."""
         return self.state in (State.AVAILABLE, State.END) or self.attempts > 0
 
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """What the status API says of a version."""
+    """A version's state, as in the status API."""
 
     version: int
     state: State
@@ -67,7 +67,7 @@ class VersionStatus:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which model a request is for: the newest version, or this one, or this label's."""
+    """The model that a request is for: its newest version, a given one, or a label's."""
 
     name: str
     version: int | None = None
@@ -76,7 +76,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Servable:
-    """A model version that a request is running on."""
+    """A model version on which a request is running."""
 
     name: str
     version: int
@@ -84,5 +84,5 @@ class Servable:
 
     @property
     def spec(self) -> ModelSpec:
-        """Its name and version, for what outlives its use."""
+        """Its name and version, for use after it has been released."""
         return ModelSpec(self.name, self.version)

@@ -1,4 +1,4 @@
-"""Predict requests and answers as messages, whichever protocol they came by."""
+"""Predict requests and responses as messages, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.model_server.tensors import array_to_proto
 def predict_request(
     spec: ModelSpec, signature_name: str, inputs: Mapping[str, np.ndarray]
 ) -> predict_pb2.PredictRequest:
-    """The message that a REST request stands for; ``signature_name`` as it was given."""
+    """Return the message equivalent to a REST request; ``signature_name`` as it was given."""
     request = predict_pb2.PredictRequest()
     _fill(request.model_spec, spec, signature_name)
     for alias, array in inputs.items():
@@ -26,10 +26,10 @@ def predict_request(
 def predict_response(
     spec: ModelSpec, signature_name: str, outputs: Mapping[str, np.ndarray], as_content: bool
 ) -> predict_pb2.PredictResponse:
-    """An answer.
+    """Return the message of a response.
 
     Args:
-      spec: the model and its version that answered.
+      spec: the model and the version that computed it.
       as_content: see ``array_to_proto``.
     """
     response = predict_pb2.PredictResponse()

@@ -1,9 +1,9 @@
-"""JSON as TensorFlow Serving's parser (RapidJSON) takes and refuses it.
+"""JSON parsing with the rules and messages of TensorFlow Serving's parser (RapidJSON).
 
-A request is parsed by orjson. Only a body that orjson refuses is read again here, because
+A request is parsed by orjson. Only a body that orjson rejects is read again here, because
 TensorFlow Serving accepts a little more than the standard does (``NaN``, ``Infinity``,
-bytes that are not UTF-8, anything after the end of the document), and because clients log
-and compare its messages for what it refuses.
+bytes that are not UTF-8, anything after the end of the document), and because clients log and
+compare its messages for what it rejects.
 """
 
 from __future__ import annotations

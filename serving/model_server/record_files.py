@@ -1,4 +1,4 @@
-"""TFRecord files under one name prefix, begun anew when they are large enough."""
+"""TFRecord files with a common name prefix; a new one is started when one is large enough."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ _numbers = count(1)
 
 
 class RecordFiles:
-    """Writes records to ``<prefix>-<UTC time>-<process>-<number>.tfrecord``. One thread's.
+    """Writes records to ``<prefix>-<UTC time>-<process>-<number>.tfrecord``. For use by one
+    thread.
 
-    A name is never used twice: not by a restart, nor by another server with that prefix. A
-    file exists from its first record on.
+    A name is never used twice: not after a restart, nor by another server with the same prefix.
+    A file exists from its first record on.
     """
 
     def __init__(self, prefix: str, max_bytes: int) -> None:
         """
         Args:
           prefix: a path and the beginning of a file's name.
-          max_bytes: a file that has as many is closed, and the next one is begun.
+          max_bytes: size at which a file is closed and the next one is started.
         """
         self._prefix = prefix
         self._max_bytes = max_bytes
@@ -36,7 +37,7 @@ class RecordFiles:
         """Append a record; it is in the file after the next ``flush``.
 
         Raises:
-          tf.errors.OpError: the file cannot be written. The next record begins another.
+          tf.errors.OpError: the file cannot be written. The next record starts another file.
         """
         try:
             if self._writer is None:
@@ -49,7 +50,7 @@ class RecordFiles:
             raise
 
     def flush(self) -> None:
-        """Put what has been written into the file.
+        """Flush what has been written to the file.
 
         Raises:
           tf.errors.OpError: it cannot be written, and is lost.
@@ -65,7 +66,7 @@ class RecordFiles:
             self.close()
 
     def close(self) -> None:
-        """End the file.
+        """Close the file.
 
         Raises:
           tf.errors.OpError: what was not flushed cannot be written, and is lost.

@@ -1,8 +1,8 @@
-"""Predict requests and their answers, sampled, in files that can warm a model up.
+"""Logs sampled predict requests and their responses in files that can warm up a model.
 
-TensorFlow Serving's ``ServerRequestLogger`` with a collector of our own, as its open source
-build has none. A request never waits for the disk: one thread writes what is put into a
-bounded queue, and what finds it full is dropped and counted.
+Works like TensorFlow Serving's ``ServerRequestLogger`` with a collector of our own, because its
+open-source build has none. A request never waits for the disk: one thread writes the records
+from a bounded queue, and a record that finds it full is dropped and counted.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ Messages = tuple[predict_pb2.PredictRequest, predict_pb2.PredictResponse]
 
 @dataclass(frozen=True)
 class Answered:
-    """A predict request that has been answered.
+    """A predict request and its response.
 
     Attributes:
-      model: the name of the model that answered it.
-      size_bytes: about as much as it keeps in memory.
-      messages: makes the request and the answer; called on the log's thread.
+      model: the name of the model that computed it.
+      size_bytes: approximate size in memory.
+      messages: makes the request's and the response's message; called on the log's thread.
       at: seconds since the epoch.
     """
 
@@ -57,7 +57,7 @@ class Answered:
 
 
 class RequestLog:
-    """The logs of all models; one for a process. Safe for use by many threads."""
+    """The logs of all models; one instance per process. Safe for use by many threads."""
 
     def __init__(self, metrics: Metrics, tags: Sequence[str], max_file_bytes: int) -> None:
         """
@@ -90,7 +90,7 @@ class RequestLog:
             self._changed.notify()
 
     def samples(self, model: str) -> bool:
-        """Whether the model's next request is to be logged; drawn anew at each call."""
+        """Whether to log the model's next request; drawn at random in each call."""
         config = self._configs.get(model)
         return config is not None and random.random() < config.sampling_config.sampling_rate
 
@@ -112,7 +112,7 @@ class RequestLog:
             self._metrics.request_logs.add(answered.model, Code.RESOURCE_EXHAUSTED.name)
 
     def stop(self) -> None:
-        """Write what is queued and end the files. Nothing is logged any more."""
+        """Write what is queued and close the files. Nothing is logged afterwards."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -201,11 +201,11 @@ class RequestLog:
 
 
 def logging_configs(config: ModelServerConfig) -> dict[str, LoggingConfig]:
-    """The models of a config that are to be logged, and how.
+    """Return the models of a config to log, and how.
 
     Raises:
-      ServingError: an unknown collector type, a sampling rate that is none, or a prefix in a
-        folder that cannot be written to.
+      ServingError: an unknown collector type, an invalid sampling rate, or a prefix in a folder
+        that cannot be written to.
     """
     configs = {
         model.name: model.logging_config
@@ -230,8 +230,8 @@ def _check(model: str, config: Any) -> None:
     folder = Path(prefix).parent
     if not Path(prefix).is_absolute() or not Path(prefix).name:
         raise invalid_argument(
-            f"filename_prefix of model {model} must be an absolute path of a folder and the "
-            f"beginning of a file's name. Received: {prefix!r}"
+            f"filename_prefix of model {model} must be the absolute path of a folder "
+            f"followed by the beginning of a file name. Received: {prefix!r}"
         )
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -240,7 +240,7 @@ def _check(model: str, config: Any) -> None:
         raise ServingError(
             Code.FAILED_PRECONDITION,
             f"cannot write the request log of model {model} to {folder} (filename_prefix "
-            f"{prefix!r}): {error}. Make the folder, or let the server write to it",
+            f"{prefix!r}): {error}. Create the folder, or allow the server to write to it",
         ) from None
 
 

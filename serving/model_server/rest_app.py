@@ -1,4 +1,4 @@
-"""The REST surface as an ASGI application."""
+"""The REST API as an ASGI application."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class RestApp:
     ) -> None:
         """
         Args:
-          metrics_path: where Prometheus reads; None for nowhere.
-          timeout_ms: the longest that TensorFlow may compute for a request.
-          client_timeout_s: the longest that a client may take to send its body.
+          metrics_path: path of the Prometheus metrics; None: no metrics.
+          timeout_ms: time limit for TensorFlow to compute a request.
+          client_timeout_s: time limit for a client to send its body.
           cors: whether to send CORS headers.
         """
         self._backend = backend
@@ -104,7 +104,7 @@ class RestApp:
         except ClientDisconnect:
             raise
         except Exception as error:
-            _LOG.exception("A request failed in a way that it should not")
+            _LOG.exception("A request failed unexpectedly")
             body = orjson.dumps({"error": f"{type(error).__name__}: {_writable(str(error))}"})
             return self._json(body, 500)
 

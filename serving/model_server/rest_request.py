@@ -1,4 +1,4 @@
-"""The body of a REST predict request to arrays, by TensorFlow Serving's rules.
+"""Converts the body of a REST predict request to arrays, by TensorFlow Serving's rules.
 
 Row format: ``{"instances": [...]}``, a list of values (one input) or of objects with every
 input. Column format: ``{"inputs": ...}``, one value (one input) or an object. Bytes are
@@ -27,7 +27,7 @@ class PredictBody:
 
     Attributes:
       inputs: an array for each input alias.
-      format: the format of the request, which the answer follows.
+      format: the format of the request, which the response follows.
     """
 
     inputs: dict[str, np.ndarray]
@@ -35,7 +35,7 @@ class PredictBody:
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """The signature that a request names; empty where it names none.
+    """Return the signature that a request names; empty if it names none.
 
     Raises:
       ServingError: ``signature_name`` is not a string.

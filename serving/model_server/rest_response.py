@@ -1,7 +1,8 @@
-"""Arrays to the body of a REST predict answer, by TensorFlow Serving's rules.
+"""Converts arrays to the body of a REST predict response, by TensorFlow Serving's rules.
 
-Strings go out as raw text; only an output whose name ends in ``_bytes`` is base64. So an
-output that is not UTF-8 and not named so makes the body invalid JSON, here as there.
+Strings are written as raw text; only an output whose name ends in ``_bytes`` is base64. So an
+output that is not UTF-8 and has no such name makes the body invalid JSON, as in TensorFlow
+Serving.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from serving.model_server.rest_request import Format
 
 
 def predict_answer(outputs: Mapping[str, np.ndarray], layout: Format) -> bytes:
-    """The JSON text of an answer.
+    """Return the JSON text of a response.
 
     Args:
       outputs: an array for each output alias. With one output only its values are written,

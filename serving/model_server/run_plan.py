@@ -1,4 +1,4 @@
-"""What a predict request asks of a graph: tensors to feed and tensors to fetch."""
+"""The plan of a predict request for a graph: tensors to feed and tensors to fetch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RunPlan:
       feeds: the tensors to feed, in order.
       fetches: the tensors to fetch, each once, in order.
       aliases: the input alias of each feed.
-      outputs: the place among the fetches of each output alias.
+      outputs: the index in the fetches of each output alias.
     """
 
     feeds: tuple[str, ...]
@@ -29,16 +29,17 @@ class RunPlan:
     outputs: tuple[tuple[str, int], ...]
 
     def arrays(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """A request's inputs in the order of the feeds."""
+        """Return a request's inputs in the order of the feeds."""
         return [inputs[alias] for alias in self.aliases]
 
     def named(self, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """What was fetched, by output alias."""
+        """Return what was fetched, by output alias."""
         return {alias: values[place] for alias, place in self.outputs}
 
 
 def type_name(dtype: int) -> str:
-    """TensorFlow's name of a ``DataType`` in messages: 7 -> ``string``, 1 -> ``float``."""
+    """Return TensorFlow's name of a ``DataType`` in messages: 7 -> ``string``, 1 ->
+    ``float``."""
     if dtype == 0:
         return "INVALID"
     name = str(tf.dtypes.as_dtype(dtype).name)
@@ -46,7 +47,7 @@ def type_name(dtype: int) -> str:
 
 
 def make_plan(signature: Any, aliases: Sequence[str]) -> RunPlan:
-    """The plan for some outputs of a ``SignatureDef``."""
+    """Make the plan for some outputs of a ``SignatureDef``."""
     # In the order of names, so that signatures of the same tensors share a queue.
     feeds = sorted((info.name, alias) for alias, info in signature.inputs.items())
     fetches = sorted({signature.outputs[alias].name for alias in aliases})
@@ -61,7 +62,7 @@ def make_plan(signature: Any, aliases: Sequence[str]) -> RunPlan:
 
 
 def check_inputs(signature: Any, inputs: Mapping[str, np.ndarray]) -> None:
-    """Refuse inputs that are not a signature's, with TensorFlow Serving's messages.
+    """Reject inputs that do not match the signature, with TensorFlow Serving's messages.
 
     Raises:
       ServingError: an input is missing, unknown or of another type.
@@ -92,7 +93,7 @@ def check_inputs(signature: Any, inputs: Mapping[str, np.ndarray]) -> None:
 
 
 def wanted_outputs(signature: Any, output_filter: Sequence[str]) -> list[str]:
-    """The output aliases that a request wants; all where it does not say.
+    """Return the output aliases that a request wants; all if it names none.
 
     Raises:
       ServingError: one is unknown or named twice.

@@ -1,8 +1,8 @@
-"""One loaded SavedModel: its signatures, and running them.
+"""A loaded SavedModel: its signatures, and how they are run.
 
-The model is run by a TensorFlow session on the signature's feeds and fetches, as TensorFlow
-Serving does it: several threads may run one model at the same time, the interpreter lock is
-free meanwhile, and closing the session gives the memory back.
+A TensorFlow session runs the model with the signature's feeds and fetches, as in TensorFlow
+Serving: several threads can run one model at the same time, the interpreter lock is free
+meanwhile, and closing the session releases the memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _PREDICT_METHODS = tuple(
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How models are loaded and run; the fields are the flags of the same meaning."""
+    """Options for loading and running models; the fields correspond to the flags of the same
+    meaning."""
 
     tags: tuple[str, ...] = ("serve",)
     intra_op_threads: int = 0
@@ -52,16 +53,16 @@ class LoadedModel:
     """A SavedModel in memory.
 
     Attributes:
-      path: where it was read from.
+      path: the folder that it was read from.
       signatures: its ``SignatureDef`` by name.
-      batcher: computes requests together; None where this model is not batched.
+      batcher: computes requests together; None if this model is not batched.
     """
 
     def __init__(self, path: Path, options: LoadOptions) -> None:
         """Load a SavedModel and run its initialisers.
 
         Raises:
-          ServingError: the SavedModel is missing, broken, or needs an op that is unknown.
+          ServingError: the SavedModel is missing, broken, or needs an unknown op.
         """
         self.path = path
         self._options = options
@@ -102,8 +103,8 @@ class LoadedModel:
         Args:
           signature_name: one of ``signatures``; empty for ``serving_default``.
           inputs: an array for each input alias; strings as object arrays of ``bytes``.
-          output_filter: the output aliases wanted; none for all.
-          timeout_ms: give up after so long; 0 for no limit.
+          output_filter: the requested output aliases; empty for all.
+          timeout_ms: time limit; 0 for no limit.
 
         Returns:
           An array for each output alias.
@@ -120,10 +121,10 @@ class LoadedModel:
         inputs: Mapping[str, np.ndarray],
         output_filter: Sequence[str] = (),
     ) -> RunPlan:
-        """Check a request against its signature, and say what it asks of the graph.
+        """Check a request against its signature, and return its plan for the graph.
 
         Raises:
-          ServingError: as ``run``, for everything but computing.
+          ServingError: as ``run``, for everything except computing.
         """
         name = signature_name or DEFAULT_SIGNATURE
         if name not in self.signatures:
@@ -143,7 +144,8 @@ class LoadedModel:
     def compute(
         self, plan: RunPlan, arrays: Sequence[np.ndarray], timeout_ms: int = 0
     ) -> list[np.ndarray]:
-        """Run the graph: an array for each of the plan's feeds, to one for each fetch.
+        """Run the graph with an array for each of the plan's feeds, and return one for each
+        fetch.
 
         Raises:
           ServingError: with TensorFlow's code and message.
@@ -154,7 +156,7 @@ class LoadedModel:
             raise _as_serving_error(error) from None
 
     def close(self) -> None:
-        """Give the model's memory back. No run may be under way."""
+        """Release the model's memory. No run may be in progress."""
         if self.batcher is not None:
             self.batcher.close()
         self._runners.clear()

@@ -1,4 +1,4 @@
-"""The parts of the model server put together, started, and drained on SIGTERM."""
+"""The model server: combines its parts, starts them, and drains them on SIGTERM."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ModelServer:
     def __init__(self, flags: ServerFlags) -> None:
         """
         Raises:
-          ServingError: a config file is missing or wrong.
+          ServingError: a config file is missing or not valid.
         """
         self._flags = flags
         self._config = self._read_config()
@@ -83,7 +83,7 @@ class ModelServer:
         """Serve until SIGTERM or SIGINT.
 
         Raises:
-          ServingError: a model cannot be loaded at start, or a port is taken.
+          ServingError: a model cannot be loaded at start, or a port is in use.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -188,7 +188,7 @@ class ModelServer:
         await asyncio.wait(
             {stopped, *([rest_task] if rest_task else [])}, return_when=asyncio.FIRST_COMPLETED
         )
-        _LOG.info("Draining: requests under way are answered, no new ones are taken")
+        _LOG.info("Draining: running requests are completed, new ones are not accepted")
         polling.cancel()
         if rest is not None:
             rest.should_exit = True
@@ -260,6 +260,6 @@ def _add_grpc_port(server: object, address: str, port: int) -> None:
 def _taken(address: str, port: int, flag: str, error: Exception) -> ServingError:
     return ServingError(
         Code.UNAVAILABLE,
-        f"cannot listen on {address}:{port} (--{flag}): {error}. Stop what listens there, or "
-        "choose another port",
+        f"cannot listen on {address}:{port} (--{flag}): {error}. Stop the process that "
+        "listens there, or choose another port",
     )

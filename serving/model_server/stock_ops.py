@@ -1,7 +1,7 @@
-"""What a stock ``tensorflow_model_server`` refuses to run: XLA, unless started for it.
+"""Finds what a stock ``tensorflow_model_server`` refuses to run: XLA, unless it is enabled.
 
-TensorFlow in Python runs such a graph all the same, so that only a look at the graph shows
-it before a real server does.
+TensorFlow in Python runs such a graph anyway, so only an inspection of the graph shows the
+problem before a real server does.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _MUST_COMPILE = "_XlaMustCompile"
 
 
 def refused_nodes(graph_def: Any, fetches: Iterable[str]) -> list[str]:
-    """Nodes needed for ``fetches`` that a stock server refuses.
+    """Return the nodes needed for ``fetches`` that a stock server refuses.
 
     Args:
       graph_def: a ``tf.compat.v1.GraphDef``.
-      fetches: tensor names such as ``PartitionedCall:0``; none asks about every node.
+      fetches: tensor names such as ``PartitionedCall:0``; empty: check every node.
 
     Returns:
       One ``function/node (op)`` for each ``Xla...`` op and each function that was saved
-      with ``jit_compile=True``, sorted; empty where a stock server runs the graph.
+      with ``jit_compile=True``, sorted; empty if a stock server runs the graph.
     """
     functions = {function.signature.name: function for function in graph_def.library.function}
     refused: set[str] = set()

@@ -1,4 +1,4 @@
-"""``TensorProto`` to array and back, with a bound on what a few bytes may unpack to."""
+"""Converts ``TensorProto`` to array and back, with a limit on the unpacked size."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from serving.model_server.errors import ServingError, invalid_argument
 def array_from_proto(alias: str, proto: Any, max_bytes: int) -> np.ndarray:
     """Unpack an input; strings become an object array of ``bytes``.
 
-    A proto may give one value for a whole shape, so that its size says nothing about the
-    array's.
+    A proto may give one value for a whole shape, so its size says nothing about the array's.
 
     Raises:
       ServingError: the proto contradicts itself, or unpacks to more than ``max_bytes``.
@@ -45,7 +44,7 @@ def array_to_proto(array: np.ndarray, as_content: bool) -> Any:
     """Pack an output.
 
     Args:
-      array: any array that TensorFlow gave.
+      array: any array that TensorFlow returned.
       as_content: numbers as ``tensor_content`` bytes (smaller and faster) instead of the
         typed fields that clients without TensorFlow read.
     """

@@ -1,4 +1,4 @@
-"""Which versions of a model its folder holds, and which of them are to be served."""
+"""Finds the versions in a model's folder, and those that should be served."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class VersionOnDisk:
 
 
 def versions_on_disk(base_path: Path) -> dict[int, VersionOnDisk]:
-    """Every complete version under a model's folder.
+    """Return every complete version in a model's folder.
 
     A version is a folder whose name is a positive integer and which holds
-    ``saved_model.pb``. TensorFlow Serving asks for the name only, and then fails to load
-    what is not complete; Pusher writes ``saved_model.pb`` last, so that waiting for it
-    never sees half a version.
+    ``saved_model.pb``. TensorFlow Serving checks only the name, and then fails to load an
+    incomplete version; Pusher writes ``saved_model.pb`` last, so waiting for it ensures that
+    the version is complete.
 
     Raises:
       OSError: the folder is missing or cannot be read.
@@ -49,10 +49,10 @@ def versions_on_disk(base_path: Path) -> dict[int, VersionOnDisk]:
 
 
 def aspired_versions(config: ModelConfig) -> dict[int, VersionOnDisk]:
-    """The versions that the model's version policy asks for and that are on disk.
+    """Return the versions that the model's version policy requests and that are on disk.
 
     Raises:
-      OSError: the base path is missing or cannot be read; the caller keeps what it has.
+      OSError: the base path is missing or cannot be read; the caller keeps its versions.
     """
     found = versions_on_disk(Path(config.base_path))
     policy = config.model_version_policy

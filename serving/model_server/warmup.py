@@ -23,12 +23,12 @@ MAX_RECORDS = 1000
 
 
 def read_warmup_requests(model_path: Path) -> Iterator[predict_pb2.PredictRequest]:
-    """The predict requests of a SavedModel's warm-up file; none where it has no file.
+    """Read the predict requests of a SavedModel's warm-up file; none if it has no file.
 
-    Records of other APIs (classify, regress, ...) are left out, with a line in the log.
+    Records of other APIs (classify, regress, ...) are skipped, with a line in the log.
 
     Raises:
-      ServingError: a record that is no ``PredictionLog``, or more than 1,000 of them.
+      ServingError: a record is not a ``PredictionLog``, or there are more than 1,000.
     """
     path = model_path / WARMUP_FILE
     if not path.exists():
@@ -50,18 +50,18 @@ def read_warmup_requests(model_path: Path) -> Iterator[predict_pb2.PredictReques
         if kind == "predict_log":
             yield log.predict_log.request
         else:
-            _LOG.warning("Warm-up record %d of %s is a %s: left out", index, path, kind)
+            _LOG.warning("Warm-up record %d of %s is a %s and is skipped", index, path, kind)
 
 
 def warm_up(model: LoadedModel, iterations: int, max_bytes: int, metrics: Metrics) -> int:
     """Replay a model's warm-up requests.
 
     Args:
-      iterations: how often each request is run.
+      iterations: number of times that each request is run.
       max_bytes: the largest input, as for a client's request.
 
     Returns:
-      How many requests were replayed.
+      The number of requests that were replayed.
 
     Raises:
       ServingError: one of them failed; the version must not become AVAILABLE.

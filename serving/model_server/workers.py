@@ -1,4 +1,4 @@
-"""Threads that compute, with a bound on how many requests may wait for one."""
+"""Threads that compute, with a limit on the number of waiting requests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Waiting(Generic[T]):
-    """What a request's work hands back to give up its thread while others compute.
+    """Returned by a request's work to release its thread while others compute.
 
     Attributes:
       future: what it waits for.
-      finish: the rest of the work, once the future has its result; on a thread again.
+      finish: the rest of the work, run on a thread once the future has its result.
     """
 
     future: Future[Any]
@@ -30,8 +30,9 @@ class Waiting(Generic[T]):
 class Workers:
     """Runs requests off the event loop.
 
-    A request holds a place from its start to its end, waiting included. A caller that is
-    cancelled (its client went away) takes its request out of the queue if it has not begun.
+    A request counts towards the limit from its start to its end, including waiting. If a caller
+    is cancelled (its client disconnected), its request is removed from the queue if it has not
+    begun.
     """
 
     def __init__(self, threads: int, max_queued: int) -> None:
@@ -42,15 +43,15 @@ class Workers:
     async def run(
         self, work: Callable[P, T | Waiting[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Compute on a thread; to be called from the event loop only.
+        """Compute on a thread; call it only from the event loop.
 
         Raises:
-          ServingError: UNAVAILABLE, because the queue is full.
+          ServingError: UNAVAILABLE if the queue is full.
         """
         if self._pending >= self._limit:
             raise ServingError(
                 Code.UNAVAILABLE,
-                f"The server is busy with {self._pending} requests, which is all it takes "
+                f"The server is busy with {self._pending} requests, which is the maximum "
                 "(--rest_api_num_threads and --max_queued_requests). Try again later.",
             )
         self._pending += 1

@@ -19,21 +19,21 @@ _DELETED: Final = ".deleted-"
 def prune(config: ModelConfigFile, model_name: str, base_path: Path, keep: int) -> list[int]:
     """Delete all but the newest versions of a model.
 
-    A version that has a label, or that the model config asks for by number, is kept whatever
-    its age, and does not count among the newest.
+    A version that has a label, or that the model config lists by number, is always kept and
+    does not count as one of the newest.
 
     Args:
-      config: of the servers; where there is none yet, nothing has a label.
+      config: of the servers; if there is none yet, nothing has a label.
       base_path: the model's folder.
-      keep: how many of the others to keep, at least 1: without labels, the newest is served.
+      keep: number of other versions to keep, at least 1: without labels, the newest is served.
 
     Returns:
-      The versions deleted, rising.
+      The deleted versions, in ascending order.
 
     Raises:
-      ModelConfigError: the file is wrong, has no such model or has it elsewhere, or is being
-        changed by another program.
-      RolloutError: a version cannot be deleted; those before it are gone.
+      ModelConfigError: the file is not valid, does not have the model or has it at another
+        path, or is being changed by another program.
+      RolloutError: a version cannot be deleted; those before it were deleted.
     """
     if keep < 1:
         raise RolloutError(f"keep must be at least 1. Received: {keep}")

@@ -1,10 +1,10 @@
 """Moves labels between versions of a running model, so that no request fails.
 
-A server refuses a label on a version that it has not loaded, and drops a version that its
-config does not ask for. So a change has two steps: first every server loads what the new
-labels name beside what it serves; then the labels move, and what has none is dropped. If the
-first step fails anywhere, the servers are given the config that they had, and the file, which
-a restarted server reads, has never said anything else.
+A server refuses a label on a version that it has not loaded, and unloads a version that its
+config does not list. So a change has two steps: first every server loads the versions with the
+new labels beside those that it serves; then the labels move, and versions without a label are
+unloaded. If the first step fails on any server, all servers get their old config back, and the
+file, which a restarted server reads, was never changed.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ LOAD_TIMEOUT_S = 300.0
 
 
 class RolloutError(RuntimeError):
-    """A change that was not made. Servers and file are as they were, or the message says
-    which are not."""
+    """The change was not made. Servers and file are unchanged, or the message says which are
+    not."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a change has done: labels before and after."""
+    """The result of a change: labels before and after."""
 
     before: Mapping[str, int]
     after: Mapping[str, int]
 
 
 class Rollout:
-    """The versions and labels of one model. One change at a time: others are refused."""
+    """The versions and labels of one model. Only one change at a time is possible; others are
+    refused."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class Rollout:
         """
         Args:
           config: the servers' model config file.
-          servers: those that run now; with none, only the file is changed.
+          servers: the running servers; with none, only the file is changed.
           load_timeout_s: longest wait for a version to be loaded, in seconds.
         """
         self._config = config
@@ -58,19 +59,19 @@ class Rollout:
         self._load_timeout_s = load_timeout_s
 
     def labels(self) -> dict[str, int]:
-        """The labels in the file.
+        """Return the labels in the file.
 
         Raises:
-          ModelConfigError: the file is missing or wrong, or has no such model.
+          ModelConfigError: the file is missing or not valid, or does not have the model.
         """
         return dict(model_of(self._config.read(), self._model).version_labels)
 
     def label(self, label: str, version: int) -> Change:
-        """Put a label on a version; see `apply`."""
+        """Assign a label to a version; see `apply`."""
         return self._apply(lambda labels: labelled(labels, label, version))
 
     def unlabel(self, label: str) -> Change:
-        """Take a label away; its version is unloaded if it has no other; see `apply`."""
+        """Remove a label; its version is unloaded if it has no other; see `apply`."""
         return self._apply(lambda labels: unlabelled(labels, label))
 
     def promote(self, version: int | None = None) -> Change:
@@ -102,7 +103,7 @@ class Rollout:
                 self._switch(before, after)
             except ServerError as error:
                 raise RolloutError(
-                    f"{error}. The labels are as they were{self._restore(before)}"
+                    f"{error}. The labels were not changed{self._restore(before)}"
                 ) from None
         return Change(old, new)
 
@@ -145,8 +146,8 @@ class Rollout:
         if not lost:
             return "."
         return (
-            f", but for {', '.join(lost)}, which cannot be told so. Restart it with the model "
-            f"config {self._config.path}."
+            f", except on {', '.join(lost)}, which cannot be reached. Restart it with the "
+            f"model config {self._config.path}."
         )
 
     def _check_on_disk(self, model: ModelConfig, versions: set[int]) -> None:
@@ -154,13 +155,13 @@ class Rollout:
             folder = version_folder(Path(model.base_path), version)
             if not (folder / SAVED_MODEL).is_file():
                 raise RolloutError(
-                    f"There is no version {version} of {model.name}: {folder} is no "
-                    f"SavedModel. There are: {versions_in(Path(model.base_path))}."
+                    f"There is no version {version} of {model.name}: {folder} is not a "
+                    f"SavedModel. Existing versions: {versions_in(Path(model.base_path))}."
                 )
 
 
 def versions_in(base_path: Path) -> list[int]:
-    """The complete versions below a model's folder, rising; none where it is missing."""
+    """Return the complete versions below a model's folder, rising; none if it is missing."""
     return list(complete_versions(base_path))
 
 

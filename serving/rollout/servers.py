@@ -24,11 +24,11 @@ _State = get_model_status_pb2.ModelVersionStatus.State
 
 
 class ServerError(RuntimeError):
-    """A server that does not answer, refuses a config, or cannot load a version."""
+    """A server does not respond, refuses a config, or cannot load a version."""
 
 
 class ModelServers:
-    """Replicas that serve the same models. As a context manager it is closed at the end."""
+    """Replicas that serve the same models. As a context manager it is closed on exit."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         """
@@ -47,26 +47,26 @@ class ModelServers:
             channel.close()
 
     def reload(self, config: ModelServerConfig) -> None:
-        """Have every server take a config.
+        """Send a config to every server.
 
         Raises:
-          ServerError: one did not; those before it have taken it.
+          ServerError: one did not accept it; those before it have accepted it.
         """
         request = model_management_pb2.ReloadConfigRequest(config=config)
         for address, stub in self._stubs.items():
             try:
                 response = stub.HandleReloadConfigRequest(request, timeout=RELOAD_TIMEOUT_S)
             except grpc.RpcError as error:
-                raise _server_error(address, "did not take the config", error) from None
+                raise _server_error(address, "did not accept the config", error) from None
             if response.status.error_code:
                 raise ServerError(
-                    f"{address} did not take the config: {response.status.error_message}"
+                    f"{address} did not accept the config: {response.status.error_message}"
                 )
 
     def wait_until_available(
         self, name: str, versions: Collection[int], timeout_s: float
     ) -> None:
-        """Return when every server has the versions of a model AVAILABLE.
+        """Wait until every server has the versions of a model AVAILABLE.
 
         Raises:
           ServerError: one could not load a version, or not in time.
@@ -79,15 +79,15 @@ class ModelServers:
                 if time.monotonic() > started + timeout_s:
                     raise ServerError(
                         f"{address} did not have {_numbers(missing)} of {name} AVAILABLE "
-                        f"after {timeout_s:g} s. Its log says more."
+                        f"after {timeout_s:g} s. See its log."
                     )
                 time.sleep(_POLL_S)
 
     def states(self, name: str) -> dict[str, dict[int, str]]:
-        """By address, the state of each version of a model that the server knows.
+        """Return, by address, the state of each version of a model that the server knows.
 
         Raises:
-          ServerError: one does not answer.
+          ServerError: one does not respond.
         """
         return {
             address: {entry.version: _State.Name(entry.state) for entry in statuses}
@@ -122,7 +122,9 @@ class ModelServers:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return ()  # it has no version of the model yet
-            raise _server_error(address, "does not say how its versions stand", error) from None
+            raise _server_error(
+                address, "does not report the state of its versions", error
+            ) from None
         return tuple(response.model_version_status)
 
     def __enter__(self) -> Self:
@@ -139,7 +141,7 @@ class ModelServers:
 
 def _server_error(address: str, what: str, error: grpc.RpcError) -> ServerError:
     advice = (
-        " Is a model server running there?"
+        " Check that a model server is running there."
         if error.code() is grpc.StatusCode.UNAVAILABLE
         else ""
     )

@@ -253,8 +253,8 @@ def test_a_split_without_a_usable_row_ends_the_run_with_what_to_do(
         run(folder)
     message = str(ended.value)
     for part in (
-        "No usable row is left for train in",
-        "received 7 rows: 0 in train, 2 in eval, 5 rejected: document is missing (5)",
+        "There is no usable row for train in",
+        "Received: 7 rows: 0 in train, 2 in eval, 5 rejected: document is missing (5)",
         "name the fields in corpus.document_field",
         "train.jsonl, row 1: document is missing (no value for 'document'; fields: headline, ",
     ):

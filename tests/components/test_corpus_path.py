@@ -100,11 +100,11 @@ def test_globs_and_spans_are_patterns_below_the_part_without_them(tmp_path: Path
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("", "received an empty path"),
+        ("", "Received: an empty path"),
         ("gone.jsonl", "does not exist"),
-        ("gone-*.jsonl", "received: no file at all"),
-        ("texts", r"no file that can be read.*received: .*notes\.txt"),
-        ("day-{SPAN}", "received: no file at all"),
+        ("gone-*.jsonl", "Received: no file at all"),
+        ("texts", r"no file that can be read.*Received: .*notes\.txt"),
+        ("day-{SPAN}", "Received: no file at all"),
     ],
 )
 def test_what_is_not_there_is_said(tmp_path: Path, path: str, message: str) -> None:

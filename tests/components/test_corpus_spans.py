@@ -80,7 +80,10 @@ def test_versions_are_told_but_not_chosen(tmp_path: Path) -> None:
     corpus_in(tmp_path, "span-1/v1/a.csv", "span-1/v2/a.csv", "span-3/v1/a.csv")
     path = f"{tmp_path}/span-{{SPAN}}/v{{VERSION}}/*.csv"
     assert list(spans_of(path, OPTIONS)) == [1, 3]
-    with pytest.raises(CorpusInputError, match=r"Spans with a \{VERSION\} cannot be chosen"):
+    with pytest.raises(
+        CorpusInputError,
+        match=r"Spans of a corpus with \{VERSION\} in its path cannot be chosen",
+    ):
         files_read(path, (3,))
 
 
@@ -127,8 +130,8 @@ def test_what_is_asked_for(asked: str, chosen: tuple[int, ...]) -> None:
             "7, 5-7 or a day such as 2026-01-31. Received: 'newest'",
         ),
         ("latest:0", "--span expects"),
-        ("6", "no span 6. There are: 2, 7"),
-        ("2-4", "no span 3, 4. There are"),
+        ("6", "no span 6. Available spans: 2, 7"),
+        ("2-4", "no span 3, 4. Available spans"),
         ("7-2", "no span 7-2"),
     ],
 )
@@ -139,7 +142,7 @@ def test_what_is_not_there_is_said(asked: str, message: str) -> None:
 
 def test_a_corpus_without_spans_has_none(tmp_path: Path) -> None:
     corpus_in(tmp_path, "a.csv")
-    with pytest.raises(CorpusInputError, match=r"has no spans. Expected \{SPAN\}"):
+    with pytest.raises(CorpusInputError, match=r"has no spans. Expected: \{SPAN\}"):
         spans_of(f"{tmp_path}/*.csv", OPTIONS)
 
 

@@ -249,7 +249,7 @@ def test_a_model_that_does_not_describe_itself_is_refused(
     ("splits", "error", "message"),
     [
         ({"train": ROWS}, ExampleError, "no split 'eval'"),
-        ({"train": ROWS, "eval": []}, MeterError, "no text for warm-up requests"),
+        ({"train": ROWS, "eval": []}, MeterError, "no texts for warm-up requests"),
     ],
 )
 def test_examples_without_a_warm_up_text_are_an_error(

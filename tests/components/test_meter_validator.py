@@ -120,7 +120,7 @@ def test_the_report_is_readable(
     blessing, _ = validate()
     text = (Path(blessing.uri) / "report.md").read_text()
     assert text.startswith("# Meter validation: blessed\n")
-    assert "| generated strings | input counts are the library's: generated strings |" in text
+    assert "| generated strings | input counts equal the library's: generated strings |" in text
     assert text.count("| passed |") == len(ALL_CHECKS)
 
 
@@ -229,7 +229,7 @@ def test_a_model_without_a_record_is_refused(
     _, report = validate(model=model_artifact_in(tmp_path / "copy"))
     found = failed(report)
     assert "metering.json does not exist" in found["record"]
-    assert found["answers"].startswith("the model does not say what its limits are")
+    assert found["answers"].startswith("the model does not state its limits")
 
 
 def test_a_base_model_is_refused_for_its_signatures(
@@ -255,7 +255,7 @@ def test_an_op_of_another_library_is_refused(
     path.write_bytes(content.replace(b"UnicodeTranscode", b"FrobnicateString"))
     _, report = validate(model=model_artifact_in(tmp_path / "copy"))
     found = failed(report)
-    assert "no op of TensorFlow or TensorFlow Text" in found["graph"]
+    assert "not an op of TensorFlow or TensorFlow Text" in found["graph"]
     assert found["answers"].startswith("the model cannot be loaded: see 'graph'")
 
 
@@ -301,7 +301,7 @@ def test_what_cannot_be_read_is_an_error(
         validate(model=model_artifact_in(tmp_path / "nothing"))
     (tmp_path / "no" / "Format-Serving").mkdir(parents=True)
     (tmp_path / "no" / "Format-Serving" / "saved_model.pb").write_bytes(b"\xff\xff\xff")
-    with pytest.raises(UnreadableModelError, match="is no SavedModel"):
+    with pytest.raises(UnreadableModelError, match="is not a SavedModel"):
         validate(model=model_artifact_in(tmp_path / "no"))
     with pytest.raises(ExampleError, match="no split 'eval'"):
         validate(examples=make_examples(tmp_path / "examples", {"train": ROWS}))
@@ -309,5 +309,5 @@ def test_what_cannot_be_read_is_an_error(
     (tmp_path / "tokenizer" / "tokenizer.model").open("ab").write(b"\0")
     changed = type(tokenizer_artifact)()
     changed.uri = str(tmp_path / "tokenizer")
-    with pytest.raises(TokenizerError, match="have been changed"):
+    with pytest.raises(TokenizerError, match="were changed after"):
         validate(tokenizer=changed)

@@ -138,7 +138,7 @@ class TestStockServer:
             ("XlaDynamicSlice", "needs XLA"),
             ("EagerPyFunc", "calls Python"),
             ("PyFunc", "calls Python"),
-            ("Struct2TensorDecode", "no op of TensorFlow"),
+            ("Struct2TensorDecode", "not an op of TensorFlow"),
         ],
     )
     def test_others_are_not_even_where_no_signature_reaches_them(

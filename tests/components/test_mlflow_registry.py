@@ -87,7 +87,7 @@ def test_who_is_overtaken_in_spite_of_the_lock_is_told(
 
 @pytest.mark.parametrize("uri", ["", "file:///tmp/x", "sqlite:///", "/tmp/registry.sqlite"])
 def test_what_is_no_registry_is_refused(uri: str) -> None:
-    with pytest.raises(RegistryError, match="A model registry is named by"):
+    with pytest.raises(RegistryError, match="The URI of a model registry is not valid"):
         open_registry(uri)
 
 

@@ -93,7 +93,7 @@ def test_a_missing_signature(model: Export, tmp_path: Path) -> None:
 def test_answers_that_differ(model: Export, tmp_path: Path) -> None:
     blessing, report = run_executor(model(random=True), tmp_path / "blessing")
     assert not is_infra_validated(blessing)
-    assert "answers of the server differ from the model's own" in report["reason"]
+    assert "outputs of the server differ from the model's own" in report["reason"]
     assert report["mismatches_total"] == 12  # 2 requests with a summary, 3 rows, 2 protocols
     first = report["mismatches"][0]
     assert {key: first[key] for key in ("request", "protocol", "output", "row")} == {

@@ -95,7 +95,7 @@ def test_a_champion_that_is_no_checkpoint_is_refused(
 ) -> None:
     register_champion(layout, tmp_path / "gone", "")
     settings = load_config(config)
-    with pytest.raises(ConfigError, match="gone is no folder"):
+    with pytest.raises(ConfigError, match="gone is not a folder"):
         with_champion(settings, registered_champion(settings, layout), config, [])
 
 
@@ -126,4 +126,4 @@ def test_a_run_without_a_new_span_ends_at_once_and_says_so(
     assert not layout.metadata_file.exists()
     finished = run("7")
     assert finished.returncode == 2
-    assert "The corpus has no span 7. There are: 1, 2." in finished.stdout
+    assert "The corpus has no span 7. Available spans: 1, 2." in finished.stdout

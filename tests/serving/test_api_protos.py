@@ -129,7 +129,7 @@ def test_repeated_values_may_be_left_out() -> None:
     [
         ({"dtype": messages.DT_INT32, "int_val": [1, 2, 3]}, "has 3 values. Expected: 2"),
         ({"dtype": messages.DT_INT32, "tensor_content": b"123"}, "has 3 bytes. Expected: 8"),
-        ({"dtype": messages.DT_STRING, "string_val": [b"\xff", b""]}, "is no text"),
+        ({"dtype": messages.DT_STRING, "string_val": [b"\xff", b""]}, "is not text"),
         ({"dtype": 1}, "has dtype 1"),
     ],
 )

@@ -64,7 +64,9 @@ def test_a_row_that_contradicts_itself_is_refused(
 
 
 def test_a_row_without_counts_is_refused() -> None:
-    with pytest.raises(ContractError, match=r"lacks input_tokens.*Is the served model metered"):
+    with pytest.raises(
+        ContractError, match=r"lacks input_tokens.*Check that the served model is metered"
+    ):
         MeteredSummary.from_row({"summary": "x"})
 
 

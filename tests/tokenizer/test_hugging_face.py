@@ -183,13 +183,13 @@ def replaced(name: str, component: Any) -> Callable[[dict[str, Any]], None]:
     ("make", "content", "change", "message"),
     [
         (t5, [AddedToken("w", single_word=True)], None, "single_word false. Received: 'w'"),
-        (bart, [AddedToken("s>x")], None, "inside of a special .*Received: 's>x' in '<s>'"),
-        (bart, [AddedToken("pad")], None, "inside of a special .*Received: 'pad' in '<pad>'"),
+        (bart, [AddedToken("s>x")], None, "inside a special .*Received: 's>x' in '<s>'"),
+        (bart, [AddedToken("pad")], None, "inside a special .*Received: 'pad' in '<pad>'"),
         (
             t5,
             [AddedToken("w", lstrip=True), AddedToken(" x")],
             None,
-            "begin or end in white space .*' x'",
+            "begin or end with white space .*' x'",
         ),
         (
             t5,
@@ -198,7 +198,7 @@ def replaced(name: str, component: Any) -> Callable[[dict[str, Any]], None]:
             "byte_fallback must be False",
         ),
         (t5, [], in_component("model", unk_id=None), "no id for unknown text"),
-        (t5, [], replaced("normalizer", normalizers.NFC()), "normalizer must be .*NFC"),
+        (t5, [], replaced("normalizer", normalizers.NFC()), "normalizer must consist .*NFC"),
         (
             t5,
             [],

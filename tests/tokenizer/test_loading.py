@@ -73,7 +73,7 @@ def test_a_changed_file_is_refused(tokenizer: Tokenizer, directory: Path) -> Non
         content = bytearray(original)
         content[len(content) // 2] ^= 1
         (directory / name).write_bytes(content)
-        expected = rf"have been changed.*Expected fingerprint: {tokenizer.fingerprint}"
+        expected = rf"were changed after.*Expected fingerprint: {tokenizer.fingerprint}"
         with pytest.raises(TokenizerError, match=expected):
             load_tokenizer(directory)
         (directory / name).write_bytes(original)
@@ -106,7 +106,11 @@ def test_an_unknown_kind_is_refused_with_those_that_are_known(directory: Path) -
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is not JSON"), ("[]", "no tokenizer's descriptor"), ('{"kind": 1}', "descriptor")],
+    [
+        ("{", "is not JSON"),
+        ("[]", "not a tokenizer's descriptor"),
+        ('{"kind": 1}', "descriptor"),
+    ],
 )
 def test_a_broken_descriptor_is_refused(directory: Path, content: str, message: str) -> None:
     (directory / "tokenizer.json").write_text(content)

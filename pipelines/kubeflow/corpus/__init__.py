@@ -1,1 +1,1 @@
-"""CorpusExampleGen for a cluster: which corpus and which span is said when a run starts."""
+"""CorpusExampleGen for a cluster: corpus and span are given when a run starts."""

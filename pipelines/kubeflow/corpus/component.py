@@ -55,11 +55,11 @@ class CorpusExampleGen(BaseBeamComponent):
         """Wire the component.
 
         Args:
-          corpus: file, folder, glob or pattern with `{SPAN}` and its like.
-          spans: numbers of those to read together, such as `3,4`; empty for the newest, and
-            for a corpus without.
+          corpus: file, folder, glob or pattern with `{SPAN}` or similar.
+          spans: numbers of the spans to read together, such as `3,4`; empty for the newest, and
+            for a corpus without spans.
           options: format, field names and bounds.
-          eval_fraction: share of the documents held out where the corpus has no splits.
+          eval_fraction: share of the documents held out if the corpus has no splits.
           split: put everything into this one.
         """
         super().__init__(

@@ -35,7 +35,7 @@ RUN_TIME_KEYS: Final = (CORPUS_KEY, SPANS_KEY, EVAL_FRACTION_KEY, SPLIT_KEY)
 
 
 class Executor(corpus_executor.Executor):
-    """What TFX's driver and the executor do, in one."""
+    """Does the work of TFX's driver and of the executor."""
 
     def Do(
         self,
@@ -43,7 +43,7 @@ class Executor(corpus_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Find the corpus, settle the spans, read.
+        """Find the corpus, determine the spans, and read them.
 
         Args:
           input_dict: empty.
@@ -52,7 +52,7 @@ class Executor(corpus_executor.Executor):
             `output_data_format`, `output_file_format`.
 
         Raises:
-          CorpusInputError: there is no such corpus or span, or nothing usable in it.
+          CorpusInputError: the corpus or span does not exist, or has nothing usable.
         """
         properties = resolve(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])
@@ -69,10 +69,10 @@ class Executor(corpus_executor.Executor):
 
 
 def resolve(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """The properties that FileBasedExampleGen's executor has after its driver.
+    """Return the properties that FileBasedExampleGen's executor gets from its driver.
 
     Raises:
-      CorpusInputError: there is no such corpus or span.
+      CorpusInputError: the corpus or span does not exist.
     """
     path, options = exec_properties[CORPUS_KEY], options_in(exec_properties)
     corpus = resolve_corpus(path, options)
@@ -134,7 +134,7 @@ def _settle_span(path: str, corpus: CorpusInput, span: int | None) -> _Settled:
     except ValueError as error:
         raise CorpusInputError(
             f"The corpus {path} has no span {'(the newest)' if span is None else span}: "
-            f"{error}. Expected: a span that is there, and {{SPAN}} or {{YYYY}}, {{MM}} and "
+            f"{error}. Expected: an existing span, and {{SPAN}} or {{YYYY}}, {{MM}} and "
             "{DD} in the corpus's path; no span for a corpus without them."
         ) from None
     patterns = example_gen_pb2.Input(

@@ -1,1 +1,1 @@
-"""Promoter for a cluster: what it registers outlives the pod."""
+"""Promoter for a cluster: the models that it registers outlive the pod."""

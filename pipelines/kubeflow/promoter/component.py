@@ -1,4 +1,4 @@
-"""Promoter that registers a model where it can still be read when the pod is gone."""
+"""Promoter that registers a model at a location that outlives the pod."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.kubeflow.promoter import executor
 
 
 class PromoterSpec(promoter.PromoterSpec):
-    """Promoter's, with a folder of the mounted volume."""
+    """Promoter's spec, with a folder on the mounted volume."""
 
     PARAMETERS = {  # noqa: RUF012  (TFX reads plain class attributes)
         **promoter.PromoterSpec.PARAMETERS,
@@ -23,8 +23,8 @@ class PromoterSpec(promoter.PromoterSpec):
 class Promoter(promoter.Promoter):
     """As `components.promoter`; a model that is registered is first copied to the volume.
 
-    The artifact itself lies in the object store, and in the pod only below a folder of the
-    launcher's: no place that a registry could name.
+    The artifact itself is in the object store, and in the pod only below one of the launcher's
+    folders, which a registry could not refer to.
     """
 
     EXECUTOR_SPEC = BeamExecutorSpec(executor.Executor)
@@ -35,7 +35,7 @@ class Promoter(promoter.Promoter):
 
         Args:
           models_dir: folder that every pod sees at the same path.
-          promoter_arguments: as the parent's.
+          promoter_arguments: as in the parent class.
         """
         super().__init__(**promoter_arguments)
         parent = self.spec

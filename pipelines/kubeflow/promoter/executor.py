@@ -21,7 +21,7 @@ MODELS_DIR_KEY: Final = "models_dir"
 
 
 class Executor(promoter.Executor):
-    """Promoter's, on a copy that outlives the pod."""
+    """Promoter's executor, for a copy that outlives the pod."""
 
     def _consider(
         self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
@@ -40,11 +40,11 @@ class Executor(promoter.Executor):
 
 
 def keep(model_dir: Path, folder: Path) -> Path:
-    """Copy a SavedModel into a folder, whole or not at all.
+    """Copy a SavedModel into a folder, atomically.
 
     Returns:
-      a Model artifact's folder, named by the model's bytes: the same model, promoted again,
-      is at the same place.
+      the folder of a Model artifact, named after a hash of the model's bytes: the same model,
+      promoted again, has the same folder.
     """
     target = folder / digest_of(model_dir)
     if target.exists():

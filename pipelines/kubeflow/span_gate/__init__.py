@@ -1,1 +1,1 @@
-"""SpanGate: whether a run on Kubeflow has anything to do, and on which spans."""
+"""SpanGate: decides whether a run on Kubeflow has anything to do, and on which spans."""

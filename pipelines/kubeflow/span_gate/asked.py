@@ -1,4 +1,4 @@
-"""Which spans a run's parameter asks for."""
+"""Converts a run's parameter to the requested spans."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _OTHERS: Final = re.compile(rf"{LATEST}(:[1-9]\d*)?|\d{{1,9}}(-\d{{1,9}})?")
 
 
 def asked_span(span: str) -> str:
-    """A run's parameter, as `components.corpus_example_gen.spans.choose_spans` takes it.
+    """Convert a run's parameter to what `components.corpus_example_gen.spans.choose_spans`
+    takes.
 
     Args:
       span: a number, or a range as `5-7`; a day, as `2026-01-31` or as `20260131030000` (the

@@ -1,4 +1,4 @@
-"""SpanGate: decides, before anything is trained, whether to train and on what."""
+"""SpanGate: decides, before anything is trained, whether to train and on which spans."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ class SpanGateSpec(ComponentSpec):
 
 
 class SpanGate(BaseComponent):
-    """The first node of a run: what `tallygraph run --span` finds out before it trains.
+    """The first node of a run, which decides what `tallygraph run --span` decides before
+    training.
 
     Chooses the spans, asks the model registry for the champion, and compares the new texts
-    with those that the champion was trained on (`pipelines.continuous`). Nothing to do ends it
-    well; a stop by drift fails it with the reason.
+    with those that the champion was trained on (`pipelines.continuous`). If there is nothing to
+    do, it succeeds; if drift stops the run, it fails with the reason.
 
-    Output `report` (GateReport): `decision.json`, and `drift.json` where texts were compared.
+    Output `report` (GateReport): `decision.json`, and `drift.json` if texts were compared.
     Its properties `todo` (``train`` or ``nothing``), `spans` (numbers, such as ``3,4``; empty
     for a corpus without spans) and `start_from` (alias of the version that training starts
     from; empty for random weights) are output parameters of the compiled node as well.
@@ -62,14 +63,14 @@ class SpanGate(BaseComponent):
         """Wire the component.
 
         Args:
-          corpus: file, folder, glob or pattern with `{SPAN}` and its like.
+          corpus: file, folder, glob or pattern with `{SPAN}` or similar.
           span: see `pipelines.kubeflow.span_gate.asked.asked_span`.
           registry_uri: as `components.model_registry.open_registry` takes it.
           model_name: name of the registered model.
           options: format, field names and bounds.
-          drift: how far new spans may be from the champion's, and what then.
-          reports_dir: folder of the mounted volume: what a node that fails leaves in its
-            outputs need not be kept.
+          drift: how much new spans may differ from the champion's, and what happens if they do.
+          reports_dir: folder on the mounted volume, because the outputs of a node that fails
+            may not be kept.
         """
         super().__init__(
             SpanGateSpec(

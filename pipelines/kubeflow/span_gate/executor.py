@@ -1,4 +1,4 @@
-"""The work of SpanGate: ask the registry, decide, write it down."""
+"""The work of SpanGate: read the registry, decide, and write the decision."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ DRIFT_FILE: Final = "drift.json"
 
 
 class DriftStopError(RuntimeError):
-    """The new texts are too far from the champion's. Never worth a retry."""
+    """The new texts differ too much from the champion's. Never worth a retry."""
 
 
 class Executor(BaseExecutor):
-    """Decides whether to train, and on what."""
+    """Decides whether to train, and on which spans."""
 
     def Do(
         self,
@@ -54,8 +54,8 @@ class Executor(BaseExecutor):
             `drift`, the settings as JSON; `reports_dir`.
 
         Raises:
-          CorpusInputError: there is no such corpus or span.
-          RegistryError: the registry cannot be asked.
+          CorpusInputError: the corpus or span does not exist.
+          RegistryError: the registry cannot be read.
           DriftStopError: the texts have drifted, and `drift.action` is ``stop``.
         """
         self._log_startup(input_dict, output_dict, exec_properties)

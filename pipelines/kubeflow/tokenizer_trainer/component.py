@@ -14,7 +14,7 @@ from pipelines.kubeflow.tokenizer_trainer import executor
 
 
 class TokenizerTrainerSpec(tokenizer_trainer.TokenizerTrainerSpec):
-    """TokenizerTrainer's, with the champion."""
+    """TokenizerTrainer's spec, with the champion."""
 
     INPUTS = {  # noqa: RUF012  (TFX reads plain class attributes)
         **tokenizer_trainer.TokenizerTrainerSpec.INPUTS,
@@ -25,8 +25,7 @@ class TokenizerTrainerSpec(tokenizer_trainer.TokenizerTrainerSpec):
 class TokenizerTrainer(tokenizer_trainer.TokenizerTrainer):
     """As `components.tokenizer_trainer`, pinned to the champion's tokenizer.
 
-    Which model is the champion is known only when the run has asked; where there is none
-    yet, a tokenizer is trained.
+    The champion is known only during the run; if there is none yet, a tokenizer is trained.
     """
 
     EXECUTOR_SPEC = ExecutorClassSpec(executor.Executor)
@@ -36,8 +35,8 @@ class TokenizerTrainer(tokenizer_trainer.TokenizerTrainer):
         """Wire the component.
 
         Args:
-          champion: of ChampionLookup.
-          trainer_arguments: as the parent's.
+          champion: output of ChampionLookup.
+          trainer_arguments: as in the parent class.
         """
         super().__init__(**trainer_arguments)
         parent = self.spec

@@ -14,7 +14,7 @@ CHAMPION_KEY: Final = "champion"
 
 
 class Executor(tokenizer_trainer.Executor):
-    """TokenizerTrainer's, with the folder that is pinned taken from an input."""
+    """TokenizerTrainer's executor, which takes the pinned folder from an input."""
 
     def Do(
         self,
@@ -22,14 +22,14 @@ class Executor(tokenizer_trainer.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Take over the champion's tokenizer, or train one where there is no champion.
+        """Take over the champion's tokenizer, or train one if there is no champion.
 
         Args:
-          input_dict: `examples`; `champion`, a metered Model, left out where there is none.
-          output_dict, exec_properties: as the parent's.
+          input_dict: `examples`; `champion`, a metered Model, left out if there is none.
+          output_dict, exec_properties: as in the parent class.
 
         Raises:
-          TokenizerError: as the parent's.
+          TokenizerError: as in the parent class.
         """
         others = {key: value for key, value in input_dict.items() if key != CHAMPION_KEY}
         pinned = ""

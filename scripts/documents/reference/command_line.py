@@ -15,8 +15,8 @@ from scripts.documents.reference.text import cell, code, prose
 _HEAD = """\
 # Command line
 
-`.venv/bin/tallygraph COMMAND --help` prints the same. What a command's exit code means:
-[exit codes](exit-codes.md).
+`.venv/bin/tallygraph COMMAND --help` prints the same. For the exit codes of commands, see [exit
+codes](exit-codes.md).
 """
 
 

@@ -22,7 +22,8 @@ and of batching. Every output has shape `[batch]`.
 
 ## Signatures
 
-A metered SavedModel has three, and TensorFlow Serving answers each of them over REST and gRPC.
+A metered SavedModel has three signatures. TensorFlow Serving offers each of them over REST and
+gRPC.
 
 | signature | inputs | outputs |
 | --- | --- | --- |
@@ -30,21 +31,22 @@ A metered SavedModel has three, and TensorFlow Serving answers each of them over
 | `{summarize}` | `{text}`; `{limit}`, 0 for the model's own limit | all six |
 | `{count}` | `{text}` | {counts} |
 
-`{limit}` is the most tokens to write for its row. `{count}` says what a text would be billed
-without running the model. A row's outcome is its own: nothing in the graph fails a batch
-because of one row.
+`{limit}` is the maximum number of output tokens of its row. `{count}` returns the tokens that a
+text would be billed for, without running the model. Rows are independent: nothing in the graph
+makes a batch fail because of one row.
 
-What made the counts is written in [`{metering}`](metering-json.md). The tokenizer lies in
-`{tokenizer}`, so that anybody can count again beside the model. The contract is stated once, in
-[`tokenizer/contract.py`](../../tokenizer/contract.py), from which this page is made.
+[`{metering}`](metering-json.md) records how the counts are made. The tokenizer is in
+`{tokenizer}`, so that anybody can repeat the count independently of the model. The contract is
+defined only in [`tokenizer/contract.py`](../../tokenizer/contract.py), from which this page is
+made.
 """
 
 _METERING = """\
 # metering.json
 
-Every metered version has `{file}`, which says how its counts came about. A model server ignores
-the file; the gateway reads it and answers 502 rather than bill by a contract version that it
-does not know.
+Every metered version has `{file}`, which records how its counts are made. A model server
+ignores the file; the gateway reads it and responds with 502 rather than bill by a contract
+version that it does not know.
 
 {fields}
 An example:

@@ -9,17 +9,19 @@ from scripts.documents.reference.text import cell
 _PAGE = """\
 # Exit codes
 
-The same for every command, so that a script or a scheduler can tell what happened.
+Exit codes are the same for every command, so that a script or a scheduler can tell what
+happened.
 
 {codes}
-What they mean for the commands that a script runs most often:
+Their meaning for the commands that scripts run most often:
 
-- `tallygraph run`: 0 pushed, or nothing to do with `--span latest`; 1 a step failed: run it
-  again, what was complete is kept and an interrupted training goes on from its last checkpoint;
-  2 settings or corpus cannot be used; 3 the model was trained and a validator, the Promoter or
-  drift kept it from being pushed: the reasons are printed and are in the report.
+- `tallygraph run`: 0: the model was pushed, or there is nothing to do with `--span latest`; 1:
+  a step failed: run it again; completed steps are kept, and an interrupted training continues
+  from its last checkpoint; 2: settings or corpus cannot be used; 3: the model was trained, but
+  a validator, the Promoter or drift prevented the push: the reasons are printed and are in the
+  report.
 - `tallygraph ledger verify`, `tallygraph bill audit`: 1 if there are findings.
-- `tallygraph bill reconcile`: 1 if ledger and model servers disagree, or could not be compared.
+- `tallygraph bill reconcile`: 1 if ledger and model servers disagree or could not be compared.
 """
 
 

@@ -12,22 +12,23 @@ from serving.ledger.records import Entry
 _HEAD = """\
 # The ledger's schema
 
-The same on SQLite and PostgreSQL; `tallygraph gateway` and every command that opens a ledger
-bring an older one up to date. Times are UTC, tokens and money are integers; money is in
-millionths of the currency's unit. Read it with any SQL client; write to it by `tallygraph`
-only: entries have a hash of the one before them, and the database refuses to change or delete
-one. The rules: [the ledger's README](../../serving/ledger/README.md).
+The schema is the same on SQLite and PostgreSQL; `tallygraph gateway` and every command that
+opens a ledger migrate an older one to this version. Times are UTC; tokens and money are
+integers; money is in millionths of the currency's unit. Read it with any SQL client, but write
+to it only with `tallygraph`: entries contain a hash of the one before them, and the database
+refuses to change or delete entries. The rules: [the ledger's
+README](../../serving/ledger/README.md).
 """
 # Said here, for a table has no place to say it; a table that is missing here fails the build.
 _TABLES = {
-    "tenants": "Who may ask, on which plan and within which limits; an empty limit is none.",
-    "api_keys": "Keys of tenants. Of a secret only the SHA-256 is kept.",
+    "tenants": "Tenants with their plans and limits; an empty limit means no limit.",
+    "api_keys": "API keys of tenants. Only the SHA-256 of a secret is stored.",
     "accounts": "What a tenant has spent and reserved in a calendar month.",
-    "month_tokens": "What a tenant has used of a model in a month: where in its tiers the next "
-    "request begins.",
+    "month_tokens": "A tenant's tokens of a model in a month, which determine the tier in "
+    "which the next request begins.",
     "chains": "The last entry of each tenant's chain.",
     "requests": "Every admitted request, with the state of its reservation.",
-    "answers": "What an idempotency key is answered with again.",
+    "answers": "The stored responses for repeated idempotency keys.",
     "entries": "The ledger itself: charges and their reversals. Append only.",
     "outbox": "Usage events that have not been delivered yet.",
 }

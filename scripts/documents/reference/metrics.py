@@ -22,9 +22,9 @@ _PAGE = """\
 
 ## Metrics of the gateway
 
-`GET /metrics`, for Prometheus. Names are OpenTelemetry's where it has one ([generative
+`GET /metrics`, for Prometheus. Names are those of OpenTelemetry if it has one ([generative
 AI](https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/), HTTP), in Prometheus's
-spelling; of a histogram there are `_bucket`, `_sum` and `_count`. A Grafana dashboard of them:
+notation; a histogram has `_bucket`, `_sum` and `_count`. A Grafana dashboard:
 [`serving/deploy/grafana/tallygraph-gateway.json`](../../serving/deploy/grafana/tallygraph-gateway.json).
 
 {gateway}
@@ -36,16 +36,16 @@ work on both servers.
 {model_server}
 ## Log lines of the gateway
 
-One JSON object a line on standard error; none holds a text, a summary or a key. Every request
-ends with the event `request` and these fields, and fields without a value are left out.
-`X-Request-Id` of the response is its `request_id`.
+One JSON object per line on standard error; none contains a text, a summary or a key. Every
+request ends with the event `request` and these fields; fields without a value are left out. The
+response's `X-Request-Id` is its `request_id`.
 
 {log}
 ## Usage events
 
 A charge or reversal puts one event into the outbox, in the same transaction. `tallygraph ledger
-deliver --to https://...` posts those that wait as `{content_type}`, each at least once and
-always with the same `id`, in the shape that OpenMeter ingests (CloudEvents 1.0, type
+deliver --to https://...` posts pending events as `{content_type}`, each at least once and
+always with the same `id`, in the format that OpenMeter ingests (CloudEvents 1.0, type
 `{event_type}`):
 
 ```json

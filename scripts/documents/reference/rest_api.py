@@ -12,13 +12,15 @@ from scripts.documents.reference.text import cell, code, prose
 _HEAD = """\
 # REST API
 
-What the gateway answers. It serves this page's source at `/openapi.json`, and its tests hold it
-to that document with generated requests. `/v1/...` needs the header `Authorization: Bearer
-tg_...`; errors have OpenAI's shape. Chat completions are OpenAI's: its clients work unchanged.
+The API of the gateway. It serves the source of this page at `/openapi.json`, and its tests
+check it against that document with generated requests. `/v1/...` needs the header
+`Authorization: Bearer tg_...`; errors have OpenAI's format. Chat completions follow OpenAI's
+API, so its clients work unchanged.
 
-The model server below it speaks [TensorFlow Serving's REST
+The model server behind it has [TensorFlow Serving's REST
 API](https://github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/api_rest.md);
-what its three signatures take and return is [the counting contract](counting-contract.md).
+the inputs and outputs of its three signatures are in [the counting
+contract](counting-contract.md).
 """
 
 

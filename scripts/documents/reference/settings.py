@@ -12,9 +12,9 @@ _HEAD = """\
 # Settings
 
 `tallygraph run --config FILE` reads a TOML file with these sections; `--set section.key=value`
-overrides one. A file is checked whole, and every mistake in it is named at once. The same list
-in a terminal: `tallygraph config --reference`; what a file amounts to: `tallygraph config
-FILE`.
+overrides one. The whole file is checked, and all mistakes are reported at once. `tallygraph
+config --reference` prints this list in a terminal, and `tallygraph config FILE` prints the
+settings that result from a file.
 """
 
 

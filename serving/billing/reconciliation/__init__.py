@@ -1,1 +1,1 @@
-"""Holds the ledger to what the model servers say themselves: their counters and their logs."""
+"""Compares the ledger with the model servers' own counters and request logs."""

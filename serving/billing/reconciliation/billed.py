@@ -1,4 +1,4 @@
-"""What the ledger says that model servers computed."""
+"""Reads from the ledger what model servers computed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _EPOCH: Final = datetime.datetime(1970, 1, 1)
 
 
 def billed_work(connection: sa.Connection, window: Window) -> Iterator[Work]:
-    """All charges that the window reaches and a model server worked for, of all tenants.
+    """Return the charges of all tenants, within the window's reach, that a server computed.
 
-    What a cache answered whole is none of them. Entries of form 1 do not say what was computed
-    and are left out; `unknown_work` counts them. One of form 2 that does not say, though not
-    all of its input was cached, has no partner on the other side.
+    Requests that were served entirely from a cache are not included. Entries of form 1 do not
+    say what was computed and are left out; `unknown_work` counts them. One of form 2 that does
+    not say, though not all of its input was cached, has no partner on the other side.
 
     Args:
-      connection: a reading one, so that all is of one moment.
+      connection: in a read transaction, so that everything is from the same moment.
     """
     margin = max(window.slack_s, window.retry_s)
     columns = schema.entries.c
@@ -67,7 +67,7 @@ def billed_work(connection: sa.Connection, window: Window) -> Iterator[Work]:
 
 
 def unknown_work(connection: sa.Connection, window: Window) -> int:
-    """Charges in the window that are older than what a comparison needs."""
+    """Count the charges in the window that are too old to have what a comparison needs."""
     columns = schema.entries.c
     return int(
         connection.execute(
@@ -82,9 +82,9 @@ def unknown_work(connection: sa.Connection, window: Window) -> int:
 
 
 def unsettled(connection: sa.Connection, window: Window) -> Counter[str]:
-    """Requests begun in the window that were released, or are still reserved.
+    """Count the requests begun in the window that were released, or are still reserved.
 
-    A model server may have answered them: who got no answer is not charged.
+    A model server may have computed them, but a client that got no response is not charged.
     """
     columns = schema.requests.c
     rows = connection.execute(

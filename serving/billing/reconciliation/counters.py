@@ -1,10 +1,10 @@
 """TensorFlow Serving's request counters, from its Prometheus page, before and after.
 
 ``:tensorflow:serving:request_count`` counts by model and status: predict requests of any
-signature (counting tokens as well), and over REST the questions for a model's status and
-metadata, too, which a gateway asks all the time. ``:tensorflow:serving:request_latency`` has
-the answered requests by their API, so that a page that has both tells how many were
-predictions. Both start at 0 with the server's process.
+signature (including counting tokens), and over REST also requests for a model's status and
+metadata, which a gateway sends all the time. ``:tensorflow:serving:request_latency`` has the
+answered requests by their API, so a page that has both shows how many were predictions. Both
+start at 0 with the server's process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ METRIC: Final = ":tensorflow:serving:request_count"
 LATENCIES: Final = ":tensorflow:serving:request_latency_count"
 OK: Final = "OK"
 PREDICTED: Final = "answered predictions"
-"""Beside the statuses: where the page tells."""
+"""Key beside the statuses, if the page has this count."""
 
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
 TIMEOUT_S: Final = 10.0
@@ -31,17 +31,17 @@ RequestCounts = Counter[tuple[str, str]]
 
 
 class CountersError(ValueError):
-    """A page that cannot be read or compared; the message says what to do."""
+    """A page cannot be read or compared; the message says what to do."""
 
 
 def read_page(place: str) -> RequestCounts:
-    """The counters of a page.
+    """Read the counters of a page.
 
     Args:
-      place: a file, or the http(s) address of the page.
+      place: a file, or the http(s) URL of the page.
 
     Raises:
-      CountersError: it cannot be reached, or is no such page.
+      CountersError: it cannot be reached, or is not such a page.
     """
     try:
         text = _fetched(place) if place.startswith(("http://", "https://")) else _read(place)
@@ -58,8 +58,8 @@ def read_page(place: str) -> RequestCounts:
                     counts[key] += int(sample.value) if of_predict else 0
     except (OSError, httpx.HTTPError, ValueError, KeyError) as error:
         raise CountersError(
-            f"Cannot read the counters of {place}: {type(error).__name__}: {error}. Expected: "
-            "the page of a TensorFlow Serving that monitors for Prometheus."
+            f"Cannot read the counters of {place}: {type(error).__name__}: {error}. "
+            "Expected: the Prometheus page of a TensorFlow Serving with monitoring enabled."
         ) from None
     return counts
 
@@ -67,20 +67,21 @@ def read_page(place: str) -> RequestCounts:
 def counted(
     before: Sequence[str], after: Sequence[str], models: Collection[str] = ()
 ) -> RequestCounts:
-    """What several servers have answered in between.
+    """Return what several servers have answered between two times.
 
     Args:
-      models: those only; none: all.
-      before, after: pages, one of each for each server's process, in the same order. A server
-        that was started in between needs none before: give an empty text.
+      models: count only these; none: all.
+      before, after: pages, one of each for each server's process, in the same order. For a
+        server that was started in between, give an empty text as the page before.
 
     Raises:
-      CountersError: a page cannot be read, or a server was started again in between.
+      CountersError: a page cannot be read, or a server was restarted in between.
     """
     if len(before) != len(after):
         raise CountersError(
-            f"Each server needs a page before and one after. Received: {len(before)} before, "
-            f"{len(after)} after. An empty one stands for a server that was not there."
+            "Each server needs a page from before and one from after. Received: "
+            f"{len(before)} before, {len(after)} after. Use an empty value for a server "
+            "that was not running yet."
         )
     total = RequestCounts()
     for first, last in zip(before, after, strict=True):
@@ -91,16 +92,17 @@ def counted(
                 continue
             if ended[key] < begun[key]:
                 raise CountersError(
-                    f"{last} has counted {ended[key]} requests of {key[0]} ({key[1]}), and "
-                    f"{first} before it {begun[key]}: the server was started again in between. "
-                    "Compare what each of its lives counted, with pages from its end."
+                    f"{last} has counted {ended[key]} requests of {key[0]} ({key[1]}), but "
+                    f"{first}, before it, {begun[key]}: the server was restarted in "
+                    "between. Compare each of its runs separately, with a page from the "
+                    "end of each."
                 )
             total[key] += ended[key] - begun[key]
     return total
 
 
 def answered(requests: RequestCounts, model: str) -> int:
-    """Predictions that were answered, as exactly as the pages tell."""
+    """Return the number of answered predictions, as exactly as the pages show it."""
     key = (model, PREDICTED)
     return requests[key] if key in requests else requests[model, OK]
 

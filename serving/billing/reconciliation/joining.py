@@ -1,7 +1,7 @@
-"""Pairs what was computed with what was billed: the same model, version, texts and limits.
+"""Pairs what was computed with what was billed, by model, version, texts and limits.
 
-A text may be asked often: records of one key are paired in the order of time, first those whose
-counts agree, then the rest, whose counts differ. What then has no partner is named.
+A text may be sent often: records of one key are paired in order of time, first those whose
+counts agree, then the rest, whose counts differ. Records without a partner are reported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def join(answered: Iterable[Work], billed: Iterable[Work], window: Window) -> It
     """Compare both sides of one key.
 
     Args:
-      answered, billed: all of the key that the window reaches, in any order.
+      answered, billed: all records of the key within the window's reach, in any order.
     """
     left, right = sorted(answered, key=_order), sorted(billed, key=_order)
     times = [bill.at for bill in right]
@@ -96,5 +96,5 @@ def _counts(work: Work) -> str:
 
 def _finding(kind: str, work: Work, counts: str) -> Finding:
     moment = datetime.fromtimestamp(work.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    of = f"{work.model} version {work.model_version}, work {work.work_hash[:12]}"
+    of = f"{work.model} version {work.model_version}, fingerprint {work.work_hash[:12]}"
     return Finding(work.at, kind, f"{moment} UTC, {of}, {work.where}: {counts}")

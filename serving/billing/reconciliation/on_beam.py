@@ -1,7 +1,7 @@
-"""The comparison as an Apache Beam pipeline: for a log of a few lines and for one of millions.
+"""The comparison as an Apache Beam pipeline, for a log of a few records or of millions.
 
-A file of the log is read by one worker, and the work of one key is compared in one place, in
-memory: as much as one text is asked in the window.
+Each file of the log is read by one worker, and all records of one key are compared by one
+worker, in memory: as many as there are requests with the same text in the window.
 """
 
 from __future__ import annotations
@@ -46,24 +46,25 @@ def compare(
     temporary: str | None = None,
     beam_args: Sequence[str] = (),
 ) -> Compared:
-    """Compare logs with what is billed.
+    """Compare logs with what was billed.
 
     Args:
       logs: patterns of TFRecord files.
-      billed: of the ledger; read once, and written to a file for the workers, who need neither
-        the ledger's address nor its password.
-      temporary: a folder that all workers can read and write; None for one of this machine.
+      billed: from the ledger; read once, and written to a file for the workers, which need
+        neither the ledger's address nor its password.
+      temporary: a folder that all workers can read and write; None for a folder on this
+          machine.
       beam_args: Beam's options, such as another runner's.
 
     Raises:
-      LogsError: a pattern names no file, or the pipeline failed.
+      LogsError: a pattern matches no file, or the pipeline failed.
     """
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         base = f"{temporary.rstrip('/')}/{Path(folder).name}" if temporary else f"{folder}/run"
         try:
             for pattern in logs:
                 if not _files(pattern):
-                    raise LogsError(f"The pattern {pattern} names no file of a request log.")
+                    raise LogsError(f"The pattern {pattern} matches no file.")
             with FileSystems.create(f"{base}-billed", "text/plain") as file:
                 for work in billed:
                     file.write(f"{work.to_json()}\n".encode())

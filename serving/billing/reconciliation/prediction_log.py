@@ -19,18 +19,18 @@ _MAX_ROWS: Final = 1_000_000
 
 
 class RecordError(ValueError):
-    """A record that cannot be compared; the message says why."""
+    """The record cannot be compared; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """What one record says.
+    """The content of one record.
 
     Attributes:
       at: seconds since 1970.
       sampling_rate: the share of requests that were logged.
-      work: what was computed; None where it was none that is billed: counting tokens, and other
-        calls than predict.
+      work: what was computed; None if it is not billed: counting tokens, and calls other than
+        predict.
     """
 
     model: str
@@ -45,15 +45,15 @@ def read_record(record: bytes, where: str) -> LogRecord:
       where: the record's file and number.
 
     Raises:
-      RecordError: it is no ``PredictionLog``, or not one of a metered model.
+      RecordError: it is not a ``PredictionLog``, or not one of a metered model.
     """
     log = PredictionLog()
     try:
         log.ParseFromString(record)
     except DecodeError as error:
-        raise RecordError(f"is no PredictionLog: {error}") from None
+        raise RecordError(f"is not a PredictionLog: {error}") from None
     if not log.HasField("log_metadata"):
-        raise RecordError("is no PredictionLog: it lacks its metadata")
+        raise RecordError("is not a PredictionLog: it lacks its metadata")
     metadata, predict = log.log_metadata, log.predict_log
     sampled = metadata.HasField("sampling_config")
     signature = predict.request.model_spec.signature_name
@@ -102,12 +102,12 @@ def _column(tensors: Mapping[str, Any], name: str, rows: int | None = None) -> l
       RecordError: it is missing, of another shape, or not of a type that the contract has.
     """
     if name not in tensors:
-        raise RecordError(f"lacks {name}: it is not an answer of a metered model's, in full")
+        raise RecordError(f"lacks {name}: it is not a complete response of a metered model")
     tensor = tensors[name]
     if rows is None:
         rows = tensor.tensor_shape.dim[0].size if tensor.tensor_shape.dim else 0
     if not 0 < rows <= _MAX_ROWS:
-        raise RecordError(f"has {name} of {rows} rows. Expected: 1 to {_MAX_ROWS}")
+        raise RecordError(f"has {name} with {rows} rows. Expected: 1 to {_MAX_ROWS}")
     try:
         return read_column(name, tensor, rows)
     except BadAnswerError as error:

@@ -1,4 +1,4 @@
-"""The ledger held to the servers' logs and counters: what was compared, and what was found."""
+"""Compares the ledger with the servers' logs and counters."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from serving.ledger.database import reading
 
 @dataclass
 class Reconciled:
-    """A comparison.
+    """The result of a comparison.
 
     Attributes:
-      billed: charges of the window that a server worked for, by model.
-      counts: what of the log was compared and what was not; empty without a log.
-      findings: in the order of time.
+      billed: number of charges of the window that a server computed something for, by model.
+      counts: how many records of the log were compared or not; empty without a log.
+      findings: in order of time.
       notes: what was not compared.
-      counters: what the counters do not agree with, a sentence each.
+      counters: differences from the counters, one sentence each.
     """
 
     billed: Counter[str]
@@ -46,7 +46,7 @@ class Reconciled:
 
     @property
     def drift(self) -> int:
-        """How much was found that may not be."""
+        """The number of findings that count as drift."""
         return sum(each.kind in DRIFT for each in self.findings) + len(self.counters)
 
 
@@ -59,13 +59,15 @@ def reconcile(
     temporary: str | None = None,
     beam_args: Sequence[str] = (),
 ) -> Reconciled:
-    """Compare the ledger with what the servers say.
+    """Compare the ledger with what the servers report.
 
     Args:
-      logs: patterns of the files of their request logs; none: counters only.
-      requests: what they counted in the window, see `counters.counted`; None: logs only.
-      not_billed: of those counted, how many of a model are not billed on purpose and in no log.
-      temporary: a folder that Beam's workers can read and write; None for one of this machine.
+      logs: patterns of the files of their request logs; none: only counters are compared.
+      requests: what they counted in the window, see `counters.counted`; None: only logs.
+      not_billed: number of counted requests of a model that are intentionally not billed and in
+          no log.
+      temporary: a folder that Beam's workers can read and write; None for a folder on this
+          machine.
       beam_args: Beam's options.
 
     Raises:
@@ -106,8 +108,8 @@ def _logs_compared(
         from serving.billing.reconciliation.on_beam import compare
     except ImportError as error:
         raise LogsError(
-            f"Comparing logs needs Apache Beam, and {error.name} is missing. Install "
-            "tallygraph[pipeline], or compare the servers' counters only."
+            f"Comparing logs needs Apache Beam, but {error.name} is missing. Install "
+            "tallygraph[pipeline], or compare only the servers' counters."
         ) from None
     return compare(logs, works, window, temporary, beam_args)
 
@@ -115,11 +117,14 @@ def _logs_compared(
 def _left_out(connection: sa.Connection, window: Window) -> list[str]:
     notes = []
     if old := unknown_work(connection, window):
-        notes.append(f"{old} charges are older than what a comparison needs, and left out")
+        notes.append(
+            f"{old} charges are left out because they are too old to have what the "
+            "comparison needs"
+        )
     for state, count in sorted(unsettled(connection, window).items()):
         notes.append(
-            f"{count} requests of the window are {state}: who got no answer is not charged, "
-            "though a server may have answered"
+            f"{count} requests of the window are {state}: a client that got no response is "
+            "not charged, although a server may have computed it"
         )
     return notes
 
@@ -131,8 +136,8 @@ def _of_a_sample(compared: Compared) -> tuple[list[Finding], list[str]]:
         return findings, []
     kept = [each for each in findings if each.kind != NOT_ANSWERED]
     return kept, [
-        f"the log is a sample, so that {len(findings) - len(kept)} charges that it does not "
-        "have are not held against the ledger; log all (sampling_rate: 1) to compare them"
+        f"the log is a sample, so {len(findings) - len(kept)} charges that are not in it "
+        "are not counted as drift; log all requests (sampling_rate: 1) to compare them"
     ]
 
 
@@ -149,17 +154,21 @@ def _counters_compared(
         predicted, billed = answered(requests, model), result.billed[model]
         other = result.counts[model, NOT_BILLED_RECORDS] + not_billed.get(model, 0)
         if predicted != billed + other:
-            what = "answered and not billed" if predicted > billed + other else "never answered"
-            hint = "" if has_logs else "; the logs tell which, and how many only counted tokens"
+            what = "answered but not billed" if predicted > billed + other else "never answered"
+            hint = (
+                ""
+                if has_logs
+                else "; the request logs show which ones, and how many only counted tokens"
+            )
             wrong.append(
-                f"{model}: the servers answered {predicted} requests. Expected: {billed} that "
-                f"are billed and {other} that are not on purpose. "
+                f"{model}: the servers answered {predicted} requests. Expected: {billed} "
+                f"that are billed and {other} that are intentionally not billed. "
                 f"{abs(predicted - billed - other)} were {what}{hint}"
             )
         logged = result.counts[model, COMPARED] + result.counts[model, NOT_BILLED_RECORDS]
         if has_logs and predicted != logged and not result.counts[model, SAMPLED]:
             wrong.append(
-                f"{model}: the servers answered {predicted} requests, and their log has "
-                f"{logged} of the window: records are missing, or come from elsewhere"
+                f"{model}: the servers answered {predicted} requests, but their log has "
+                f"{logged} in the window: records are missing, or come from elsewhere"
             )
     return wrong

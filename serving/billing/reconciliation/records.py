@@ -1,6 +1,6 @@
-"""The two sides that are compared, and what can be found.
+"""The two sides that are compared, and the possible findings.
 
-All of them travel between Beam's workers and files as JSON objects of their fields.
+All of them are passed between Beam's workers and files as JSON objects of their fields.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ NOT_ANSWERED: Final = "billed, not answered"
 DIFFERENT: Final = "counts differ"
 UNREADABLE: Final = "unreadable"
 REPEATED: Final = "computed again"
-"""Of a request that is billed once, shortly before or after: a retry. It is no drift."""
+"""A repeated computation of a request that is billed once, shortly before or after: a retry,
+not drift."""
 
 DRIFT: Final = (NOT_BILLED, NOT_ANSWERED, DIFFERENT, UNREADABLE)
 
 
 class LogsError(RuntimeError):
-    """Logs that could not be compared; the message says why."""
+    """The logs cannot be compared; the message says why."""
 
 
 # What is counted of a log, for each model.
 COMPARED: Final = "records"
-NOT_BILLED_RECORDS: Final = "records of what is not billed"
-OUTSIDE: Final = "records outside of the window"
+NOT_BILLED_RECORDS: Final = "records of requests that are not billed"
+OUTSIDE: Final = "records outside the window"
 SAMPLED: Final = "records of a sample"
 
 ModelCounts = Counter[tuple[str, str]]
-"""By model and what was counted."""
+"""Counts by model and by what was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,10 @@ class Work:
     """What was computed, on either side.
 
     Attributes:
-      at: seconds since 1970; when the server answered, or the ledger settled.
+      at: seconds since 1970 when the server answered, or the ledger settled.
       input_tokens, output_tokens: of all its rows.
       finish_reasons: as `Usage` has them.
-      cached_tokens: of the input's, on the ledger's side: what no server computed.
+      cached_tokens: on the ledger's side, the input tokens that no server computed.
       where: the record's file and number, or the tenant's entry and request.
     """
 
@@ -58,7 +59,7 @@ class Work:
 
     @property
     def key(self) -> str:
-        """What both sides of one request have in common."""
+        """The key that both sides of one request have in common."""
         return f"{self.model}/{self.model_version}/{self.work_hash}"
 
     def to_json(self) -> str:
@@ -71,12 +72,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One record that is not on the other side as it must be.
+    """One record that does not match the other side.
 
     Attributes:
       at: seconds since 1970.
       kind: one of this module's.
-      what: of which model, where, and what is wrong; no text of a client's.
+      what: the model, the location, and what is wrong, without any client's text.
     """
 
     at: float
@@ -93,7 +94,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A log against the ledger: what was found, in no order, and what was counted."""
+    """The comparison of a log with the ledger: findings, in no particular order, and counts."""
 
     findings: list[Finding]
     counts: ModelCounts
@@ -101,12 +102,12 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is compared: both ends in seconds since 1970, the end not included.
+    """The time window that is compared, in seconds since 1970, excluding the end.
 
     Attributes:
-      slack_s: how long after its answer a request may be settled, and clocks may differ. What
-        lies so near the window is looked at as a partner, and never named itself.
-      retry_s: how far from a billed request the same work is taken for a retry of it.
+      slack_s: longest time between a response and its settlement, including differences between
+        clocks. Records this close to the window can be partners, but are never reported.
+      retry_s: longest time from a billed request at which the same work counts as its retry.
     """
 
     since: float

@@ -33,14 +33,14 @@ def records(file: BinaryIO) -> Iterator[bytes]:
             raise DamagedFileError("ends within a record")
         length, checksum = _LENGTH.unpack(head)
         if _masked(head[:8]) != checksum:
-            raise DamagedFileError("has a wrong checksum of a record's length")
+            raise DamagedFileError("has a wrong checksum for a record's length")
         if length > MAX_RECORD_BYTES:
             raise DamagedFileError(f"has a record of more than {MAX_RECORD_BYTES} bytes")
         data, tail = _read(file, length), _read(file, _CRC.size)
         if len(data) < length or len(tail) < _CRC.size:
             raise DamagedFileError("ends within a record")
         if _masked(data) != _CRC.unpack(tail)[0]:
-            raise DamagedFileError("has a wrong checksum of a record")
+            raise DamagedFileError("has a wrong checksum for a record")
         yield data
 
 

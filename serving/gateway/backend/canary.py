@@ -30,10 +30,10 @@ class Canary:
           BackendError: no label, or a share that is none.
         """
         if not self.label:
-            raise BackendError("A canary share needs the label of the version that it is of.")
+            raise BackendError("A canary share needs the label of the canary's version.")
         if not 0 <= self.percent <= 100:
             raise BackendError(
-                f"A canary share is 0 to 100 per cent. Received: {self.percent}."
+                f"A canary share must be 0 to 100 per cent. Received: {self.percent}."
             )
 
     def takes(self, model: str, tenant: str) -> bool:

@@ -10,8 +10,8 @@ from serving.gateway.backend.rest_server import RestServer
 from serving.gateway.backend.server import ModelServer
 
 _EXPECTED: Final = (
-    "A model server's address is http://host:8501 or https://host for REST, or "
-    "grpc://host:8500."
+    "A model server's URL is not valid. Expected: http://host:8501 or https://host for "
+    "REST, or grpc://host:8500."
 )
 
 

@@ -31,7 +31,7 @@ def told(error: _Failure) -> GatewayError:
     if isinstance(error, TimeoutError):
         return took_too_long()
     if isinstance(error, UnreachableError):
-        what = f"The model server gave no answer: {error}"
+        what = f"The model server did not respond: {error}"
         return GatewayError(502, what, "server_error", "no_answer")
     if isinstance(error, BadAnswerError):
         return broken(str(error))
@@ -40,7 +40,7 @@ def told(error: _Failure) -> GatewayError:
     if error.code == "DEADLINE_EXCEEDED":
         return took_too_long()
     if error.code in _WRONG_REQUEST:
-        return bad_request(f"The model refuses the request: {error.message}")
+        return bad_request(f"The model rejected the request: {error.message}")
     return broken(str(error))
 
 
@@ -51,7 +51,7 @@ def took_too_long() -> GatewayError:
 def broken(what: str) -> GatewayError:
     return GatewayError(
         502,
-        f"The model server's answer is not one of a metered model: {what}",
+        f"The model server's response is not that of a metered model: {what}",
         "server_error",
         "bad_answer",
     )

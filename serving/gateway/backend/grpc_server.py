@@ -77,7 +77,9 @@ class GrpcServer(ModelServer):
         response = await self._ask(_PREDICT, request, messages.PredictResponse, deadline)
         answered_by = response.model_spec.version.value
         if answered_by != version:
-            raise BadAnswerError(f"version {answered_by} answered. Expected: {version}.")
+            raise BadAnswerError(
+                f"it comes from version {answered_by}. Expected: version {version}."
+            )
         return {
             name: read_column(name, tensor, rows) for name, tensor in response.outputs.items()
         }

@@ -55,7 +55,7 @@ class HttpPool:
             what = f"{type(error).__name__}: {error}"
             raise UnreachableError(what, was_sent=False) from None
         except aiohttp.ClientResponseError as error:
-            raise BadAnswerError(f"it is no HTTP: {error.message}") from None
+            raise BadAnswerError(f"it is not valid HTTP: {error.message}") from None
         except aiohttp.ClientError as error:
             raise UnreachableError(f"the connection broke: {error}") from None
 

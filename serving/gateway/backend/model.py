@@ -77,15 +77,16 @@ class ServedModel:
         """
         if not 0 < look_every_s < math.inf:
             raise BackendError(
-                "Model servers are looked at every so many seconds, more than 0. Received: "
-                f"{look_every_s}."
+                "The interval between health checks of model servers must be more than 0 "
+                f"seconds. Received: {look_every_s}."
             )
         if not urls:
-            raise BackendError("At least one address of a model server is needed.")
+            raise BackendError("At least one URL of a model server is required.")
         if canary is not None and not label:
             raise BackendError(
-                f"The canary label {canary.label!r} needs a label for everybody else's "
-                "version: the newest would often be the canary itself."
+                f"The canary label {canary.label!r} needs a label for the version of all "
+                "other tenants, because the newest version would often be the canary "
+                "itself."
             )
         self.name = name
         self._timeout_s = timeout_s
@@ -114,7 +115,7 @@ class ServedModel:
         """
         version = await self.version()
         if not any(replica.has(version.number) for replica in self.replicas.well()):
-            raise overloaded(f"No model server is well ({self.replicas.why_not()}).")
+            raise overloaded(f"No model server is healthy ({self.replicas.why_not()}).")
 
     async def version(self, tenant: str | None = None, fresh: bool = False) -> ServedVersion:
         """The version that answers a tenant now. Waits for no server but the first time.
@@ -133,7 +134,7 @@ class ServedModel:
         if number is None:
             which = f"the version {self._label!r}" if self._label else "a version"
             raise overloaded(
-                f"No model server has {which} of {self.name} now "
+                f"No model server currently has {which} of {self.name} "
                 f"({self.replicas.why_not()}). Try again in a moment."
             )
         return self._versions.get(number) or await self._load(number)
@@ -213,7 +214,10 @@ def _rows(outputs: Any, names: tuple[str, ...], count: int) -> list[dict[str, An
     for name in names:
         column = outputs.get(name)
         if not isinstance(column, list) or len(column) != count:
-            raise broken(f"it has no {name} for each of {count} texts. Is the model metered?")
+            raise broken(
+                f"it does not have {name} for each of {count} texts. Check that the model "
+                "is metered"
+            )
         expected = _TYPES[OUTPUT_DTYPES[name]]
         if any(type(value) is not expected for value in column):
             received = sorted({type(value).__name__ for value in column})

@@ -12,7 +12,7 @@ from serving.client.errors import ClientError
 from serving.gateway.backend.server import ModelServer, Standing
 
 _LOG = logging.getLogger(__name__)
-_NOT_ASKED: Final = "it has not been asked yet"
+_NOT_ASKED: Final = "it has not been checked yet"
 
 
 class Replica:
@@ -57,7 +57,11 @@ class Replica:
     def eject(self, reason: str) -> None:
         """It gave no answer: it is asked again once it has answered a look."""
         if self.ejected is None:
-            _LOG.warning("The model server %s is asked no more: %s", self.server.url, reason)
+            _LOG.warning(
+                "The model server %s is unhealthy and gets no requests: %s",
+                self.server.url,
+                reason,
+            )
         self.ejected = reason
 
     async def close(self) -> None:
@@ -78,10 +82,10 @@ class Replica:
         try:
             self.standing = await self.server.standing(self._labels, deadline)
         except TimeoutError:
-            self.eject(f"it did not answer in {self._timeout_s:g} s")
+            self.eject(f"it did not respond within {self._timeout_s:g} s")
         except ClientError as error:
             self.eject(str(error))
         else:
             if self.ejected not in (None, _NOT_ASKED):
-                _LOG.warning("The model server %s answers again", self.server.url)
+                _LOG.warning("The model server %s is healthy again", self.server.url)
             self.ejected = None

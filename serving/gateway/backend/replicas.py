@@ -132,5 +132,7 @@ class Replicas:
                 await replica.look()
             except Exception as error:
                 # Nobody waits for this task: if it ended, the server would stay as it is now.
-                _LOG.exception("Cannot tell how the model server %s is", replica.server.url)
+                _LOG.exception(
+                    "The health check of the model server %s failed", replica.server.url
+                )
                 replica.eject(f"{type(error).__name__}: {error}")

@@ -60,14 +60,14 @@ class RestServer(ModelServer):
                 if entry["state"] == "AVAILABLE"
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswerError(f"no status of a model: {error}") from None
+            raise BadAnswerError(f"it is not the status of a model: {error}") from None
 
     async def _labelled(self, label: str, deadline: float) -> int:
         document = await self._ask("GET", f"/labels/{quote(label, safe='')}/metadata", deadline)
         try:
             return int(document["model_spec"]["version"])
         except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswerError(f"no metadata of a model: {error}") from None
+            raise BadAnswerError(f"it is not the metadata of a model: {error}") from None
 
     async def _ask(
         self, method: str, path: str, deadline: float, body: bytes = b""
@@ -83,5 +83,5 @@ class RestServer(ModelServer):
             code = _CODES.get(status, f"HTTP {status}")
             raise RefusedError(code, str(said or f"HTTP {status}"))
         if not isinstance(document, dict):
-            raise BadAnswerError("HTTP 200, and no JSON object")
+            raise BadAnswerError("HTTP 200, but not a JSON object")
         return document

@@ -140,13 +140,14 @@ class AnswerCache:
             if not isinstance(row, dict) or any(
                 type(row.get(name)) is not int for name in _COUNTS
             ):
-                raise ContractError("its counts are no integers")
+                raise ContractError("its counts are not integers")
             return MeteredSummary.from_row(row)
         except (ContractError, orjson.JSONDecodeError) as error:
             # Its text stays unsaid: it is somebody's summary.
             self._metrics.cache_failed("value")
             _LOG.warning(
-                "A cached answer is none (%s); the model is asked.", type(error).__name__
+                "A cached summary is not valid (%s); the request goes to the model.",
+                type(error).__name__,
             )
             return None
 
@@ -161,7 +162,8 @@ class AnswerCache:
         self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
         self._paused_until = self._clock() + self._pause_s
         _LOG.warning(
-            "The cache cannot be used (%s); the model is asked, and the cache again in %g s.",
+            "The cache cannot be used (%s); requests go to the model. The cache is tried "
+            "again in %g s.",
             error,
             self._pause_s,
         )

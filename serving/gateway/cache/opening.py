@@ -32,6 +32,6 @@ def open_store(url: str, max_entries: int, max_bytes: int, ttl_s: float) -> Cach
 
         return RedisStore(url, ttl_s)
     raise CacheError(
-        f"A cache is {MEMORY!r} or the URL of a Redis ({', '.join(SCHEMES)}). Received: one "
-        f"that begins with {url.partition(':')[0]!r}."
+        f"The cache is not valid. Expected: {MEMORY!r}, or the URL of a Redis server "
+        f"({', '.join(SCHEMES)}). Received: one that begins with {url.partition(':')[0]!r}."
     )

@@ -39,7 +39,7 @@ class RedisStore(CacheStore):
                 retry=Retry(NoBackoff(), 1),
             )
         except ValueError as error:
-            raise CacheError(f"The cache's URL is none: {error}") from None
+            raise CacheError(f"The cache's URL is not valid: {error}") from None
         self._redis = Redis(connection_pool=pool)
         self._ttl_ms = round(ttl_s * 1000)
 

@@ -26,14 +26,14 @@ def open_tracer(endpoint: str | None) -> Tracer:
         return NO_TRACES
     if not endpoint.startswith(("http://", "https://")):
         raise TracingError(
-            "Traces are sent to an address such as http://127.0.0.1:4318. Received: "
-            f"{endpoint!r}"
+            "The URL of the receiver of traces is not valid. Expected: a URL such as "
+            f"http://127.0.0.1:4318. Received: {endpoint!r}"
         )
     try:
         from serving.gateway.tracing.otlp import OtlpTracer
     except ModuleNotFoundError as error:
         raise TracingError(
-            f"Traces need what is not installed ({error.name}). Install "
-            "'tallygraph[gateway,tracing]', or leave the address of the traces' receiver out."
+            f"Traces need a package that is not installed ({error.name}). Install "
+            "'tallygraph[gateway,tracing]', or leave out the URL of the receiver of traces."
         ) from None
     return OtlpTracer(endpoint)

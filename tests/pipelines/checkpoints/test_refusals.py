@@ -51,8 +51,7 @@ def test_what_is_right_opens(t5: Path) -> None:
         (lambda t: t.pop(QUERY), f"lacks tensors that its config requires: {QUERY}$"),
         (
             lambda t: t.update({QUERY: t[QUERY][:, 1:]}),
-            rf"{QUERY} of .* a shape that does not match .* Expected: \[24, 24\]. "
-            r"Received: \[24, 23\]",
+            rf"{QUERY} of .* a shape that .* Expected: \[24, 24\]. Received: \[24, 23\]",
         ),
         (
             lambda t: t.update({"encoder.block.2.layer.0.layer_norm.weight": np.ones(24)}),

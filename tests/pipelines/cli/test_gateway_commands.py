@@ -89,9 +89,7 @@ def _sell(
     environment: dict[str, str],
 ) -> None:
     key = tallygraph("tenants", "create", "acme", "--budget-micro", "1000000").strip()
-    assert "There is a tenant 'acme' already" in tallygraph(
-        "tenants", "create", "acme", status=2
-    )
+    assert "A tenant 'acme' already exists" in tallygraph("tenants", "create", "acme", status=2)
     (folder / "prices.toml").write_text(
         'currency = "EUR"\n[[prices]]\nid = "1"\nvalid_from = 2020-01-01\n'
         'model = "summarizer"\nplan = "standard"\nprice_micro_per_1k_input_tokens = 1000\n'
@@ -166,7 +164,7 @@ def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) ->
     assert tenants("create", "acme", "--requests-per-minute", "5")[0] == 0
     for arguments, message in (
         (("nobody", "--plan", "other"), "There is no tenant 'nobody'."),
-        (("acme", "--plan", "what is this"), "A name is at most 63 letters"),
+        (("acme", "--plan", "what is this"), "A tenant's name must be at most 63 letters"),
         (
             ("acme", "--budget-micro", "-1"),
             "--budget-micro expects a number, or none for no limit.",
@@ -195,9 +193,15 @@ def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) ->
             ("--database", "what is this"),
             "The database's URL is not valid. Expected: sqlite:///",
         ),
-        (("--rates", "memory://"), "Rates are counted in async+memory://"),
-        (("--rates", "what"), "Rates are counted in async+memory://"),
-        (("--cache", "memcached://host"), "A cache is 'memory' or the URL of a Redis"),
+        (
+            ("--rates", "memory://"),
+            "The storage of rates is not valid. Expected: async+memory://",
+        ),
+        (("--rates", "what"), "The storage of rates is not valid. Expected: async+memory://"),
+        (
+            ("--cache", "memcached://host"),
+            "The cache is not valid. Expected: 'memory', or the URL of a Redis",
+        ),
         (("--log-level", "loud"), "Expected: debug, info, warning, error."),
         (("--prices", "nothing.toml"), "Cannot read the price book nothing.toml"),
     ],

@@ -175,7 +175,10 @@ def test_a_version_with_other_counts_takes_a_name(output: Path) -> None:
 def test_what_is_missing_is_said(output: Path, tmp_path: Path) -> None:
     (output / "models" / "b" / "saved_model.pb").unlink()
     status, said = tallygraph(output, "promote", "2")
-    assert (status, said[:51]) == (1, "error: Version 2 of summarizer cannot be served: it")
+    assert (status, said[:51]) == (
+        1,
+        "error: Version 2 of summarizer cannot be served because it",
+    )
     registry = open_registry(f"sqlite:///{output}/registry.sqlite")
     assert aliases_of(registry, NAME) == {"champion": 1, "challenger": 2}
     status, said = tallygraph(output, "lineage", "1")
@@ -229,7 +232,7 @@ def test_labels_of_running_servers_move_too(server: RunningServer) -> None:
     assert stable() == "v2"
     status, said = tallygraph(output, "rollback", "--server", "127.0.0.1:1")
     assert status == 1
-    assert "127.0.0.1:1 did not take the config" in said
+    assert "127.0.0.1:1 did not accept the config" in said
     assert stable() == "v2"
     assert tallygraph(output, "rollback", *where)[0] == 0
     assert stable() == "v1"

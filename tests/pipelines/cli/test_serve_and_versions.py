@@ -104,6 +104,6 @@ def test_versions_from_the_first_label_to_deletion(server: RunningServer) -> Non
 def test_no_server_there(pushed: Path) -> None:
     status, message = tallygraph("versions", "promote", "1", "--server", "127.0.0.1:1")
     assert status == 1
-    assert "127.0.0.1:1 does not say how its versions stand (UNAVAILABLE" in message
-    assert "Is a model server running there?" in message
+    assert "127.0.0.1:1 does not report the state of its versions (UNAVAILABLE" in message
+    assert "Check that a model server is running there." in message
     assert tallygraph("versions", "promote", "1", "--offline") == (0, "stable: none -> 1")

@@ -68,7 +68,7 @@ def test_refuses_a_model_that_answers_every_text_alike(
         "evaluation.min_share_distinct",
     }
     assert (
-        "The number of different summaries per example is 0.0083; at least 0.5 is asked "
+        "The number of different summaries per example is 0.0083; at least 0.5 is required "
         "(evaluation.min_share_distinct)." in verdict.reasons
     )
 
@@ -99,5 +99,5 @@ def test_refuses_a_model_that_is_worse_than_the_champion(
 
 
 def test_says_that_an_evaluation_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationOutputError, match="Expected the outputs of a finished"):
+    with pytest.raises(EvaluationOutputError, match="Expected: the outputs of a finished"):
         read_verdict(tmp_path, tmp_path)

@@ -150,7 +150,9 @@ def test_what_a_validator_did_not_bless_is_not_registered(
     blessing, report = promote("fewer_words", refused_by=validator)
 
     assert (blessing.blessed, blessing.version, blessing.outcome) == (0, 0, "not_blessed")
-    assert report["reason"].startswith(f"It is not registered: {validator} did not bless it.")
+    assert report["reason"].startswith(
+        f"It is not registered because {validator} did not bless it."
+    )
     assert " ".join(found.removeprefix(f"{validator}: ") for found in report["reasons"]) == why
     assert report["refused_by"] == [validator]
     assert blessing.get_string_custom_property("reason") == report["reason"]
@@ -186,7 +188,8 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
     blessing, report = promote("first_words", min_gain=0.1)
     assert (blessing.blessed, blessing.version) == (1, 2)
     assert report["reason"].startswith(
-        "Its rouge_l_f1 is 1.0000, that of the champion (version 1) on the same test set 0.857"
+        "Its rouge_l_f1 is 1.0000; that of the champion (version 1) on the same test set "
+        "is 0.857"
     )
     assert (report["champion_before"], report["refused_by"]) == (1, [])
     compared = report["comparison"]

@@ -154,7 +154,11 @@ def test_a_corpus_without_spans_is_trained_on_as_it_is(
     ("corpus", "span", "expected"),
     [
         ("*.jsonl", "3", r"has no span 3. Expected: \{SPAN\}"),
-        ("{YYYY}-{MM}-{DD}.jsonl", "2026-02-03", "no span 2026-02-03. There are: 2026-01-31, "),
+        (
+            "{YYYY}-{MM}-{DD}.jsonl",
+            "2026-02-03",
+            "no span 2026-02-03. Available spans: 2026-01-31, ",
+        ),
         ("{YYYY}-{MM}-{DD}.jsonl", "tomorrow", "span cannot be read"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_same_pipeline_is_uploaded_once(api: Api) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "has to be given: corpus"),
+        ([], "this parameter is required: corpus"),
         ([f"--parameter={CORPUS}", "--parameter=spam=1"], "no such parameter: spam"),
         (["--parameter=corpus"], "--parameter expects name=value"),
     ],
@@ -139,7 +139,7 @@ def test_no_server_is_an_error_in_plain_words() -> None:
         pass  # now nothing listens there
     result = kfp(api, "status")
     assert result.exit_code == 1
-    assert f"no Kubeflow Pipelines server answers at {api.host}" in result.output
+    assert f"no Kubeflow Pipelines server responds at {api.host}" in result.output
     assert "Traceback" not in result.output
 
 
@@ -147,7 +147,7 @@ def test_a_token_is_asked_for_and_taken() -> None:
     with kubeflow_api(token="secret-of-the-test") as api:
         refused = kfp(api, "status")
         assert refused.exit_code == 1
-        assert "does not let us in (HTTP 401)" in refused.output
+        assert "denied access (HTTP 401)" in refused.output
         assert "TALLYGRAPH_KFP_TOKEN" in refused.output
         assert api.requests == ["GET /apis/v2beta1/healthz"]
         assert kfp(api, "status", token="secret-of-the-test").exit_code == 0
@@ -162,7 +162,7 @@ def test_what_the_server_refuses_is_said_in_its_words(api: Api) -> None:
     result = kfp(api, "submit", f"--parameter={CORPUS}")
 
     assert result.exit_code == 1
-    assert "refused (HTTP 400): parameter extra is not optional" in result.output
+    assert "refused the request (HTTP 400): parameter extra is not optional" in result.output
     assert len(api.runs) == 1
 
 
@@ -189,7 +189,7 @@ def test_cron_expressions_of_six_fields_are_taken(cron: str) -> None:
 @pytest.mark.parametrize(
     ("cron", "expected"),
     [
-        ("0 3 * * *", "Perhaps: '0 0 3 * * *'"),
+        ("0 3 * * *", "Did you mean '0 0 3 * * *'"),
         ("", "Received 0"),
         ("0 0 24 * * *", "hours must be"),
         ("0 0 3 * * 7", "day of the week must be"),

@@ -116,10 +116,10 @@ def validate_counts(
     model: InputArtifact[standard_artifacts.Model],
     blessing: OutputArtifact[MeterBlessing],
 ) -> None:
-    documents = Check("documents", "input counts are the library's: held-out texts")
+    documents = Check("documents", "input counts equal the library's: held-out texts")
     for number in range(1100):
         documents.equal(f"document {number}", number, number)
-    hard = Check("hard texts", "input counts are the library's: hard texts, limits")
+    hard = Check("hard texts", "input counts equal the library's: hard texts, limits")
     hard.equal("a NUL", 3, 3)
     blessing.blessed = int(is_blessed([documents, hard]))
     Path(blessing.uri).mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def promote(
 ) -> None:
     blessing.model_name = "summarizer"
     if model_blessing.get_int_custom_property("blessed") != 1:
-        reason = "It is not registered: Evaluator did not bless it."
+        reason = "It is not registered because Evaluator did not bless it."
         leave_report(blessing, NOT_BLESSED, reason, None, {"refused_by": ["Evaluator"]})
         return
     tags = {"tokenizer_fingerprint": FINGERPRINT, "contract_version": "1"}

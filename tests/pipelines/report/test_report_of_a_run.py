@@ -195,7 +195,7 @@ def test_a_model_that_was_not_promoted_says_why_and_by_how_much(
     assert "Promoter did not make version 5 the champion. Its rouge_l_f1 is 1.0000" in text
     section = section_of(text, "promotion")
     assert "Not passed: <strong>better than the champion</strong>." in section
-    assert "more than 0.2 above it is asked (registry.min_gain)." in section
+    assert "It must exceed the champion's by more than 0.2 (registry.min_gain)." in section
     assert cells(section) == [
         "5",
         "3",
@@ -214,10 +214,10 @@ def test_a_run_that_was_not_blessed_says_why(
     metadata_file, run_id = recorded_run("collapsed")
     text = write_report(gather(metadata_file, run_id), tmp_path / "r.html").read_text("utf-8")
     assert "Not pushed" in text
-    assert "at least 0.5 is asked (evaluation.min_share_distinct)." in text
+    assert "at least 0.5 is required (evaluation.min_share_distinct)." in text
     assert "The settings were not handed to this report." in text
     section = section_of(text, "promotion")
-    assert "It is not registered: Evaluator did not bless it." in section
+    assert "It is not registered because Evaluator did not bless it." in section
     assert "Not passed: <strong>Evaluator</strong>." in section
     assert cells(section) == []
 

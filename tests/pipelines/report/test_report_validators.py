@@ -19,7 +19,7 @@ def blessing_at(path: Path) -> ArtifactRecord:
 
 
 def test_reads_meter_mismatches_in_words(tmp_path: Path) -> None:
-    counts = Check("documents", "counts are the library's")
+    counts = Check("documents", "counts equal the library's")
     for number in range(10):
         counts.equal(f"document {number}", 4, 4 if number % 5 == 0 else 5)
     unreached = Check("answers", "rows hold to the contract", not_run="nothing to check")

@@ -129,7 +129,7 @@ def test_a_month_without_entries(book: Book) -> None:
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-1", "26-01", "2026-01-01", ""])
 def test_no_month(book: Book, month: str) -> None:
-    with pytest.raises(InvoiceError, match="A month is written 2026-11"):
+    with pytest.raises(InvoiceError, match="A month is expected in the form 2026-11"):
         make_invoice(book.engine, "acme", month)
 
 

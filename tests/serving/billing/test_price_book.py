@@ -48,7 +48,7 @@ def test_a_price_holds_until_the_next(tmp_path: Path) -> None:
         (datetime.date(2030, 1, 1), "2026-12"),
     ):
         assert prices.price("summarizer", "standard", day).id == expected
-    with pytest.raises(PriceBookError, match="no price of the model 'summarizer' on the plan"):
+    with pytest.raises(PriceBookError, match="no price for the model 'summarizer' on the plan"):
         prices.price("summarizer", "standard", datetime.date(2025, 12, 31))
 
 
@@ -69,8 +69,9 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         book(tmp_path, text)
     assert [line[2:] for line in str(wrong.value).splitlines()[1:]] == [
         "currency must be ISO 4217, such as EUR. Received: 'euro'",
-        "price 1: plan must be a name. Received: 3",
-        "price 2: price_micro_per_1k_output_tokens must be an integer from 0. Received: -1",
+        "price 1: plan must be a non-empty name. Received: 3",
+        "price 2: price_micro_per_1k_output_tokens must be an integer of 0 or more. "
+        "Received: -1",
         "price 2: valid_from must be a date (2026-11-01). Received: 'December'",
     ]
 
@@ -108,14 +109,17 @@ input_tiers = [
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("free_input_tokens = -1", "free_input_tokens must be an integer from 0. Received: -1"),
+        (
+            "free_input_tokens = -1",
+            "free_input_tokens must be an integer of 0 or more. Received: -1",
+        ),
         ("free_input_tokens = 10000000000000000", "free_input_tokens must be at most"),
         ("free_tokens = 1", "unknown: free_tokens"),
-        ("input_tiers = 3", "input_tiers must be a list of tables. Received: 3"),
+        ("input_tiers = 3", "input_tiers must be an array of tables. Received: 3"),
         (
             "input_tiers = [{ above_tokens = 5 }]",
-            "input_tiers, tier 2 must have above_tokens, price_micro_per_1k_tokens. "
-            "Received: ['above_tokens']",
+            "input_tiers, tier 2 must have the keys above_tokens, "
+            "price_micro_per_1k_tokens. Received: ['above_tokens']",
         ),
         (
             "free_output_tokens = 9\noutput_tiers = "
@@ -129,7 +133,7 @@ input_tiers = [
         ),
         (
             "input_tiers = [{ above_tokens = 5, price_micro_per_1k_tokens = 1.5 }]",
-            "input_tiers, tier 2: price_micro_per_1k_tokens must be an integer from 0. "
+            "input_tiers, tier 2: price_micro_per_1k_tokens must be an integer of 0 or more. "
             "Received: 1.5",
         ),
     ],

@@ -90,17 +90,17 @@ def test_what_several_servers_counted(tmp_path: Path) -> None:
         (
             15,
             [
-                "summarizer: the servers answered 5 requests. Expected: 2 that are billed and "
-                "0 that are not on purpose. 3 were answered and not billed; the logs tell "
-                "which, and how many only counted tokens"
+                "summarizer: the servers answered 5 requests. Expected: 2 that are billed "
+                "and 0 that are intentionally not billed. 3 were answered but not billed; "
+                "the request logs show which ones, and how many only counted tokens"
             ],
         ),
         (
             11,
             [
-                "summarizer: the servers answered 1 requests. Expected: 2 that are billed and "
-                "0 that are not on purpose. 1 were never answered; the logs tell which, and "
-                "how many only counted tokens"
+                "summarizer: the servers answered 1 requests. Expected: 2 that are billed "
+                "and 0 that are intentionally not billed. 1 were never answered; the "
+                "request logs show which ones, and how many only counted tokens"
             ],
         ),
     ],

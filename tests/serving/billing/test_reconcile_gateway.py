@@ -163,7 +163,7 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
     assert clean.splitlines() == [
         "summarizer: 9 charges for requests that a server computed",
         "summarizer: 9 records",
-        "summarizer: 1 records of what is not billed",
+        "summarizer: 1 records of requests that are not billed",
         "no drift",
     ]
     # What was charged can be derived again, tiers and all, and the invoice adds it up.
@@ -211,7 +211,7 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
     )  # fmt: skip
     assert "answered, not billed: " in found
     assert ", record 11: 4 input and 4 output tokens (stop)" in found
-    assert "1 were answered and not billed" in found
+    assert "1 were answered but not billed" in found
     assert "secret" not in found
     (line,) = findings.read_text().splitlines()
     assert json.loads(line)["kind"] == "answered, not billed"
@@ -248,5 +248,5 @@ def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
         assert (status, message in said) == (2, True), said
     nothing = ("--since", "2026-11-25", "--log", str(tmp_path / "nothing-*"))
     status, said = reconcile(*nothing)
-    assert (status, "nothing-* names no file of a request log." in said) == (1, True), said
+    assert (status, "nothing-* matches no file." in said) == (1, True), said
     assert "Traceback" not in said

@@ -134,7 +134,7 @@ def test_equal_sides(case: Case) -> None:
     assert result.billed == {"summarizer": 4}
     assert result.counts == {
         ("summarizer", "records"): 4,
-        ("summarizer", "records of what is not billed"): 1,
+        ("summarizer", "records of requests that are not billed"): 1,
     }
 
 
@@ -145,7 +145,7 @@ def test_what_is_on_one_side_only_is_named(case: Case) -> None:
     assert (answered.kind, billed.kind) == (NOT_BILLED, NOT_ANSWERED)
     work = work_hash(["past the gateway"], [0])[:12]
     assert answered.what == (
-        f"2026-11-25 12:00:00 UTC, summarizer version 7, work {work}, log-1.tfrecord, "
+        f"2026-11-25 12:00:00 UTC, summarizer version 7, fingerprint {work}, log-1.tfrecord, "
         "record 1: 2 input and 1 output tokens (stop)"
     )
     assert "tenant acme, entry 1, request request-1: 2 input" in billed.what
@@ -237,7 +237,7 @@ def test_the_windows_edges(case: Case) -> None:
         log_record("at the start", at=AT - 600),
     )
     assert case.kinds() == [NOT_BILLED]
-    assert case.compare().counts["summarizer", "records outside of the window"] == 1
+    assert case.compare().counts["summarizer", "records outside the window"] == 1
 
 
 def test_a_sample_does_not_accuse_the_ledger(case: Case) -> None:
@@ -246,7 +246,7 @@ def test_a_sample_does_not_accuse_the_ledger(case: Case) -> None:
     case.log(log_record("a b", rate=0.5), log_record("direct", rate=0.5))
     result = case.compare()
     assert [each.kind for each in result.findings] == [NOT_BILLED]
-    assert any("1 charges that it does not have" in note for note in result.notes)
+    assert any("1 charges that are not in it" in note for note in result.notes)
 
 
 def test_requests_that_were_given_up_are_said(case: Case) -> None:
@@ -254,8 +254,8 @@ def test_requests_that_were_given_up_are_said(case: Case) -> None:
     case.ledger.release("left")
     case.log()
     assert case.compare().notes == [
-        "1 requests of the window are released: who got no answer is not charged, though a "
-        "server may have answered"
+        "1 requests of the window are released: a client that got no response is not "
+        "charged, although a server may have computed it"
     ]
 
 
@@ -271,7 +271,7 @@ def flipped(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "what"),
-    [(cut, "ends within a record"), (flipped, "has a wrong checksum of a record")],
+    [(cut, "ends within a record"), (flipped, "has a wrong checksum for a record")],
 )
 def test_a_damaged_file_is_read_as_far_as_it_goes(
     case: Case, damage: Callable[[Path], None], what: str
@@ -295,12 +295,12 @@ def test_records_that_are_none_are_named(case: Case) -> None:
     assert {each.kind for each in found} == {UNREADABLE}
     first, second, third = sorted(each.what for each in found)
     assert first.startswith("log-1.tfrecord, record 1: lacks output_tokens")
-    assert second.startswith("log-1.tfrecord, record 2: is no PredictionLog")
-    assert third.startswith("z.tfrecord, record 1: is no PredictionLog")
+    assert second.startswith("log-1.tfrecord, record 2: is not a PredictionLog")
+    assert third.startswith("z.tfrecord, record 1: is not a PredictionLog")
 
 
 def test_no_log_where_one_was_named(case: Case) -> None:
-    with pytest.raises(LogsError, match="names no file of a request log"):
+    with pytest.raises(LogsError, match="matches no file"):
         case.compare()
 
 
@@ -339,7 +339,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "tensorflo
 """
     for missing, message in (
         (["apache_beam"], "apache_beam is missing. Install tallygraph[pipeline]"),
-        ([], "names no file of a request log"),
+        ([], "matches no file"),
     ):
         command = [sys.executable, "-c", script, *missing]
         ran = subprocess.run(command, capture_output=True, text=True)

@@ -56,7 +56,7 @@ def test_renting_always_has_room_for_what_is_used(tokens: int, use: float) -> No
     [
         ({"month_price": 0}, "month_price must be above 0"),
         ({"tokens_per_second": math.nan}, "tokens_per_second must be above 0"),
-        ({"use": 1.1}, "use is a share, at most 1"),
+        ({"use": 1.1}, "use must be a share of at most 1"),
         ({"at_least": -1}, "at_least must be at least 0"),
     ],
 )

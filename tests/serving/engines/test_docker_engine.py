@@ -114,5 +114,5 @@ def test_docker_without_its_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     program.write_text('#!/bin/sh\necho "Client: 28"\necho "no daemon here" >&2\nexit 1\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(EngineError, match=r"no daemon here\. Start its engine"):
+    with pytest.raises(EngineError, match=r"no daemon here\. Start the Docker engine"):
         choose_engine("docker")

@@ -45,7 +45,7 @@ def test_flags_and_files(tmp_path: Path) -> None:
         ({"max_batch_size": 0}, "max_batch_size must be at least 1. Received: 0"),
         ({"batch_timeout_micros": -1}, "batch_timeout_micros must be at least 0"),
         ({"max_batch_size": 4, "allowed_batch_sizes": (2,)}, "end with max_batch_size, 4"),
-        ({"max_batch_size": 4, "allowed_batch_sizes": (4, 2, 4)}, "must rise"),
+        ({"max_batch_size": 4, "allowed_batch_sizes": (4, 2, 4)}, "must be ascending"),
     ],
 )
 def test_batching_that_a_server_would_refuse(values: dict[str, Any], message: str) -> None:

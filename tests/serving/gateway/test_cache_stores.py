@@ -153,7 +153,7 @@ def test_a_redis_that_does_not_answer_is_not_waited_for() -> None:
     ("url", "limits", "message"),
     [
         ("memcached://host", (1, 1, 1.0), "one that begins with 'memcached'"),
-        ("redis://user:secret@host:port", (1, 1, 1.0), "The cache's URL is none"),
+        ("redis://user:secret@host:port", (1, 1, 1.0), "The cache's URL is not valid"),
         ("memory", (0, 1, 1.0), "entries must be above 0. Received: 0"),
         ("memory", (1, -1, 1.0), "bytes must be above 0. Received: -1"),
         ("memory", (1, 1, 0.0), "ttl must be above 0. Received: 0.0"),

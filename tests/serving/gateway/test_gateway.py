@@ -210,7 +210,7 @@ def test_keys_are_told_once_hashed_scoped_and_revocable(gateway: RunningGateway)
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [
-        ("/v1/summaries", b"{", "The body is no JSON"),
+        ("/v1/summaries", b"{", "The body is not valid JSON"),
         ("/v1/summaries", b"[]", "the body: Input should be"),
         ("/v1/summaries", b'{"model": "summarizer"}', "text: Field required"),
         ("/v1/summaries", b'{"model": "summarizer", "text": []}', "at least 1 item"),
@@ -223,7 +223,7 @@ def test_keys_are_told_once_hashed_scoped_and_revocable(gateway: RunningGateway)
         (
             "/v1/chat/completions",
             b'{"model": "summarizer", "messages": [{"role": "system", "content": "a"}]}',
-            "no message of the user",
+            "no message with the role",
         ),
         (
             "/v1/chat/completions",

@@ -157,7 +157,7 @@ def test_connections_that_are_closed_are_made_anew(answer: bytes, closes: bool) 
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", BadAnswerError, "no HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", BadAnswerError, "not valid HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", UnreachableError, "broke"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: ", UnreachableError, "broke"),
         (b"", UnreachableError, "broke"),

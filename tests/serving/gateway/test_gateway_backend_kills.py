@@ -133,7 +133,7 @@ def test_killed_and_started_again(
             wait_until_asked(clients)
             assert gateway.ready().status_code == 200
             servers.start(0)
-            gateway.wait_for_log("answers again")
+            gateway.wait_for_log("is healthy again")
             # If the one that came back were not asked, nobody would be there now.
             kills += [servers.kill(1), servers.kill(2)]
             wait_until_asked(clients)

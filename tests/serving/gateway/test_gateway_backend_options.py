@@ -16,11 +16,11 @@ from tests.support.running_gateway import PRICES
     [
         (["--model-url", "127.0.0.1:8500"], "Received: '127.0.0.1:8500'"),
         (["--model-url", "grpc://127.0.0.1"], "grpc://host:8500"),
-        (["--model-look-every-s", "0"], "more than 0. Received: 0.0"),
-        (["--model-look-every-s", "nan"], "more than 0. Received: nan"),
+        (["--model-look-every-s", "0"], "more than 0 seconds. Received: 0.0"),
+        (["--model-look-every-s", "nan"], "more than 0 seconds. Received: nan"),
         (["--canary-percent", "10"], "needs the label"),
         (["--canary-label", "canary", "--canary-percent", "101"], "Received: 101"),
-        (["--canary-label", "canary", "--canary-percent", "1"], "everybody else's"),
+        (["--canary-label", "canary", "--canary-percent", "1"], "all other tenants"),
     ],
 )
 def test_refused(tmp_path: Path, options: list[str], message: str) -> None:

@@ -221,7 +221,7 @@ def test_a_connection_that_breaks_may_have_computed(scheme: str) -> None:
     ],
 )
 def test_addresses_that_are_none(url: str) -> None:
-    with pytest.raises(BackendError, match="A model server's address is"):
+    with pytest.raises(BackendError, match="A model server's URL is not valid"):
         connect(url, "summarizer")
 
 

@@ -382,9 +382,11 @@ def test_one_that_is_gone_is_the_last_to_be_asked(
 
 
 def test_settings_that_cannot_be_meant(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="At least one address"):
+    with pytest.raises(BackendError, match="At least one URL"):
         ServedModel("summarizer", [], tmp_path)
-    with pytest.raises(BackendError, match="needs a label for everybody else's"):
+    with pytest.raises(
+        BackendError, match="needs a label for the version of all other tenants"
+    ):
         ServedModel("summarizer", ["http://127.0.0.1:1"], tmp_path, None, EVERYBODY)
 
 

@@ -182,7 +182,7 @@ def test_where_one_cannot_be_written_each_is_written_alone(
 
     reserved, taken, failed, settled = asyncio.run(at_once())
     assert isinstance(reserved, Reserved)
-    assert isinstance(taken, LedgerError) and "known is taken" in str(taken)
+    assert isinstance(taken, LedgerError) and "known is already used" in str(taken)
     assert isinstance(failed, ZeroDivisionError)
     assert isinstance(settled, Entry) and settled.number == 1
     assert verify(engine) == (1, [])

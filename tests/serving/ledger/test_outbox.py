@@ -118,7 +118,7 @@ def test_what_is_not_taken_is_kept_and_sent_again(
 ) -> None:
     fill(3)
     receiver.statuses = [500]
-    with pytest.raises(DeliveryError, match="did not take the events: HTTP 500"):
+    with pytest.raises(DeliveryError, match="did not accept the events: HTTP 500"):
         deliver(engine, to_http(receiver.url))
     assert waiting(engine) == 3
     assert deliver(engine, to_http(receiver.url)) == 3

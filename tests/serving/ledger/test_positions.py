@@ -196,7 +196,7 @@ def test_parts_must_be_of_the_tokens_used(ledger: Ledger, reservation: Make) -> 
         ledger.settle("request-1", usage(), Charge(119, "EUR", "p", parts), b"")
     with pytest.raises(ValueError, match="must add up to the 120 millionths"):
         Charge(120, "EUR", "p", parts)
-    with pytest.raises(ValueError, match="A meter is one of"):
+    with pytest.raises(ValueError, match="A meter must be one of"):
         ChargePart(cast(Any, "inptu"), 1, 119, 1000, 119)
 
 
@@ -308,9 +308,10 @@ def test_the_audit_names_what_is_not_the_price_books(
     assert found[0].startswith("acme, entry 1: costs 53 millionths, in parts ")
     assert "Expected: 54, " in found[0]
     assert found[1] == (
-        "acme, entry 2: was priced by 2026-11/summarizer, which the price book does not have"
+        "acme, entry 2: was charged at the price 2026-11/summarizer, which is not in the "
+        "price book"
     )
-    assert "in USD, by the price 2026-volume" in str(
+    assert "in USD, according to the price 2026-volume" in str(
         audit(engine, PriceBook("USD", (PRICE,)))[1][0]
     )
 
@@ -323,6 +324,6 @@ def test_what_a_month_begins_at_is_verified(
     with writing(engine) as connection:
         connection.execute(schema.month_tokens.update().values(input_tokens=0))
     assert [str(finding) for finding in verify(engine)[1]] == [
-        "acme: 0 input_tokens of summarizer are counted in 2026-11. Expected: 120, by its "
-        "entries"
+        "acme: 0 input_tokens of summarizer are counted in 2026-11. Expected: 120, "
+        "according to its entries"
     ]

@@ -62,9 +62,9 @@ def test_the_database_itself_refuses_changes(
 def test_a_changed_amount(engine: sa.Engine, five_entries: Ledger) -> None:
     by_hand(engine, ENTRIES.update().where(ENTRIES.c.number == 3).values(amount_micro=1))
     assert found(engine) == [
-        "acme, entry 3: was changed: its hash is another",
-        "acme: 3500 millionths are spent in 2026-11 by its account. Expected: 2801, by its "
-        "entries and reservations",
+        "acme, entry 3: was changed: its hash does not match",
+        "acme: 3500 millionths are spent in 2026-11 according to its account. Expected: "
+        "2801, according to its entries and reservations",
     ]
 
 
@@ -79,10 +79,12 @@ def test_every_column_is_in_the_hash(engine: sa.Engine, five_entries: Ledger) ->
         number = {"number": 9}.get(column, 2)
         with writing(engine) as connection:
             connection.execute(ENTRIES.update().where(second).values({column: other(column)}))
-        assert any("was changed: its hash is another" in what for what in found(engine)), column
+        assert any("was changed: its hash does not match" in what for what in found(engine)), (
+            column
+        )
         with writing(engine) as connection:
-            changed = ENTRIES.update().where(ENTRIES.c.number == number)
-            connection.execute(changed.values({column: entry[column]}))
+            there = ENTRIES.update().where(ENTRIES.c.number == number)
+            connection.execute(there.values({column: entry[column]}))
     assert found(engine) == []
 
 
@@ -115,9 +117,10 @@ def test_an_entry_that_was_made_to_fit(engine: sa.Engine, five_entries: Ledger) 
     )
     assert found(engine) == [
         "acme, entry 3: does not hold the hash of the entry before it",
-        "acme, entry 3: has 3 output_tokens before it. Expected: 2, by the entry before it",
-        "acme: 15 output_tokens of summarizer are counted in 2026-11. Expected: 14, by its "
-        "entries",
+        "acme, entry 3: has 3 output_tokens before it. Expected: 2, according to the entry "
+        "before it",
+        "acme: 15 output_tokens of summarizer are counted in 2026-11. Expected: 14, "
+        "according to its entries",
     ]
 
 
@@ -135,10 +138,10 @@ def test_an_account_that_says_something_else(engine: sa.Engine, five_entries: Le
     with writing(engine) as connection:
         connection.execute(schema.accounts.update().values(spent_micro=0, reserved_micro=5))
     assert found(engine) == [
-        "acme: 0 millionths are spent in 2026-11 by its account. Expected: 3500, by its "
-        "entries and reservations",
-        "acme: 5 millionths are reserved in 2026-11 by its account. Expected: 0, by its "
-        "entries and reservations",
+        "acme: 0 millionths are spent in 2026-11 according to its account. Expected: 3500, "
+        "according to its entries and reservations",
+        "acme: 5 millionths are reserved in 2026-11 according to its account. Expected: 0, "
+        "according to its entries and reservations",
     ]
 
 

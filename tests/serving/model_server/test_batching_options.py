@@ -84,7 +84,7 @@ def test_a_batch_is_padded_to_the_next_allowed_size(rows: int, size: int) -> Non
             "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; "
             "expected 8",
         ),
-        ("max_batch_sise { value: 8 }", "is no text proto of a BatchingParameters"),
+        ("max_batch_sise { value: 8 }", "is not a text proto of a BatchingParameters"),
     ],
 )
 def test_wrong_values_are_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

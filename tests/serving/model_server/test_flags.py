@@ -93,7 +93,7 @@ def test_wrong_flags_are_named(
 
 
 def test_something_must_be_served(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "both --model_base_path and --model_config_file are empty" in refusal(capsys)
+    assert "neither --model_base_path nor --model_config_file is given" in refusal(capsys)
 
 
 def test_the_program_refuses_an_unknown_flag_at_once() -> None:

@@ -224,8 +224,8 @@ def test_another_prefix_from_another_config_on(
         (
             config("logs/a"),
             Code.INVALID_ARGUMENT,
-            "filename_prefix of model m must be an absolute path of a folder and the "
-            "beginning of a file's name. Received: 'logs/a'",
+            "filename_prefix of model m must be the absolute path of a folder followed by "
+            "the beginning of a file name. Received: 'logs/a'",
         ),
         (
             config("/no/such/folder/a"),

@@ -60,7 +60,9 @@ def test_what_cannot_be_served(
 def test_a_file_that_is_no_text_proto(tmp_path: Path) -> None:
     path = tmp_path / "models.config"
     path.write_text("models: [")
-    with pytest.raises(ServingError, match=r"models.config is no text proto of a ModelServer"):
+    with pytest.raises(
+        ServingError, match=r"models.config is not a text proto of a ModelServer"
+    ):
         read_model_config(str(path))
     with pytest.raises(ServingError, match="cannot read the ModelServerConfig"):
         read_model_config(str(tmp_path / "nothing"))

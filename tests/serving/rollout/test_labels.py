@@ -32,26 +32,26 @@ def test_rolling_forward_forgets_the_one_before_the_previous() -> None:
 
 def test_taking_a_label_away() -> None:
     assert unlabelled({"stable": 1, "canary": 2}, "canary") == {"stable": 1}
-    with pytest.raises(LabelError, match=r"no label 'x'. There are: stable \(1\)\."):
+    with pytest.raises(LabelError, match=r"no label 'x'. Existing labels: stable \(1\)\."):
         unlabelled({"stable": 1}, "x")
-    with pytest.raises(LabelError, match="cannot be taken away"):
+    with pytest.raises(LabelError, match="cannot be removed"):
         unlabelled({"stable": 1}, "stable")
 
 
 @pytest.mark.parametrize("label", ["", "a b", "a/b", "a:predict", "-a", "a" * 101])
 def test_a_label_must_fit_into_a_url(label: str) -> None:
-    with pytest.raises(LabelError, match="A label is at most 100"):
+    with pytest.raises(LabelError, match="A label must be at most 100"):
         labelled({}, label, 1)
 
 
 @pytest.mark.parametrize("label", ["stable", "previous"])
 def test_kept_labels_are_not_set_by_hand(label: str) -> None:
-    with pytest.raises(LabelError, match="by promoting and rolling back only"):
+    with pytest.raises(LabelError, match="only by a promotion or a rollback"):
         labelled({}, label, 1)
 
 
 def test_changes_that_make_no_sense() -> None:
-    with pytest.raises(LabelError, match="is the stable one already"):
+    with pytest.raises(LabelError, match="is already the stable one"):
         promoted({"stable": 1}, 1)
     with pytest.raises(LabelError, match="no canary to promote"):
         promoted({"stable": 1})

@@ -85,7 +85,7 @@ def test_wrong_files_are_named(file: ModelConfigFile, tmp_path: Path) -> None:
         file.read()
     file.path.parent.mkdir()
     file.path.write_text("model_config_list { what: 1 }")
-    with pytest.raises(ModelConfigError, match="no text proto of a ModelServerConfig: 1:"):
+    with pytest.raises(ModelConfigError, match="not a text proto of a ModelServerConfig: 1:"):
         file.read()
     file.path.unlink()
     file.add_model("a", tmp_path)

@@ -215,9 +215,9 @@ def test_a_server_that_is_not_there_changes_nothing(
     ):
         Rollout(files.model_config, "fixture", both).promote(2)
     message = str(failed.value)
-    assert f"{gone} did not take the config (UNAVAILABLE" in message
-    assert "Is a model server running there?" in message
-    assert f"as they were, but for {gone}, which cannot be told so." in message
+    assert f"{gone} did not accept the config (UNAVAILABLE" in message
+    assert "Check that a model server is running there." in message
+    assert f"not changed, except on {gone}, which cannot be reached." in message
     assert files.model_config.path.read_bytes() == before
     assert answer(server, "/labels/stable") == "v1"
     assert answer(server, "/labels/previous") == "Unrecognized servable version label: previous"
@@ -229,7 +229,7 @@ def test_one_change_at_a_time(rollout: Rollout, files: ServerFiles) -> None:
         pytest.raises(ModelConfigError, match="being changed by another program"),
     ):
         rollout.promote(2)
-    with pytest.raises(LabelError, match="is the stable one already"):
+    with pytest.raises(LabelError, match="is already the stable one"):
         rollout.promote(1)
 
 
