@@ -175,10 +175,8 @@ def test_a_version_with_other_counts_takes_a_name(output: Path) -> None:
 def test_what_is_missing_is_said(output: Path, tmp_path: Path) -> None:
     (output / "models" / "b" / "saved_model.pb").unlink()
     status, said = tallygraph(output, "promote", "2")
-    assert (status, said[:51]) == (
-        1,
-        "error: Version 2 of summarizer cannot be served because it",
-    )
+    assert status == 1
+    assert said.startswith("error: Version 2 of summarizer cannot be served because it")
     registry = open_registry(f"sqlite:///{output}/registry.sqlite")
     assert aliases_of(registry, NAME) == {"champion": 1, "challenger": 2}
     status, said = tallygraph(output, "lineage", "1")

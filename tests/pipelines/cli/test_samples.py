@@ -26,7 +26,7 @@ def test_an_output_folder_without_a_registry_is_named(
     code, printed = samples("--url", model_server.rest_url, "--output", tmp_path)
     assert code == 2
     assert f"{tmp_path}/registry.sqlite does not exist" in printed
-    assert "--output and --registry name another place" in printed
+    assert "use --output or --registry for another location" in printed
 
 
 def test_a_server_that_is_not_there_is_an_error_in_plain_words(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_server_that_is_not_there_is_an_error_in_plain_words(tmp_path: Path) -
     [
         (["--prices", "no.toml"], "Cannot read the price book no.toml"),
         (["--prices", PRICES, "--plan", "gold"], "on the plan 'gold'"),
-        (["--prices", PRICES, "--model", "other"], "no price of the model 'other'"),
+        (["--prices", PRICES, "--model-name", "other"], "no price of the model 'other'"),
         (["--count", "0"], "--count"),
     ],
 )

@@ -206,7 +206,7 @@ def test_building_again_does_nothing_until_something_changed(
 def test_a_tree_without_docstrings_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "empty.py").write_text("x = 1\n")
-    with pytest.raises(CorpusError, match=r"from 1 Python files.*received 0 to train on"):
+    with pytest.raises(CorpusError, match=r"from 1 Python files.*Received: 0 to train on"):
         build_docstring_corpus(tmp_path / "out", sources=tree_sources(tmp_path))
     assert not (tmp_path / "out").exists()
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -195,7 +196,9 @@ def test_a_model_that_was_not_promoted_says_why_and_by_how_much(
     assert "Promoter did not make version 5 the champion. Its rouge_l_f1 is 1.0000" in text
     section = section_of(text, "promotion")
     assert "Not passed: <strong>better than the champion</strong>." in section
-    assert "It must exceed the champion's by more than 0.2 (registry.min_gain)." in section
+    assert "It must exceed the champion's by more than 0.2 (registry.min_gain)." in unescape(
+        section
+    )
     assert cells(section) == [
         "5",
         "3",
