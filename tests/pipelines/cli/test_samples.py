@@ -40,7 +40,7 @@ def test_a_server_that_is_not_there_is_an_error_in_plain_words(tmp_path: Path) -
     [
         (["--prices", "no.toml"], "Cannot read the price book no.toml"),
         (["--prices", PRICES, "--plan", "gold"], "on the plan 'gold'"),
-        (["--prices", PRICES, "--model-name", "other"], "no price of the model 'other'"),
+        (["--prices", PRICES, "--model-name", "other"], "no price for the model 'other'"),
         (["--count", "0"], "--count"),
     ],
 )
