@@ -250,7 +250,7 @@ def test_6_a_server_that_is_not_there_is_an_error_in_plain_words() -> None:
         ([f"--config={CONFIG}", "--corpus=x", "--prices=no.toml"], "Cannot read the price"),
         (
             [f"--config={CONFIG}", "--corpus=x", f"--prices={PRICES}", "--plan=gold"],
-            "has no price of the model 'summarizer' on the plan 'gold'",
+            "has no price for the model 'summarizer' on the plan 'gold'",
         ),
     ],
 )
