@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.made_once import remove_made
 from tests.support.sizes import sizes
 
 # Seconds and path of the files that take long, written by --record-longest.
@@ -54,6 +55,10 @@ def _longest() -> dict[str, float]:
     """Seconds that files take, by path."""
     lines = LONGEST.read_text().splitlines() if LONGEST.exists() else []
     return {path: float(seconds) for seconds, path in (line.split() for line in lines)}
+
+
+def pytest_sessionfinish() -> None:
+    remove_made()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, Final, ParamSpec
 
 P = ParamSpec("P")
+
+_FOLDERS: Final[list[str]] = []
+
+
+def remove_made() -> None:
+    """Remove what was made in this process. (pytest-xdist ends workers without `atexit`.)"""
+    while _FOLDERS:
+        shutil.rmtree(_FOLDERS.pop(), ignore_errors=True)
 
 
 def made_once(
@@ -24,7 +31,7 @@ def made_once(
         key = (*arguments, *sorted(named.items()))
         if key not in made:
             folder = tempfile.mkdtemp(prefix="tallygraph-tests-")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            _FOLDERS.append(folder)
             make(Path(folder, "made"), *arguments, **named)
             made[key] = Path(folder, "made")
         shutil.copytree(made[key], path)
