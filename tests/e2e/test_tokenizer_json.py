@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tokenizers
 
@@ -42,6 +44,21 @@ validate_strings = 200
 """
 
 
+@pytest.fixture
+def dataset(corpus_file: Path, tmp_path: Path) -> Path:
+    """The rows in three splits, as `datasets` writes them."""
+    rows = [json.loads(line) for line in corpus_file.read_text(encoding="utf-8").splitlines()]
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    for split, part in (
+        ("train", rows[:150]),
+        ("validation", rows[150:170]),
+        ("test", rows[170:]),
+    ):
+        pq.write_table(pa.Table.from_pylist(part), folder / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
@@ -52,15 +69,20 @@ validate_strings = 200
     ],
 )
 def test_a_folder_of_transformers_5_is_served_as_transformers_answers(
-    corpus_file: Path, tmp_path: Path, name: str, kind: str, note: str
+    dataset: Path, tmp_path: Path, name: str, kind: str, note: str
 ) -> None:
     # When the whole pipeline starts from the folder
     config = tmp_path / "checkpoint.toml"
     config.write_text(CONFIG.format(checkpoint=FIXTURES / name))
-    finished = run(config, corpus_file, tmp_path)
+    finished = run(config, dataset, tmp_path)
 
-    # Then it says what it takes over, pushes, and its report says it, too
+    # Then it says what it takes over and which rows are for what, pushes, and its report
+    # says it, too
     assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "corpus: to train on: train-00000-of-00001.parquet\n" in finished.stdout
+    assert "corpus: test set: test-00000-of-00001.parquet\n" in finished.stdout
+    assert "170 rows: 150 for train, 20 for eval, 0 rejected\n" in finished.stdout
+    assert "22 rows: 22 for eval, 0 rejected\n" in finished.stdout
     assert note in " ".join(finished.stdout.split())
     (report,) = (tmp_path / "reports").glob("*.html")
     assert note in report.read_text(encoding="utf-8")
