@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.in_order]
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("output")
+    """Its name has what a URL, a pattern of settings and a shell would take for something."""
+    return tmp_path_factory.mktemp("output") / "50% of ü %20"
 
 
 def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output: Path) -> None:
@@ -104,7 +106,7 @@ def test_2_the_next_run_reuses_what_was_complete_and_goes_on(
     assert re.search(r"training continues after step (40|80) of 120", printed)
     (version,) = versions_in(output)
     assert f"pushed to {version}" in printed
-    assert f"serve it: tallygraph serve --output {output}" in printed
+    assert f"serve it: tallygraph serve --output {shlex.quote(str(output))}" in printed
     assert (
         json.loads((version / "assets.extra" / "metering.json").read_text())["contract_version"]
         == 1
