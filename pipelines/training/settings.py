@@ -40,6 +40,21 @@ class TrainingSettings:
     warmup_steps: int = setting(
         100, "Steps over which the learning rate rises linearly from 0.", ge=0
     )
+    schedule: Literal["linear", "cosine", "constant", "inverse_sqrt"] = setting(
+        "linear",
+        "How the learning rate falls after warm-up: 'linear' or 'cosine' to 5 % of the peak at "
+        "the last step, 'constant' not at all, 'inverse_sqrt' with the square root of the "
+        "step. The last two do not depend on steps, but a rate that is still high at the end "
+        "leaves noise in the weights, unless average_decay removes it. Costs no time.",
+    )
+    gradient_clip_norm: float | None = setting(
+        None,
+        "Largest global norm of a step's gradient; a larger gradient is scaled down to it. 0: "
+        "no clipping. Unset: 1 with adamw, none with adafactor, which bounds its updates "
+        "itself. A small value protects against single bad batches and slows training down "
+        "if it cuts every step. Costs one more pass over the gradients.",
+        ge=0,
+    )
     start_copying: bool = setting(
         False,
         "Initialise a new T5 with weights that copy from the document, because a few pairs "
@@ -116,6 +131,13 @@ class TrainingSettings:
                 f"Received: batch_size = {self.batch_size}, workers = {self.workers}"
             )
         return self
+
+    @property
+    def clip_norm(self) -> float:
+        """The largest global norm of a step's gradient; 0 for any."""
+        if self.gradient_clip_norm is None:
+            return 1.0 if self.optimizer == "adamw" else 0.0
+        return self.gradient_clip_norm
 
     @classmethod
     def from_config(cls, training: Mapping[str, Any]) -> Self:
