@@ -21,6 +21,15 @@ class TrainingSettings:
 
     steps: int = setting(1000, "Number of optimizer steps in the whole run.", ge=1)
     batch_size: int = setting(16, "Number of examples in one step.", ge=1, le=65_536)
+    accumulate_gradients: int = setting(
+        1,
+        "Number of parts of equal size into which every batch is split; their gradients are "
+        "computed one after another and summed before the step. Memory for activations is "
+        "that of one part, the result that of the whole batch except for rounding and the "
+        "random draws of dropout. Small parts use the processor less well.",
+        ge=1,
+        le=65_536,
+    )
     workers: int = setting(
         1,
         "Number of processes that train together, each with a part of every batch. If "
@@ -108,6 +117,13 @@ class TrainingSettings:
         "best one are exported.",
         ge=1,
     )
+    patience: int = setting(
+        0,
+        "Training stops after this many validations in a row without a lower validation loss "
+        "than before; 0: never before the last step. Saves the steps that no longer help, but "
+        "may miss a later gain: schedules that fall to the last step gain most at the end.",
+        ge=0,
+    )
     validation_examples: int = setting(
         2000, "Maximum number of held-out pairs in a validation.", ge=1
     )
@@ -130,6 +146,13 @@ class TrainingSettings:
                 "batch_size must be a multiple of workers, each of which takes an equal part. "
                 f"Received: batch_size = {self.batch_size}, workers = {self.workers}"
             )
+        if self.batch_size % (self.workers * self.accumulate_gradients):
+            raise ValueError(
+                "batch_size must be a multiple of workers * accumulate_gradients, because "
+                "each worker splits its rows into parts of equal size. Received: batch_size "
+                f"= {self.batch_size}, workers = {self.workers}, accumulate_gradients = "
+                f"{self.accumulate_gradients}"
+            )
         return self
 
     @property
@@ -138,6 +161,10 @@ class TrainingSettings:
         if self.gradient_clip_norm is None:
             return 1.0 if self.optimizer == "adamw" else 0.0
         return self.gradient_clip_norm
+
+    def validates_after(self, step: int) -> bool:
+        """Return whether there is a validation after a step, counted from 1."""
+        return step % self.eval_every_steps == 0 or step == self.steps
 
     @classmethod
     def from_config(cls, training: Mapping[str, Any]) -> Self:
