@@ -28,11 +28,13 @@ from pipelines.training.dataset import (
 )
 from pipelines.training.dropout import use_byte_dropout
 from pipelines.training.job import TrainingJob
+from pipelines.training.lora import add_lora, merge_lora, trained_share
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.optimization import build_optimizer
 from pipelines.training.precision import bfloat16_products
 from pipelines.training.progress import HISTORY_FILE, Progress
 from pipelines.training.settings import TrainingSettings
+from pipelines.training.standing import LOGGER
 from pipelines.training.train_step import inputs_of, make_train_step
 from pipelines.training.workers import Workers, run_workers
 
@@ -53,9 +55,9 @@ def train(
       load_weights: sets the weights that training starts from; random ones without it.
 
     Returns:
-      The model with the weights of its best validation, and the checkpoints, which the caller
-      removes once the model is exported. None in a worker that is not the cluster's chief,
-      because it exports nothing.
+      The model with the weights of its best validation, those of LoRA merged into its own, and
+      the checkpoints, which the caller removes once the model is exported. None in a worker
+      that is not the cluster's chief, because it exports nothing.
 
     Raises:
       TrainingDivergedError: the loss became infinite or NaN.
@@ -80,7 +82,10 @@ def train(
         train_here(job, load_weights=load_weights)
     training = Training(job)
     training.checkpoints.restore_best()
-    return training.model, training.checkpoints
+    model = training.model
+    if job.settings.lora_rank:
+        model = merge_lora(model, job.architecture)
+    return model, training.checkpoints
 
 
 def train_here(
@@ -109,6 +114,9 @@ def _with_validations(training: Training, job: TrainingJob, done: int) -> None:
     # Kept beside the checkpoints, for another attempt may have another run_dir.
     kept = job.state_dir / HISTORY_FILE
     progress = Progress(job.run_dir, settings, done, read_history(kept, done))
+    if settings.lora_rank:
+        share = trained_share(training.model)
+        LOGGER.info("LoRA of rank %d trains %s", settings.lora_rank, share)
     validate = _validation(training.model)
     validation = validation_batches(
         job.eval_files,
@@ -158,6 +166,8 @@ class Training:
             with np.load(job.initial_weights) as arrays:
                 self.model.set_weights([arrays[name] for name in arrays.files])
         use_byte_dropout(self.model, stream=workers.cluster.index if workers else 0)
+        if settings.lora_rank:
+            add_lora(self.model, settings.lora_rank)
         if settings.start_copying:
             start_copying(self.model, job.architecture, settings.seed)
         self.optimizer = build_optimizer(settings)

@@ -70,6 +70,18 @@ class TrainingSettings:
         "alone hardly teach it to copy. A model from a checkpoint needs neither this nor "
         "lead_steps.",
     )
+    lora_rank: int = setting(
+        0,
+        "Rank of LoRA for a model that starts from a checkpoint (model.init_from): the "
+        "checkpoint's weights are frozen, and only low-rank differences of the query and value "
+        "projections are trained, which are merged into the weights at export. 0: all weights "
+        "are trained. Saves the memory of gradients and optimizer for all other weights, and "
+        "little time; learns less than training all of them. Use it with adamw: adafactor's "
+        "steps are in proportion to a weight's size, and these begin at 0. With init_from = "
+        "'champion' it begins once there is a champion.",
+        ge=0,
+        le=1024,
+    )
     lead_steps: int = setting(
         0,
         "Steps over which the share of rows whose labels are the beginning of their "

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.training.checkpoints import read_history
-from pipelines.training.job import TrainingJob
 from pipelines.training.loop import train
 from pipelines.training.standing import LOGGER
-from tests.pipelines.training.tiny_training import tiny_job
+from tests.pipelines.training.tiny_training import interrupted_at, rows_of, tiny_job
 
 STEPS = 400
 PATIENT = {"steps": STEPS, "eval_every_steps": 4, "patience": 3}
-
-
-def rows_of(job: TrainingJob) -> list[dict[str, Any]]:
-    return read_history(job.run_dir / "history.jsonl", STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -41,30 +33,6 @@ def test_it_stops_after_so_many_validations_without_gain(
     # Nowhere before were there three in a row.
     for i in range(best):
         assert min(losses[i + 1 : i + 4]) < min(losses[: i + 1])
-
-
-@contextmanager
-def interrupted_at(words: str, times: int) -> Iterator[None]:
-    """Interrupt the training when it says something for the so-manieth time."""
-
-    class Interrupter(logging.Handler):
-        left = times
-
-        def emit(self, record: logging.LogRecord) -> None:
-            if words in record.getMessage():
-                self.left -= 1
-                if self.left == 0:
-                    raise KeyboardInterrupt
-
-    handler = Interrupter(logging.INFO)
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(logging.INFO)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            yield
-    finally:
-        LOGGER.removeHandler(handler)
-        LOGGER.setLevel(logging.NOTSET)
 
 
 def test_an_interrupted_training_stops_at_the_same_step(

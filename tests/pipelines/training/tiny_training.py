@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
+from pipelines.training.checkpoints import read_history
 from pipelines.training.job import TrainingJob
+from pipelines.training.progress import HISTORY_FILE
 from pipelines.training.settings import TrainingSettings
+from pipelines.training.standing import LOGGER
 
 VOCABULARY: Final = 24
 _FIRST_ID: Final = 3  # after pad, EOS and unk
 
 
-def tiny_architecture(family: str = "t5", dropout: float = 0.0) -> Architecture:
+def tiny_architecture(family: str = "t5", **own: object) -> Architecture:
     return Architecture.from_config(
         {
             "family": family,
@@ -24,9 +31,9 @@ def tiny_architecture(family: str = "t5", dropout: float = 0.0) -> Architecture:
             "num_layers": 1,
             "num_heads": 2,
             "d_ff": 12,
-            "dropout": dropout,
             "max_input_tokens": 8,
             "max_output_tokens": 6,
+            **own,
         },
         vocabulary_size=VOCABULARY,
         pad_id=0,
@@ -59,6 +66,35 @@ def tiny_job(root: Path, family: str = "t5", **training: object) -> TrainingJob:
         root / "state",
         root / "run",
     )
+
+
+def rows_of(job: TrainingJob) -> list[dict[str, Any]]:
+    """The history that a training left."""
+    return read_history(job.run_dir / HISTORY_FILE, job.settings.steps)
+
+
+@contextmanager
+def interrupted_at(words: str, times: int) -> Iterator[None]:
+    """Interrupt the training when it says something for the so-manieth time."""
+
+    class Interrupter(logging.Handler):
+        left = times
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if words in record.getMessage():
+                self.left -= 1
+                if self.left == 0:
+                    raise KeyboardInterrupt
+
+    handler = Interrupter(logging.INFO)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(logging.NOTSET)
 
 
 def _write(file: Path, count: int, random: np.random.Generator) -> None:
