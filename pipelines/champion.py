@@ -65,7 +65,8 @@ def with_champion(
     """Return the settings with "champion" replaced by the champion's folder.
 
     If there is none, training starts from random weights and with a new tokenizer. If there is
-    one, the model is not taught to copy its input first, because it has learnt that.
+    one, the model is not taught to copy its input first, because it has learnt that. Random
+    weights are all trained, whatever `training.lora_rank` says.
 
     Args:
       settings: read from `file` with `overrides`.
@@ -78,10 +79,10 @@ def with_champion(
     named = []
     if settings.model.init_from == CHAMPION and from_scratch:
         named += ["model.init_from=", f"tokenizer.pinned={json.dumps(folder)}"]
+        named.append("training.lora_rank=0")
     elif settings.model.init_from == CHAMPION:
         named.append(f"model.init_from={json.dumps(folder)}")
-        if champion:
-            named.append("training.start_copying=false")
+        named.append("training.start_copying=false" if champion else "training.lora_rank=0")
     if settings.tokenizer.pinned == CHAMPION:
         named.append(f"tokenizer.pinned={json.dumps(folder)}")
     return load_config(file, [*overrides, *named]) if named else settings

@@ -74,6 +74,16 @@ class PipelineConfig:
             )
         return self
 
+    @model_validator(mode="after")
+    def _lora_has_weights_to_start_from(self) -> PipelineConfig:
+        if self.training.lora_rank and not self.model.init_from:
+            raise ValueError(
+                "training.lora_rank needs a checkpoint to start from, because it trains "
+                "only what is added to that. Expected: model.init_from, or lora_rank = 0. "
+                f"Received: lora_rank = {self.training.lora_rank}, init_from = ''"
+            )
+        return self
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -58,6 +58,7 @@ def create_pipeline(
         examples=examples,
         kind=config.tokenizer.kind,
         vocab_size=config.tokenizer.vocab_size,
+        max_sentences=config.tokenizer.max_sentences,
         pinned=config.tokenizer.pinned or config.model.init_from,
     )
     tokenizer = tokenizer_trainer.outputs["tokenizer"]

@@ -10,6 +10,7 @@ from typing import Final
 import sentencepiece
 
 from tokenizer.base import TokenizerError
+from tokenizer.sampling import TextSample
 from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 
 # As T5's vocabularies have them; there is no bos.
@@ -21,8 +22,9 @@ UNK_ID: Final = 2
 MAX_CHUNK_CHARACTERS: Final = 1024  # at most 4 bytes each, so below the library's 4192
 _RESERVED: Final = str.maketrans({"\0": " ", "\u2585": " "})
 
-# More sentences than this are sampled: memory and time stay bounded for any corpus.
-MAX_CHUNKS: Final = 200_000
+# The library's own bound, which its model records: another one would be another model, byte
+# by byte. It samples in the order of the corpus, so what it gets is never above its bound.
+_INPUT_SENTENCE_SIZE: Final = 200_000
 
 # Sums are added up per thread: another number of threads gives another vocabulary.
 _THREADS: Final = 4
@@ -32,7 +34,7 @@ _TOO_SMALL_VOCABULARY: Final = re.compile(r"smaller than required_chars\. \d+ vs
 
 
 def train_sentencepiece(
-    texts: Iterable[str], vocab_size: int, max_chunks: int = MAX_CHUNKS
+    texts: Iterable[str], vocab_size: int, sample: TextSample | None = None
 ) -> SentencePieceTokenizer:
     """Train a unigram vocabulary.
 
@@ -41,21 +43,29 @@ def train_sentencepiece(
     free: without bytes, any run of unknown text, even a megabyte, is one `unk`.
 
     Args:
-      texts: the corpus. Order matters to the result.
+      texts: the corpus. Order matters to the result, unless it is sampled.
       vocab_size: maximum number of ids of the vocabulary. A corpus with little variety gives
         fewer: read `vocabulary_size` of the result.
-      max_chunks: a corpus of more chunks (at most 1,024 characters, cut at white space) is
-        sampled down to so many, always the same ones. More than 100.
+      sample: how many sentences are taken at most; a sentence is a text of at most 1,024
+        characters, or a part of a longer one, cut at white space. It then says how many there
+        were.
 
     Raises:
       TokenizerError: the corpus has no text, or `vocab_size` has no room for the bytes and
         the corpus's own characters.
     """
-    chunks = _Chunks(texts)
+    sample = sample or TextSample()
+    chunks = sample.of(_chunks(texts))
+    if not chunks:
+        # The library would end the whole process.
+        raise TokenizerError(
+            "the corpus has no text to train a vocabulary on. Expected: texts with "
+            "visible characters. Received: none"
+        )
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=chunks.or_fail(),
+            sentence_iterator=iter(chunks),
             model_writer=model,
             model_type="unigram",
             vocab_size=vocab_size,
@@ -66,12 +76,12 @@ def train_sentencepiece(
             unk_id=UNK_ID,
             bos_id=-1,
             normalization_rule_name=_NORMALIZATION,
-            input_sentence_size=max_chunks,
+            input_sentence_size=max(_INPUT_SENTENCE_SIZE, sample.most),
             num_threads=_THREADS,
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise TokenizerError(_explain(str(error), vocab_size, chunks.count)) from None
+        raise TokenizerError(_explain(str(error), vocab_size, len(chunks))) from None
     return SentencePieceTokenizer(model.getvalue())
 
 
@@ -88,41 +98,14 @@ def _explain(message: str, vocab_size: int, chunk_count: int) -> str:
     )
 
 
-class _Chunks:
+def _chunks(texts: Iterable[str]) -> Iterator[str]:
     """Texts cut so that the library takes every one of them."""
-
-    def __init__(self, texts: Iterable[str]):
-        self._texts = texts
-        self.count = 0
-        self._normalizer = sentencepiece.SentencePieceNormalizer(rule_name=_NORMALIZATION)
-
-    def or_fail(self) -> Iterator[str]:
-        """The chunks; the first is ready before the library, which would abort, is called.
-
-        Raises:
-          TokenizerError: there is none.
-        """
-        chunks = self._chunks()
-        first = next(chunks, None)
-        if first is None:
-            raise TokenizerError(
-                "the corpus has no text to train a vocabulary on. Expected: texts with "
-                "visible characters. Received: none"
-            )
-
-        def all_chunks() -> Iterator[str]:
-            yield first
-            yield from chunks
-
-        return all_chunks()
-
-    def _chunks(self) -> Iterator[str]:
-        for text in self._texts:
-            for chunk in split_text(text.translate(_RESERVED), MAX_CHUNK_CHARACTERS):
-                # What normalises to nothing makes the library end the whole process.
-                if self._normalizer.normalize(chunk).strip(" \u2581"):
-                    self.count += 1
-                    yield chunk
+    normalizer = sentencepiece.SentencePieceNormalizer(rule_name=_NORMALIZATION)
+    for text in texts:
+        for chunk in split_text(text.translate(_RESERVED), MAX_CHUNK_CHARACTERS):
+            # What normalises to nothing makes the library end the whole process.
+            if normalizer.normalize(chunk).strip(" \u2581"):
+                yield chunk
 
 
 def split_text(text: str, max_characters: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from tfx.types.standard_artifacts import Examples
 from components.artifacts import Tokenizer
 from components.tokenizer_trainer import executor
 from tokenizer.pretrained import load_pretrained_tokenizer
+from tokenizer.sampling import MAX_SENTENCES
 
 
 class TokenizerTrainerSpec(ComponentSpec):
@@ -23,6 +24,7 @@ class TokenizerTrainerSpec(ComponentSpec):
     PARAMETERS = {  # noqa: RUF012
         executor.KIND_KEY: ExecutionParameter(type=str),
         executor.VOCAB_SIZE_KEY: ExecutionParameter(type=int),
+        executor.MAX_SENTENCES_KEY: ExecutionParameter(type=int),
         executor.PINNED_KEY: ExecutionParameter(type=str),
         executor.PINNED_FINGERPRINT_KEY: ExecutionParameter(type=str),
     }
@@ -47,13 +49,15 @@ class TokenizerTrainer(BaseComponent):
             examples=example_gen.outputs["examples"],
             kind="sentencepiece",
             vocab_size=8000,
-            pinned="tokenizers/2026-01",  # trains nothing; vocab_size is not used
+            max_sentences=50_000,
+            pinned="tokenizers/2026-01",  # trains nothing; neither number is used
             # or a model's folder: pinned="checkpoints/flan-t5-small"
         )
 
     Output `tokenizer` (Tokenizer): a folder for `tokenizer.loading.load_tokenizer`;
     properties `kind`, `vocabulary_size` (as trained: may be below `vocab_size`) and
-    `fingerprint`.
+    `fingerprint`; custom properties `sentences` and `sentences_in_corpus`, which differ if the
+    vocabulary was trained on a sample.
     """
 
     SPEC_CLASS = TokenizerTrainerSpec
@@ -64,6 +68,7 @@ class TokenizerTrainer(BaseComponent):
         examples: types.BaseChannel,
         kind: str = "sentencepiece",
         vocab_size: int = 8000,
+        max_sentences: int = MAX_SENTENCES,
         pinned: str = "",
     ):
         """Wire the component.
@@ -73,6 +78,8 @@ class TokenizerTrainer(BaseComponent):
             `train` is read.
           kind: `sentencepiece` or `byte_level_bpe`; a pinned tokenizer must be of this kind.
           vocab_size: maximum number of ids of a trained vocabulary.
+          max_sentences: maximum number of sentences that a vocabulary is trained on; of a larger
+            split, a sample (see `tokenizer.sampling`).
           pinned: folder of a tokenizer to take over, or of a pretrained model that has one (see
             `tokenizer.pretrained`); empty: a tokenizer is trained.
         """
@@ -82,6 +89,7 @@ class TokenizerTrainer(BaseComponent):
                 tokenizer=types.Channel(type=Tokenizer),
                 kind=kind,
                 vocab_size=vocab_size,
+                max_sentences=max_sentences,
                 pinned=pinned,
                 pinned_fingerprint=_fingerprint(pinned),
             )

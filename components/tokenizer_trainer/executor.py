@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
+from logging import getLogger
 from typing import Any, Final
 
 from absl import logging
@@ -18,20 +19,28 @@ from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.hard_texts import FIXED_HARD_TEXTS, generated_hard_texts
 from tokenizer.loading import save_tokenizer
 from tokenizer.pretrained import load_pretrained_tokenizer
+from tokenizer.sampling import TextSample
 from tokenizer.training import train_sentencepiece
 
 EXAMPLES_KEY: Final = "examples"
 TOKENIZER_KEY: Final = "tokenizer"
 KIND_KEY: Final = "kind"
 VOCAB_SIZE_KEY: Final = "vocab_size"
+MAX_SENTENCES_KEY: Final = "max_sentences"
 PINNED_KEY: Final = "pinned"
 PINNED_FINGERPRINT_KEY: Final = "pinned_fingerprint"
+
+# Custom properties of a Tokenizer that was trained.
+SENTENCES_KEY: Final = "sentences"
+SENTENCES_IN_CORPUS_KEY: Final = "sentences_in_corpus"
+
+_PROGRESS: Final = getLogger("tallygraph.tokenizer")
 
 TRAIN_SPLIT: Final = "train"
 TEXT_FEATURES: Final = ("document", "summary")
 
-# How each kind is trained: (texts, vocab_size) → tokenizer.
-_TRAINERS: Final[Mapping[str, Callable[[Iterable[str], int], Tokenizer]]] = {
+# How each kind is trained: (texts, vocab_size, sample) → tokenizer.
+_TRAINERS: Final[Mapping[str, Callable[[Iterable[str], int, TextSample], Tokenizer]]] = {
     "sentencepiece": train_sentencepiece,
     "byte_level_bpe": train_byte_level_bpe,
 }
@@ -56,8 +65,8 @@ class Executor(BaseExecutor):
         Args:
           input_dict: `examples`: Examples with `document` and `summary`.
           output_dict: `tokenizer`: an empty Tokenizer; its folder and properties are set.
-          exec_properties: `kind`, `vocab_size`, `pinned` (a folder, or empty) and
-            `pinned_fingerprint` (what that folder must have, or empty).
+          exec_properties: `kind`, `vocab_size`, `max_sentences`, `pinned` (a folder, or
+            empty) and `pinned_fingerprint` (what that folder must have, or empty).
 
         Raises:
           TokenizerError: the corpus is empty, `vocab_size` is too small for it, the pinned
@@ -71,7 +80,10 @@ class Executor(BaseExecutor):
         if pinned:
             tokenizer = _pinned(pinned, kind, exec_properties.get(PINNED_FINGERPRINT_KEY))
         else:
-            tokenizer = _trained(examples, kind, exec_properties[VOCAB_SIZE_KEY])
+            sample = TextSample(exec_properties[MAX_SENTENCES_KEY])
+            tokenizer = _trained(examples, kind, exec_properties[VOCAB_SIZE_KEY], sample)
+            artifact.set_int_custom_property(SENTENCES_KEY, sample.taken)
+            artifact.set_int_custom_property(SENTENCES_IN_CORPUS_KEY, sample.seen)
         _prove(tokenizer, examples)
         save_tokenizer(tokenizer, artifact.uri)
         artifact.kind = tokenizer.kind
@@ -85,7 +97,9 @@ class Executor(BaseExecutor):
         )
 
 
-def _trained(examples: list[types.Artifact], kind: str, vocab_size: int) -> Tokenizer:
+def _trained(
+    examples: list[types.Artifact], kind: str, vocab_size: int, sample: TextSample
+) -> Tokenizer:
     train = _TRAINERS.get(kind)
     if train is None:
         raise TokenizerError(
@@ -93,7 +107,15 @@ def _trained(examples: list[types.Artifact], kind: str, vocab_size: int) -> Toke
             f"{', '.join(_TRAINERS)}. Received: {kind!r}"
         )
     texts = example_texts(examples, TRAIN_SPLIT, TEXT_FEATURES)
-    return train(itertools.chain.from_iterable(texts), vocab_size)
+    tokenizer = train(itertools.chain.from_iterable(texts), vocab_size, sample)
+    if sample.note():
+        _PROGRESS.info(
+            "the vocabulary is trained on %s of the train split, a sample that does not depend "
+            "on their order (tokenizer.max_sentences = %d)",
+            sample.note(),
+            sample.most,
+        )
+    return tokenizer
 
 
 def _pinned(directory: str, kind: str, fingerprint: str | None) -> Tokenizer:

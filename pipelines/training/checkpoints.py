@@ -33,6 +33,12 @@ class TrainingCheckpoints:
 
     ``latest/`` holds weights, optimizer and progress; ``best/`` the weights with the lowest
     validation loss. Each write is complete before the previous one is deleted.
+
+    Attributes:
+      directory: of the run.
+      step: steps done when the state was saved.
+      best_loss: lowest validation loss so far.
+      without_gain: validations since then, in a row.
     """
 
     def __init__(
@@ -44,7 +50,9 @@ class TrainingCheckpoints:
     ) -> None:
         self.directory = directory
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.best_loss = tf.Variable(float("inf"), dtype=tf.float32, trainable=False)
+        # As precise as the losses: one that is rounded up would be beaten by itself.
+        self.best_loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
+        self.without_gain = tf.Variable(0, dtype=tf.int64, trainable=False)
         weights = [variable.value for variable in model.variables]
         state = tf.train.Checkpoint(
             weights=weights,
@@ -52,6 +60,7 @@ class TrainingCheckpoints:
             averages=list(averages),
             step=self.step,
             best_loss=self.best_loss,
+            without_gain=self.without_gain,
         )
         self._latest = tf.train.CheckpointManager(state, str(directory / "latest"), 1)
         self._best = tf.train.CheckpointManager(
@@ -65,14 +74,22 @@ class TrainingCheckpoints:
             self._latest.checkpoint.restore(path).assert_consumed()
         return int(self.step.numpy())
 
-    def is_best(self, validation_loss: float) -> bool:
-        """Return whether a validation loss is lower than all saved ones."""
-        return validation_loss < float(self.best_loss.numpy())
-
-    def save_best(self, step: int, validation_loss: float) -> None:
-        """Save the current weights as the best ones."""
+    def validated(self, step: int, validation_loss: float) -> bool:
+        """Save the current weights if a validation loss is lower than all before, and return
+        whether it is."""
+        if validation_loss >= float(self.best_loss.numpy()):
+            self.without_gain.assign_add(1)
+            return False
+        self.without_gain.assign(0)
         self.best_loss.assign(validation_loss)
         self._best.save(checkpoint_number=step)
+        return True
+
+    @property
+    def best_step(self) -> int:
+        """The step after which the best weights were saved; 0 if none were."""
+        path = self._best.latest_checkpoint
+        return int(path.rsplit("-", 1)[1]) if path else 0
 
     def save_latest(self, step: int) -> None:
         """Save the state after ``step`` steps."""

@@ -28,11 +28,14 @@ from pipelines.training.dataset import (
 )
 from pipelines.training.dropout import use_byte_dropout
 from pipelines.training.job import TrainingJob
+from pipelines.training.lora import add_lora, merge_lora, trained_share
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.optimization import build_optimizer
 from pipelines.training.precision import bfloat16_products
 from pipelines.training.progress import HISTORY_FILE, Progress
 from pipelines.training.settings import TrainingSettings
+from pipelines.training.standing import LOGGER
+from pipelines.training.train_step import inputs_of, make_train_step
 from pipelines.training.workers import Workers, run_workers
 
 _WORKER_MODULE: Final = "pipelines.training.worker_process"
@@ -52,9 +55,9 @@ def train(
       load_weights: sets the weights that training starts from; random ones without it.
 
     Returns:
-      The model with the weights of its best validation, and the checkpoints, which the caller
-      removes once the model is exported. None in a worker that is not the cluster's chief,
-      because it exports nothing.
+      The model with the weights of its best validation, those of LoRA merged into its own, and
+      the checkpoints, which the caller removes once the model is exported. None in a worker
+      that is not the cluster's chief, because it exports nothing.
 
     Raises:
       TrainingDivergedError: the loss became infinite or NaN.
@@ -79,7 +82,10 @@ def train(
         train_here(job, load_weights=load_weights)
     training = Training(job)
     training.checkpoints.restore_best()
-    return training.model, training.checkpoints
+    model = training.model
+    if job.settings.lora_rank:
+        model = merge_lora(model, job.architecture)
+    return model, training.checkpoints
 
 
 def train_here(
@@ -108,26 +114,34 @@ def _with_validations(training: Training, job: TrainingJob, done: int) -> None:
     # Kept beside the checkpoints, for another attempt may have another run_dir.
     kept = job.state_dir / HISTORY_FILE
     progress = Progress(job.run_dir, settings, done, read_history(kept, done))
+    if settings.lora_rank:
+        share = trained_share(training.model)
+        LOGGER.info("LoRA of rank %d trains %s", settings.lora_rank, share)
     validate = _validation(training.model)
     validation = validation_batches(
-        job.eval_files, job.architecture, settings.batch_size, settings.validation_examples
+        job.eval_files,
+        job.architecture,
+        settings.batch_size // settings.accumulate_gradients,
+        settings.validation_examples,
     )
+    step = done
     with closing(progress):
         for step, nats, labels in training.steps(done):
             progress.stepped(step, float(nats), float(labels), settings.batch_size)
-            if step % settings.eval_every_steps and step != settings.steps:
+            if not settings.validates_after(step):
                 continue
             since = time.monotonic()
             with training.averaged_weights():
                 loss = _finite(validate(validation), step, settings)
-                best = checkpoints.is_best(loss)
-                if best:
-                    checkpoints.save_best(step, loss)
+                best = checkpoints.validated(step, loss)
             progress.validated(step, loss, best, float(training.optimizer.learning_rate), since)
             # Before the checkpoint: rows past it are dropped on resuming, missing ones
             # would stay missing.
             write_history(kept, progress.history)
             checkpoints.save_latest(step)
+        if step < settings.steps:
+            best_loss = float(checkpoints.best_loss.numpy())
+            progress.stopped_early(step, best_loss, checkpoints.best_step)
 
 
 class Training:
@@ -152,6 +166,8 @@ class Training:
             with np.load(job.initial_weights) as arrays:
                 self.model.set_weights([arrays[name] for name in arrays.files])
         use_byte_dropout(self.model, stream=workers.cluster.index if workers else 0)
+        if settings.lora_rank:
+            add_lora(self.model, settings.lora_rank)
         if settings.start_copying:
             start_copying(self.model, job.architecture, settings.seed)
         self.optimizer = build_optimizer(settings)
@@ -170,12 +186,15 @@ class Training:
         return self._average.in_place() if self._average else nullcontext()
 
     def steps(self, done: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
-        """Run the steps after ``done`` up to the last, one for each iteration.
+        """Run the steps after ``done`` up to the last, one for each iteration; fewer if
+        ``patience`` is exhausted.
 
         Yields:
           The step's number, its batch's cross-entropy in nats, and its labels.
         """
         settings = self._job.settings
+        if self._is_over():  # and was killed before the export
+            return
         batches = training_batches(
             self._job.train_files,
             self._job.architecture,
@@ -185,13 +204,22 @@ class Training:
             lead_share=settings.lead_share,
             min_overlap=settings.min_overlap,
         )
-        train_step = _train_step(self.model, self.optimizer, settings, self._workers)
+        train_step = make_train_step(self.model, self.optimizer, settings, self._workers)
         batches = batches.skip(done).take(settings.steps - done)
         for step, batch in enumerate(batches, done + 1):
             nats, labels = train_step(batch)
             if self._average:
                 self._average.stepped(step)
             yield step, nats, labels
+            if settings.validates_after(step) and self._is_over():
+                return
+
+    def _is_over(self) -> bool:
+        """Whether ``patience`` is exhausted; asked in all workers at the same time, of which
+        only the chief has validated."""
+        patience = self._job.settings.patience
+        over = 0 < patience <= int(self.checkpoints.without_gain.numpy())
+        return self._workers.chief_says(over) if patience and self._workers else over
 
 
 def _finite(loss: float, step: int, settings: TrainingSettings) -> float:
@@ -204,43 +232,10 @@ def _finite(loss: float, step: int, settings: TrainingSettings) -> float:
     return loss
 
 
-def _train_step(
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    settings: TrainingSettings,
-    workers: Workers | None = None,
-) -> tf.types.experimental.PolymorphicFunction:
-    """A function of a whole batch that makes a step; the batch's nats and labels."""
-    variables = model.trainable_variables
-    values = [variable.value for variable in variables]
-
-    # One trace for all lengths: tracing a Keras model costs seconds. Compiling with XLA
-    # costs ten and more for each shape, and was not faster after that.
-    @tf.function(input_signature=[BATCH_SIGNATURE], autograph=False)
-    def train_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        labels = tf.reduce_sum(tf.cast(batch["decoder_padding_mask"], tf.float32))
-        rows = workers.share(batch) if workers else batch
-        with tf.GradientTape() as tape:
-            logits = model(_inputs(rows), training=True)
-            nats, _ = masked_cross_entropy(
-                rows["labels"], rows["decoder_padding_mask"], logits, settings.label_smoothing
-            )
-            loss = nats / labels
-        # Dense, all of them: Keras's Adafactor takes another step for sparse ones, by the
-        # size of those of their rows alone that are not 0.
-        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, values)]
-        if workers:
-            *gradients, nats = workers.sum([*gradients, nats])
-        optimizer.apply(gradients, variables)
-        return nats, labels
-
-    return train_step
-
-
 def _validation(model: keras.Model) -> Callable[[tf.data.Dataset], float]:
     @tf.function(input_signature=[BATCH_SIGNATURE], autograph=False)
     def losses(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = model(_inputs(batch), training=False)
+        logits = model(inputs_of(batch), training=False)
         return masked_cross_entropy(batch["labels"], batch["decoder_padding_mask"], logits)
 
     def validate(batches: tf.data.Dataset) -> float:
@@ -258,7 +253,3 @@ def _validation(model: keras.Model) -> Callable[[tf.data.Dataset], float]:
         return nats / labels
 
     return validate
-
-
-def _inputs(batch: Batch) -> Batch:
-    return {name: value for name, value in batch.items() if name != "labels"}

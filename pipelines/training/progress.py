@@ -118,6 +118,18 @@ class Progress:
         self._examples = 0
         self._row_started = time.monotonic()
 
+    def stopped_early(self, step: int, best_loss: float, best_step: int) -> None:
+        """Say why training ends before its last step."""
+        LOGGER.info(
+            "training stops after step %d of %d: no validation since step %d had a loss below "
+            "%.3f (training.patience = %d); the weights of that step are exported",
+            step,
+            self._steps,
+            best_step,
+            best_loss,
+            self._settings.patience,
+        )
+
     def close(self) -> None:
         """Training is over, finished or not."""
         standing = self._standing(time.monotonic())._replace(over=True)

@@ -124,13 +124,16 @@ def run_fn(fn_args: TrainerArguments) -> None:
 def _from_base_model(config: dict[str, Any], base_model: str | None) -> dict[str, Any]:
     """The settings of a training that starts from the model that Trainer was given.
 
-    Without one, ``champion`` in ``init_from`` is the first of them, which is yet to come.
-    Where there is one, nothing is made to copy its input first: it has learnt that.
+    Without one, ``champion`` in ``init_from`` is the first of them, which is yet to come: all
+    of its weights are trained, whatever ``lora_rank`` says. Where there is one, nothing is
+    made to copy its input first: it has learnt that.
     """
     model = config["model"]
     if not base_model:
-        meant = model.get("init_from")
-        return {**config, "model": {**model, "init_from": "" if meant == CHAMPION else meant}}
+        if model.get("init_from") != CHAMPION:
+            return config
+        training = {**config["training"], "lora_rank": 0}
+        return {**config, "model": {**model, "init_from": ""}, "training": training}
     limits = {name: value for name, value in model.items() if name not in SIZES}
     return {
         **config,

@@ -21,6 +21,15 @@ class TrainingSettings:
 
     steps: int = setting(1000, "Number of optimizer steps in the whole run.", ge=1)
     batch_size: int = setting(16, "Number of examples in one step.", ge=1, le=65_536)
+    accumulate_gradients: int = setting(
+        1,
+        "Number of parts of equal size into which every batch is split; their gradients are "
+        "computed one after another and summed before the step. Memory for activations is "
+        "that of one part, the result that of the whole batch except for rounding and the "
+        "random draws of dropout. Small parts use the processor less well.",
+        ge=1,
+        le=65_536,
+    )
     workers: int = setting(
         1,
         "Number of processes that train together, each with a part of every batch. If "
@@ -40,11 +49,38 @@ class TrainingSettings:
     warmup_steps: int = setting(
         100, "Steps over which the learning rate rises linearly from 0.", ge=0
     )
+    schedule: Literal["linear", "cosine", "constant", "inverse_sqrt"] = setting(
+        "linear",
+        "How the learning rate falls after warm-up: 'linear' or 'cosine' to 5 % of the peak at "
+        "the last step, 'constant' not at all, 'inverse_sqrt' with the square root of the "
+        "step. The last two do not depend on steps, but a rate that is still high at the end "
+        "leaves noise in the weights, unless average_decay removes it. Costs no time.",
+    )
+    gradient_clip_norm: float | None = setting(
+        None,
+        "Largest global norm of a step's gradient; a larger gradient is scaled down to it. 0: "
+        "no clipping. Unset: 1 with adamw, none with adafactor, which bounds its updates "
+        "itself. A small value protects against single bad batches and slows training down "
+        "if it cuts every step. Costs one more pass over the gradients.",
+        ge=0,
+    )
     start_copying: bool = setting(
         False,
         "Initialise a new T5 with weights that copy from the document, because a few pairs "
         "alone hardly teach it to copy. A model from a checkpoint needs neither this nor "
         "lead_steps.",
+    )
+    lora_rank: int = setting(
+        0,
+        "Rank of LoRA for a model that starts from a checkpoint (model.init_from): the "
+        "checkpoint's weights are frozen, and only low-rank differences of the query and value "
+        "projections are trained, which are merged into the weights at export. 0: all weights "
+        "are trained. Saves the memory of gradients and optimizer for all other weights, and "
+        "little time; learns less than training all of them. Use it with adamw: adafactor's "
+        "steps are in proportion to a weight's size, and these begin at 0. With init_from = "
+        "'champion' it begins once there is a champion.",
+        ge=0,
+        le=1024,
     )
     lead_steps: int = setting(
         0,
@@ -93,6 +129,13 @@ class TrainingSettings:
         "best one are exported.",
         ge=1,
     )
+    patience: int = setting(
+        0,
+        "Training stops after this many validations in a row without a lower validation loss "
+        "than before; 0: never before the last step. Saves the steps that no longer help, but "
+        "may miss a later gain: schedules that fall to the last step gain most at the end.",
+        ge=0,
+    )
     validation_examples: int = setting(
         2000, "Maximum number of held-out pairs in a validation.", ge=1
     )
@@ -115,7 +158,25 @@ class TrainingSettings:
                 "batch_size must be a multiple of workers, each of which takes an equal part. "
                 f"Received: batch_size = {self.batch_size}, workers = {self.workers}"
             )
+        if self.batch_size % (self.workers * self.accumulate_gradients):
+            raise ValueError(
+                "batch_size must be a multiple of workers * accumulate_gradients, because "
+                "each worker splits its rows into parts of equal size. Received: batch_size "
+                f"= {self.batch_size}, workers = {self.workers}, accumulate_gradients = "
+                f"{self.accumulate_gradients}"
+            )
         return self
+
+    @property
+    def clip_norm(self) -> float:
+        """The largest global norm of a step's gradient; 0 for any."""
+        if self.gradient_clip_norm is None:
+            return 1.0 if self.optimizer == "adamw" else 0.0
+        return self.gradient_clip_norm
+
+    def validates_after(self, step: int) -> bool:
+        """Return whether there is a validation after a step, counted from 1."""
+        return step % self.eval_every_steps == 0 or step == self.steps
 
     @classmethod
     def from_config(cls, training: Mapping[str, Any]) -> Self:

@@ -72,6 +72,14 @@ class Workers:
 
         return list(self._strategy.run(all_reduce))
 
+    def chief_says(self, value: bool) -> bool:
+        """Return the value that the chief passes; call it in all workers at the same time."""
+        return bool(self._sum_of(tf.constant(float(value and self.cluster.is_chief))))
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)], autograph=False)
+    def _sum_of(self, number: tf.Tensor) -> tf.Tensor:
+        return self.sum([number])[0]
+
     def agree_on(self, step: int) -> None:
         """Check that all workers continue from the same step.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,13 @@ def output(tmp_path: Path) -> TokenizerArtifact:
 
 
 def train(examples: Examples, output: TokenizerArtifact, **properties: object) -> None:
-    settings = {"kind": "sentencepiece", "vocab_size": 400, "pinned": "", **properties}
+    settings = {
+        "kind": "sentencepiece",
+        "vocab_size": 400,
+        "max_sentences": 1000,
+        "pinned": "",
+        **properties,
+    }
     Executor().Do({"examples": [examples]}, {"tokenizer": [output]}, settings)
 
 
@@ -55,6 +62,28 @@ def test_it_trains_on_the_documents_and_summaries_of_the_train_split(
         expected.fingerprint,
     )
     assert 300 < output.vocabulary_size <= 350
+
+
+def test_a_large_split_is_sampled_and_that_is_said(
+    output: TokenizerArtifact, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [(f"document {i} of many", f"summary {i}") for i in range(30)]
+    trained = []
+    for name, given in (("one", rows), ("other", rows[::-1])):
+        examples = make_examples(tmp_path / name, {"train": given})
+        output.uri = str(tmp_path / f"output-{name}")
+        with caplog.at_level(logging.INFO, "tallygraph"):
+            train(examples, output, vocab_size=300, max_sentences=25)
+        trained.append(output.fingerprint)
+    assert trained[0] == trained[1]
+    assert output.get_int_custom_property("sentences") == 25
+    assert output.get_int_custom_property("sentences_in_corpus") == 60
+    assert "trained on 25 of 60 sentences of the train split" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "tallygraph"):
+        train(examples, output, vocab_size=300, max_sentences=60)
+    assert "sentences" not in caplog.text
+    assert output.fingerprint != trained[0]
 
 
 def test_a_pinned_tokenizer_is_taken_over_unchanged(
@@ -175,6 +204,7 @@ def test_the_component_puts_the_pinned_fingerprint_into_its_cache_key(tmp_path: 
     assert TokenizerTrainer(examples).exec_properties == {
         "kind": "sentencepiece",
         "vocab_size": 8000,
+        "max_sentences": 100_000,
         "pinned": "",
         "pinned_fingerprint": "",
     }

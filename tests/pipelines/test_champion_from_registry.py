@@ -72,6 +72,20 @@ def test_later_ones_go_on_from_it_with_its_tokenizer(
     assert resolved.training.learning_rate == 0.5
 
 
+def test_the_first_one_trains_all_weights_and_later_ones_those_of_lora(
+    config: Path, layout: OutputLayout
+) -> None:
+    overrides = ["training.lora_rank=4"]
+    settings = load_config(config, overrides)
+    assert with_champion(settings, None, config, overrides).training.lora_rank == 0
+    register_champion(layout, CHECKPOINT, "")
+    champion = registered_champion(settings, layout)
+    resolved = with_champion(settings, champion, config, overrides)
+    assert resolved.training.lora_rank == 4
+    scratch = with_champion(settings, champion, config, overrides, from_scratch=True)
+    assert (scratch.model.init_from, scratch.training.lora_rank) == ("", 0)
+
+
 def test_copying_is_learnt_by_the_first_one_only(config: Path, layout: OutputLayout) -> None:
     overrides = ["training.start_copying=true"]
     settings = load_config(config, overrides)

@@ -61,6 +61,12 @@ def test_all_errors_are_reported_at_once_by_name() -> None:
             "warmup_steps must be smaller than steps. Received: warmup_steps = 10, steps = 10",
         ),
         (
+            {"training": {"lora_rank": 4}},
+            "training.lora_rank needs a checkpoint to start from, because it trains only "
+            "what is added to that. Expected: model.init_from, or lora_rank = 0. Received: "
+            "lora_rank = 4, init_from = ''",
+        ),
+        (
             {"tokenizer": {"vocab_size": 299}},
             "tokenizer: vocab_size has no room for the 256 bytes and the special ids of a "
             "sentencepiece vocabulary. Expected: 300 or more. Received: 299",

@@ -8,6 +8,7 @@ import pytest
 from tokenizer.base import TokenizerError
 from tokenizer.bpe_tokenizer import BytePairTokenizer
 from tokenizer.bpe_training import SMALLEST_VOCABULARY, train_byte_level_bpe
+from tokenizer.sampling import TextSample
 
 
 def test_the_same_texts_give_the_same_bytes(
@@ -72,3 +73,12 @@ def test_a_script_that_was_not_learned_is_spelt_in_bytes_and_counted(
     text = "漢" * 1000
     assert byte_level_bpe_tokenizer.count(text) == 3 * 1000
     assert byte_level_bpe_tokenizer.decode(byte_level_bpe_tokenizer.encode(text)) == text
+
+
+def test_a_large_corpus_is_sampled_alike_in_any_order(corpus: list[str]) -> None:
+    long = [f"{i} {text}" for i in range(5) for text in corpus]
+    sample = TextSample(20)
+    first = train_byte_level_bpe(long, 400, sample)
+    assert (sample.taken, sample.seen) == (20, len(long))
+    assert first.files() == train_byte_level_bpe(long[::-1], 400, sample).files()
+    assert first.files() != train_byte_level_bpe(long, 400).files()

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenizer.base import TokenizerError
+from tokenizer.sampling import TextSample
 from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from tokenizer.training import split_text, train_sentencepiece
 
@@ -61,10 +62,22 @@ def test_an_unknown_script_is_spelt_in_bytes_and_counted(
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_a_large_corpus_is_sampled_alike_each_time(corpus: list[str]) -> None:
-    first, second = (train_sentencepiece(corpus * 5, 400, max_chunks=101) for _ in range(2))
-    assert first.fingerprint == second.fingerprint
-    assert first.fingerprint != train_sentencepiece(corpus * 5, 400).fingerprint
+def test_a_large_corpus_is_sampled_alike_in_any_order(corpus: list[str]) -> None:
+    long = [f"{i} {text}" for i in range(5) for text in corpus]
+    sample = TextSample(20)
+    first = train_sentencepiece(long, 400, sample)
+    assert (sample.taken, sample.seen) == (20, len(long))
+    assert first.fingerprint == train_sentencepiece(long[::-1], 400, sample).fingerprint
+    assert first.fingerprint != train_sentencepiece(long, 400).fingerprint
+
+
+def test_a_corpus_within_the_bound_is_trained_on_as_it_stands(
+    sentencepiece_tokenizer: SentencePieceTokenizer, corpus: list[str]
+) -> None:
+    sample = TextSample(len(corpus))
+    again = train_sentencepiece(corpus, 400, sample)
+    assert sample.note() == ""
+    assert again.files() == sentencepiece_tokenizer.files()
 
 
 @given(st.text(st.sampled_from("ab \n"), max_size=60), st.integers(1, 12))
