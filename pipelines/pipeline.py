@@ -101,6 +101,7 @@ def create_pipeline(
         examples=examples,
         model_name=config.serving.model_name,
         warmup_documents=config.meter.warmup_documents,
+        warmup_ids=config.meter.warmup_ids,
         spans=spans,
         code_version=model_code_version() if parts.code_in_cache_keys else "",
     )
@@ -133,6 +134,7 @@ def create_pipeline(
         examples=examples,
         documents=config.meter.validate_documents,
         generated_strings=config.meter.validate_strings,
+        decoded_ids=config.meter.validate_ids,
         xla=config.export.xla,
     )
     serving_validator = ServingValidator(

@@ -27,6 +27,7 @@ class MeterValidatorSpec(ComponentSpec):
         executor.DOCUMENTS_KEY: ExecutionParameter(type=int),
         executor.GENERATED_STRINGS_KEY: ExecutionParameter(type=int),
         executor.SEED_KEY: ExecutionParameter(type=int),
+        executor.DECODED_IDS_KEY: ExecutionParameter(type=int),
         executor.XLA_KEY: ExecutionParameter(type=int),
     }
 
@@ -36,9 +37,10 @@ class MeterValidator(BaseComponent):
 
     The counts of held-out documents, of hard texts (invalid UTF-8, joiners, right-to-left,
     a megabyte, exactly the limit …) and of generated strings must be those of the
-    tokenizer's own library; a row's answer must be the same alone and in batches of 2, 7
-    and 32; limits must hold for each row; the graph must hold nothing that a stock model
-    server refuses; `metering.json` must tell the truth.
+    tokenizer's own library; a row's answer must be the same alone and in batches of up to 32;
+    limits must hold for each row; the graph must hold nothing that a stock model server
+    refuses; `metering.json` must tell the truth. Counts are checked of all texts, answers of as
+    many as `decoded_ids` allows.
 
     Minimal example::
 
@@ -64,6 +66,7 @@ class MeterValidator(BaseComponent):
         documents: int = 64,
         generated_strings: int = 10_000,
         seed: int = _SEED,
+        decoded_ids: int = 20_000,
         xla: bool = False,
     ):
         """Wire the component.
@@ -72,9 +75,11 @@ class MeterValidator(BaseComponent):
           model: the metered Model.
           tokenizer: the Tokenizer that its counts must be those of.
           examples: Examples whose split `eval` gives the held-out documents.
-          documents: how many of these are counted and summarised.
+          documents: how many of these are counted.
           generated_strings: how many strings are generated and counted; 0 leaves that out.
           seed: of the generator.
+          decoded_ids: ids that all answers together may decode, times beams; the answers of two
+            texts are checked whatever they cost.
           xla: whether the server will be started with --xla_cpu_compilation_enabled=true.
             Without it a model that needs XLA is refused.
         """
@@ -87,6 +92,7 @@ class MeterValidator(BaseComponent):
                 documents=documents,
                 generated_strings=generated_strings,
                 seed=seed,
+                decoded_ids=decoded_ids,
                 xla=int(xla),
             )
         )
