@@ -14,11 +14,11 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from components.meter.executor import save_metered_model
+from pipelines.exporting.base_model import export_base_model
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 from pipelines.preprocessing import preprocessing_fn
-from pipelines.training.export import export_base_model
 from tokenizer.base import Tokenizer
 from tokenizer.contract import BaseModelSpec
 from tokenizer.loading import save_tokenizer

@@ -167,6 +167,21 @@ class ModelConfig:
     )
 
     @model_validator(mode="after")
+    def _decoding_settings_fit_together(self) -> ModelConfig:
+        # Found now rather than after training. A checkpoint's own settings may be added yet.
+        if self.init_from:
+            return self
+        if self.min_output_tokens > self.max_output_tokens:
+            raise ValueError(
+                "min_output_tokens must not exceed max_output_tokens. Received: "
+                f"min_output_tokens = {self.min_output_tokens}, max_output_tokens = "
+                f"{self.max_output_tokens}"
+            )
+        if self.no_repeat_ngram_size == 1:
+            raise ValueError("no_repeat_ngram_size must be 0 (off) or at least 2. Received: 1")
+        return self
+
+    @model_validator(mode="after")
     def _heads_divide_the_width(self) -> ModelConfig:
         # A checkpoint's heads may be of any width.
         if not self.init_from and self.d_model % self.num_heads:
@@ -194,10 +209,23 @@ class MeterConfig:
     """How the metered model is checked before it may be pushed."""
 
     warmup_documents: int = setting(
-        4, "Number of held-out documents in the warm-up requests.", ge=1, le=100
+        4, "Maximum number of held-out documents in the warm-up requests.", ge=1, le=100
+    )
+    warmup_ids: int = setting(
+        2_000,
+        "Number of ids, times model.num_beams, that all warm-up requests together may decode. "
+        "A model whose summaries are long has fewer documents in them, but at least one.",
+        ge=1,
     )
     validate_documents: int = setting(
-        64, "Number of held-out documents whose counts and outputs are checked.", ge=1
+        64, "Number of held-out documents whose counts are checked.", ge=1
+    )
+    validate_ids: int = setting(
+        20_000,
+        "Number of ids, times model.num_beams, that the check of summaries may decode. Counts "
+        "are checked of all documents and hard texts, summaries of as many as this allows, "
+        "but at least two.",
+        ge=1,
     )
     validate_strings: int = setting(
         10_000, "Number of generated strings whose counts are checked.", ge=0

@@ -16,6 +16,7 @@ class OutputLayout:
           pipelines/<name>/metadata.sqlite   ML Metadata
           pipelines/<name>/root              artifacts
           pipelines/<name>/training          checkpoints of training in progress
+          pipelines/<name>/last-run.json     what the last run was started with
           logs/<name>.log                    output of TFX, Beam and TensorFlow
           reports/<name>.html                the report of the last run
           reports/<name>-drift.json          how much its spans differed from the champion's
@@ -42,6 +43,10 @@ class OutputLayout:
     @property
     def training_dir(self) -> Path:
         return self.pipeline_dir / "training"
+
+    @property
+    def last_run_file(self) -> Path:
+        return self.pipeline_dir / "last-run.json"
 
     @property
     def empty_requirements_file(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import data_types, launcher, runtime_parameter_utils
 from tfx.orchestration.portable.tfx_runner import IrBasedRunner
 from tfx.proto.orchestration import pipeline_pb2
+
+from pipelines.node_definitions import NodeDefinition, node_definitions
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class NodeFailedError(RuntimeError):
 
 
 class RunListener(Protocol):
-    """Hears of nodes as they start and end."""
+    """Hears of nodes before the run, and as they start and end."""
+
+    def run_started(self, nodes: Sequence[NodeDefinition]) -> None: ...
 
     def node_started(self, index: int, count: int, node_id: str) -> None: ...
 
@@ -83,6 +88,7 @@ class LocalRunner(IrBasedRunner):
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = deployment.metadata_connection_config
         connection_config = getattr(connection, connection.WhichOneof("connection_config"))
+        self._listener.run_started(node_definitions(pipeline))
         nodes = [node.pipeline_node for node in pipeline.nodes]
         for index, node in enumerate(nodes, start=1):
             node_id = node.node_info.id

@@ -20,6 +20,13 @@ _NODE_CODE: dict[str, Sequence[str]] = {
     ),
     "Transform": ("pipelines.preprocessing", "tokenizer"),
     "Trainer": ("pipelines.training", "pipelines.models", "pipelines.checkpoints", "tokenizer"),
+    "Exporter": (
+        "components.exporter",
+        "pipelines.exporting",
+        "pipelines.models",
+        "pipelines.checkpoints",
+        "tokenizer",
+    ),
     "Meter": (
         "components.meter",
         "components.example_records",
@@ -52,9 +59,8 @@ def node_code_version(node_id: str) -> str:
 
 def model_code_version() -> str:
     """Return the version of the code that makes a model, as `metering.json` records it."""
-    return code_version(
-        {*_NODE_CODE["Transform"], *_NODE_CODE["Trainer"], *_NODE_CODE["Meter"]}
-    )
+    makers = ("Transform", "Trainer", "Exporter", "Meter")
+    return code_version({name for node_id in makers for name in _NODE_CODE[node_id]})
 
 
 def put_code_into_cache_keys(nodes: Sequence[object]) -> None:

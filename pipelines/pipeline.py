@@ -6,6 +6,7 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
 
+from components.exporter.component import Exporter
 from components.meter.component import Meter
 from components.meter_validator.component import MeterValidator
 from components.promoter.rules import MANUAL, Rules
@@ -16,6 +17,7 @@ from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.config import PipelineConfig
 from pipelines.config_sections import CHAMPION, RegistryConfig
 from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
+from pipelines.exporting.settings import export_part, training_part
 from pipelines.layout import OutputLayout
 from pipelines.local_parts import local_parts
 from pipelines.node_code import model_code_version, node_code_version, put_code_into_cache_keys
@@ -77,9 +79,8 @@ def create_pipeline(
         train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=config.training.steps),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config={
-            "model": config.as_dict()["model"],
+            "model": training_part(config.as_dict()["model"]),
             "training": config.as_dict()["training"],
-            "export": config.as_dict()["export"],
             "checkpoint_identity": _checkpoint_identity(config.model.init_from),
             "working_dir": str(layout.training_dir),
             "user_code_hash": (
@@ -87,11 +88,21 @@ def create_pipeline(
             ),
         },
     )
-    meter = Meter(
+    exporter = Exporter(
         model=trainer.outputs["model"],
+        transform_graph=transform.outputs["transform_graph"],
+        export_fn="pipelines.exporting.run.export_fn",
+        custom_config={
+            "model": export_part(config.as_dict()["model"]),
+            "export": config.as_dict()["export"],
+        },
+    )
+    meter = Meter(
+        model=exporter.outputs["base_model"],
         examples=examples,
         model_name=config.serving.model_name,
         warmup_documents=config.meter.warmup_documents,
+        warmup_ids=config.meter.warmup_ids,
         spans=spans,
         code_version=model_code_version() if parts.code_in_cache_keys else "",
     )
@@ -124,6 +135,7 @@ def create_pipeline(
         examples=examples,
         documents=config.meter.validate_documents,
         generated_strings=config.meter.validate_strings,
+        decoded_ids=config.meter.validate_ids,
         xla=config.export.xla,
     )
     serving_validator = ServingValidator(
@@ -166,6 +178,7 @@ def create_pipeline(
         transform,
         *([parts.starting_point] if parts.starting_point else []),
         trainer,
+        exporter,
         meter,
         champion,
         *of_the_test_set,

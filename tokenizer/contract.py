@@ -38,7 +38,7 @@ A model that forces EOS at its limit has not ended by itself: the row's finish r
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -158,6 +158,9 @@ class BaseModelSpec:
       EOS. ``max_output_tokens`` is a per-row limit of decoder steps, 0 for only the model's
       own; the smaller of the two applies. A batch of 0 rows gives 0 rows;
     - ``detokenize(output_ids: int32 RaggedTensor [batch, None]) -> string [batch]``.
+
+    ``num_beams`` is how many sequences the decoder follows at a time: with
+    ``max_output_tokens`` it says how much work an answer is.
     """
 
     model_family: str
@@ -169,6 +172,7 @@ class BaseModelSpec:
     max_input_tokens: int
     max_output_tokens: int
     task_prefix: str
+    num_beams: int = 1
 
     def save(self, model_dir: str | Path) -> None:
         _write_json(Path(model_dir) / BASE_FILE, asdict(self))
@@ -252,8 +256,9 @@ def _read_fields(cls: type, path: Path) -> dict[str, Any]:
     except (ValueError, UnicodeDecodeError) as error:
         raise ContractError(f"{path} is not JSON: {error}") from None
     names = [field.name for field in fields(cls)]
-    if not isinstance(values, dict) or (missing := [n for n in names if n not in values]):
+    required = [field.name for field in fields(cls) if field.default is MISSING]
+    if not isinstance(values, dict) or (missing := [n for n in required if n not in values]):
         raise ContractError(
             f"{path} lacks {', '.join(missing) if isinstance(values, dict) else 'an object'}."
         )
-    return {name: values[name] for name in names}
+    return {name: values[name] for name in names if name in values}

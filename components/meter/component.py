@@ -25,6 +25,7 @@ class MeterSpec(ComponentSpec):
     PARAMETERS = {  # noqa: RUF012
         executor.MODEL_NAME_KEY: ExecutionParameter(type=str),
         executor.WARMUP_DOCUMENTS_KEY: ExecutionParameter(type=int),
+        executor.WARMUP_IDS_KEY: ExecutionParameter(type=int),
         executor.SPANS_KEY: ExecutionParameter(type=str),
         executor.CODE_VERSION_KEY: ExecutionParameter(type=str),
     }
@@ -39,7 +40,7 @@ class Meter(BaseComponent):
     Minimal example::
 
         meter = Meter(
-            model=trainer.outputs["model"],
+            model=exporter.outputs["base_model"],
             examples=example_gen.outputs["examples"],
             model_name="summarizer",
         )
@@ -58,6 +59,7 @@ class Meter(BaseComponent):
         examples: types.BaseChannel,
         model_name: str,
         warmup_documents: int = 4,
+        warmup_ids: int = 2_000,
         spans: Sequence[int] = (),
         code_version: str = "",
     ):
@@ -71,7 +73,9 @@ class Meter(BaseComponent):
           model: a Model with a base SavedModel.
           examples: Examples whose split `eval` contains the texts of the warm-up requests.
           model_name: name that the model will be served under.
-          warmup_documents: number of texts; at least 1.
+          warmup_documents: maximum number of texts; at least 1.
+          warmup_ids: number of ids, times beams, that all requests together may decode; one text
+            is used whatever it costs.
           spans: spans of the corpus, for the record; empty takes them from `examples`.
           code_version: of the code that trained the model, for the record.
         """
@@ -82,6 +86,7 @@ class Meter(BaseComponent):
                 metered_model=types.Channel(type=Model),
                 model_name=model_name,
                 warmup_documents=warmup_documents,
+                warmup_ids=warmup_ids,
                 spans=json.dumps(list(spans)),
                 code_version=code_version,
             )

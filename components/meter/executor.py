@@ -19,7 +19,7 @@ from tfx.utils import path_utils
 
 from components.example_texts import example_texts
 from components.meter.graph import MeteredModel
-from components.meter.warmup import write_warmup_requests
+from components.meter.warmup import texts_within_budget, write_warmup_requests
 from tokenizer import contract
 from tokenizer.contract import BaseModelSpec, MeteringRecord
 
@@ -28,6 +28,7 @@ EXAMPLES_KEY: Final = "examples"
 METERED_MODEL_KEY: Final = "metered_model"
 MODEL_NAME_KEY: Final = "model_name"
 WARMUP_DOCUMENTS_KEY: Final = "warmup_documents"
+WARMUP_IDS_KEY: Final = "warmup_ids"
 SPANS_KEY: Final = "spans"
 CODE_VERSION_KEY: Final = "code_version"
 
@@ -56,8 +57,8 @@ class Executor(BaseExecutor):
           input_dict: `model`: a Model with a base SavedModel; `examples`: Examples with
             the feature `document` and the split `eval`.
           output_dict: `metered_model`: an empty Model.
-          exec_properties: `model_name`; `warmup_documents`; `spans`, a JSON list;
-            `code_version`.
+          exec_properties: `model_name`; `warmup_documents`; `warmup_ids`; `spans`, a JSON
+            list; `code_version`.
 
         Raises:
           MeterError: the model lacks functions of a base model, or there is no warm-up
@@ -72,7 +73,12 @@ class Executor(BaseExecutor):
         base_dir = Path(path_utils.serving_model_path(base.uri))
         model_dir = Path(path_utils.serving_model_dir(metered.uri))
         spec = BaseModelSpec.load(base_dir)
-        documents = _documents(examples, exec_properties[WARMUP_DOCUMENTS_KEY])
+        documents = texts_within_budget(
+            _documents(examples, exec_properties[WARMUP_DOCUMENTS_KEY]),
+            budget=exec_properties[WARMUP_IDS_KEY],
+            max_output_tokens=spec.max_output_tokens,
+            num_beams=spec.num_beams,
+        )
 
         save_metered_model(base_dir, model_dir, spec)
         self._record(spec, examples, exec_properties).save(model_dir)

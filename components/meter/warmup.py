@@ -40,14 +40,46 @@ def write_warmup_requests(
 def _requests(
     model_name: str, texts: Sequence[str], max_output_tokens: int
 ) -> Iterator[predict_pb2.PredictRequest]:
-    # Rows with a limit and rows without one, as a server's batches have them.
-    limits = [(0, max(1, max_output_tokens // 2))[row % 2] for row in range(len(texts))]
+    limits = _limits(len(texts), max_output_tokens)
     for size in _batch_sizes(len(texts)):
         text = {contract.INPUT_TEXT: tf.constant(list(texts[:size]), tf.string)}
         limit = {contract.INPUT_MAX_OUTPUT_TOKENS: tf.constant(limits[:size], tf.int32)}
         yield _request(model_name, contract.SIGNATURE_DEFAULT, text)
         yield _request(model_name, contract.SIGNATURE_SUMMARIZE, {**text, **limit})
         yield _request(model_name, contract.SIGNATURE_COUNT_TOKENS, text)
+
+
+def texts_within_budget(
+    texts: Sequence[str], *, budget: int, max_output_tokens: int, num_beams: int
+) -> Sequence[str]:
+    """Return the first texts, as many as can be answered within a budget; one in any case.
+
+    A server decodes every warm-up request before it opens a version, and ServingValidator
+    decodes each of them again.
+
+    Args:
+      texts: real documents; at least one.
+      budget: ids that all requests together may decode, times beams.
+      max_output_tokens: the model's limit.
+      num_beams: the model's.
+    """
+    count = 1
+    while (
+        count < len(texts) and ids_decoded(count + 1, max_output_tokens) * num_beams <= budget
+    ):
+        count += 1
+    return texts[:count]
+
+
+def ids_decoded(texts: int, max_output_tokens: int) -> int:
+    """Number of ids that the requests of so many texts decode at most, per beam."""
+    limits = [limit or max_output_tokens for limit in _limits(texts, max_output_tokens)]
+    return sum(size * max_output_tokens + sum(limits[:size]) for size in _batch_sizes(texts))
+
+
+def _limits(texts: int, max_output_tokens: int) -> list[int]:
+    """Rows with a limit and rows without one, as a server's batches have them."""
+    return [(0, max(1, max_output_tokens // 2))[row % 2] for row in range(texts)]
 
 
 def _batch_sizes(count: int) -> Iterator[int]:

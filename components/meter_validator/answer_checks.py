@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import tensorflow as tf
 
+from components.meter_validator.budget import (
+    batch_sizes,
+    limit_rows,
+    mixed_limits,
+    uniform_limits,
+)
 from components.meter_validator.check import AnswerError, Check
 from components.meter_validator.count_checks import expected_counts, input_counts
 from components.meter_validator.metered_subject import MeteredSubject, Row, batches
 from components.meter_validator.texts import NamedText
 from tokenizer import contract
 from tokenizer.contract import ContractError, MeteredSummary, MeteringRecord
-
-BATCH_SIZES: Final = (2, 7, 32)
-_LIMIT_ROWS: Final = 8
 
 
 def answers_alone(
@@ -92,7 +95,7 @@ def check_batches(
 ) -> None:
     """Compare each row's output in batches with its output alone."""
     known = [item for item in texts if item.name in alone]
-    for size in BATCH_SIZES:
+    for size in batch_sizes(len(known)):
         # The last batch is filled up with the first texts: every batch has its full size.
         filled = [*known, *known[: -len(known) % size]]
         for batch in batches(filled, size):
@@ -112,11 +115,11 @@ def check_limits(
     check: Check,
 ) -> None:
     """Check outputs with callers' own limits, equal and mixed within a batch."""
-    items = [item for item in texts if item.name in alone][:_LIMIT_ROWS]
+    items = [item for item in texts if item.name in alone][: limit_rows(len(texts))]
     data = [item.text for item in items]
     most = record.max_output_tokens
     uniform: dict[tuple[int, str], Row] = {}
-    for limit in sorted({0, 1, 2, most // 2, most - 1, most, most + 1, 2**31 - 1}):
+    for limit in uniform_limits(most):
         with check.answered(f"a limit of {limit}"):
             rows = subject.answer_within(data, [limit] * len(data))
             for item, row in zip(items, rows, strict=True):
@@ -129,7 +132,7 @@ def check_limits(
                 else:
                     counts = input_counts(alone[item.name])
                     check.equal(f"{case}: input counts", counts, input_counts(row))
-    mixed = [(0, 1, 2, most)[place % 4] for place in range(len(items))]
+    mixed = mixed_limits(most, len(items))
     with check.answered(f"the limits {mixed} in one batch"):
         rows = subject.answer_within(data, mixed)
         for item, limit, row in zip(items, mixed, rows, strict=True):

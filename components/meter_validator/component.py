@@ -27,6 +27,7 @@ class MeterValidatorSpec(ComponentSpec):
         executor.DOCUMENTS_KEY: ExecutionParameter(type=int),
         executor.GENERATED_STRINGS_KEY: ExecutionParameter(type=int),
         executor.SEED_KEY: ExecutionParameter(type=int),
+        executor.DECODED_IDS_KEY: ExecutionParameter(type=int),
         executor.XLA_KEY: ExecutionParameter(type=int),
     }
 
@@ -37,9 +38,10 @@ class MeterValidator(BaseComponent):
 
     The counts of held-out documents, of hard texts (invalid UTF-8, joiners, right-to-left,
     a megabyte, exactly the limit …) and of generated strings must equal those of the
-    tokenizer's own library; a row's output must be the same alone and in batches of 2, 7 and
-    32; limits must apply to each row; the graph must contain nothing that a stock model server
-    refuses; `metering.json` must be correct.
+    tokenizer's own library; a row's output must be the same alone and in batches of up to 32;
+    limits must apply to each row; the graph must contain nothing that a stock model server
+    refuses; `metering.json` must be correct. Counts are checked for all texts, outputs for as
+    many as `decoded_ids` allows.
 
     Minimal example::
 
@@ -65,6 +67,7 @@ class MeterValidator(BaseComponent):
         documents: int = 64,
         generated_strings: int = 10_000,
         seed: int = _SEED,
+        decoded_ids: int = 20_000,
         xla: bool = False,
     ):
         """Wire the component.
@@ -73,9 +76,11 @@ class MeterValidator(BaseComponent):
           model: the metered Model.
           tokenizer: the Tokenizer whose counts the model must have.
           examples: Examples whose split `eval` contains the held-out documents.
-          documents: number of these that are counted and summarised.
+          documents: number of these that are counted.
           generated_strings: number of strings that are generated and counted; 0: none.
           seed: of the generator.
+          decoded_ids: ids that all answers together may decode, times beams; the answers of two
+            texts are checked whatever they cost.
           xla: whether the server will be started with --xla_cpu_compilation_enabled=true.
             Without it a model that needs XLA is refused.
         """
@@ -88,6 +93,7 @@ class MeterValidator(BaseComponent):
                 documents=documents,
                 generated_strings=generated_strings,
                 seed=seed,
+                decoded_ids=decoded_ids,
                 xla=int(xla),
             )
         )

@@ -25,6 +25,7 @@ BLESSING_KEY: Final = "blessing"
 DOCUMENTS_KEY: Final = "documents"
 GENERATED_STRINGS_KEY: Final = "generated_strings"
 SEED_KEY: Final = "seed"
+DECODED_IDS_KEY: Final = "decoded_ids"
 XLA_KEY: Final = "xla"
 
 # As TFX's Evaluator leaves them.
@@ -48,7 +49,8 @@ class Executor(BaseExecutor):
             with; `examples`: Examples with the feature `document` and the split `eval`.
           output_dict: `blessing`: an empty MeterBlessing. Its property `blessed` becomes 1
             or 0; its folder gets the file `BLESSED` or `NOT_BLESSED` and both reports.
-          exec_properties: `documents`, `generated_strings`, `seed`, `xla` (0 or 1).
+          exec_properties: `documents`, `generated_strings`, `seed`, `decoded_ids`, `xla`
+            (0 or 1).
 
         Raises:
           UnreadableModelError: there is no SavedModel.
@@ -69,6 +71,7 @@ class Executor(BaseExecutor):
             ),
             generated_strings=exec_properties[GENERATED_STRINGS_KEY],
             seed=exec_properties[SEED_KEY],
+            decoded_ids=exec_properties[DECODED_IDS_KEY],
             xla=bool(exec_properties.get(XLA_KEY)),
         )
         started = time.monotonic()
@@ -81,6 +84,7 @@ class Executor(BaseExecutor):
             "documents": len(material.documents),
             "generated_strings": material.generated_strings,
             "seed": material.seed,
+            "decoded_ids_at_most": material.decoded_ids,
             "duration_s": round(time.monotonic() - started, 1),
         }
         blessed = is_blessed(checks)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.meter_validator.answer_checks import (
-    BATCH_SIZES,
     answers_alone,
     check_batches,
     check_limits,
 )
+from components.meter_validator.budget import batch_sizes, limit_rows, within_budget
 from components.meter_validator.check import Check
 from components.meter_validator.count_checks import check_counts, found_around_limit
 from components.meter_validator.metered_subject import MeteredSubject
@@ -24,7 +24,7 @@ from components.meter_validator.static_checks import (
     read_meta_graph,
 )
 from components.meter_validator.texts import NamedText, fixed_hard_texts
-from tokenizer.contract import MeteringRecord
+from tokenizer.contract import BaseModelSpec, MeteringRecord
 from tokenizer.hard_texts import generated_hard_texts
 from tokenizer.loading import TokenizerDescriptor
 
@@ -39,6 +39,8 @@ class Material:
       documents: held-out documents.
       generated_strings: number of generated strings that are counted; 0 skips the check.
       seed: of their generator.
+      decoded_ids: budget of decoded ids, times beams: answers are checked of as many documents
+        and hard texts as it allows, counts of all.
       xla: whether the server that the model is for compiles XLA.
     """
 
@@ -47,6 +49,7 @@ class Material:
     documents: Sequence[NamedText]
     generated_strings: int
     seed: int
+    decoded_ids: int
     xla: bool = False
 
 
@@ -54,7 +57,6 @@ class _Checks:
     """The report's checks, each empty until it is run."""
 
     def __init__(self) -> None:
-        sizes = ", ".join(map(str, BATCH_SIZES))
         self.record = Check("record", "metering.json describes this model and its tokenizer")
         self.signatures = Check("signatures", "names, dtypes and shapes follow the contract")
         self.graph = Check("graph", "a stock model server supports every op")
@@ -64,8 +66,16 @@ class _Checks:
             "generated strings", "input counts equal the library's: generated strings"
         )
         self.answers = Check("answers", "every row of an output follows the contract")
-        self.batches = Check("batches", f"a row is the same alone and in batches of {sizes}")
+        self.batches = Check("batches", "a row is the same alone and in batches")
         self.limits = Check("limits", "max_output_tokens applies to each row independently")
+
+    def say_what_is_decoded(self, texts: int, of: int) -> None:
+        """Add to the checks of answers how many texts they are of."""
+        share = f"all {of} texts" if texts == of else f"{texts} of {of} texts"
+        sizes = ", ".join(map(str, batch_sizes(texts)))
+        self.answers.proves += f": {share}"
+        self.batches.proves += f" of {sizes}: {share}"
+        self.limits.proves += f": {limit_rows(texts)} of {of} texts"
 
     def finished(self, material: Material, reason: str) -> list[Check]:
         """The checks that were asked for; those without a case are marked as not run."""
@@ -103,12 +113,16 @@ def validate(directory: Path, material: Material) -> list[Check]:
         if checks.graph.passed:
             raise UnreadableModelError(f"{directory} cannot be loaded: {error}") from error
         return checks.finished(material, "the model cannot be loaded: see 'graph'")
-    _run(subject, record, material, checks)
+    _run(subject, record, BaseModelSpec.load(directory).num_beams, material, checks)
     return checks.finished(material, "there was nothing to check")
 
 
 def _run(
-    subject: MeteredSubject, record: MeteringRecord, material: Material, checks: _Checks
+    subject: MeteredSubject,
+    record: MeteringRecord,
+    num_beams: int,
+    material: Material,
+    checks: _Checks,
 ) -> None:
     limit = record.max_input_tokens
     words = [word for item in material.documents for word in item.text.decode("utf-8").split()]
@@ -126,7 +140,14 @@ def _run(
     check_counts(subject, hard, totals, limit, checks.hard)
     check_counts(subject, generated, totals, limit, checks.generated)
 
-    texts = [*documents, *hard]
+    texts = within_budget(
+        documents,
+        hard,
+        budget=material.decoded_ids,
+        most=record.max_output_tokens,
+        num_beams=num_beams,
+    )
+    checks.say_what_is_decoded(len(texts), len(documents) + len(hard))
     alone = answers_alone(subject, texts, totals, record, checks.answers)
     check_batches(subject, texts, alone, checks.batches)
     check_limits(subject, texts, alone, record, checks.limits)

@@ -78,8 +78,8 @@ class TokenizerTrainer(BaseComponent):
             `train` is read.
           kind: `sentencepiece` or `byte_level_bpe`; a pinned tokenizer must be of this kind.
           vocab_size: maximum number of ids of a trained vocabulary.
-          max_sentences: maximum number of sentences that a vocabulary is trained on; of a larger
-            split, a sample (see `tokenizer.sampling`).
+          max_sentences: maximum number of sentences that a vocabulary is trained on; a larger
+            split is sampled (see `tokenizer.sampling`).
           pinned: folder of a tokenizer to take over, or of a pretrained model that has one (see
             `tokenizer.pretrained`); empty: a tokenizer is trained.
         """

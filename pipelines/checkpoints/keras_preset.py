@@ -89,6 +89,8 @@ def save_preset(
 ) -> None:
     """Write a model's weights, float32, as a preset that `KerasPreset` and keras-hub read.
 
+    How the model is decoded is not part of it: `save_decoding` adds that.
+
     Args:
       model: from `pipelines.models.families.build_model`.
       architecture: of the model.
@@ -105,11 +107,16 @@ def save_preset(
     )
     text = json.dumps(asdict(description), indent=2, sort_keys=True) + "\n"
     (directory / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+    if architecture.logits_bias:
+        np.save(directory / BIAS_FILE, model.get_layer(LOGITS_BIAS).bias.numpy())
+
+
+def save_decoding(architecture: Architecture, directory: Path) -> None:
+    """Write, beside a preset, how its model is decoded: the default for whoever starts from
+    it."""
     decoding = {name: getattr(architecture, name) for name in DECODING_SETTINGS}
     text = json.dumps(decoding, indent=2, sort_keys=True) + "\n"
     (directory / DECODING_FILE).write_text(text, encoding="utf-8")
-    if architecture.logits_bias:
-        np.save(directory / BIAS_FILE, model.get_layer(LOGITS_BIAS).bias.numpy())
 
 
 def _weights_file(directory: Path) -> Path:

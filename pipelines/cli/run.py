@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,10 +29,12 @@ from pipelines.cli.prices import PLAN, Plan, Prices, quoted
 from pipelines.cli.run_folder import folders_of_one_run
 from pipelines.config import ConfigError, load_config
 from pipelines.config_sections import CHAMPION
+from pipelines.last_run import StartedRun, changes_since, shown_settings
 from pipelines.layout import OutputLayout
 
 if TYPE_CHECKING:
     from pipelines.local_runner import NodeResult
+    from pipelines.node_definitions import NodeDefinition
     from pipelines.price_quote import PriceQuote
     from pipelines.report.model import RunReport
 
@@ -116,7 +119,8 @@ def _run(request: RunRequest, terminal: Console, quote: PriceQuote | None) -> in
     from pipelines.runner_parts import corpus_options
     from tokenizer.base import TokenizerError
 
-    runner = LocalRunner(_NodeLines(terminal))
+    lines = _NodeLines(terminal, layout.last_run_file)
+    runner = LocalRunner(lines)
     recorded = layout.metadata_file, runner.run_id
     notes: list[str] = []
     try:
@@ -130,6 +134,7 @@ def _run(request: RunRequest, terminal: Console, quote: PriceQuote | None) -> in
         notes = checkpoint_notes(settings.model)
         for note in notes:
             terminal.print(f"checkpoint: {escape(note)}")
+        lines.settings = shown_settings(settings, request.corpus, todo.spans)
         runner.run(create_pipeline(settings, request.corpus, layout, todo.spans))
     except RegistryError as error:
         terminal.print(f"[bold red]error:[/] {escape(str(error))}")
@@ -187,14 +192,29 @@ def _serve_options(layout: OutputLayout, model_name: str) -> str:
 
 
 class _NodeLines:
-    """Two lines a node: one when it starts, one when it is done."""
+    """One line on what has changed since the last run; then two lines a node: one when it
+    starts, one when it is done. The file keeps what the next run compares itself with."""
 
-    def __init__(self, terminal: Console):
+    def __init__(self, terminal: Console, file: Path):
         self._terminal = terminal
+        self._file = file
+        self._run = StartedRun({}, {})
+        self.settings: Mapping[str, str] = {}
+
+    def run_started(self, nodes: Sequence[NodeDefinition]) -> None:
+        before = StartedRun.load(self._file)
+        self._run = StartedRun(self.settings, {node.node_id: node.digest for node in nodes})
+        if before:
+            upstream = {node.node_id: node.upstream for node in nodes}
+            line = changes_since(before, self._run, upstream)
+            self._terminal.print(escape(line))
+        self._run.save(self._file)
 
     def node_started(self, index: int, count: int, node_id: str) -> None:
         self._terminal.print(f"\\[{index:2}/{count}] {node_id}")
 
     def node_finished(self, index: int, count: int, result: NodeResult) -> None:
+        self._run = self._run.with_complete(result.node_id)
+        self._run.save(self._file)
         how = "cached" if result.cached else "done"
         self._terminal.print(f"        [green]{how}[/] {result.seconds:.1f} s")

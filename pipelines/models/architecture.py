@@ -141,7 +141,8 @@ class Architecture:
                 f"activation must be one of {', '.join(ACTIVATIONS)}. Received: "
                 f"{self.activation!r}"
             )
-        if self.max_positions and self.positions > self.max_positions:
+        longest = max(self.encoder_length, self.decoder_length)
+        if self.max_positions and longest > self.max_positions:
             problems.append(
                 f"the model has {self.max_positions} positions. Expected: max_input_tokens + "
                 f"{len(self.prefix_ids) + 1} (prefix and EOS) and max_output_tokens + "
@@ -243,9 +244,17 @@ class Architecture:
         return len(self.prefix_ids) + self.max_input_tokens + 1
 
     @property
+    def label_length(self) -> int:
+        """Labels at most in training, a forced BOS included, and a forced EOS not.
+
+        A forced EOS is no choice of the model's, so there is nothing to learn of it.
+        """
+        return self.max_output_tokens + self.forced_start
+
+    @property
     def decoder_length(self) -> int:
         """Maximum number of decoder steps, including a forced BOS and a forced EOS."""
-        return self.max_output_tokens + self.forced_start + self.force_eos
+        return self.label_length + self.force_eos
 
     @property
     def forced_start(self) -> int:
@@ -254,8 +263,9 @@ class Architecture:
 
     @property
     def positions(self) -> int:
-        """Number of positions that the longest rows need."""
-        return max(self.encoder_length, self.decoder_length)
+        """Positions that the longest rows take, be an EOS forced or not: weights are trained
+        before that is decided."""
+        return max(self.encoder_length, self.label_length + 1)
 
     @property
     def head_dim(self) -> int:

@@ -148,6 +148,6 @@ def _key(artifact: ArtifactRecord) -> str:
 
 
 def _title(artifact: ArtifactRecord) -> str:
-    """The output's own name says more than its type: there are two kinds of Model."""
-    title = "base model" if artifact.key == "model" else artifact.key or artifact.type
+    """The output's own name says more than its type: there are three kinds of Model."""
+    title = "trained model" if artifact.key == "model" else artifact.key or artifact.type
     return title.replace("_", " ").capitalize()

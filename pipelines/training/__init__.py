@@ -1,1 +1,1 @@
-"""Trainer's user code: input, loop, checkpoints, and the export of the base model."""
+"""Trainer's user code: input, loop, checkpoints, weights."""

@@ -127,7 +127,7 @@ def _closed(pairs: tf.data.Dataset, architecture: Architecture) -> tf.data.Datas
 
     def close(document: tf.Tensor, summary: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoder = tf.concat([prefix, document, eos], axis=0)
-        labels = tf.concat([bos, summary, eos], axis=0)[: architecture.decoder_length]
+        labels = tf.concat([bos, summary, eos], axis=0)[: architecture.label_length]
         return encoder, labels
 
     return pairs.map(close, num_parallel_calls=1)
@@ -148,7 +148,7 @@ def _bucketed(
     rows: tf.data.Dataset, architecture: Architecture, batch_size: int
 ) -> tf.data.Dataset:
     encoder_lengths = tf.constant(bucket_lengths(architecture.encoder_length, 8), tf.int64)
-    label_lengths = tf.constant(bucket_lengths(architecture.decoder_length, 4), tf.int64)
+    label_lengths = tf.constant(bucket_lengths(architecture.label_length, 4), tf.int64)
 
     def key(encoder: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         i = tf.searchsorted(encoder_lengths, [tf.size(encoder, tf.int64)])[0]

@@ -1,10 +1,12 @@
-"""Trainer's ``run_fn``: from transformed examples to a base SavedModel.
+"""Trainer's ``run_fn``: from transformed examples to trained weights.
 
 ``custom_config`` is a plain JSON-able dict:
 
-- ``model``, ``training``, ``export``: the config's sections, as dicts. If Trainer has a
-  ``base_model``, training starts from it, whatever ``model.init_from`` says, and its sizes
-  apply, not those of the section;
+- ``model``: of the config's section, what `pipelines.exporting.settings.training_part` returns:
+  how the model is decoded is none of Trainer's business. If Trainer has a ``base_model``,
+  training starts from it, whatever ``model.init_from`` says, and its sizes apply, not those of
+  the section;
+- ``training``: the config's section;
 - ``tokenizer_dir``: folder of the Tokenizer artifact;
 - ``checkpoint_identity``: of the checkpoint in ``model.init_from`` when the pipeline was
   defined; empty if there is none;
@@ -24,18 +26,15 @@ import tensorflow as tf
 from pipelines.checkpoints.checkpoint import Checkpoint
 from pipelines.checkpoints.description import SIZES, CheckpointError
 from pipelines.checkpoints.keras_preset import save_preset
-from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
+from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.config_sections import CHAMPION
 from pipelines.models.architecture import Architecture
-from pipelines.models.decoding import Decoder
-from pipelines.models.families import serving_graph
 from pipelines.training.checkpoints import training_key
-from pipelines.training.export import export_base_model
 from pipelines.training.job import TrainingJob
 from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings
 from tokenizer.base import Tokenizer
-from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
+from tokenizer.contract import TOKENIZER_DIR
 from tokenizer.loading import load_tokenizer, save_tokenizer
 
 
@@ -44,7 +43,6 @@ class TrainerArguments(Protocol):
 
     train_files: Sequence[str]
     eval_files: Sequence[str]
-    transform_output: str
     serving_model_dir: str
     model_run_dir: str
     base_model: str | None
@@ -52,7 +50,10 @@ class TrainerArguments(Protocol):
 
 
 def run_fn(fn_args: TrainerArguments) -> None:
-    """Train a summariser and export it; continues where a killed attempt stopped.
+    """Train a summariser and save its weights; continues where a killed attempt stopped.
+
+    The weights are a checkpoint that `open_checkpoint` reads, the tokenizer included. Exporter
+    makes a SavedModel of it.
 
     Raises:
       ValueError: a setting cannot be used, or files are missing.
@@ -88,36 +89,14 @@ def run_fn(fn_args: TrainerArguments) -> None:
         ),
         load_weights=checkpoint.load_into if checkpoint else None,
     )
-    if trained is None:  # another process of the cluster exports
+    if trained is None:  # another process of the cluster saves the weights
         return
     model, checkpoints = trained
-    export_base_model(
-        fn_args.serving_model_dir,
-        transform_graph_dir=str(Path(fn_args.transform_output) / "transform_fn"),
-        decoder=Decoder(
-            serving_graph(model, architecture), architecture, xla=config["export"]["xla"]
-        ),
-        detokenizer=tokenizer.graph_tokenizer(),
-        spec=BaseModelSpec(
-            model_family=architecture.family,
-            tokenizer_kind=tokenizer.kind,
-            tokenizer_fingerprint=tokenizer.fingerprint,
-            vocabulary_size=tokenizer.vocabulary_size,
-            pad_id=tokenizer.pad_id,
-            eos_id=tokenizer.eos_id,
-            max_input_tokens=architecture.max_input_tokens,
-            max_output_tokens=architecture.max_output_tokens,
-            task_prefix=config["model"].get("task_prefix", ""),
-        ),
-    )
-    # With the model from here on: whoever serves it can count, or train on, with the same.
     model_dir = Path(fn_args.serving_model_dir)
     save_tokenizer(tokenizer, model_dir / TOKENIZER_DIR)
     task_prefix = tokenizer.encode(config["model"].get("task_prefix", ""))
     start = len(architecture.prefix_ids) - len(task_prefix)
-    save_preset(
-        model, architecture, architecture.prefix_ids[:start], model_dir / CHECKPOINT_DIR
-    )
+    save_preset(model, architecture, architecture.prefix_ids[:start], model_dir)
     checkpoints.remove()
 
 

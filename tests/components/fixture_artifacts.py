@@ -37,6 +37,7 @@ def meter(base_model: Model, examples: Examples, directory: Path) -> Model:
         {
             "model_name": "summarizer",
             "warmup_documents": 5,
+            "warmup_ids": 2_000,
             "spans": "[]",
             "code_version": "0123456789abcdef",
         },

@@ -31,7 +31,12 @@ GOLDEN = [
     MeteredSummary("", 0, 0, 0, 0, "stop"),
     MeteredSummary("7>ELSZaho", 4, 9, 13, 0, "length"),
 ]
-PROPERTIES = {"model_name": "summarizer", "warmup_documents": 2, "spans": "[]"}
+PROPERTIES = {
+    "model_name": "summarizer",
+    "warmup_documents": 2,
+    "warmup_ids": 2_000,
+    "spans": "[]",
+}
 
 
 def directory_of(model: Model) -> Path:
@@ -215,6 +220,7 @@ def test_the_run_is_recorded_but_is_no_parameter(
     assert component.exec_properties == {
         "model_name": "summarizer",
         "warmup_documents": 4,
+        "warmup_ids": 2_000,
         "spans": "[7, 8]",
         "code_version": "",
     }

@@ -68,13 +68,20 @@ def validate(
         examples: Examples = examples,
         strings: int = 300,
         xla: int = 0,
+        decoded_ids: int = 20_000,
     ) -> tuple[MeterBlessing, dict[str, Any]]:
         blessing = MeterBlessing()
         blessing.uri = str(tmp_path / "blessing")
         Executor().Do(
             {"model": [model], "tokenizer": [tokenizer], "examples": [examples]},
             {"blessing": [blessing]},
-            {"documents": 5, "generated_strings": strings, "seed": 1, "xla": xla},
+            {
+                "documents": 5,
+                "generated_strings": strings,
+                "seed": 1,
+                "decoded_ids": decoded_ids,
+                "xla": xla,
+            },
         )
         return blessing, json.loads((Path(blessing.uri) / "report.json").read_text())
 
@@ -112,6 +119,40 @@ def test_a_right_model_is_blessed(
     assert cases["batches"] == 40 + 42 + 64 + 1
     assert report["tokenizer_fingerprint"] == tokenizer.fingerprint
     assert report["model"] == metered_model.uri
+
+
+def test_a_budget_of_ids_bounds_what_is_decoded_and_not_what_is_counted(
+    validate: Validate,
+) -> None:
+    blessing, report = validate(decoded_ids=1)
+    assert blessing.blessed == 1
+    checks = {check["name"]: check for check in report["checks"]}
+    assert checks["documents"]["cases"] == 5
+    assert checks["hard texts"]["cases"] == 31 + 3
+    assert checks["generated strings"]["cases"] == 300
+    # Two texts in one batch of two, and a batch of none.
+    assert checks["batches"]["cases"] == 2 + 1
+    assert checks["answers"]["proves"].endswith(": 2 of 39 texts")
+    assert checks["batches"]["proves"].endswith(" in batches of 2: 2 of 39 texts")
+    assert checks["limits"]["proves"].endswith(": 1 of 39 texts")
+    assert report["decoded_ids_at_most"] == 1
+
+
+def test_more_beams_leave_room_for_fewer_texts(
+    validate: Validate, metered_model: Model, tmp_path: Path
+) -> None:
+    shutil.copytree(metered_model.uri, tmp_path / "copy")
+    described = tmp_path / "copy" / "Format-Serving" / "assets.extra" / "base.json"
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"num_beams": 4}))
+
+    def of_texts(model: Model) -> str:
+        _, report = validate(model=model, decoded_ids=2_300)
+        assert failed(report) == {}
+        (answers,) = [each for each in report["checks"] if each["name"] == "answers"]
+        return str(answers["proves"].rsplit(": ", 1)[1])
+
+    assert of_texts(metered_model) == "all 39 texts"
+    assert of_texts(model_artifact_in(tmp_path / "copy")) == "8 of 39 texts"
 
 
 def test_the_report_is_readable(

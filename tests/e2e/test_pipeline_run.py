@@ -43,6 +43,7 @@ NODES = [
     "TokenizerTrainer",
     "Transform",
     "Trainer",
+    "Exporter",
     "Meter",
     "ChampionResolver",
     "Evaluator",
@@ -122,6 +123,7 @@ def test_3_the_same_input_again_is_answered_from_the_cache(
 
     assert finished.returncode == 0, finished.stdout + finished.stderr
     nodes = nodes_of(finished.stdout)
+    assert "settings and code are those of the last run\n" in finished.stdout
     # A resolver only looks up; there is nothing of it to cache.
     assert {name for name, how in nodes.items() if how != "cached"} == {"ChampionResolver"}
     assert versions_in(output) == [version]
@@ -277,8 +279,34 @@ def test_8_a_corpus_without_a_usable_row_is_refused_with_the_reasons(tmp_path: P
     assert "Traceback" not in printed
 
 
-def test_9_a_run_whose_node_failed_is_reported_too(corpus_file: Path, output: Path) -> None:
+def test_9_another_way_of_decoding_is_exported_evaluated_and_pushed_without_training(
+    corpus_file: Path, output: Path
+) -> None:
     (version,) = versions_in(output)
+
+    finished = run(CONFIG, corpus_file, output, "--set=model.num_beams=2")
+
+    printed = finished.stdout + finished.stderr
+    assert finished.returncode == 0, printed
+    assert re.search(
+        r"^changed since the last run: model\.num_beams 1 -> 2, evaluation\.min_rouge_l 0\.99 "
+        r"-> 0\.0: Exporter and what follows it run again, .*; training stays cached$",
+        printed,
+        re.M,
+    )
+    nodes = nodes_of(printed)
+    from_exporter = NODES[NODES.index("Exporter") :]
+    assert {name for name, how in nodes.items() if how == "done"} == set(from_exporter)
+    before, after = versions_in(output)
+    assert before == version
+    described = [each / "assets.extra" / "base.json" for each in (before, after)]
+    assert [json.loads(file.read_text())["num_beams"] for file in described] == [1, 2]
+    weights = Path("assets.extra", "checkpoint", "model.weights.h5")
+    assert (before / weights).read_bytes() == (after / weights).read_bytes()
+
+
+def test_9_a_run_whose_node_failed_is_reported_too(corpus_file: Path, output: Path) -> None:
+    versions = versions_in(output)
 
     finished = run(CONFIG, corpus_file, output, "--set=tokenizer.pinned=no/such/folder")
 
@@ -288,4 +316,4 @@ def test_9_a_run_whose_node_failed_is_reported_too(corpus_file: Path, output: Pa
     assert "Traceback" not in printed
     report = (output / "reports" / "tiny.html").read_text()
     assert re.search(r"TokenizerTrainer failed: \w+Error: [^<]*no/such/folder", report)
-    assert versions_in(output) == [version]
+    assert versions_in(output) == versions

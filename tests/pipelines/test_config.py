@@ -125,3 +125,17 @@ def test_every_setting_has_a_meaning() -> None:
         "Number of optimizer steps in the whole run.",
     ) in rows
     assert [name for name, _, _, meaning in rows if not meaning] == []
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ({"min_output_tokens": 21}, "min_output_tokens must not exceed max_output_tokens"),
+        ({"no_repeat_ngram_size": 1}, "no_repeat_ngram_size must be 0"),
+    ],
+)
+def test_decoding_that_cannot_be_is_found_before_training(
+    model: dict[str, int], expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        parse_config({"model": model})

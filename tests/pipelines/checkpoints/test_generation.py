@@ -16,7 +16,7 @@ from pipelines.checkpoints.generation import (
     decoding_notes,
     read_generation,
 )
-from pipelines.checkpoints.keras_preset import save_preset
+from pipelines.checkpoints.keras_preset import save_decoding, save_preset
 from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
 from pipelines.checkpoints.settings import checkpoint_notes
 from pipelines.config import ConfigError, parse_config
@@ -200,6 +200,7 @@ def test_a_pushed_version_is_decoded_as_it_was(folder: Path, tmp_path: Path) -> 
     version = tmp_path / "version"
     start = checkpoint.description.encoder_start_ids
     save_preset(build_model(architecture), architecture, start, version / CHECKPOINT_DIR)
+    save_decoding(architecture, version / CHECKPOINT_DIR)
     save_tokenizer(checkpoint.tokenizer, version / TOKENIZER_DIR)
     (version / "saved_model.pb").write_bytes(b"")
     own = {"init_from": str(version), "max_input_tokens": 50, "num_beams": 2}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.checkpoints.description import CheckpointError
-from pipelines.checkpoints.keras_preset import KerasPreset, save_preset
+from pipelines.checkpoints.keras_preset import KerasPreset, save_decoding, save_preset
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.families import build_model
 from tests.pipelines.checkpoints.fixture_checkpoints import FIXTURES, architecture_of
@@ -52,6 +52,8 @@ def test_what_keras_hub_has_no_backbone_for_is_kept_and_trained(
     model = build_model(architecture)
     started.load_into(model)
     save_preset(model, architecture, started.description.encoder_start_ids, tmp_path)
+    assert not KerasPreset(tmp_path, started.tokenizer).generation.settings
+    save_decoding(architecture, tmp_path)
     kept = KerasPreset(tmp_path, started.tokenizer)
     assert kept.description == started.description
     assert kept.generation.settings["max_output_tokens"] == architecture.max_output_tokens

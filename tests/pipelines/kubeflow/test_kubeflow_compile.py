@@ -55,7 +55,7 @@ def test_every_node_starts_at_the_entry_point_in_the_image_of_the_run(
     pipeline: UploadedPipeline,
 ) -> None:
     tasks = pipeline.tasks
-    assert len(tasks) == 16
+    assert len(tasks) == 17
     for name, task in tasks.items():
         container = pipeline.container(name)
         assert list(container.command) == ["python", "-m", "pipelines.kubeflow.entry_point"]

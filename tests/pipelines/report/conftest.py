@@ -91,8 +91,11 @@ def _run(
         tokenizer=tokenizer.outputs["tokenizer"],
         error=training_error,
     ).with_id("Trainer")
+    exporter = nodes.export(
+        model=trainer.outputs["model"], transform_graph=ids.outputs["transform_graph"]
+    ).with_id("Exporter")
     meter = nodes.add_meter(
-        model=trainer.outputs["model"], examples=raw, saved_model=str(saved_model)
+        model=exporter.outputs["base_model"], examples=raw, saved_model=str(saved_model)
     ).with_id("Meter")
     model = meter.outputs["metered_model"]
     evaluator = tfx.components.Evaluator(
@@ -131,6 +134,7 @@ def _run(
                 tokenizer,
                 ids,
                 trainer,
+                exporter,
                 meter,
                 evaluator,
                 meter_validator,

@@ -88,6 +88,15 @@ def train(
 
 
 @component
+def export(
+    model: InputArtifact[standard_artifacts.Model],
+    transform_graph: InputArtifact[standard_artifacts.TransformGraph],
+    base_model: OutputArtifact[standard_artifacts.Model],
+) -> None:
+    Path(base_model.uri).mkdir(parents=True, exist_ok=True)
+
+
+@component
 def add_meter(
     model: InputArtifact[standard_artifacts.Model],
     examples: InputArtifact[standard_artifacts.Examples],

@@ -233,6 +233,7 @@ def test_lineage_leads_from_the_pushed_model_to_the_corpus(
         ["Pushed model"],
         ["Metered model"],
         ["Base model"],
+        ["Trained model"],
         ["Transform graph", "Transformed examples"],
         ["Tokenizer"],
         ["Examples"],
@@ -241,7 +242,8 @@ def test_lineage_leads_from_the_pushed_model_to_the_corpus(
     by_title = {item.title: item for item in lineage.items}
     assert by_title["Corpus"].uri == str(toy_examples)
     assert by_title["Tokenizer"].properties["fingerprint"].startswith("9f86d081")
-    assert by_title["Base model"].made_by == "Trainer, execution 4"
+    assert by_title["Trained model"].made_by == "Trainer, execution 4"
+    assert by_title["Base model"].made_by == "Exporter, execution 5"
     # The Meter reads the examples too; another way says so already.
     metered, examples = by_title["Metered model"], by_title["Examples"]
     assert examples.key in metered.made_of
@@ -268,7 +270,7 @@ def test_a_run_that_reused_everything_has_the_same_parts(
     assert after.metering == before.metering
     # Made by the executions that did the work, not by those that reused it.
     base = next(item for item in after.lineage.items if item.title == "Base model")
-    assert base.made_by == "Trainer, execution 4"
+    assert base.made_by == "Exporter, execution 5"
 
 
 def test_a_run_that_stopped_early_says_what_is_missing(

@@ -200,3 +200,20 @@ def test_pairs_below_the_overlap_are_not_trained_on(tmp_path: Path) -> None:
     labels = [labels for _, _, labels in rows_of(batches.take(5))]
 
     assert labels == [[10, 7, EOS]] * 10
+
+
+def test_a_forced_eos_is_no_label(tmp_path: Path) -> None:
+    """How a model is decoded changes nothing of what it is trained on."""
+    files = write_examples(
+        tmp_path / "long.gz", [([4, 5, 6], list(range(10, 10 + count))) for count in (3, 6, 9)]
+    )
+    found = [
+        rows_of(validation_batches(files, small(force_eos=forced), 2, 10))
+        for forced in (False, True)
+    ]
+    assert found[0] == found[1]
+    assert sorted(labels for _, _, labels in found[0]) == [
+        [10, 11, 12, EOS],
+        [10, 11, 12, 13, 14, 15],
+        [10, 11, 12, 13, 14, 15],
+    ]

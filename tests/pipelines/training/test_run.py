@@ -1,4 +1,4 @@
-"""run_fn from transformed examples to a base SavedModel, killed and resumed too."""
+"""run_fn from transformed examples to weights, killed and resumed too, and their export."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.pipelines.training.training_runs import (
     TRAINING,
     TransformedCorpus,
     arguments,
+    export,
     history,
     weights,
 )
@@ -56,7 +57,9 @@ def exported(
     request: pytest.FixtureRequest, corpus: TransformedCorpus
 ) -> tuple[SimpleNamespace, Tokenizer]:
     """A base model of each family, trained for a few steps."""
-    return request.getfixturevalue(request.param), load_tokenizer(corpus.tokenizer_dir)
+    args = request.getfixturevalue(request.param)
+    args.base_model_dir = str(export(args, corpus))
+    return args, load_tokenizer(corpus.tokenizer_dir)
 
 
 def test_it_learns_and_leaves_no_checkpoints(
@@ -76,7 +79,7 @@ def test_it_learns_and_leaves_no_checkpoints(
 
 def test_the_model_says_what_it_is(exported: tuple[SimpleNamespace, Tokenizer]) -> None:
     args, tokenizer = exported
-    assert BaseModelSpec.load(args.serving_model_dir) == BaseModelSpec(
+    assert BaseModelSpec.load(args.base_model_dir) == BaseModelSpec(
         model_family=args.custom_config["model"]["family"],
         tokenizer_kind="sentencepiece",
         tokenizer_fingerprint=tokenizer.fingerprint,
@@ -91,7 +94,7 @@ def test_the_model_says_what_it_is(exported: tuple[SimpleNamespace, Tokenizer]) 
 
 def test_the_functions_of_a_base_model(exported: tuple[SimpleNamespace, Tokenizer]) -> None:
     args, tokenizer = exported
-    loaded = tf.saved_model.load(args.serving_model_dir)
+    loaded = tf.saved_model.load(args.base_model_dir)
     texts = ["Then the size of that file is returned.", "", "\u2603 snow " * 30]
     ids = loaded.tokenize(tf.constant(texts))
     assert ids.dtype == tf.int32
@@ -110,7 +113,7 @@ def test_the_functions_of_a_base_model(exported: tuple[SimpleNamespace, Tokenize
 
 def test_the_signature_answers_text(exported: tuple[SimpleNamespace, Tokenizer]) -> None:
     args, tokenizer = exported
-    serve = tf.saved_model.load(args.serving_model_dir).signatures["serving_default"]
+    serve = tf.saved_model.load(args.base_model_dir).signatures["serving_default"]
     texts = ["Then the size of that file is returned.", "file " * 100, ""]
     answer = serve(text=tf.constant(texts))
     assert set(answer) == {"summary", "input_length", "output_ids"}

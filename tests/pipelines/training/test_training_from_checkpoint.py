@@ -18,13 +18,13 @@ from pipelines.checkpoints.checkpoint import Checkpoint
 from pipelines.checkpoints.description import CheckpointError
 from pipelines.checkpoints.hugging_face_t5 import tensor_shapes
 from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
+from pipelines.exporting.base_model import export_base_model
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 from pipelines.training.dataset import validation_batches
-from pipelines.training.export import export_base_model
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.run import run_fn
-from tests.pipelines.training.training_runs import TransformedCorpus
+from tests.pipelines.training.training_runs import TransformedCorpus, export
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 from tokenizer.loading import load_tokenizer
 
@@ -57,14 +57,12 @@ def arguments(
     return SimpleNamespace(
         train_files=corpus.train_files,
         eval_files=corpus.eval_files,
-        transform_output=str(corpus.transform_output),
         serving_model_dir=str(root / "Format-Serving"),
         model_run_dir=str(root / "model_run"),
         base_model=None,
         custom_config={
             "model": LIMITS | {"init_from": str(init_from)},
             "training": TRAINING | training,
-            "export": {"xla": False},
             "tokenizer_dir": str(corpus.tokenizer_dir),
             "checkpoint_identity": open_checkpoint(init_from).identity(),
             "working_dir": str(root / "working"),
@@ -115,6 +113,7 @@ def fine_tuned(
 ) -> SimpleNamespace:
     args = arguments(corpus, tmp_path_factory.mktemp("fine_tuned"), hugging_face_folder)
     run_fn(args)
+    args.base_model_dir = str(export(args, corpus))
     return args
 
 
@@ -144,7 +143,7 @@ def test_a_hugging_face_folder_is_fine_tuned_and_answers(
     rows = history(fine_tuned)
     untrained = open_checkpoint(fine_tuned.custom_config["model"]["init_from"])
     assert rows[-1]["val_loss"] < loss_at_the_start(untrained, corpus) - 1
-    loaded = tf.saved_model.load(fine_tuned.serving_model_dir)
+    loaded = tf.saved_model.load(fine_tuned.base_model_dir)
     answer = loaded.signatures["serving_default"](text=tf.constant(["Then the size.", ""]))
     assert answer["input_length"].numpy().tolist()[1] == 0
     assert answer["output_ids"].shape[0] == 2
@@ -153,7 +152,7 @@ def test_a_hugging_face_folder_is_fine_tuned_and_answers(
 def test_a_warm_start_begins_where_the_pushed_model_ended(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus
 ) -> None:
-    pushed = open_checkpoint(fine_tuned.serving_model_dir)
+    pushed = open_checkpoint(fine_tuned.base_model_dir)
     best = min(row["val_loss"] for row in history(fine_tuned))
     assert loss_at_the_start(pushed, corpus) == pytest.approx(best, abs=2e-5)
     assert pushed.tokenizer.fingerprint == load_tokenizer(corpus.tokenizer_dir).fingerprint
@@ -162,12 +161,12 @@ def test_a_warm_start_begins_where_the_pushed_model_ended(
 def test_the_checkpoint_holds_the_very_weights_that_are_served(
     fine_tuned: SimpleNamespace,
 ) -> None:
-    pushed = open_checkpoint(fine_tuned.serving_model_dir)
+    pushed = open_checkpoint(fine_tuned.base_model_dir)
     architecture = pushed.description.architecture(LIMITS, pushed.tokenizer)
     model = build_model(architecture)
     pushed.load_into(model)
     again = Decoder(serving_graph(model, architecture), architecture)
-    served = tf.saved_model.load(fine_tuned.serving_model_dir)
+    served = tf.saved_model.load(fine_tuned.base_model_dir)
     random = np.random.default_rng(1)
     ids = random.integers(3, pushed.tokenizer.vocabulary_size, (24, 20)).astype("int32")
     length = random.integers(1, 21, 24).astype("int32")
@@ -214,7 +213,7 @@ def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
 def test_a_pushed_model_trains_on(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
-    args = arguments(corpus, tmp_path, Path(fine_tuned.serving_model_dir), learning_rate=0.005)
+    args = arguments(corpus, tmp_path, Path(fine_tuned.base_model_dir), learning_rate=0.005)
     run_fn(args)
     best = min(row["val_loss"] for row in history(fine_tuned))
     assert min(row["val_loss"] for row in history(args)) < best
@@ -226,11 +225,11 @@ def test_a_model_that_is_found_in_the_run_trains_on_whatever_sizes_the_settings_
     args = arguments(
         corpus,
         tmp_path,
-        Path(fine_tuned.serving_model_dir),
+        Path(fine_tuned.base_model_dir),
         learning_rate=0.005,
         start_copying=True,
     )
-    args.base_model = fine_tuned.serving_model_dir
+    args.base_model = fine_tuned.base_model_dir
     args.custom_config["checkpoint_identity"] = ""
     args.custom_config["model"] |= {"init_from": "champion", "family": "bart", "d_model": 64}
     run_fn(args)
@@ -240,9 +239,9 @@ def test_a_model_that_is_found_in_the_run_trains_on_whatever_sizes_the_settings_
 
 
 def test_keras_hub_reads_the_checkpoint_too(fine_tuned: SimpleNamespace) -> None:
-    folder = Path(fine_tuned.serving_model_dir) / CHECKPOINT_DIR
+    folder = Path(fine_tuned.base_model_dir) / CHECKPOINT_DIR
     backbone = keras_hub.models.T5Backbone.from_preset(str(folder))
-    pushed = open_checkpoint(fine_tuned.serving_model_dir)
+    pushed = open_checkpoint(fine_tuned.base_model_dir)
     model = build_model(pushed.description.architecture(LIMITS, pushed.tokenizer))
     pushed.load_into(model)
     for ours, theirs in zip(model.backbone.weights, backbone.weights, strict=True):
@@ -252,7 +251,7 @@ def test_keras_hub_reads_the_checkpoint_too(fine_tuned: SimpleNamespace) -> None
 def test_another_checkpoint_in_the_folder_is_refused(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
-    args = arguments(corpus, tmp_path, Path(fine_tuned.serving_model_dir))
+    args = arguments(corpus, tmp_path, Path(fine_tuned.base_model_dir))
     args.custom_config["checkpoint_identity"] = "feed"
     with pytest.raises(CheckpointError, match=r"changed since the pipeline was defined"):
         run_fn(args)
@@ -260,4 +259,4 @@ def test_another_checkpoint_in_the_folder_is_refused(
     args.custom_config["model"]["d_model"] = 64
     with pytest.raises(CheckpointError, match=r"d_model is 32 in the checkpoint"):
         run_fn(args)
-    assert (Path(fine_tuned.serving_model_dir) / TOKENIZER_DIR).is_dir()
+    assert (Path(fine_tuned.base_model_dir) / TOKENIZER_DIR).is_dir()

@@ -10,8 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
-import tensorflow as tf
+
+from components.exporter.executor import ExportArguments
+from pipelines.exporting.run import export_fn
+from pipelines.exporting.settings import export_part
 
 MODEL: dict[str, object] = {
     "family": "t5",
@@ -55,14 +59,12 @@ def arguments(
     return SimpleNamespace(
         train_files=corpus.train_files,
         eval_files=corpus.eval_files,
-        transform_output=str(corpus.transform_output),
         serving_model_dir=str(root / run / "Format-Serving"),
         model_run_dir=str(root / run / "model_run"),
         base_model=None,
         custom_config={
             "model": {**MODEL, **(model or {})},
             "training": {**TRAINING, **(training or {})},
-            "export": {"xla": False},
             "tokenizer_dir": str(corpus.tokenizer_dir),
             "working_dir": str(root / "working"),
             "user_code_hash": "0",
@@ -76,9 +78,34 @@ def history(args: SimpleNamespace) -> list[dict[str, Any]]:
 
 
 def weights(args: SimpleNamespace) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(f"{args.serving_model_dir}/variables/variables")
-    dtypes = reader.get_variable_to_dtype_map()
-    return {name: reader.get_tensor(name) for name in dtypes if dtypes[name] == tf.float32}
+    found: dict[str, np.ndarray] = {}
+
+    def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(f"{args.serving_model_dir}/model.weights.h5") as file:
+        file.visititems(add)
+    return found
+
+
+def export(
+    args: SimpleNamespace, corpus: TransformedCorpus, name: str = "base", **decoding: Any
+) -> Path:
+    """Export what a training left as Exporter does; the folder of the base SavedModel."""
+    directory = Path(args.serving_model_dir).parent / name
+    export_fn(
+        ExportArguments(
+            trained_model_dir=Path(args.serving_model_dir),
+            transform_output=corpus.transform_output,
+            base_model_dir=directory,
+            custom_config={
+                "model": export_part({**args.custom_config["model"], **decoding}),
+                "export": {"xla": False},
+            },
+        )
+    )
+    return directory
 
 
 def run() -> None:

@@ -1,0 +1,1 @@
+"""Exporter: trained weights and decoding settings become the base SavedModel."""

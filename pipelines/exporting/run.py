@@ -1,0 +1,69 @@
+"""Exporter's ``export_fn``: from trained weights to a base SavedModel.
+
+``custom_config`` is a plain JSON-able dict:
+
+- ``model``: of the config's section, what `pipelines.exporting.settings.export_part` returns;
+- ``export``: the config's section.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from components.exporter.executor import ExportArguments
+from pipelines.checkpoints.keras_preset import save_decoding
+from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
+from pipelines.exporting.base_model import export_base_model
+from pipelines.models.decoding import Decoder
+from pipelines.models.families import build_model, serving_graph
+from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
+
+
+def export_fn(arguments: ExportArguments) -> None:
+    """Export trained weights with the decoding that the settings describe.
+
+    The weights and the tokenizer are stored beside the graph, so that whoever has the model can
+    count, or train on, with the same.
+
+    Raises:
+      CheckpointError: the trained weights cannot be read.
+      ArchitectureError: the weights cannot be decoded with these settings.
+    """
+    settings = arguments.custom_config["model"]
+    trained = open_checkpoint(arguments.trained_model_dir)
+    tokenizer = trained.tokenizer
+    architecture = trained.description.architecture(settings, tokenizer)
+    model = build_model(architecture)
+    trained.load_into(model)
+    export_base_model(
+        arguments.base_model_dir,
+        transform_graph_dir=str(arguments.transform_output / "transform_fn"),
+        decoder=Decoder(
+            serving_graph(model, architecture),
+            architecture,
+            xla=arguments.custom_config["export"]["xla"],
+        ),
+        detokenizer=tokenizer.graph_tokenizer(),
+        spec=BaseModelSpec(
+            model_family=architecture.family,
+            tokenizer_kind=tokenizer.kind,
+            tokenizer_fingerprint=tokenizer.fingerprint,
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=tokenizer.pad_id,
+            eos_id=tokenizer.eos_id,
+            max_input_tokens=architecture.max_input_tokens,
+            max_output_tokens=architecture.max_output_tokens,
+            task_prefix=settings.get("task_prefix", ""),
+            num_beams=architecture.num_beams,
+        ),
+    )
+    shutil.copytree(
+        arguments.trained_model_dir / TOKENIZER_DIR, arguments.base_model_dir / TOKENIZER_DIR
+    )
+    checkpoint_dir = arguments.base_model_dir / CHECKPOINT_DIR
+    shutil.copytree(
+        arguments.trained_model_dir,
+        checkpoint_dir,
+        ignore=shutil.ignore_patterns(TOKENIZER_DIR.split("/", 1)[0]),
+    )
+    save_decoding(architecture, checkpoint_dir)
