@@ -74,8 +74,8 @@ class Meter(BaseComponent):
           examples: Examples whose split `eval` contains the texts of the warm-up requests.
           model_name: name that the model will be served under.
           warmup_documents: maximum number of texts; at least 1.
-          warmup_ids: number of ids, times beams, that all requests together may decode; one text
-            is used whatever it costs.
+          warmup_ids: number of ids, times beams, that all requests together may decode; one
+            text is used whatever it costs.
           spans: spans of the corpus, for the record; empty takes them from `examples`.
           code_version: of the code that trained the model, for the record.
         """
