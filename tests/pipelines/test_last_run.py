@@ -59,7 +59,7 @@ def test_nothing_has_changed() -> None:
 
 
 def test_long_values_are_cut() -> None:
-    now = StartedRun(BEFORE.settings | {"model.num_beams": "x" * 500}, NODES)
+    now = StartedRun({**BEFORE.settings, "model.num_beams": "x" * 500}, NODES)
     assert f"{'x' * 60}…" in changes_since(BEFORE, now, UPSTREAM)
     assert "x" * 61 not in changes_since(BEFORE, now, UPSTREAM)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_hub
@@ -128,7 +129,12 @@ def load(base: list[np.ndarray]) -> Callable[[keras.Model], None]:
     return lambda model: model.set_weights(base)
 
 
-LORA = {"steps": 12, "eval_every_steps": 4, "lora_rank": RANK, "average_decay": 0.9}
+LORA: dict[str, Any] = {
+    "steps": 12,
+    "eval_every_steps": 4,
+    "lora_rank": RANK,
+    "average_decay": 0.9,
+}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pipelines.training.standing import LOGGER
 from tests.pipelines.training.tiny_training import interrupted_at, rows_of, tiny_job
 
 STEPS = 400
-PATIENT = {"steps": STEPS, "eval_every_steps": 4, "patience": 3}
+PATIENT: dict[str, Any] = {"steps": STEPS, "eval_every_steps": 4, "patience": 3}
 
 
 @pytest.fixture(scope="module")
