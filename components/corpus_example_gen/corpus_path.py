@@ -238,7 +238,7 @@ def _check_usable(path: str, base: str, pattern: str, options: CorpusOptions) ->
     there = list_files(base, pattern)
     received = ", ".join(sorted(there)[:5]) + (" …" if len(there) > 5 else "")
     raise CorpusInputError(
-        f"The corpus {path} has no file that can be read. Expected names ending in .jsonl, "
+        f"The corpus {path} has no file that can be read. Expected: names ending in .jsonl, "
         ".json, .csv, .tsv, .parquet, .arrow or .tfrecord (.gz too for text and TFRecord), or "
-        f"a stated corpus.format; received: {received or 'no file at all'}."
+        f"a stated corpus.format. Received: {received or 'no file at all'}."
     )

@@ -24,6 +24,7 @@ from pipelines.cli.console import (
 )
 from pipelines.cli.continuous import RunRequest
 from pipelines.cli.continuous import plan as plan_of
+from pipelines.cli.interrupts import interrupts_answered
 from pipelines.cli.locations import find_served
 from pipelines.cli.prices import PLAN, Plan, Prices, quoted
 from pipelines.cli.run_folder import folders_of_one_run
@@ -93,13 +94,9 @@ def run(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with folders_of_one_run(layout), logs_to_file(layout.log_file) as terminal:
         try:
-            code = _run(request, terminal, quote)
+            with interrupts_answered(terminal):
+                code = _run(request, terminal, quote)
         except KeyboardInterrupt:
-            terminal.print(
-                "interrupted: what was complete is kept. The same command again continues "
-                "from there, training from its last checkpoint."
-            )
-            terminal.file.flush()
             # Threads of Beam and TensorFlow would keep the process for a while.
             os._exit(EXIT_INTERRUPTED)
     raise typer.Exit(code)
