@@ -192,11 +192,9 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(
     before = files.model_config.path.read_bytes()
     with Clients(server, "stable") as clients:
         clients.wait_for("v1")
-        with pytest.raises(
-            RolloutError,
-            match=r"cannot load version 4 of fixture: .*The labels were not changed\.",
-        ):
+        with pytest.raises(RolloutError, match=r"cannot load version 4 of fixture: ") as caught:
             rollout.promote(4)
+        assert str(caught.value).endswith("The labels were not changed.")
         with pytest.raises(RolloutError, match=r"no version 9 of fixture.*\[1, 2, 3, 4\]"):
             rollout.promote(9)
         clients.wait_for("v1")
