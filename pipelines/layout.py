@@ -14,7 +14,8 @@ class OutputLayout:
 
         <output>/
           pipelines/<name>/metadata.sqlite   ML Metadata
-          pipelines/<name>/root              artifacts
+          pipelines/<name>/root              artifacts; TensorBoard's events in
+                                             Trainer/model_run, a folder for each run
           pipelines/<name>/training          checkpoints of training in progress
           pipelines/<name>/last-run.json     what the last run was started with
           logs/<name>.log                    output of TFX, Beam and TensorFlow
@@ -39,6 +40,10 @@ class OutputLayout:
     @property
     def metadata_file(self) -> Path:
         return self.pipeline_dir / "metadata.sqlite"
+
+    @property
+    def training_logs(self) -> Path:
+        return self.pipeline_root / "Trainer" / "model_run"
 
     @property
     def training_dir(self) -> Path:

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "count": ("ask", "count"),
     "samples": ("samples", "samples"),
     "config": ("configuration", "config"),
+    "tensorboard": ("tensorboard", "tensorboard"),
     "gateway": ("gateway", "gateway"),
     "demo-gateway": ("demo_gateway", "demo_gateway"),
 }

@@ -17,8 +17,8 @@ from pipelines.training.standing import LOGGER, Standing, log_standing
 HISTORY_FILE = "history.jsonl"
 _LINE_EVERY_S = 5.0
 _STANDING_EVERY_S = 0.25
-# What tf.summary.scalar writes; that function needs the tensorboard package, its files
-# do not.
+# What tf.summary.scalar writes; that function loads the tensorboard package, which a training
+# needs for nothing else.
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
 )

@@ -110,7 +110,7 @@ def test_names_the_folder_of_tensorboards_events(
 ) -> None:
     training = gather(*recorded_run("first_words")).training
     assert (Path(training.log_dir) / "history.jsonl").is_file()
-    command = f"<code>tensorboard --logdir {training.log_dir}</code>"
+    command = f"<code>.venv/bin/tallygraph tensorboard --log-dir {training.log_dir}</code>"
     assert command in section_of(page, "learning")
 
 

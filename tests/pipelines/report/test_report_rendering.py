@@ -133,7 +133,9 @@ def test_a_folder_of_any_name_can_be_given_to_a_shell() -> None:
     report = replace(
         nasty_report(), training=Training((TrainingPoint(1, 2, 1, 1),), 0, "/a b/$(x) <y>")
     )
-    assert "tensorboard --logdir &#39;/a b/$(x) &lt;y&gt;&#39;</code>" in render(report)
+    assert "tallygraph tensorboard --log-dir &#39;/a b/$(x) &lt;y&gt;&#39;</code>" in render(
+        report
+    )
 
 
 def test_an_evaluation_without_examples_is_said_to_be_one() -> None:
