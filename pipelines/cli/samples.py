@@ -105,7 +105,8 @@ def _held_out(
     with opened_registry(registry, output) as opened:
         registered = find_version(opened, model, str(version))
     try:
-        return held_out(registered, count)
+        with quiet_stderr():
+            return held_out(registered, count)
     except HeldOutError as error:
         fail(str(error))
 
