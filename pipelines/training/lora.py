@@ -67,8 +67,9 @@ def trained_share(model: keras.Model) -> str:
 
 
 def _count(variables: Iterable[Any]) -> int:
-    return sum(math.prod(variable.shape) for variable in variables)
+    return sum(int(math.prod(variable.shape)) for variable in variables)
 
 
 def _is_lora(variable: Any) -> bool:
-    return variable.path.rsplit("/", 1)[-1] in _LORA_WEIGHTS
+    name: str = variable.path.rsplit("/", 1)[-1]
+    return name in _LORA_WEIGHTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +14,9 @@ TEXTS = st.lists(st.text(max_size=6), max_size=40)
 
 
 @given(TEXTS, st.integers(1, 40), st.randoms(use_true_random=False))
-def test_it_is_the_same_in_any_order(texts: list[str], most: int, random: object) -> None:
+def test_it_is_the_same_in_any_order(texts: list[str], most: int, random: Random) -> None:
     shuffled = list(texts)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     one, other = TextSample(most), TextSample(most)
     first, second = one.of(iter(texts)), other.of(shuffled)
     assert Counter(first) == Counter(second)
@@ -51,7 +52,7 @@ def test_the_hash_is_not_one_of_the_process() -> None:
 
 def test_it_says_what_it_took() -> None:
     sample = TextSample(1500)
-    sample.of(str(i) for i in range(2_000_000 // 1000))
+    sample.of(str(i) for i in range(2000))
     assert sample.note() == "1,500 of 2,000 sentences"
 
 

@@ -144,8 +144,12 @@ def unbroken(
     """Weights and losses of a training with LoRA, and what it said."""
     job = tiny_job(tmp_path_factory.mktemp("unbroken"), **LORA)
     said: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    handler = Listener()
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     try:
