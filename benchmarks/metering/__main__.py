@@ -81,7 +81,7 @@ def _page(rows: list[tuple[object, ...]], measured_on: Machine, threads: int) ->
     return (
         "# What metering costs\n\n"
         "Made by `make bench-metering`. The base signature (text to summary and ids) and the "
-        "metered one (the six outputs of the counting contract) of the same model, as Trainer "
+        "metered one (the six outputs of the counting contract) of the same model, as Exporter "
         "and Meter export them, in TensorFlow's C++ session as TF Serving runs it. Texts are "
         "documents of the docstring corpus; weights are random, so every summary is as long as "
         "the limit. It is checked that both signatures give the same summaries and counts.\n\n"

@@ -84,7 +84,7 @@ def base_spec(tokenizer: Tokenizer) -> BaseModelSpec:
 
 
 def save_base_model(model: tf.Module, tokenizer: Tokenizer, directory: Path) -> None:
-    """Export as the Trainer does: a SavedModel with `assets.extra/base.json`."""
+    """Export as Exporter does: a SavedModel with `assets.extra/base.json`."""
     tf.saved_model.save(
         model, str(directory), signatures={"serving_default": model.serving_default}
     )
