@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from google.protobuf import text_format
 from tfx.orchestration.local import runner_utils
-from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration import local_deployment_config_pb2, pipeline_pb2
 
 from pipelines.masking import masked
 
@@ -39,7 +39,8 @@ def node_definitions(pipeline: pipeline_pb2.Pipeline) -> tuple[NodeDefinition, .
 
 
 def _definition(
-    node: pipeline_pb2.PipelineNode, executor: pipeline_pb2.ExecutorSpec | None
+    node: pipeline_pb2.PipelineNode,
+    executor: local_deployment_config_pb2.ExecutableSpec | None,
 ) -> NodeDefinition:
     parts = [text_format.MessageToString(node.node_info)]
     if executor is not None:
