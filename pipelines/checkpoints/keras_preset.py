@@ -4,7 +4,7 @@ model."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,6 +105,9 @@ def save_preset(
     description = ModelDescription(
         **{name: getattr(architecture, name) for name in names}, encoder_start_ids=start_ids
     )
+    if architecture.family == "bart" and not architecture.max_positions:
+        # As many rows as its limits needed: whoever has others must know of them.
+        description = replace(description, max_positions=architecture.positions)
     text = json.dumps(asdict(description), indent=2, sort_keys=True) + "\n"
     (directory / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
     if architecture.logits_bias:
