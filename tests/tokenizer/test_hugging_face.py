@@ -259,7 +259,7 @@ def test_added_tokens_that_only_another_file_names(
     (folder / file).write_text(json.dumps(values))
     if not with_library:
         (folder / "tokenizer.json").unlink()
-    with pytest.raises(TokenizerError, match=r"Received: '<lost>' \(id 999\). Save .*anew"):
+    with pytest.raises(TokenizerError, match=r"Received: '<lost>' \(id 999\). Save .*again"):
         load_pretrained_tokenizer(folder)
 
 

@@ -138,7 +138,7 @@ def test_a_model_that_was_not_promoted_says_why_and_by_how_much(
     assert "Promoter did not make version 5 the champion. Its rouge_l_f1 is 1.0000" in text
     section = section_of(text, "promotion")
     assert "Not passed: <strong>better than the champion</strong>." in section
-    assert "It must exceed the champion's by more than 0.2 (registry.min_gain)." in section
+    assert "by more than 0.2 (registry.min_gain)." in section
     assert cells(section) == [
         "5",
         "3",
