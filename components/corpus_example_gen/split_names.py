@@ -185,7 +185,8 @@ def _refuse_half(half: Mapping[str, str], fits: Mapping[str, object], where: str
         return
     told = "; ".join(f"{name} (like {split})" for name, split in list(half.items())[:5])
     raise CorpusInputError(
-        f"Names in {where} only half tell a split: {told}{' …' if len(half) > 5 else ''}. "
+        f"Names in {where} contain a split's name and are not one: {told}"
+        f"{' …' if len(half) > 5 else ''}. "
         "Expected train, validation (or valid, val, dev, eval) and test, alone or with the "
         "number of a part, as in train-00000-of-00002.parquet, or folders of these names. "
         "Rename the files, or name one file or a glob of the files to train on as the corpus, "

@@ -110,7 +110,9 @@ def _validate(
             server.wait_until_available(timeout_s)
         except EngineError as error:
             report.server_log = server.logs()
-            raise _NotBlessedError(str(error)) from error
+            took_too_long = server.exit_status() is None
+            more = " A slow machine needs more time: raise serving.validate_timeout_s."
+            raise _NotBlessedError(f"{error}{more if took_too_long else ''}") from error
         report.startup_s = round(time.monotonic() - started, 3)
         _check_signatures(server, report.model_name, timeout_s)
         _replay(server, base_path / "1", timeout_s, report)

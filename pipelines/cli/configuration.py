@@ -17,7 +17,7 @@ def config(
     file: Annotated[Path | None, typer.Argument(help="TOML file to check.")] = None,
     config_file: Annotated[
         Path | None,
-        typer.Option("--config", help="The same, as other commands are given it."),
+        typer.Option("--config", help="Same as FILE."),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override: section.key=value.")

@@ -46,7 +46,10 @@ def samples(
         str, typer.Option(help="REST address of the model server.")
     ] = "http://127.0.0.1:8501",
     grpc: Annotated[
-        str, typer.Option(help="host:port of its gRPC: hold the answers over REST to it, too.")
+        str,
+        typer.Option(
+            help="host:port of its gRPC API: compare its answers with those of REST, too."
+        ),
     ] = "",
     model_name: ModelName = "",
     wait: Annotated[
