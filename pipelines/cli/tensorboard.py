@@ -70,7 +70,9 @@ def _show(logs: Path, port: int) -> None:
         "--load_fast": "false",  # no second process: a run's events are a few kilobytes
     }
     board.configure(argv=["", *(word for flag in flags.items() for word in flag)])
-    signal.signal(signal.SIGTERM, _interrupt)  # as a service manager stops a service
+    # Of a service manager the one; the other may be ignored by what started this.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _interrupt)
     try:
         url = board.launch()
         out.print(f"[green]TensorBoard[/] {url}")

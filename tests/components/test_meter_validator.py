@@ -347,7 +347,8 @@ def test_what_cannot_be_read_is_an_error(
     with pytest.raises(ExampleError, match="no split 'eval'"):
         validate(examples=make_examples(tmp_path / "examples", {"train": ROWS}))
     shutil.copytree(tokenizer_artifact.uri, tmp_path / "tokenizer")
-    (tmp_path / "tokenizer" / "tokenizer.model").open("ab").write(b"\0")
+    with (tmp_path / "tokenizer" / "tokenizer.model").open("ab") as file:
+        file.write(b"\0")
     changed = type(tokenizer_artifact)()
     changed.uri = str(tmp_path / "tokenizer")
     with pytest.raises(TokenizerError, match="were changed after"):

@@ -79,6 +79,7 @@ def test_1_a_run_killed_in_training_leaves_no_version(corpus_file: Path, output:
             break
     os.killpg(process.pid, signal.SIGKILL)
     printed.append(process.stdout.read())
+    process.stdout.close()
     assert process.wait() == -signal.SIGKILL, "".join(printed)
 
     done = nodes_of("".join(printed))
@@ -224,7 +225,10 @@ def test_5_held_out_documents_are_shown_with_answer_counts_and_price(
     (together,) = re.findall(r"together ([\d.]+) EUR", printed)
     assert sum(costs) == int(together.replace(".", "")) > 0
     # The same two first, and really pairs of the corpus.
-    pairs = {row["document"]: row["summary"] for row in map(json.loads, corpus_file.open())}
+    pairs = {
+        row["document"]: row["summary"]
+        for row in map(json.loads, corpus_file.read_text("utf-8").splitlines())
+    }
     rows = json.loads(as_json.stdout)
     assert [row["amount_micro"] for row in rows] == costs[:2]
     for row in rows:

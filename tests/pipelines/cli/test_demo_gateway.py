@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
@@ -52,10 +53,9 @@ def demo(model_dir: Path, *options: str, **environment: str) -> str:
 
 
 def processes_that_name(folder: Path) -> list[str]:
-    listed = subprocess.run(
-        ["ps", "axww", "-o", "command"], capture_output=True, text=True, check=True
-    )
-    return [line for line in listed.stdout.splitlines() if str(folder) in line]
+    listed = psutil.process_iter(["cmdline"])
+    commands = [" ".join(each.info["cmdline"] or ()) for each in listed]
+    return [command for command in commands if str(folder) in command]
 
 
 def test_from_a_pushed_model_to_an_invoice(model_dir: Path, tmp_path: Path) -> None:

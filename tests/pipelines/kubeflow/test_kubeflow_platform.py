@@ -36,7 +36,7 @@ def test_every_nodes_settings_are_fields_of_the_message(text: list[str] | None) 
     pipeline = upload(
         committed if text is None else compile_pipeline(load_config(CONFIG, text))
     )
-    assert len(pipeline.platform) == 16
+    assert len(pipeline.platform) == 17
     for config in pipeline.platform.values():
         assert parsed(config).field_path_as_env[0].name == "KFP_RUN_ID"
 
