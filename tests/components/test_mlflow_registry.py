@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import random
 import signal
-import time
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from components.model_registry import RegistryError, open_registry
 from components.model_registry.locks import file_lock, server_lock
@@ -149,14 +148,27 @@ def test_a_servers_lock_excludes_others_until_it_is_freed_or_too_old(
     assert [model.name for model in client.search_registered_models()] == []
 
 
-def move_for_ever(uri: str, moving: Connection) -> None:
+def move_and_die(uri: str, point: int) -> None:
+    """Moves the aliases, and is killed before the `point`-th change of the file, from 1 on."""
     registry = open_registry(uri)
-    champion, previous = 1, 2
-    while True:
-        moving.send("moving")
-        champion, previous = previous, champion
-        registry.set_aliases(NAME, {CHAMPION: champion, PREVIOUS: previous, CHALLENGER: None})
-        registry.set_aliases(NAME, {CHALLENGER: 3})
+    points = itertools.count(1)
+    written = False
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def before_statement(
+        connection: object, cursor: object, statement: str, *others: object
+    ) -> None:
+        nonlocal written
+        written = written or not statement.lstrip().upper().startswith(("SELECT", "PRAGMA"))
+
+    @event.listens_for(Engine, "commit")
+    def before_commit(connection: object) -> None:
+        nonlocal written
+        if written and next(points) == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+        written = False
+
+    registry.set_aliases(NAME, {CHAMPION: 1, PREVIOUS: 2, CHALLENGER: 3})
 
 
 def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
@@ -164,33 +176,28 @@ def test_a_move_killed_at_any_point_is_completed_by_the_next_call(
 ) -> None:
     for name in "abc":
         registry.register(NAME, f"/models/{name}", {}, {})
-    registry.set_aliases(NAME, {CHAMPION: 2, PREVIOUS: 1})
+    before = {CHAMPION: 2, PREVIOUS: 1}
+    after = {CHAMPION: 1, PREVIOUS: 2, CHALLENGER: 3}
     processes = warm_context()
-    draw = random.Random(11)
-    kills = half_done = 0
-    # Where a kill hits is chance: some find nothing half done.
-    while kills < 5 or half_done < 2:
-        kills += 1
-        assert kills <= 50, "no move was hit by a kill: the test showed nothing"
-        told, moving = processes.Pipe(duplex=False)
-        process = processes.Process(target=move_for_ever, args=(uri, moving), daemon=True)
+    half_done = 0
+    for point in itertools.count(1):
+        registry.set_aliases(NAME, {**before, CHALLENGER: None})
+        process = processes.Process(target=move_and_die, args=(uri, point), daemon=True)
         process.start()
-        moving.close()
-        for _ in range(2):  # the first round takes longer than the others
-            assert told.recv() == "moving"
-        time.sleep(draw.uniform(0, 0.1))
-        process.kill()
         process.join()
-        assert process.exitcode == -signal.SIGKILL
         # Before anybody repairs it: there is a champion.
-        left = aliases_of(registry, NAME)
-        assert left[CHAMPION] in (1, 2)
-        note = registry._note(NAME)
-        half_done += note is not None
+        assert aliases_of(registry, NAME)[CHAMPION] in (1, 2)
+        was_noted = registry._note(NAME) is not None
+        half_done += was_noted
         with registry.exclusive(NAME):
             repaired = aliases_of(registry, NAME)
-        assert {repaired[CHAMPION], repaired[PREVIOUS]} == {1, 2}
+        assert repaired == after if was_noted else repaired in (before, after)
         assert registry._note(NAME) is None
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+    assert repaired == after  # the last one was not killed
+    assert half_done >= 3  # at each alias, at least
 
 
 def race(uri: str, rouge: float, start: Barrier) -> None:
