@@ -31,6 +31,10 @@ without the names of its special tokens. An added token that a checkpoint's toke
 mark as special is content: it is one id wherever the library finds it, and has its text in a
 summary. A special id that the model writes is counted, and has no text.
 
+A caller's limit on the ids that are written applies to its own row. 0 and more than the model's
+limit stand for the model's; below 0 nothing is written: the summary is empty, ``output_tokens``
+0 and the finish reason ``length``. No limit makes another row fail.
+
 A model that forces EOS at its limit has not ended by itself: the row's finish reason is
 ``length``, and the forced EOS is not counted, like any EOS.
 """

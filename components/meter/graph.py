@@ -22,7 +22,7 @@ class MeteredModel(tf.Module):
     """A base model whose every output includes its counts.
 
     Call arguments: `text`, string [batch], any bytes; `max_output_tokens`, int32 [batch], a
-    limit for each row, 0 for only the model's own.
+    limit for each row, 0 for only the model's own; below 0 the row's summary is empty.
 
     Masking: a row's counts and summary depend on that row alone. The encoder gets
     `input_length` beside the padded ids; of the decoder's ids only those before the row's first
@@ -53,31 +53,20 @@ class MeteredModel(tf.Module):
     def summarize(self, text: tf.Tensor, max_output_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the six outputs, each [batch], with a limit for each row.
 
-        The whole request fails with `INVALID_ARGUMENT` if a limit is negative or there is not
-        exactly one for each text: neither "no limit" nor "nothing" would be what the caller
-        meant. A server that merges requests into batches fails all requests of the batch, so
-        check limits before they reach such a server.
+        Whatever a limit is, it applies to its own row: a server that merges requests into
+        batches would fail all of a batch's requests for one of them. Only a request that does
+        not have one limit for each text fails, with `INVALID_ARGUMENT`; servers refuse to merge
+        such a request.
         """
-        one_each = tf.reduce_all(tf.shape(max_output_tokens) == tf.shape(text))
-        checks = [
-            tf.debugging.Assert(
-                one_each,
-                [
-                    "max_output_tokens must hold one limit for each text. Limits, texts:",
-                    tf.size(max_output_tokens),
-                    tf.size(text),
-                ],
-            ),
-            tf.debugging.Assert(
-                tf.reduce_all(max_output_tokens >= 0),
-                [
-                    "max_output_tokens must be 0 (the model's own limit) or more. Received:",
-                    max_output_tokens,
-                ],
-                summarize=16,
-            ),
-        ]
-        with tf.control_dependencies(checks):
+        one_each = tf.debugging.Assert(
+            tf.reduce_all(tf.shape(max_output_tokens) == tf.shape(text)),
+            [
+                "max_output_tokens must hold one limit for each text. Limits, texts:",
+                tf.size(max_output_tokens),
+                tf.size(text),
+            ],
+        )
+        with tf.control_dependencies([one_each]):
             return self._answer(text, tf.identity(max_output_tokens))
 
     @tf.function(input_signature=[_TEXT])
@@ -100,14 +89,14 @@ class MeteredModel(tf.Module):
     def _answer(self, text: tf.Tensor, budget: tf.Tensor) -> dict[str, tf.Tensor]:
         input_ids, counts = self._read(text)
         input_tokens = counts[contract.INPUT_TOKENS]
+        most = self._spec.max_output_tokens
+        # To a base model, 0 and less is no limit: a row that may write nothing gets one step,
+        # of which nothing counts.
+        writes = budget >= 0
         output_ids = self.base.generate(
-            input_ids.to_tensor(self._spec.pad_id), input_tokens, budget
+            input_ids.to_tensor(self._spec.pad_id), input_tokens, tf.where(writes, budget, 1)
         )
-        limit = tf.where(
-            budget > 0,
-            tf.minimum(budget, self._spec.max_output_tokens),
-            self._spec.max_output_tokens,
-        )
+        limit = tf.where(budget > 0, tf.minimum(budget, most), tf.where(writes, most, 0))
         counted, stopped = count_output_ids(output_ids, limit, self._spec)
         output_tokens = tf.reduce_sum(tf.cast(counted, tf.int32), axis=1)
         summary = self.base.detokenize(ids_with_text(output_ids, counted, self._spec))

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from components.meter_validator.budget import (
+    BELOW_ZERO,
     batch_sizes,
     limit_rows,
     mixed_limits,
@@ -133,21 +134,27 @@ def check_limits(
                     counts = input_counts(alone[item.name])
                     check.equal(f"{case}: input counts", counts, input_counts(row))
     mixed = mixed_limits(most, len(items))
-    with check.answered(f"the limits {mixed} in one batch"):
-        rows = subject.answer_within(data, mixed)
-        for item, limit, row in zip(items, mixed, rows, strict=True):
+    with check.answered(f"the limits {mixed} and {list(BELOW_ZERO)} in one batch"):
+        below = list(BELOW_ZERO) if items else []
+        rows = subject.answer_within([*data, *data[:1] * len(below)], [*mixed, *below])
+        for item, limit, row in zip(items, mixed, rows[: len(mixed)], strict=True):
             case = f"{item.name}, limit {limit} among others"
             check.equal(case, uniform.get((limit, item.name)), row)
+        for limit, row in zip(below, rows[len(mixed) :], strict=True):
+            case = f"{items[0].name}, limit {limit} among others"
+            check_row(case, row, 0, check)
+            counts = input_counts(alone[items[0].name])
+            check.equal(f"{case}: input counts", counts, input_counts(row))
     _check_refused(subject, data, check)
 
 
 def _check_refused(subject: MeteredSubject, texts: Sequence[bytes], check: Check) -> None:
-    for limits in ([-1] * len(texts), [1] * (len(texts) + 1)):
-        try:
-            received: object = subject.answer_within(texts, limits)
-        except tf.errors.InvalidArgumentError:
-            received = None
-        except (tf.errors.OpError, AnswerError) as error:
-            received = error
-        what = "negative limits" if limits[0] < 0 else "more limits than texts"
-        check.that(what, received is None, "refused with INVALID_ARGUMENT", received)
+    try:
+        received: object = subject.answer_within(texts, [1] * (len(texts) + 1))
+    except tf.errors.InvalidArgumentError:
+        received = None
+    except (tf.errors.OpError, AnswerError) as error:
+        received = error
+    check.that(
+        "more limits than texts", received is None, "refused with INVALID_ARGUMENT", received
+    )

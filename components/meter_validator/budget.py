@@ -17,6 +17,7 @@ _LIMIT_ROWS: Final = 8
 # One alone would say nothing of batches.
 _LEAST_TEXTS: Final = 2
 _NO_LIMIT: Final = 2**31 - 1
+BELOW_ZERO: Final = (-1, -(2**31))
 
 
 def batch_sizes(texts: int) -> tuple[int, ...]:
@@ -56,7 +57,8 @@ def ids_decoded(texts: int, most: int) -> int:
         *(limit for limit in uniform_limits(most) for _ in range(under_limits)),
         *mixed_limits(most, under_limits),
     ]
-    return rows * most + sum(min(limit, most) if limit else most for limit in limits)
+    decoded = sum(min(limit, most) if limit else most for limit in limits)
+    return rows * most + decoded + (len(BELOW_ZERO) if under_limits else 0)
 
 
 def within_budget(

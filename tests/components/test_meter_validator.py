@@ -173,7 +173,7 @@ def test_the_report_is_readable(
         (metered(MeteredModel, CrowdedBase), {"batches"}, "in a batch of 32"),
         (metered(EosIsBilled), {"answers"}, "fewer than 9 ids"),
         (metered(LimitsIgnored), {"limits"}, "limit 1: output_tokens"),
-        (metered(NegativeLimits), {"limits"}, "negative limits"),
+        (metered(NegativeLimits), {"limits"}, "limit -1 among others: output_tokens"),
         (metered(InvalidSummary), {"answers"}, "summary is not valid UTF-8"),
         (metered(FailsOnEmpty), {"hard texts", "answers"}, "no text"),
         (metered(MeteredModel, XlaBase), {"graph"}, "DynamicUpdateSlice"),

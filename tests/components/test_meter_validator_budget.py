@@ -21,10 +21,11 @@ def texts(kind: str, count: int) -> list[NamedText]:
 
 
 def test_literal_costs() -> None:
-    # Alone 2, in a batch of 2, and one text under 8 limits and one mixed one.
-    assert ids_decoded(2, 10) == 10 * (2 + 2) + (10 + 1 + 2 + 5 + 9 + 10 + 10 + 10) + 10
+    # Alone 2, in a batch of 2, and one text under 8 limits and one mixed one, and
+    # twice a step of which nothing counts.
+    assert ids_decoded(2, 10) == 10 * (2 + 2) + (10 + 1 + 2 + 5 + 9 + 10 + 10 + 10) + 10 + 2
     # 39 alone, 40 in twos, 42 in sevens, 64 in batches of 32; 8 under limits.
-    assert ids_decoded(39, 10) == 10 * (39 + 40 + 42 + 64) + 8 * 57 + 2 * (10 + 1 + 2 + 10)
+    assert ids_decoded(39, 10) == 10 * (39 + 40 + 42 + 64) + 8 * 57 + 2 * (10 + 1 + 2 + 10) + 2
     assert ids_decoded(0, 10) == 0
 
 
