@@ -36,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 MAX_MESSAGE_CHARS = 1024
+_RELOAD_POLL_S = 0.05
 
 
 def _model_spec(request: Any) -> ModelSpec:
@@ -161,8 +162,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                     "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
                     "ModelConfigList is currently supported"
                 )
-            # A reload waits for its models to load: it must not take a request's thread.
-            await asyncio.to_thread(self._backend.manager.reload, request.config)
+            # Its models may take minutes to load, or never come: no thread waits for that, and
+            # if the client gives up, nobody does.
+            manager = self._backend.manager
+            reload = await asyncio.to_thread(manager.use, request.config)
+            while not manager.is_complete(reload):
+                await asyncio.sleep(_RELOAD_POLL_S)
             response = model_management_pb2.ReloadConfigResponse()
             response.status.error_code = int(Code.OK)
             return response

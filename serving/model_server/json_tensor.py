@@ -13,6 +13,7 @@ import tensorflow as tf
 from serving.model_server.errors import Code, ServingError, invalid_argument
 from serving.model_server.json_text import quoted
 from serving.model_server.run_plan import type_name
+from serving.model_server.tensors import check_dimensions
 
 _INT32_TYPES = (tf.int32, tf.int16, tf.int8, tf.uint8)
 _RANGES = {
@@ -48,6 +49,7 @@ class JsonTensor:
             from the input's.
         """
         shape = _dense_shape(value)
+        check_dimensions(len(shape))
         before = len(self._values)
         self._fill(value, 0, shape)
         size = len(self._values) - before
@@ -70,6 +72,7 @@ class JsonTensor:
         return self._reshaped((rows, *(self._shape or ())))
 
     def _reshaped(self, shape: tuple[int, ...]) -> np.ndarray:
+        check_dimensions(len(shape))
         flat: np.ndarray
         if self._dtype == tf.string:
             flat = np.empty(len(self._values), dtype=object)
@@ -114,7 +117,12 @@ class JsonTensor:
                 return _decode_base64(value)
         elif dtype in (tf.float32, tf.float64):
             if isinstance(value, int | float) and not isinstance(value, bool):
-                return float(value)
+                try:
+                    return float(value)
+                except OverflowError:
+                    raise invalid_argument(
+                        "JSON Parse error: Number too big to be stored in double."
+                    ) from None
         elif dtype in _RANGES:
             low, high = _RANGES[dtype]
             if isinstance(value, int) and not isinstance(value, bool) and low <= value < high:
@@ -151,7 +159,7 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 def _decode_base64(value: dict[str, Any]) -> bytes:
     if not is_base64(value):
         raise format_error(value, "not formatted correctly for base64 data")
-    text = value["b64"]
+    text = "".join(value["b64"].split())
     if not text.endswith("="):
         text += "=" * (-len(text) % 4)  # padding may be left out
     try:

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
@@ -31,12 +31,16 @@ MAX_ENDED_VERSIONS = 100
 
 @dataclass(frozen=True)
 class LifecycleOptions:
-    """The flags for loading and unloading versions; times in seconds."""
+    """The flags for loading and unloading versions; times in seconds.
+
+    ``stop_waits_s`` is the longest time that stopping waits for loads in progress.
+    """
 
     poll_s: float = 1.0
     max_retries: int = 5
     retry_interval_s: float = 60.0
     load_threads: int = 1
+    stop_waits_s: float = 5.0
 
 
 Loader = Callable[[str, VersionOnDisk], LoadedModel]
@@ -63,6 +67,7 @@ class Lifecycle:
         self._options = options
         self._scan_due = False
         self._workers = ThreadPoolExecutor(max(1, options.load_threads), "model-loader")
+        self._jobs: set[Future[None]] = set()
         self._thread = threading.Thread(target=self._work, name="model-manager", daemon=True)
 
     def start(self) -> None:
@@ -74,14 +79,21 @@ class Lifecycle:
         self._scan_due = True
         self.changed.notify_all()
 
-    def stop(self) -> None:
-        """Unload everything. Call it when no request is running."""
+    def begin_to_stop(self) -> None:
+        """Load and unload nothing more."""
         with self.changed:
             self.stopping = True
             self.changed.notify_all()
+
+    def stop(self) -> None:
+        """Unload everything. Call it when no request is running."""
+        self.begin_to_stop()
         if self._thread.is_alive():
             self._thread.join()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        # A load cannot be interrupted, and a large model's takes minutes.
+        if wait(self._jobs, self._options.stop_waits_s).not_done:
+            _LOG.warning("Stopping while a model is being loaded")
         with self.changed:
             for entries in self.versions.values():
                 for entry in entries.values():
@@ -188,7 +200,7 @@ class Lifecycle:
                     continue
                 entry.busy = True
                 entry.state = State.LOADING
-                self._workers.submit(self._load, name, entry)
+                self._submit(self._load, name, entry)
         return next_retry
 
     def _start_unloads(self) -> None:
@@ -201,7 +213,13 @@ class Lifecycle:
                     _LOG.info("Unloading servable version {name: %s version: %d}", name, number)
                 if entry.state is State.UNLOADING and not entry.users and not entry.busy:
                     entry.busy = True
-                    self._workers.submit(self._close, name, entry)
+                    self._submit(self._close, name, entry)
+
+    def _submit(
+        self, work: Callable[[str, ModelVersion], None], name: str, entry: ModelVersion
+    ) -> None:
+        self._jobs = {job for job in self._jobs if not job.done()}
+        self._jobs.add(self._workers.submit(work, name, entry))
 
     def _load(self, name: str, entry: ModelVersion) -> None:
         number = entry.disk.number

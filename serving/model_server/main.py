@@ -20,6 +20,7 @@ _LOG = logging.getLogger(__name__)
 # Keras, which comes with TensorFlow, imports them where they are installed, to draw and to show
 # things. No server does, and they are a third of its start.
 _UNUSED: Final = ("IPython", "matplotlib", "pandas", "sklearn")
+_THREADS_END_WITHIN_S: Final = 2.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,12 +96,27 @@ def _run(flags: ServerFlags) -> int:
     async def serve() -> None:
         await ModelServer(flags).run()
 
+    status = 0
     try:
         asyncio.run(serve())
     except ServingError as error:
         print(f"Failed to start server. Error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        status = 1
+    _end_in_spite_of_threads(status)
+    return status
+
+
+def _end_in_spite_of_threads(status: int) -> None:
+    """End the process now if it would wait for a load or a computation, which cannot be
+    interrupted."""
+    deadline = time.monotonic() + _THREADS_END_WITHIN_S
+    for thread in threading.enumerate():
+        if thread is threading.main_thread() or thread.daemon:
+            continue
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            logging.shutdown()
+            os._exit(status)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
@@ -19,6 +19,19 @@ from serving.model_server.errors import (
 from serving.model_server.lifecycle import Lifecycle, LifecycleOptions, Loader
 from serving.model_server.model_version import ModelVersion, Servable, State, VersionStatus
 from serving.model_server.request_log import RequestLog, logging_configs
+
+
+@dataclass(frozen=True)
+class Reload:
+    """A config that has been taken up.
+
+    Attributes:
+      new: the models that it added.
+      scans: how often the disk had been scanned before.
+    """
+
+    new: frozenset[str]
+    scans: int
 
 
 class ModelManager:
@@ -41,7 +54,6 @@ class ModelManager:
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._request_log = request_log
         self._labels: dict[str, dict[str, int]] = {}
-        self._reloading = threading.Lock()
 
     def start(self, config: ModelServerConfig) -> None:
         """Use the first config and wait until every model has an AVAILABLE version.
@@ -60,21 +72,61 @@ class ModelManager:
         Raises:
           ServingError: the config is not valid (nothing changes), or a new model failed.
         """
-        with self._reloading:
-            check_model_config(config)
-            logged = logging_configs(config)
-            models = {model.name: model for model in config.model_config_list.config}
-            with self._lifecycle.changed:
-                labels = self._checked_labels(models)
-                new = set(models) - {
-                    m.name for m in self._lifecycle.config.model_config_list.config
-                }
-                self._labels = labels
-                if self._request_log is not None:
-                    self._request_log.use(logged)
-                scans = self._lifecycle.scans
-                self._lifecycle.ask_for(config)
-            self._wait_for(new, scans)
+        reload = self.use(config)
+        with self._lifecycle.changed:
+            while not self.is_complete(reload):
+                self._lifecycle.changed.wait()
+
+    def use(self, config: ModelServerConfig) -> Reload:
+        """Use another config; returns at once. `is_complete` tells when its models are there.
+
+        Raises:
+          ServingError: the config is not valid; nothing changes.
+        """
+        check_model_config(config)
+        logged = logging_configs(config)
+        models = {model.name: model for model in config.model_config_list.config}
+        with self._lifecycle.changed:
+            labels = self._checked_labels(models)
+            new = models.keys() - self._asked_for()
+            self._labels = labels
+            if self._request_log is not None:
+                self._request_log.use(logged)
+            reload = Reload(frozenset(new), self._lifecycle.scans)
+            self._lifecycle.ask_for(config)
+        return reload
+
+    def is_complete(self, reload: Reload) -> bool:
+        """Tell whether the models that a config added are AVAILABLE, except for those that a
+        later config has removed.
+
+        Raises:
+          ServingError: a new model failed, or the server is stopping.
+        """
+        with self._lifecycle.changed:
+            if self._lifecycle.stopping:
+                raise ServingError(
+                    Code.UNAVAILABLE, "The server stopped before the models were AVAILABLE."
+                )
+            new = reload.new & self._asked_for()
+            if self._lifecycle.scans <= reload.scans or not all(map(self._settled, new)):
+                return False
+            failed = [name for name in sorted(new) if not self._is_available(name)]
+            reasons = ", ".join(
+                f"{{{{name: {name} version: {number}}} due to error: {entry.error}}}"
+                for name in failed
+                for number, entry in sorted(self._lifecycle.versions.get(name, {}).items())
+            )
+        if failed:
+            raise ServingError(
+                Code.UNKNOWN,
+                f"{len(failed)} servable(s) did not become available: {{{reasons}, }}",
+            )
+        return True
+
+    def drain(self) -> None:
+        """Load nothing more, and let nobody wait for it. Versions that are AVAILABLE stay."""
+        self._lifecycle.begin_to_stop()
 
     def stop(self) -> None:
         """Unload everything. Call it when no request is running."""
@@ -168,37 +220,21 @@ class ModelManager:
                 labels.setdefault(name, {})[label] = number
         return labels
 
-    def _wait_for(self, names: set[str], scans: int) -> None:
-        with self._lifecycle.changed:
-            while not self._lifecycle.stopping:
-                versions = {
-                    name: [
-                        v for v in self._lifecycle.versions.get(name, {}).values() if v.aspired
-                    ]
-                    for name in names
-                }
-                if self._lifecycle.scans > scans and all(
-                    entries
-                    and all(entry.settled for entry in entries)
-                    and (
-                        any(entry.state is State.AVAILABLE for entry in entries)
-                        or all(entry.state is State.END for entry in entries)
-                    )
-                    for entries in versions.values()
-                ):
-                    break
-                self._lifecycle.changed.wait()
-            failed = [name for name in sorted(names) if not self._is_available(name)]
-            if not failed or self._lifecycle.stopping:
-                return
-            reasons = ", ".join(
-                f"{{{{name: {name} version: {number}}} due to error: {entry.error}}}"
-                for name in failed
-                for number, entry in sorted(self._lifecycle.versions.get(name, {}).items())
+    def _asked_for(self) -> set[str]:
+        return {model.name for model in self._lifecycle.config.model_config_list.config}
+
+    def _settled(self, name: str) -> bool:
+        """Whether one of the requested versions is AVAILABLE, or all of them have failed."""
+        entries = [
+            entry for entry in self._lifecycle.versions.get(name, {}).values() if entry.aspired
+        ]
+        return (
+            bool(entries)
+            and all(entry.settled for entry in entries)
+            and (
+                any(entry.state is State.AVAILABLE for entry in entries)
+                or all(entry.state is State.END for entry in entries)
             )
-        raise ServingError(
-            Code.UNKNOWN,
-            f"{len(failed)} servable(s) did not become available: {{{reasons}, }}",
         )
 
     def _is_available(self, name: str) -> bool:

@@ -27,7 +27,9 @@ def _metric_name(path: str) -> str:
 
 
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    escaped = (
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for value in values
+    )
     return ",".join(f'{name}="{value}"' for name, value in zip(names, escaped, strict=True))
 
 

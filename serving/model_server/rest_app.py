@@ -25,9 +25,10 @@ from serving.model_server.backend import (
     signature_inputs,
 )
 from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.gzip_body import gunzip
+from serving.model_server.json_body import parse_object
 from serving.model_server.model_version import ModelSpec
 from serving.model_server.predict_messages import predict_request, predict_response
-from serving.model_server.rapid_json import parse_object
 from serving.model_server.request_log import Answered, Messages
 from serving.model_server.rest_request import Format, predict_body, signature_name
 from serving.model_server.rest_response import predict_answer
@@ -39,7 +40,7 @@ _LOG = logging.getLogger(__name__)
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _ANY_API = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _POST = re.compile(
-    rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)",
+    rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>(?-i:classify|regress|predict))",
     re.IGNORECASE,
 )
 _GET = re.compile(
@@ -91,7 +92,9 @@ class RestApp:
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
-        path = request.scope["raw_path"].decode("latin-1")
+        # TensorFlow Serving knows no query: what follows a `?` is part of the path.
+        query = request.scope["query_string"]
+        path = (request.scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
         if self._metrics_path is not None and path == self._metrics_path:
             return Response(self._backend.metrics.page(), media_type="text/plain")
         if not _ANY_API.fullmatch(path):
@@ -129,13 +132,15 @@ class RestApp:
         if request.method == "GET":
             with self._backend.counted(spec.name, "", "REST"):
                 return self._describe(spec, match["metadata"] is not None)
-        with self._backend.counted(spec.name, match["method"].lower(), "REST"):
-            if match["method"].lower() != "predict":
+        with self._backend.counted(spec.name, match["method"], "REST"):
+            if match["method"] != "predict":
                 raise ServingError(
                     Code.UNIMPLEMENTED,
                     f"This server does not implement {match['method']}. Use predict.",
                 )
             body = await self._read_body(request)
+            if request.headers.get("content-encoding") == "gzip":
+                body = gunzip(body, self._backend.max_request_bytes)
             work = self._backend.workers.run(self._predict, spec, body)
             return await _unless_disconnected(request, work)
 

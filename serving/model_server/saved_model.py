@@ -151,7 +151,9 @@ class LoadedModel:
           ServingError: with TensorFlow's code and message.
         """
         try:
-            return self._runner(plan, timeout_ms)(*arrays)
+            values = self._runner(plan, timeout_ms)(*arrays)
+            # A string without dimensions comes as bytes.
+            return [np.array(v, object) if isinstance(v, bytes) else v for v in values]
         except tf.errors.OpError as error:
             raise _as_serving_error(error) from None
 

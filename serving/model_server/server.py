@@ -190,6 +190,7 @@ class ModelServer:
         )
         _LOG.info("Draining: running requests are completed, new ones are not accepted")
         polling.cancel()
+        self._manager.drain()
         if rest is not None:
             rest.should_exit = True
         if self._batching is not None:

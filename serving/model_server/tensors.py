@@ -11,6 +11,23 @@ from tensorflow.core.framework import tensor_pb2
 
 from serving.model_server.errors import ServingError, invalid_argument
 
+# An array of more is the end of the process, in TensorFlow's C++ code for Python. TensorFlow
+# Serving, which has none, takes up to 254.
+MAX_DIMENSIONS = 32
+
+
+def check_dimensions(dimensions: int) -> None:
+    """Refuse an input that would have more dimensions than can be fed.
+
+    Raises:
+      ServingError: it would.
+    """
+    if dimensions > MAX_DIMENSIONS:
+        raise invalid_argument(
+            f"tensor parsing error: an input has {dimensions} dimensions. Expected: at most "
+            f"{MAX_DIMENSIONS}"
+        )
+
 
 def array_from_proto(alias: str, proto: Any, max_bytes: int) -> np.ndarray:
     """Unpack an input; strings become an object array of ``bytes``.
@@ -25,6 +42,7 @@ def array_from_proto(alias: str, proto: Any, max_bytes: int) -> np.ndarray:
         elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
         if proto.tensor_shape.unknown_rank or any(d.size < 0 for d in proto.tensor_shape.dim):
             raise _parsing_error(alias, "its shape is not fully known")
+        check_dimensions(len(proto.tensor_shape.dim))
         size = elements * (8 if dtype == tf.string else dtype.size)
         if size > max_bytes:
             raise _parsing_error(

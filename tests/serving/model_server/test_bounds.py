@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import select
@@ -102,7 +103,42 @@ def test_a_small_message_that_unpacks_to_a_large_tensor(channel: grpc.Channel) -
 def test_nesting_is_bounded(rest: httpx.Client) -> None:
     answer = rest.post(PREDICT, content=b'{"instances": ' + b"[" * 500_000)
     assert answer.status_code == 400
-    assert "Nested deeper than" in answer.json()["error"]
+    assert "Too many levels of arrays and objects" in answer.json()["error"]
+
+
+def test_a_value_of_more_dimensions_than_arrays_have(rest: httpx.Client) -> None:
+    for depth in (33, 64, 65, 200, 300):
+        value = b"[" * depth + b'"a"' + b"]" * depth
+        answer = rest.post(PREDICT, content=b'{"inputs": ' + value + b"}")
+        assert answer.status_code == 400
+        assert f"an input has {depth} dimensions. Expected: at most 32" in answer.text
+    value = b"[" * 32 + b'"a"' + b"]" * 32
+    assert rest.post(PREDICT, content=b'{"inputs": ' + value + b"}").status_code == 200
+    answer = rest.post(PREDICT, content=b'{"instances": [' + value + b"]}")
+    assert "an input has 33 dimensions" in answer.text
+
+
+def test_a_tensor_of_more_dimensions_than_arrays_have(channel: grpc.Channel) -> None:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "fixture"
+    tensor = request.inputs["text"]
+    tensor.dtype = types_pb2.DT_STRING
+    for _ in range(33):
+        tensor.tensor_shape.dim.add(size=1)
+    tensor.string_val.append(b"x")
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    with pytest.raises(grpc.RpcError, match="an input has 33 dimensions"):
+        stub.Predict(request, timeout=DEADLINE_S)
+    del tensor.tensor_shape.dim[0]
+    assert stub.Predict(request, timeout=DEADLINE_S).outputs["upper"].string_val[0] == b"X"
+
+
+def test_what_unpacks_to_too_much(rest: httpx.Client) -> None:
+    body = gzip.compress(b'{"instances": ["' + b"x" * LIMIT + b'"]}')
+    assert len(body) < LIMIT
+    answer = rest.post(PREDICT, content=body, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 413
+    hold_answers(rest)
 
 
 def test_a_client_that_never_ends_its_head(
@@ -226,6 +262,12 @@ def test_metrics_under_tensorflow_servings_names(rest: httpx.Client) -> None:
     names = ":tensorflow:serving:request_count"
     assert int(counts[f'{names}{{model_name="fixture",status="OK"}}']) >= 1
     assert int(counts[f'{names}{{model_name="none",status="NOT_FOUND"}}']) >= 1
+    # A name that would begin another line.
+    rest.post("/v1/models/no%0Amodel%22:predict", json={"instances": ["a"]})
+    page = rest.get("/monitoring/prometheus/metrics")
+    escaped = f'{names}{{model_name="no\\nmodel\\"",status="NOT_FOUND"}} '
+    assert [line for line in page.text.splitlines() if line.startswith(escaped)]
+    assert all(line.startswith((":", "#")) for line in page.text.splitlines())
     labels = 'model_name="fixture",API="predict",entrypoint="REST"'
     latency = ":tensorflow:serving:request_latency"
     count = int(counts[f"{latency}_count{{{labels}}}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -172,3 +173,29 @@ def test_labels(make: Make, fixture_base: Path) -> None:
         manager.reload(labelled(9))  # a label in use never moves to what cannot answer
     with manager.acquire("m", label="stable") as servable:
         assert servable.version == 2
+
+
+def test_stopping_does_not_wait_for_a_load_that_takes_long(fixture_base: Path) -> None:
+    loading, released = threading.Event(), threading.Event()
+
+    def take_long(name: str, version: VersionOnDisk) -> LoadedModel:
+        loading.set()
+        released.wait()
+        raise invalid_argument("it was released")
+
+    manager = ModelManager(take_long, dataclasses.replace(QUICK, stop_waits_s=0.05))
+    failures: list[ServingError] = []
+
+    def start() -> None:
+        try:
+            manager.start(config(fixture_base))
+        except ServingError as failure:
+            failures.append(failure)
+
+    started = threading.Thread(target=start)
+    started.start()
+    assert loading.wait(120)
+    manager.stop()
+    started.join(120)
+    assert "stopped before the models were AVAILABLE" in failures[0].message
+    released.set()
