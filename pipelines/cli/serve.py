@@ -78,6 +78,14 @@ def serve(
         int,
         typer.Option(help="Longest time that a batch waits for more rows, in microseconds."),
     ] = 5_000,
+    server_threads: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Requests that the server works on at the same time; 0: enough for 4 batches "
+            "of --max-batch-size, or for 64 gRPC clients.",
+        ),
+    ] = 0,
     xla: Annotated[
         bool,
         typer.Option(
@@ -117,6 +125,7 @@ def serve(
             name,
             model_dir,
             _batching(max_batch_size, batch_timeout_micros),
+            server_threads,
         )
         spec = files.spec(
             (name,),

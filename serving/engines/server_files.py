@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from google.protobuf import text_format
@@ -16,6 +17,15 @@ from serving.model_config import FILE_NAME, ModelConfigFile
 METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 MONITORING_FILE: Final = "monitoring.config"
 BATCHING_FILE: Final = "batching_parameters.txt"
+
+# TensorFlow Serving starts four threads for each CPU, refuses a gRPC request that finds none
+# free, and never has more rows to batch than threads.
+_UNBATCHED_THREADS: Final = 64
+_BATCHES_UNDER_WAY: Final = 4
+# It tries a version that fails six times, a minute apart, before it says why.
+_LOADING: Final = MappingProxyType(
+    {"max_num_load_retries": "2", "load_retry_interval_micros": "2000000"}
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,12 @@ class ServerFiles:
 
     @classmethod
     def write(
-        cls, model_config: Path, name: str, base_path: Path, batching: Batching | None = None
+        cls,
+        model_config: Path,
+        name: str,
+        base_path: Path,
+        batching: Batching | None = None,
+        threads: int = 0,
     ) -> Self:
         """Add a model to a model config, and write the other files.
 
@@ -79,6 +94,8 @@ class ServerFiles:
             does not change, so that a restarted server serves the same versions.
           name, base_path: the model.
           batching: None for no batching.
+          threads: requests that the server works on at the same time, those that wait in a
+            batch included; 0: enough for four batches.
 
         Raises:
           ModelConfigError: the model config is not valid or cannot be written.
@@ -95,6 +112,8 @@ class ServerFiles:
             "monitoring_config_file": _written(folder / MONITORING_FILE, monitoring),
             # The file may name a label and its version, which is not loaded yet at the start.
             "allow_version_labels_for_unavailable_models": "true",
+            **_LOADING,
+            **_thread_flags(batching, threads),
         }
         if batching:
             flags["enable_batching"] = "true"
@@ -120,6 +139,15 @@ class ServerFiles:
             rest_port,
             log_file,
         )
+
+
+def _thread_flags(batching: Batching | None, threads: int) -> dict[str, str]:
+    if batching is None:
+        # Over REST, requests wait for a thread: more of them would only compute side by side.
+        rest = {"rest_api_num_threads": str(threads)} if threads else {}
+        return {"grpc_max_threads": str(threads or _UNBATCHED_THREADS), **rest}
+    number = str(threads or _BATCHES_UNDER_WAY * batching.max_batch_size)
+    return {"grpc_max_threads": number, "rest_api_num_threads": number}
 
 
 def default_model_config(base_path: Path) -> Path:

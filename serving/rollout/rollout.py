@@ -18,7 +18,12 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, Model
 from serving.model_config import ModelConfigFile, model_of, serve_labelled
 from serving.rollout.labels import labelled, promoted, rolled_back, unlabelled
 from serving.rollout.servers import ModelServers, ServerError
-from serving.version_folders import SAVED_MODEL, complete_versions, version_folder
+from serving.version_folders import (
+    SAVED_MODEL,
+    complete_versions,
+    version_folder,
+    why_not_loadable,
+)
 
 LOAD_TIMEOUT_S = 300.0
 
@@ -157,6 +162,11 @@ class Rollout:
                 raise RolloutError(
                     f"There is no version {version} of {model.name}: {folder} is not a "
                     f"SavedModel. Existing versions: {versions_in(Path(model.base_path))}."
+                )
+            if reason := why_not_loadable(folder):
+                raise RolloutError(
+                    f"Version {version} of {model.name} cannot be loaded: {reason}. "
+                    f"Expected: a complete SavedModel in {folder}. No label was changed."
                 )
 
 

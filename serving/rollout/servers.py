@@ -79,7 +79,9 @@ class ModelServers:
                 if time.monotonic() > started + timeout_s:
                     raise ServerError(
                         f"{address} did not have {_numbers(missing)} of {name} AVAILABLE "
-                        f"after {timeout_s:g} s. See its log."
+                        f"after {timeout_s:g} s. See its log. A server that tries again does "
+                        "not say why before its last attempt: --max_num_load_retries and "
+                        "--load_retry_interval_micros."
                     )
                 time.sleep(_POLL_S)
 

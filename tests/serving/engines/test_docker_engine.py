@@ -85,6 +85,9 @@ def test_a_container_is_started_awaited_asked_and_stopped(
         f"--model_config_file={config}/models.config",
         f"--monitoring_config_file={config}/monitoring.config",
         "--allow_version_labels_for_unavailable_models=true",
+        "--max_num_load_retries=2",
+        "--load_retry_interval_micros=2000000",
+        "--grpc_max_threads=64",
     ]
 
 

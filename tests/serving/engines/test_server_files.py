@@ -22,6 +22,10 @@ def test_flags_and_files(tmp_path: Path) -> None:
         "model_config_file": str(folder / "models.config"),
         "monitoring_config_file": str(folder / "monitoring.config"),
         "allow_version_labels_for_unavailable_models": "true",
+        "max_num_load_retries": "2",
+        "load_retry_interval_micros": "2000000",
+        "grpc_max_threads": "32",
+        "rest_api_num_threads": "32",
         "enable_batching": "true",
         "batching_parameters_file": str(folder / "batching_parameters.txt"),
         "x": "y",
@@ -37,6 +41,19 @@ def test_flags_and_files(tmp_path: Path) -> None:
     assert list(parameters.allowed_batch_sizes) == [1, 4, 8]
     # As TensorFlow Serving's guide to batching writes it.
     assert "max_batch_size {\n  value: 8\n}" in written
+
+
+def test_threads_follow_what_is_served(tmp_path: Path) -> None:
+    def threads(batching: Batching | None, threads: int = 0) -> tuple[str | None, str | None]:
+        flags = ServerFiles.write(
+            tmp_path / "models.config", "m", tmp_path / "m", batching, threads
+        ).flags
+        return flags["grpc_max_threads"], flags.get("rest_api_num_threads")
+
+    assert threads(None) == ("64", None)
+    assert threads(None, 5) == ("5", "5")
+    assert threads(Batching(max_batch_size=16)) == ("64", "64")
+    assert threads(Batching(max_batch_size=16), 100) == ("100", "100")
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,16 @@ def base(tmp_path_factory: pytest.TempPathFactory, export_fixture: Export) -> Pa
     for version in (1, 2, 3):
         export_fixture(base, version)
     (base / "4").mkdir()
-    (base / "4" / "saved_model.pb").write_bytes(b"this is no graph")
+    # A message without a graph: that it cannot be loaded, only a server finds.
+    (base / "4" / "saved_model.pb").write_bytes(b"\x08\x01")
+    (base / "5").mkdir()
+    (base / "5" / "saved_model.pb").write_bytes(b"this is no message")
     return base
 
 
 @pytest.fixture(scope="module")
 def files(base: Path) -> ServerFiles:
-    # The broken version 4 is the newest: what is served must be said from the start.
+    # Broken versions are the newest: what is served must be said from the start.
     files = ServerFiles.write(base.parent / "models.config", "fixture", base)
     Rollout(files.model_config, "fixture", ModelServers([])).promote(1)
     return files
@@ -195,8 +198,12 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(
         with pytest.raises(RolloutError, match=r"cannot load version 4 of fixture: ") as caught:
             rollout.promote(4)
         assert str(caught.value).endswith("The labels were not changed.")
-        with pytest.raises(RolloutError, match=r"no version 9 of fixture.*\[1, 2, 3, 4\]"):
+        with pytest.raises(RolloutError, match=r"no version 9 of fixture.*\[1, 2, 3, 4, 5\]"):
             rollout.promote(9)
+        with pytest.raises(
+            RolloutError, match=r"Version 5 .*no protocol buffer, or was cut off"
+        ):
+            rollout.promote(5)
         clients.wait_for("v1")
     assert (clients.failures, set(clients.answers)) == ([], {"v1"})
     assert files.model_config.path.read_bytes() == before
