@@ -7,6 +7,7 @@ bounds is refused, and the message names it; all errors are reported at once.
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -152,12 +153,24 @@ def _with_checkpoint(
 def _describe(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{name}: no such setting. `tallygraph config --reference` lists them."
+        meant = _meant(name)
+        return f"{name}: no such setting.{meant} `tallygraph config --reference` lists them."
     message = problem["msg"].removeprefix("Value error, ")
     received = problem["input"]
     if problem["type"] == "value_error":
         return f"{name}: {message}" if name else message
     return f"{name}: {message}. Received: {received!r}"
+
+
+def _meant(name: str) -> str:
+    """The setting of nearly this name, or of this name in another section."""
+    names = [known for known, *_ in setting_reference()]
+    section, _, key = name.rpartition(".")
+    if not section:
+        names = sorted({known.partition(".")[0] for known in names})
+    near = [known for known in names if known.rpartition(".")[2] == key]
+    near = near or difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

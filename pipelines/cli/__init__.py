@@ -39,12 +39,22 @@ _GROUPS: Final = (
     "schedule",
 )
 _ALL: Final = (*_COMMANDS, *_GROUPS)
+_OURS: Final = ("benchmarks", "components", "pipelines", "serving", "tokenizer")
 
 
 def main() -> None:
     """Entry point of the `tallygraph` script."""
     asked = sys.argv[1:2]
-    _app(asked if asked and asked[0] in _ALL else _ALL)()
+    try:
+        _app(asked if asked and asked[0] in _ALL else _ALL)()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OURS:
+            raise
+        sys.exit(
+            f"error: the library {error.name!r} is not installed. Expected: everything that "
+            "uv.lock lists for this command. Run `make setup` in a clone, for example after "
+            "`git pull`; elsewhere install tallygraph[pipeline]."
+        )
 
 
 def _app(names: Iterable[str]) -> typer.Typer:

@@ -48,6 +48,7 @@ class Progress:
         self._seconds_before = history[-1]["seconds"] if history else 0.0
         self._started = self._last_line = self._last_standing = time.monotonic()
         self._first_step = self._step = done
+        self._first_ended = self._started
         self._nats = self._labels = 0.0
         self._examples_total = history[-1]["examples"] if history else 0
         self._examples = 0
@@ -60,6 +61,8 @@ class Progress:
 
     def stepped(self, step: int, nats: float, labels: float, examples: int) -> None:
         """Count one step, and print progress from time to time."""
+        if self._step == self._first_step:
+            self._first_ended = time.monotonic()
         self._step = step
         self._nats += nats
         self._labels += labels
@@ -84,8 +87,11 @@ class Progress:
         )
 
     def _left(self, now: float) -> str:
-        rate = (self._step - self._first_step) / max(now - self._started, 1e-9)
-        return _minutes((self._steps - self._step) / rate)
+        # The first step is compiled, which takes longer than it does.
+        steps = self._step - self._first_step - 1
+        if steps < 1:
+            return "an unknown time"
+        return _minutes((self._steps - self._step) * (now - self._first_ended) / steps)
 
     def validated(
         self, step: int, validation_loss: float, best: bool, learning_rate: float, since: float

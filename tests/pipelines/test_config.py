@@ -49,6 +49,15 @@ def test_all_errors_are_reported_at_once_by_name() -> None:
     assert "modell: no such setting." in message
 
 
+def test_a_setting_of_nearly_the_name_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"model": {"num_beam": 2, "steps": 7}, "trainning": {"steps": 7}})
+    message = str(caught.value)
+    assert "model.num_beam: no such setting. Did you mean model.num_beams?" in message
+    assert "model.steps: no such setting. Did you mean training.steps?" in message
+    assert "trainning: no such setting. Did you mean training?" in message
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

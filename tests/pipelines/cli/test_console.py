@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -33,3 +35,17 @@ def test_it_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> 
         os.write(2, b"a library is missing\n")
         raise ImportError
     assert capfd.readouterr().err == "a library is missing\n"
+
+
+def test_a_library_that_is_missing_is_named_and_where_it_comes_from() -> None:
+    """As after `git pull`, where the lock file lists more than is installed."""
+    program = (
+        "import sys; sys.modules['sqlalchemy'] = None; sys.argv = ['tallygraph', 'ledger', "
+        "'verify']; from pipelines.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        "error: the library 'sqlalchemy' is not installed. Expected: "
+    )
+    assert "Run `make setup`" in ended.stderr
