@@ -27,7 +27,8 @@ def pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a version at the default place."""
     version = tmp_path / "build" / "serving" / "summarizer" / "1"
     version.mkdir(parents=True)
-    (version / "saved_model.pb").touch()
+    # A message without a graph.
+    (version / "saved_model.pb").write_bytes(b"\x08\x01")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
