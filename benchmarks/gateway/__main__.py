@@ -42,7 +42,7 @@ def main() -> None:
 
 def _measure(arguments: argparse.Namespace) -> Results:
     peers = None if arguments.no_peers else arguments.peers
-    packages = ("fastapi", "uvicorn", "sqlalchemy", "psycopg")
+    packages = ("starlette", "uvicorn", "sqlalchemy", "psycopg")
     versions = f"Tallygraph {version('tallygraph')} on Python {python_version()} ("
     versions += ", ".join(f"{name} {version(name)}" for name in packages) + ")"
     if peers is not None:

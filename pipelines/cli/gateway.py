@@ -102,12 +102,12 @@ def gateway(
     import sqlalchemy as sa
 
     from serving.billing import PriceBookError
-    from serving.gateway.backend import BackendError, Canary
+    from serving.gateway.backends import BackendError, Canary
     from serving.gateway.cache import CacheError
-    from serving.gateway.logs import LEVELS
+    from serving.gateway.ops.logs import LEVELS
+    from serving.gateway.ops.tracing import TracingError
     from serving.gateway.rates import RatesError
     from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway
-    from serving.gateway.tracing import TracingError
     from serving.ledger.upgrade import NewerLedgerError
 
     gc.enable()
@@ -125,7 +125,7 @@ def gateway(
         model_dir=model_dir,
         model_name=model_name or model_dir.resolve().name,
         model_urls=model_url,
-        look_every_s=model_look_every_s,
+        poll_every_s=model_look_every_s,
         label=label or None,
         canary=canary,
         rates_url=rates,

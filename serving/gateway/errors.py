@@ -1,26 +1,24 @@
-"""What a client is told when it gets no answer, in OpenAI's shape."""
+"""What a client gets instead of an answer, before it is put into HTTP (`http/errors.py`)."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Final
 
-import orjson
-from fastapi import FastAPI, Request
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-
-from serving.gateway.ledger_outages import OUTAGES, is_outage
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class GatewayError(Exception):
-    """An answer that is an error.
+    """A request that is not answered.
 
     Attributes:
       status: of HTTP.
+      message: what was wrong, what was expected, what was received, what to do.
       type, code: OpenAI's kind of error, and which one.
       param: the field of the request that is wrong.
-      retry_after_s: after how many seconds another attempt makes sense.
-      limit: the limit that was hit, for those who watch; empty for none.
+      retry_after_s: number of seconds after which another attempt makes sense.
+      limit: the limit that was reached, for metrics and logs; empty for none.
+      headers: further headers of the response.
     """
 
     def __init__(
@@ -32,6 +30,7 @@ class GatewayError(Exception):
         param: str | None = None,
         retry_after_s: int | None = None,
         limit: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -41,53 +40,18 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.limit = limit
-
-    def response(self) -> Response:
-        headers = {}
-        if self.retry_after_s is not None:
-            headers["Retry-After"] = str(self.retry_after_s)
-        body: dict[str, Any] = {
-            "error": {
-                "message": self.message,
-                "type": self.type,
-                "param": self.param,
-                "code": self.code,
-            }
-        }
-        return Response(orjson.dumps(body), self.status, headers, media_type="application/json")
+        self.headers = headers
 
 
-def bad_request(message: str, param: str | None = None) -> GatewayError:
-    return GatewayError(400, message, param=param)
+def bad_request(
+    message: str, param: str | None = None, code: str | None = None
+) -> GatewayError:
+    """400: the request is wrong."""
+    return GatewayError(400, message, code=code, param=param)
 
 
-def overloaded(message: str, retry_after_s: int = 1) -> GatewayError:
-    return GatewayError(503, message, "server_error", "overloaded", retry_after_s=retry_after_s)
-
-
-def answer_every_error(app: FastAPI) -> None:
-    """Let an application answer in OpenAI's shape where a framework would in its own."""
-
-    async def no_route(request: Request, error: Exception) -> Response:
-        if not isinstance(error, HTTPException):
-            raise error
-        response = GatewayError(
-            error.status_code,
-            f"{error.detail}: {request.method[:20]} {request.url.path[:200]}. All paths are "
-            "listed in /openapi.json",
-            code="no_such_path" if error.status_code == 404 else None,
-        ).response()
-        response.headers.update(error.headers or {})
-        return response
-
-    async def ledger_is_out(request: Request, error: Exception) -> Response:
-        if not is_outage(error):
-            raise error
-        return overloaded(
-            "The ledger cannot be reached. Try again in a moment with the same idempotency "
-            "key: the request is charged once."
-        ).response()
-
-    for outage in OUTAGES:
-        app.add_exception_handler(outage, ledger_is_out)
-    app.add_exception_handler(HTTPException, no_route)
+def overloaded(message: str, retry_after_s: int = 1, limit: str = "") -> GatewayError:
+    """503: the same request may be answered in a moment."""
+    return GatewayError(
+        503, message, "server_error", "overloaded", retry_after_s=retry_after_s, limit=limit
+    )

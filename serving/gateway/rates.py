@@ -60,7 +60,7 @@ class Rates:
 
         Raises:
           GatewayError: 429, with the time after which there is room again. A request that is
-            refused does not count. Or 503: it cannot be counted now, and nobody is let past a
+            refused does not count. Or 503: it cannot be counted now, and nobody passes a
             limit uncounted.
         """
         try:
@@ -89,7 +89,7 @@ class Rates:
             return
         item = RateLimitItemPerMinute(limit)
         try:
-            # Other answers may be counted between the look and the hit, which then has no room.
+            # Other answers may be counted between reading and counting, which then has no room.
             while True:
                 stats = await self._limiter.get_window_stats(item, "tokens", caller.tenant)
                 cost = min(tokens, stats.remaining)

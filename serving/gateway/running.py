@@ -1,8 +1,7 @@
-"""Runs the gateway as a process: opens the ledger, recovers it, serves until told to stop."""
+"""Runs the gateway as a process: opens the ledger, recovers it, serves until it is stopped."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import gc
 import logging
@@ -14,17 +13,17 @@ from typing import Final
 import uvicorn
 
 from serving.billing import PriceBook
-from serving.gateway.app import Gateway, create_app
-from serving.gateway.backend import Canary, ServedModel
-from serving.gateway.backend.model import LOOK_EVERY_S
+from serving.gateway.backends import Canary, ServedModel
+from serving.gateway.backends.model import POLL_EVERY_S
 from serving.gateway.cache import AnswerCache, open_store
-from serving.gateway.charging import ChargedModel
-from serving.gateway.http_protocol import gateway_protocol
-from serving.gateway.logs import configure_logs
-from serving.gateway.metrics import Metrics
+from serving.gateway.http.app import create_app
+from serving.gateway.http.limits import gateway_protocol
+from serving.gateway.ops.logs import configure_logs
+from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ops.tracing import open_tracer
 from serving.gateway.rates import MEMORY, Rates
 from serving.gateway.tenants import Tenants
-from serving.gateway.tracing import open_tracer
+from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger
 from serving.ledger.clock import utc_now
 from serving.ledger.database import open_database
@@ -72,14 +71,14 @@ class GatewaySettings:
       prices: the price book's file.
       model_dir: folder of the model's versions.
       model_urls: addresses of the model servers, REST or gRPC.
-      look_every_s: how often each model server is asked which versions it has.
-      label: the version that answers; None for the newest.
-      canary: the tenants that another label's version answers.
+      poll_every_s: how often each model server is asked which versions it has.
+      label: of the version that serves; None for the newest.
+      canary: the tenants that another label's version serves.
       rates_url: where requests and tokens a minute are counted, see `serving.gateway.rates`.
       name: of this gateway among those of the ledger; one process at a time may have it.
       cache: None for none.
       traces_url: receiver of OTLP over HTTP; None for no traces.
-      log_level: of the logs on standard error, see `serving.gateway.logs`.
+      log_level: of the logs on standard error, see `serving.gateway.ops.logs`.
     """
 
     database_url: str
@@ -87,7 +86,7 @@ class GatewaySettings:
     model_dir: Path
     model_name: str
     model_urls: Sequence[str]
-    look_every_s: float = LOOK_EVERY_S
+    poll_every_s: float = POLL_EVERY_S
     label: str | None = None
     canary: Canary | None = None
     name: str = "gateway-0"
@@ -104,12 +103,12 @@ def run_gateway(settings: GatewaySettings) -> None:
 
     Raises:
       PriceBookError: the price book is wrong.
-      BackendError: an address of a model server is none, a canary without a label, or no time
-        between two looks.
+      BackendError: the URL of a model server is not valid, a canary without a label, or no
+        time between two health checks.
       CacheError: answers cannot be cached as asked.
       RatesError: rates cannot be counted where they should be.
       TracingError: traces are wanted and cannot be made.
-      ValueError: the log level is none.
+      ValueError: there is no such log level.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
     configure_logs(settings.log_level)
@@ -122,7 +121,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         settings.model_dir,
         settings.label,
         settings.canary,
-        look_every_s=settings.look_every_s,
+        poll_every_s=settings.poll_every_s,
     )
     metrics = Metrics()
     cache = settings.cache.open(metrics) if settings.cache else None
@@ -132,25 +131,28 @@ def run_gateway(settings: GatewaySettings) -> None:
     released = recover(engine, ledger, settings.name, utc_now() - ABANDONED_AFTER)
     if released:
         _LOG.warning("Released the reservations of a gateway that had died: %s", released)
-    charged = ChargedModel(model, ledger, prices, rates, metrics, cache=cache, tracer=tracer)
-    gateway = Gateway(engine, Tenants(engine), [charged], metrics, tracer=tracer)
+    gateway = open_gateway(
+        engine,
+        Tenants(engine),
+        model,
+        ledger,
+        prices,
+        rates,
+        metrics,
+        cache=cache,
+        tracer=tracer,
+    )
 
-    async def close() -> None:
-        await model.close()
-        if cache is not None:
-            await cache.close()
-        await asyncio.to_thread(tracer.close)  # it sends what it has
-
-    # What is there now stays: no collection of garbage need look at it.
+    # What is there now stays: no garbage collection needs to visit it.
     gc.collect()
     gc.freeze()
     uvicorn.run(
-        create_app(gateway, close),
+        create_app(gateway),
         host=settings.host,
         port=settings.port,
         http=gateway_protocol(),
-        ws="none",  # else an upgrade would be answered in another shape than all errors
-        log_config=None,  # `configure_logs` has done it
-        access_log=False,  # the gateway's own line says more, and no more than it may
+        ws="none",  # else an upgrade would get an error of another shape than all others
+        log_config=None,  # `configure_logs` has configured them
+        access_log=False,  # the gateway's own line says more, and nothing that it may not
         proxy_headers=False,  # nothing here asks where a client is
     )

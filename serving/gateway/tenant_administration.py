@@ -90,7 +90,7 @@ def change_tenant(
     engine: sa.Engine, name: str, plan: str | None, limits: Mapping[str, int | None]
 ) -> tuple[str, Limits]:
     """Change a tenant's plan or limits. Running gateways go by it within
-    `serving.gateway.tenants.BELIEVED_FOR_S`; what is under way ends by the old ones.
+    `serving.gateway.tenants.CACHED_FOR_S`; what is under way ends by the old ones.
 
     Args:
       plan: None leaves it.

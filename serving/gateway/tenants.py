@@ -19,10 +19,11 @@ from serving.ledger.database import reading, writing
 from serving.ledger.records import MAX_INTEGER
 
 ALL_MODELS: Final = "*"
-BELIEVED_FOR_S: Final = 1.0
-"""How long a key that was good is taken for good, with its tenant's limits. A key that another
-process revokes is refused after so long at the latest; what this one revokes, at once."""
-_MAX_BELIEVED: Final = 10_000
+CACHED_FOR_S: Final = 1.0
+"""How long a valid key is accepted without reading it again, with its tenant's limits. A key
+that another process revokes is refused after so long at the latest; what this one revokes, at
+once."""
+_MAX_CACHED: Final = 10_000
 _PREFIX: Final = "tg"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _KEY: Final = re.compile(rf"{_PREFIX}_([0-9a-f]{{16}})_([A-Za-z0-9_-]{{43}})")
@@ -92,13 +93,13 @@ class Tenants:
         """
         Args:
           clock: UTC.
-          timer: seconds, for how long keys are believed.
+          timer: seconds, for how long keys are cached.
         """
         self._engine = engine
         self._clock = clock
         self._timer = timer
         # By the hash of the whole key, the oldest first: when each was read.
-        self._believed: dict[str, tuple[float, Caller]] = {}
+        self._cached: dict[str, tuple[float, Caller]] = {}
 
     def create(self, name: str, plan: str, limits: Limits = NO_LIMITS) -> None:
         """Add a tenant.
@@ -107,7 +108,7 @@ class Tenants:
           plan: of the price book.
 
         Raises:
-          TenantError: the name is taken or no name.
+          TenantError: the name is taken or not valid.
         """
         for value in (name, plan):
             checked_name(value)
@@ -125,7 +126,7 @@ class Tenants:
             raise TenantError(f"A tenant {name!r} already exists.") from None
 
     def make_key(self, tenant: str, models: Sequence[str] = (ALL_MODELS,)) -> str:
-        """Make a key; it is told here and never again.
+        """Make a key; it is returned here and never again.
 
         Args:
           models: those that it may ask.
@@ -151,7 +152,7 @@ class Tenants:
 
     def revoke_key(self, key_id: str) -> None:
         """Refuse a key from now on; harmless where it is revoked already. Other processes
-        refuse it within `BELIEVED_FOR_S`.
+        refuse it within `CACHED_FOR_S`.
 
         Args:
           key_id: the part between the key's underscores.
@@ -167,25 +168,25 @@ class Tenants:
                 .values(revoked_at=sa.func.coalesce(keys.c.revoked_at, self._clock()))
             ).rowcount:
                 raise TenantError(f"There is no key {key_id!r}.")
-        for known, (_, caller) in list(self._believed.items()):
+        for known, (_, caller) in list(self._cached.items()):
             if caller.key_id == key_id:
-                self._believed.pop(known, None)
+                self._cached.pop(known, None)
 
-    def believed(self, key: str) -> Caller | None:
-        """Whose a key was a moment ago; None where it must be read. Waits for nothing."""
-        read_at, caller = self._believed.get(_hash(key), (float("-inf"), None))
-        return caller if self._timer() < read_at + BELIEVED_FOR_S else None
+    def cached(self, key: str) -> Caller | None:
+        """Whose key it was a moment ago; None where it must be read. Waits for nothing."""
+        read_at, caller = self._cached.get(_hash(key), (float("-inf"), None))
+        return caller if self._timer() < read_at + CACHED_FOR_S else None
 
     def authenticate(self, key: str) -> Caller | None:
-        """Whose a key is; None where it is nobody's or revoked. Reads the database."""
+        """Whose key it is; None where it is nobody's or revoked. Reads the database."""
         read_at = self._timer()
         caller = self._read(key)
         if caller is not None:
             # Taken out first, so that it comes last again.
-            self._believed.pop(_hash(key), None)
-            self._believed[_hash(key)] = read_at, caller
-            while len(self._believed) > _MAX_BELIEVED:
-                self._believed.pop(next(iter(self._believed)), None)
+            self._cached.pop(_hash(key), None)
+            self._cached[_hash(key)] = read_at, caller
+            while len(self._cached) > _MAX_CACHED:
+                self._cached.pop(next(iter(self._cached)), None)
         return caller
 
     def _read(self, key: str) -> Caller | None:
@@ -216,7 +217,7 @@ def checked_name(name: str) -> str:
     """The name of a tenant or plan.
 
     Raises:
-      TenantError: it is none.
+      TenantError: it is not valid.
     """
     if not _NAME.fullmatch(name):
         raise TenantError(

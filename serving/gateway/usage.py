@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
-from serving.gateway.errors import bad_request
-from serving.gateway.requests import MONTH
 from serving.gateway.tenants import Caller
 from serving.ledger import schema
 from serving.ledger.clock import Clock
 from serving.ledger.database import reading
-
-_MONTH: Final = re.compile(MONTH)
 
 
 def usage_of_month(
@@ -25,16 +20,9 @@ def usage_of_month(
     Args:
       month: such as ``2026-11``; None for this one.
       clock: UTC.
-
-    Raises:
-      GatewayError: the month is no month.
     """
     if month is None:
         month = f"{clock():%Y-%m}"
-    if not _MONTH.fullmatch(month):
-        raise bad_request(
-            f"A month is expected in the form 2026-11. Received: {month[:100]!r}", "month"
-        )
     entries, requests, accounts = schema.entries.c, schema.requests.c, schema.accounts.c
     with reading(engine) as connection:
         # By the month that paid, which is that of the reservation.

@@ -78,5 +78,5 @@ def test_targets_are_there() -> None:
 
 
 def test_a_name_that_is_gone_is_found() -> None:
-    assert "ChargedModel.ask" in defined(ROOT / "serving/gateway/charging.py")
-    assert "ChargedModel.charge" not in defined(ROOT / "serving/gateway/charging.py")
+    assert "SummaryService.summarize" in defined(ROOT / "serving/gateway/service.py")
+    assert "SummaryService.charge" not in defined(ROOT / "serving/gateway/service.py")

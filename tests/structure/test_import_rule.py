@@ -43,7 +43,7 @@ FAULTS = {
         "Serving knows the counting contract",
     ),
     "a gateway with a model server in it": (
-        "serving/gateway/app.py",
+        "serving/gateway/http/app.py",
         "import serving.model_server.errors",
         "The parts of serving",
     ),
@@ -53,7 +53,7 @@ FAULTS = {
         "The parts of serving",
     ),
     "a gateway with TensorFlow": (
-        "serving/gateway/charging.py",
+        "serving/gateway/service.py",
         "def late():\n    import tensorflow",
         "Gateway, client, ledger and billing do without",
     ),

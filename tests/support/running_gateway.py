@@ -24,17 +24,17 @@ import sqlalchemy as sa
 import uvicorn
 
 from serving.billing import PriceBook
-from serving.gateway.app import Gateway, create_app
-from serving.gateway.backend import ServedModel
-from serving.gateway.backend.model import LOOK_EVERY_S
-from serving.gateway.charging import ChargedModel
-from serving.gateway.http_protocol import gateway_protocol
+from serving.gateway.backends import ServedModel
+from serving.gateway.backends.model import POLL_EVERY_S
+from serving.gateway.http.app import create_app
+from serving.gateway.http.limits import gateway_protocol
+from serving.gateway.http.response_schemas import Failure
 from serving.gateway.ledger_outages import SETTLE_FOR_S
-from serving.gateway.metrics import Metrics
+from serving.gateway.ops.metrics import Metrics
 from serving.gateway.rates import MEMORY, Rates
-from serving.gateway.responses import Failure
 from serving.gateway.running import CacheSettings
 from serving.gateway.tenants import Limits, Tenants
+from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger, schema
 from serving.ledger.clock import Clock
 from serving.ledger.database import open_database
@@ -147,9 +147,9 @@ class RunningGateway:
 
         return self.on_loop(count())
 
-    def look(self) -> None:
-        """Let it look at its model servers now."""
-        self.on_loop(self.model.look())
+    def poll(self) -> None:
+        """Let it poll its model servers now."""
+        self.on_loop(self.model.poll())
 
     def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """What comes of it on the gateway's loop."""
@@ -192,7 +192,7 @@ def gateway_on(
     cache: CacheSettings | None = None,
     prices: str = PRICES,
     name: str = "gateway-0",
-    look_every_s: float = LOOK_EVERY_S,
+    poll_every_s: float = POLL_EVERY_S,
     settle_for_s: float = SETTLE_FOR_S,
 ) -> Iterator[RunningGateway]:
     """A gateway on a port of its own.
@@ -202,34 +202,32 @@ def gateway_on(
       folder: for the price book.
       models: folder of the model's versions, which the servers serve.
       clock: of the ledger and the prices.
-      look_every_s, settle_for_s: see `ServedModel` and `ChargedModel`.
+      poll_every_s, settle_for_s: see `ServedModel` and `open_gateway`.
     """
     (folder / "prices.toml").write_text(prices)
-    model = ServedModel("summarizer", model_urls, models, look_every_s=look_every_s)
+    model = ServedModel("summarizer", model_urls, models, poll_every_s=poll_every_s)
     metrics = Metrics()
     answers = cache.open(metrics) if cache else None
-    charged = ChargedModel(
+    tenants = Tenants(engine)
+    gateway = open_gateway(
+        engine,
+        tenants,
         model,
         Ledger(engine, name, clock),
         PriceBook.load(folder / "prices.toml"),
         Rates(rates_url),
         metrics,
-        clock,
-        answers,
+        cache=answers,
+        clock=clock,
+        max_under_way=max_under_way,
         settle_for_s=settle_for_s,
     )
-
-    async def close() -> None:
-        await model.close()
-        if answers is not None:
-            await answers.close()
-
-    tenants = Tenants(engine)
-    app = create_app(
-        Gateway(engine, tenants, [charged], metrics, max_under_way, clock=clock), close
-    )
     config = uvicorn.Config(
-        app, http=gateway_protocol(), ws="none", log_level="warning", backlog=4096
+        create_app(gateway),
+        http=gateway_protocol(),
+        ws="none",
+        log_level="warning",
+        backlog=4096,
     )
     server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()
@@ -259,7 +257,7 @@ def serving_gateway(
     cache: CacheSettings | None = None,
     prices: str = PRICES,
     name: str = "gateway-0",
-    look_every_s: float = LOOK_EVERY_S,
+    poll_every_s: float = POLL_EVERY_S,
 ) -> Iterator[RunningGateway]:
     """A gateway for 32 requests at a time, its ledger in a folder that several may share."""
     engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
@@ -273,7 +271,7 @@ def serving_gateway(
         cache=cache,
         prices=prices,
         name=name,
-        look_every_s=look_every_s,
+        poll_every_s=poll_every_s,
     ) as running:
         yield running
     engine.dispose()

@@ -9,9 +9,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.markdown import table
-from scripts.documents.reference.gateway import idle_gateway
+from scripts.documents.reference.gateway import idle_metrics
 from scripts.documents.reference.text import attribute_meanings, cell, code
-from serving.gateway.request_record import RequestRecord
+from serving.gateway.ops.request_record import RequestRecord
 from serving.ledger.events import EVENT_TYPE, usage_event
 from serving.ledger.outbox import CONTENT_TYPE
 from serving.ledger.records import Entry
@@ -93,13 +93,13 @@ def metrics_and_events() -> str:
 
 
 def _gateway() -> str:
-    with idle_gateway() as gateway:
+    with idle_metrics() as metrics:
         labels = {
             next(iter(each.describe())).name: each._labelnames
-            for each in vars(gateway.metrics).values()
+            for each in vars(metrics).values()
             if isinstance(each, MetricWrapperBase)
         }
-        page = gateway.metrics.page().decode()
+        page = metrics.page().decode()
     rows = [
         (
             code(f"{family.name}_total" if family.type == "counter" else family.name),

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.markdown import table
-from scripts.documents.reference.gateway import openapi_document
 from scripts.documents.reference.text import cell, code, prose
+from serving.gateway.http.openapi import openapi_document
 
 _HEAD = """\
 # REST API

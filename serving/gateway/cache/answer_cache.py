@@ -20,9 +20,9 @@ from typing import Any, Final
 
 import orjson
 
-from serving.gateway.backend import ServedVersion
 from serving.gateway.cache.store import CacheStore, StoreError
-from serving.gateway.metrics import Metrics
+from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ports import ServedVersion
 from tokenizer.contract import (
     INPUT_TOKENS,
     OUTPUT_TOKENS,
@@ -81,10 +81,7 @@ class AnswerCache:
                 self._pause_s = 0.0
             except StoreError as error:
                 self._failed("read", error)
-        rows = [self._row(value) for value in found]
-        hits = sum(row is not None for row in rows)
-        self._metrics.cache_asked(hits, len(rows) - hits)
-        return rows
+        return [self._row(value) for value in found]
 
     async def keep(
         self,

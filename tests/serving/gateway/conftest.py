@@ -12,6 +12,7 @@ import pytest
 
 from serving.engines import RunningServer
 from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
+from tests.serving.gateway.replicated import Replicated, replicated_servers
 from tests.serving.gateway.stopped_time import StoppedTime
 from tests.support.running_gateway import RunningGateway, serving_gateway
 from tests.support.served_model import metered_models, model_server
@@ -61,6 +62,15 @@ def shared_gated_gateway(
 def gated_gateway(gate: GatedProxy, shared_gated_gateway: RunningGateway) -> RunningGateway:
     """As `gateway`, behind the gate: what it asks the model waits while that is shut."""
     return shared_gated_gateway.for_one_test()
+
+
+@pytest.fixture(scope="module")
+def servers(
+    metered_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Replicated]:
+    """Two servers of the model, one of which has a second version."""
+    with replicated_servers(tmp_path_factory.mktemp("replicas"), metered_models) as running:
+        yield running
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.gateway.backend import ServedVersion
 from serving.gateway.cache import AnswerCache
 from serving.gateway.cache.memory_store import MemoryStore
 from serving.gateway.cache.redis_store import RedisStore
-from serving.gateway.metrics import Metrics
+from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ports import ServedVersion
 from tests.serving.gateway.redis_process import RedisProcess
 from tokenizer.contract import MeteredSummary, MeteringRecord
 

@@ -1,6 +1,6 @@
 """Clients that hang up, at every stage of a request, politely or not.
 
-The written policy (`serving.gateway.charging`): once the model has been asked, the request is
+The written policy (`serving.gateway.service`): once the model has been asked, the request is
 charged and its answer kept; before, it costs nothing. Nothing stays reserved, no task stays.
 """
 
@@ -41,7 +41,7 @@ def one_for_all(
     engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
     upgrade(engine)
     with gateway_on(
-        engine, folder, metered_models, [shared_gate.url], look_every_s=3600
+        engine, folder, metered_models, [shared_gate.url], poll_every_s=3600
     ) as running:
         yield running
     engine.dispose()
@@ -49,7 +49,7 @@ def one_for_all(
 
 @pytest.fixture
 def stack(gate: GatedProxy, one_for_all: RunningGateway) -> RunningGateway:
-    one_for_all.look()
+    one_for_all.poll()
     return one_for_all.for_one_test()
 
 

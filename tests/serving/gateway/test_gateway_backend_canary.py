@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.gateway.backend import BackendError, Canary
+from serving.gateway.backends import BackendError, Canary
 
 NAMES = st.text(min_size=1, max_size=40)
 PERCENTS = st.integers(0, 100)

@@ -16,9 +16,9 @@ import pytest
 from serving.client.errors import RefusedError, UnreachableError
 from serving.engines import RunningServer
 from serving.engines.base import HeldPorts
-from serving.gateway.backend import BackendError, ServedModel
-from serving.gateway.backend.connecting import connect
-from serving.gateway.backend.server import ModelServer
+from serving.gateway.backends import BackendError, ServedModel
+from serving.gateway.backends.connecting import connect
+from serving.gateway.backends.server import ModelServer
 from serving.gateway.errors import GatewayError
 from tests.serving.gateway.backend_ports import breaking_port, silent_port
 from tests.support.running_gateway import DEADLINE_S
@@ -90,12 +90,12 @@ def test_summaries_and_counts(
 def test_how_a_server_stands(scheme: str, reference_server: RunningServer) -> None:
     url = url_of(reference_server, scheme)
     labels = ["stable", "canary", "nobody"]
-    standing = with_server(url, "fixture", lambda server: server.standing(labels, soon()))
-    assert standing.available == {1, 2}
-    assert standing.labels == {"stable": 1, "canary": 2}
+    status = with_server(url, "fixture", lambda server: server.status(labels, soon()))
+    assert status.available == {1, 2}
+    assert status.labels == {"stable": 1, "canary": 2}
     # A model that a server has not is no reason to ask it for nothing.
-    standing = with_server(url, "nope", lambda server: server.standing(labels, soon()))
-    assert (standing.available, standing.labels) == (frozenset(), {})
+    status = with_server(url, "nope", lambda server: server.status(labels, soon()))
+    assert (status.available, status.labels) == (frozenset(), {})
 
 
 @SCHEMES
@@ -227,7 +227,7 @@ def test_addresses_that_are_none(url: str) -> None:
 
 def test_it_needs_no_tensorflow() -> None:
     code = (
-        "import sys, serving.gateway.running, serving.gateway.backend.grpc_server\n"
+        "import sys, serving.gateway.running, serving.gateway.backends.grpc_server\n"
         "wrong = {'tensorflow', 'tensorflow_serving', 'numpy'} & set(sys.modules)\n"
         "assert not wrong, wrong"
     )

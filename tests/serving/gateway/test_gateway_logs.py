@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from serving.engines import RunningServer
-from serving.gateway.logs import configure_logs, described
+from serving.gateway.ops.logs import configure_logs, described
 from tests.serving.gateway.gated_proxy import GatedProxy
 from tests.support.command_gateway import CommandGateway, command_gateway
 from tests.support.running_gateway import RunningGateway

@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis import BaseSchema, Case, GenerationMode
 
-from serving.gateway.responses import ChatChunk
+from serving.gateway.http.response_schemas import ChatChunk
 from tests.support.running_gateway import RunningGateway
 from tests.support.sizes import sized
 

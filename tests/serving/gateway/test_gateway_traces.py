@@ -15,7 +15,7 @@ from pipelines.cli import app
 from pipelines.gateway_process import ALIVE, GatewayProcess
 from serving.engines import RunningServer
 from serving.engines.base import HeldPorts
-from serving.gateway.tenants import BELIEVED_FOR_S
+from serving.gateway.tenants import CACHED_FOR_S
 from tests.serving.gateway.otlp_collector import OtlpCollector, attributes
 from tests.support.command_gateway import command_gateway
 
@@ -95,15 +95,15 @@ def test_the_parts_of_a_request(
         "tallygraph.texts": 1,
     }
 
-    # A hit asks no model, and a key that was good a moment ago is believed; whoever has no
-    # trace begins one, and its line names it.
+    # A hit asks no model, and a key that was valid a moment ago is not read again; a request
+    # without a trace begins one, and its line names it.
     hit, refused = (line for line in requests if line["trace_id"] != TRACE)
     found = {span.name: span for span in spans if span.trace_id.hex() == hit["trace_id"]}
     again = found.pop("authenticate", None)
     assert sorted(found) == ["POST /v1/summaries", "cache", "reserve", "settle"]
     if again is not None:  # the machine was busy: that moment is over
         since_s = (again.start_time_unix_nano - parts[0].start_time_unix_nano) / 1e9
-        assert since_s > BELIEVED_FOR_S
+        assert since_s > CACHED_FOR_S
     (wrong,) = [
         span
         for span in spans
@@ -173,7 +173,7 @@ def test_traces_without_what_sends_them(tmp_path: Path) -> None:
 
 
 def test_without_an_address_nothing_is_imported_that_sends_traces() -> None:
-    # Other parts of OpenTelemetry may be: FastAPI and Redis's client look for them.
+    # Other parts of OpenTelemetry may be: Redis's client looks for them.
     program = (
         "import sys, serving.gateway.running as r; r.open_tracer(None); "
         "sends = ('opentelemetry.exporter', 'opentelemetry.sdk.trace'); "

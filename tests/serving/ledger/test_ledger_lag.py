@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.gateway.ledger_lag import MAX_COUNTED, LedgerLag
+from serving.gateway.ops.ledger_lag import MAX_COUNTED, LedgerLag
 from serving.ledger import Ledger, Reservation, schema
 
 

@@ -1,0 +1,135 @@
+"""A model server asked over gRPC, by one connection for all requests. No TensorFlow."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import grpc
+
+from serving import api_protos as messages
+from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
+from serving.gateway.backends.server import CONNECT_TIMEOUT_S, Columns, ModelServer
+from serving.tensor_columns import read_column, write_column
+
+_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
+_METADATA: Final = "/tensorflow.serving.PredictionService/GetModelMetadata"
+_STATUS: Final = "/tensorflow.serving.ModelService/GetModelStatus"
+
+# UNAVAILABLE is what gRPC itself says of a connection that it could not make ...
+_NOT_SENT: Final = ("failed to connect", "errors resolving", "DNS resolution failed")
+# ... and of one that broke while a request was under way. Only these are a server's own words,
+# TensorFlow Serving's and our model server's, for what it has not begun to compute.
+_SERVER_IS_BUSY: Final = (
+    "The batch scheduling queue",
+    "The server is busy",
+    "The server is stopping",
+)
+_TOO_LARGE: Final = "message larger than max"
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
+    ("grpc.max_send_message_length", -1),
+    # As with REST: no proxy from the environment between the gateway and its models.
+    ("grpc.enable_http_proxy", 0),
+    # A server that comes back is found at the next health check, not minutes later.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # What gRPC calls this is the time that it waits for a connection.
+    ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT_S * 1000)),
+    # A machine that has gone without a word is noticed.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # Two channels to a server have two connections: one that breaks is one that breaks.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class GrpcServer(ModelServer):
+    """Asks over HTTP/2; to be used in one event loop."""
+
+    def __init__(self, url: str, model: str, address: str) -> None:
+        """
+        Args:
+          address: such as ``127.0.0.1:8500``.
+        """
+        super().__init__(url, model)
+        self._address = address
+        self._channel: grpc.aio.Channel | None = None
+        self._calls: dict[str, Any] = {}
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def predict(
+        self, version: int, signature: str, inputs: Columns, deadline: float
+    ) -> Columns:
+        request = messages.PredictRequest()
+        request.model_spec.name = self.model
+        request.model_spec.version.value = version
+        request.model_spec.signature_name = signature
+        rows = 0
+        for name, values in inputs.items():
+            write_column(request.inputs[name], values)
+            rows = len(values)
+        response = await self._ask(_PREDICT, request, messages.PredictResponse, deadline)
+        answered_by = response.model_spec.version.value
+        if answered_by != version:
+            raise BadAnswerError(
+                f"it comes from version {answered_by}. Expected: version {version}."
+            )
+        return {
+            name: read_column(name, tensor, rows) for name, tensor in response.outputs.items()
+        }
+
+    async def _available(self, deadline: float) -> frozenset[int]:
+        request = messages.GetModelStatusRequest()
+        request.model_spec.name = self.model
+        response = await self._ask(_STATUS, request, messages.GetModelStatusResponse, deadline)
+        return frozenset(
+            entry.version
+            for entry in response.model_version_status
+            if entry.state == messages.AVAILABLE
+        )
+
+    async def _labelled(self, label: str, deadline: float) -> int:
+        request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = self.model
+        request.model_spec.version_label = label
+        response = await self._ask(
+            _METADATA, request, messages.GetModelMetadataResponse, deadline
+        )
+        return int(response.model_spec.version.value)
+
+    async def _ask(self, method: str, request: Any, answer: Any, deadline: float) -> Any:
+        left_s = deadline - time.monotonic()
+        try:
+            return await self._call(method, answer)(request, timeout=left_s)
+        except grpc.aio.AioRpcError as error:
+            raise _meant(error.code().name, error.details() or "") from None
+
+    def _call(self, method: str, answer: Any) -> Any:
+        # A channel belongs to the loop that runs when it is made.
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        if method not in self._calls:
+            self._calls[method] = self._channel.unary_unary(
+                method,
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=answer.FromString,
+            )
+        return self._calls[method]
+
+
+def _meant(code: str, details: str) -> Exception:
+    """What an error of gRPC's says in the words of `ModelServer`."""
+    if code == "DEADLINE_EXCEEDED":
+        return TimeoutError(details)
+    if code == "UNAVAILABLE" and not details.startswith(_SERVER_IS_BUSY):
+        return UnreachableError(details, was_sent=not details.startswith(_NOT_SENT))
+    if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE in details:
+        # Too large for any server, and no reason to try another: REST's 413.
+        return RefusedError("INVALID_ARGUMENT", details)
+    return RefusedError(code, details)

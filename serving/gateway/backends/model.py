@@ -1,0 +1,216 @@
+"""A model as the gateway sees it: which version serves whom, and its answers.
+
+A request names the version that it is for, so that the counts are known to be that version's,
+in the moment in which a label moves too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from serving.gateway.backends.canary import Canary
+from serving.gateway.backends.connecting import connect
+from serving.gateway.backends.errors import BackendError, broken
+from serving.gateway.backends.replicas import Replica, Replicas
+from serving.gateway.errors import overloaded
+from serving.gateway.ports import ServedVersion, VersionGoneError
+from serving.version_folders import version_folder
+from tokenizer.contract import (
+    COUNT_OUTPUTS,
+    INPUT_MAX_OUTPUT_TOKENS,
+    INPUT_TEXT,
+    OUTPUT_DTYPES,
+    SIGNATURE_COUNT_TOKENS,
+    SIGNATURE_SUMMARIZE,
+    ContractError,
+    MeteredSummary,
+    MeteringRecord,
+)
+
+POLL_EVERY_S: Final = 1.0
+_POLL_TIMEOUT_S: Final = 5.0
+_TYPES: Final = {"string": str, "int32": int}
+
+
+class ServedModel:
+    """One model, on any number of servers. It is used in one event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        urls: Sequence[str],
+        model_dir: Path,
+        label: str | None = None,
+        canary: Canary | None = None,
+        timeout_s: float = 60.0,
+        poll_every_s: float = POLL_EVERY_S,
+    ) -> None:
+        """
+        Args:
+          urls: addresses of the servers, such as ``http://127.0.0.1:8501`` for REST or
+            ``grpc://127.0.0.1:8500``.
+          model_dir: folder of the version folders, whose ``metering.json`` is read.
+          label: the version that clients are answered by; None for the newest.
+          canary: the tenants that are answered by another label's version.
+          timeout_s: for an answer, whatever has to be tried for it.
+          poll_every_s: how often each server is polled.
+
+        Raises:
+          BackendError: no URL, one that is not valid, a canary without a label, or no time
+            between two health checks.
+        """
+        if not 0 < poll_every_s < math.inf:
+            raise BackendError(
+                "The interval between health checks of model servers must be more than 0 "
+                f"seconds. Received: {poll_every_s}."
+            )
+        if not urls:
+            raise BackendError("At least one URL of a model server is required.")
+        if canary is not None and not label:
+            raise BackendError(
+                f"The canary label {canary.label!r} needs a label for the version of all "
+                "other tenants, because the newest version would often be the canary "
+                "itself."
+            )
+        self.name = name
+        self._timeout_s = timeout_s
+        self._label = label
+        self._canary = canary
+        self._model_dir = model_dir
+        labels = [each for each in (label, canary.label if canary else None) if each]
+        timeout = min(_POLL_TIMEOUT_S, timeout_s)
+        self.replicas = Replicas(
+            [Replica(connect(url, name), labels, timeout) for url in urls], poll_every_s
+        )
+        self._versions: dict[int, ServedVersion] = {}
+
+    async def close(self) -> None:
+        await self.replicas.close()
+
+    async def poll(self) -> None:
+        """Poll the servers now, and from now on. One that does not answer is no error."""
+        await self.replicas.poll()
+
+    async def check(self) -> None:
+        """Return if a healthy server has a version that serves requests.
+
+        Raises:
+          GatewayError: 503, none has.
+        """
+        version = await self.version()
+        if not any(replica.has(version.number) for replica in self.replicas.healthy()):
+            raise overloaded(f"No model server is healthy ({self.replicas.why_not()}).")
+
+    async def version(self, tenant: str | None = None, fresh: bool = False) -> ServedVersion:
+        """The version that answers a tenant now. Waits for no server but the first time.
+
+        Args:
+          tenant: None for one that is not on the canary.
+          fresh: poll the servers first.
+
+        Raises:
+          GatewayError: no server has one.
+        """
+        number = None if fresh else self._number(tenant)
+        if number is None:
+            await self.replicas.poll()
+            number = self._number(tenant)
+        if number is None:
+            which = f"the version {self._label!r}" if self._label else "a version"
+            raise overloaded(
+                f"No model server currently has {which} of {self.name} "
+                f"({self.replicas.why_not()}). Try again in a moment."
+            )
+        return self._versions.get(number) or await self._load(number)
+
+    def deadline(self) -> float:
+        """Until when a request that begins now is waited for, as ``time.monotonic()``."""
+        return time.monotonic() + self._timeout_s
+
+    async def summarize(
+        self, version: ServedVersion, texts: Sequence[str], limit: int, deadline: float
+    ) -> list[MeteredSummary]:
+        """Summarise texts in one request.
+
+        Args:
+          limit: tokens to write for each at most; 0 for the model's own limit.
+          deadline: of all that has to be tried; see `deadline`.
+
+        Raises:
+          VersionGoneError: no server has the version any more. Nothing was computed.
+          GatewayError: no server answers, or the answer is not a metered model's.
+        """
+        inputs: dict[str, list[Any]] = {
+            INPUT_TEXT: list(texts),
+            INPUT_MAX_OUTPUT_TOKENS: [limit] * len(texts),
+        }
+        outputs = await self.replicas.predict(
+            version.number, SIGNATURE_SUMMARIZE, inputs, deadline
+        )
+        try:
+            rows = _rows(outputs, tuple(OUTPUT_DTYPES), len(texts))
+            return [MeteredSummary.from_row(row) for row in rows]
+        except ContractError as error:
+            raise broken(str(error)) from None
+
+    async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Input and truncated tokens of texts, by the version that answers the tenant.
+
+        Raises:
+          GatewayError: as `summarize`.
+        """
+        deadline = self.deadline()
+        inputs = {INPUT_TEXT: list(texts)}
+        for fresh in (False, True):
+            version = await self.version(tenant, fresh)
+            with contextlib.suppress(VersionGoneError):
+                outputs = await self.replicas.predict(
+                    version.number, SIGNATURE_COUNT_TOKENS, inputs, deadline
+                )
+                rows = _rows(outputs, COUNT_OUTPUTS, len(texts))
+                return [(row[COUNT_OUTPUTS[0]], row[COUNT_OUTPUTS[1]]) for row in rows]
+        raise overloaded("The model's versions change too fast. Try again in a moment.")
+
+    def _number(self, tenant: str | None) -> int | None:
+        canary = self._canary
+        if canary is not None and tenant is not None and canary.takes(self.name, tenant):
+            number = self.replicas.serving_version(canary.label)
+            if number is not None:
+                return number
+        return self.replicas.serving_version(self._label)
+
+    async def _load(self, number: int) -> ServedVersion:
+        try:
+            folder = await asyncio.to_thread(version_folder, self._model_dir, number)
+            record = await asyncio.to_thread(MeteringRecord.load, folder)
+        except (ContractError, OSError) as error:
+            raise broken(str(error)) from None
+        self._versions[number] = ServedVersion(self.name, number, record)
+        return self._versions[number]
+
+
+def _rows(outputs: Any, names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
+    """The named outputs row by row.
+
+    Raises:
+      GatewayError: one is missing, has not a row for each text, or is not of its type.
+    """
+    for name in names:
+        column = outputs.get(name)
+        if not isinstance(column, list) or len(column) != count:
+            raise broken(
+                f"it does not have {name} for each of {count} texts. Check that the model "
+                "is metered"
+            )
+        expected = _TYPES[OUTPUT_DTYPES[name]]
+        if any(type(value) is not expected for value in column):
+            received = sorted({type(value).__name__ for value in column})
+            raise broken(f"{name} must be {OUTPUT_DTYPES[name]}. Received: {received}.")
+    columns = [outputs[name] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -1,0 +1,215 @@
+"""The servers of a model: the one with the fewest requests is asked, and the next if it cannot.
+
+A request goes to another server only when the one before has not begun to compute: it could
+not be reached, has not the version, or says that it is too busy. Each server is asked once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
+from serving.gateway.backends.errors import (
+    NOT_FOUND,
+    TOO_BUSY,
+    refusal,
+    took_too_long,
+)
+from serving.gateway.backends.server import Columns, ModelServer, ServerStatus
+from serving.gateway.errors import overloaded
+from serving.gateway.ports import VersionGoneError
+
+_LOG = logging.getLogger(__name__)
+_NOT_POLLED: Final = "it has not been checked yet"
+
+
+class Replica:
+    """A server, what it is known to have, and how much it has to do.
+
+    Attributes:
+      under_way: requests that it has been asked and has not answered.
+      status: what it had when it was last heard of.
+      ejected: why it is asked only when there is no other; None while it is healthy.
+    """
+
+    def __init__(self, server: ModelServer, labels: Sequence[str], timeout_s: float) -> None:
+        """
+        Args:
+          labels: whose versions are asked for, besides what is available.
+          timeout_s: how long a health check may take.
+        """
+        self.server = server
+        self.under_way = 0
+        self.ejected: str | None = _NOT_POLLED
+        self._labels = labels
+        self._timeout_s = timeout_s
+        self.status = ServerStatus(frozenset(), {})
+        self._polling: asyncio.Task[None] | None = None
+
+    def has(self, version: int) -> bool:
+        """Whether it had the version when it was last heard of."""
+        return version in self.status.available
+
+    def version_of(self, label: str | None) -> int | None:
+        """The version that a label, or None for the newest, means to it; None: it has none."""
+        if label is None:
+            return max(self.status.available, default=None)
+        version = self.status.labels.get(label)
+        return version if version in self.status.available else None
+
+    def forget(self, version: int) -> None:
+        """It has said that it no longer has the version."""
+        available = self.status.available - {version}
+        self.status = ServerStatus(available, self.status.labels)
+
+    def eject(self, reason: str) -> None:
+        """It gave no answer: it gets requests again once it has answered a health check."""
+        if self.ejected is None:
+            _LOG.warning(
+                "The model server %s is unhealthy and gets no requests: %s",
+                self.server.url,
+                reason,
+            )
+        self.ejected = reason
+
+    async def close(self) -> None:
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+        await self.server.close()
+
+    async def poll(self) -> None:
+        """Ask for its status. Who polls while that is being asked gets the same answer."""
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._ask())
+        # Whoever gives up waiting takes nothing from the others.
+        await asyncio.shield(self._polling)
+
+    async def _ask(self) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            self.status = await self.server.status(self._labels, deadline)
+        except TimeoutError:
+            self.eject(f"it did not respond within {self._timeout_s:g} s")
+        except ClientError as error:
+            self.eject(str(error))
+        else:
+            if self.ejected not in (None, _NOT_POLLED):
+                _LOG.warning("The model server %s is healthy again", self.server.url)
+            self.ejected = None
+
+
+class Replicas:
+    """Servers that are polled in the background, from the first health check on."""
+
+    def __init__(self, replicas: Sequence[Replica], interval_s: float) -> None:
+        """
+        Args:
+          replicas: at least one; of two that have as much to do, the first is asked.
+          interval_s: between two health checks of a server.
+        """
+        self.replicas = replicas
+        self._interval_s = interval_s
+        self._watching: list[asyncio.Task[None]] = []
+
+    async def close(self) -> None:
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        for replica in self.replicas:
+            await replica.close()
+
+    async def poll(self) -> None:
+        """Poll all servers now, and from now on."""
+        await asyncio.gather(*(replica.poll() for replica in self.replicas))
+        if not self._watching:
+            # One for each: a server that hangs delays no health check of another.
+            self._watching = [asyncio.create_task(self._watch(r)) for r in self.replicas]
+
+    def healthy(self) -> list[Replica]:
+        return [replica for replica in self.replicas if replica.ejected is None]
+
+    def serving_version(self, label: str | None) -> int | None:
+        """The version that a label means to most servers, and of two the newer.
+
+        While a label moves from server to server, at least half of them can so be asked.
+
+        Args:
+          label: None for the newest version.
+
+        Returns:
+          None where no server has it. What unhealthy servers last had counts where none is
+          healthy: a failed health check says little when all fail.
+        """
+        said = Counter(
+            version
+            for replica in self.healthy() or self.replicas
+            if (version := replica.version_of(label)) is not None
+        )
+        return max(said, key=lambda version: (said[version], version), default=None)
+
+    def why_not(self) -> str:
+        """What is wrong with the servers, for whoever gets no answer."""
+        reasons = [f"{r.server.url}: {r.ejected}" for r in self.replicas if r.ejected]
+        return "; ".join(reasons) or "no server has a version of it"
+
+    async def predict(
+        self, version: int, signature: str, inputs: Columns, deadline: float
+    ) -> Columns:
+        """Run a signature on one of the servers that have the version.
+
+        Raises:
+          VersionGoneError: no server has it; nothing was computed.
+          GatewayError: what the client gets.
+        """
+        refused: RefusedError | None = None
+        for replica in self.candidates(version):
+            if time.monotonic() >= deadline:
+                raise took_too_long()
+            replica.under_way += 1
+            try:
+                return await replica.server.predict(version, signature, inputs, deadline)
+            except UnreachableError as error:
+                replica.eject(str(error))
+                if error.was_sent:
+                    raise refusal(error) from None
+            except RefusedError as error:
+                if error.code == NOT_FOUND:
+                    replica.forget(version)
+                elif error.code in TOO_BUSY:
+                    refused = error
+                else:
+                    raise refusal(error) from None
+            except (BadAnswerError, TimeoutError) as error:
+                raise refusal(error) from None
+            finally:
+                replica.under_way -= 1
+        if refused is not None:
+            raise refusal(refused)
+        if any(not replica.has(version) for replica in self.healthy()):
+            raise VersionGoneError
+        raise overloaded(
+            f"No model server can be reached ({self.why_not()}). Try again in a moment."
+        )
+
+    def candidates(self, version: int) -> list[Replica]:
+        """Which are asked, one after the other; unhealthy ones only when no other is left."""
+        some = [r for r in self.replicas if r.ejected is not None or r.has(version)]
+        return sorted(some, key=lambda r: (r.ejected is not None, r.under_way))
+
+    async def _watch(self, replica: Replica) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await replica.poll()
+            except Exception as error:
+                # Nobody waits for this task: if it ended, the server would stay as it is now.
+                _LOG.exception(
+                    "The health check of the model server %s failed", replica.server.url
+                )
+                replica.eject(f"{type(error).__name__}: {error}")

@@ -1,0 +1,1 @@
+"""The API over HTTP: routes, schemas, rendering, errors, limits. It knows no ledger."""

@@ -1,0 +1,50 @@
+"""The gateway's ASGI application: routes, and what is around every request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from serving.gateway.http.errors import EXCEPTION_HANDLERS
+from serving.gateway.http.routes import Gateway, Routes
+from serving.gateway.http.telemetry import Telemetry
+
+FIRST_POLL_S: Final = 1.0
+"""How long a start waits for the model servers to say what they have."""
+
+
+def create_app(gateway: Gateway) -> Starlette:
+    """The application."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # Before the first requests: a burst of them would keep a health check from being
+        # answered in time. A server that does not answer yet is polled again, and holds up
+        # nobody.
+        if gateway.on_start:
+            started = [asyncio.ensure_future(step()) for step in gateway.on_start]
+            await asyncio.wait(started, timeout=FIRST_POLL_S)
+        yield
+        await gateway.on_close()
+
+    app = Starlette(
+        routes=Routes(gateway).all(),
+        middleware=[
+            Middleware(
+                Telemetry,
+                metrics=gateway.metrics,
+                admission=gateway.admission,
+                tracer=gateway.tracer,
+            )
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=lifespan,
+    )
+    # A redirect would be built from the Host header, which is the client's own.
+    app.router.redirect_slashes = False
+    return app

@@ -1,0 +1,187 @@
+"""The routes: each reads a request, calls a service, and renders what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from serving.gateway.admission import Admission, Callers
+from serving.gateway.errors import GatewayError, bad_request
+from serving.gateway.http import render
+from serving.gateway.http.openapi import openapi_document
+from serving.gateway.http.parse import idempotency_key, month, read_body
+from serving.gateway.http.schemas import ChatRequest, CountRequest, SummariesRequest
+from serving.gateway.ops.metrics import CONTENT_TYPE, Metrics
+from serving.gateway.ops.request_record import current
+from serving.gateway.ops.tracing import NO_TRACES, Tracer
+from serving.gateway.ports import SummaryRequest
+from serving.gateway.service import SummaryService
+from serving.gateway.tenants import Caller
+
+Step = Callable[[], Awaitable[None]]
+
+
+async def _nothing() -> None:
+    """Nothing to do."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the application works with.
+
+    Attributes:
+      services: by the name of the model.
+      usage: what a caller has used in a month, such as ``2026-11``; None for this one.
+      check_ready: raises `GatewayError` or another error where a request could not be served.
+      on_start: begun before the first request; see `serving.gateway.http.app.FIRST_POLL_S`.
+      on_close: gives back what the gateway holds.
+    """
+
+    services: Mapping[str, SummaryService]
+    callers: Callers
+    admission: Admission
+    metrics: Metrics
+    usage: Callable[[Caller, str | None], Awaitable[Mapping[str, Any]]]
+    check_ready: Step
+    tracer: Tracer = NO_TRACES
+    on_start: Sequence[Step] = ()
+    on_close: Step = _nothing
+
+
+class Routes:
+    """The gateway's API."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def all(self) -> list[Route]:
+        """Every route, as `openapi.py` describes it."""
+        return [
+            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/summaries", self.summaries, methods=["POST"]),
+            Route("/v1/count_tokens", self.count_tokens, methods=["POST"]),
+            Route("/v1/models", self.models),
+            Route("/v1/usage", self.usage),
+            Route("/metrics", self.metrics),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/openapi.json", self.openapi),
+        ]
+
+    async def chat(self, request: Request) -> Response:
+        """OpenAI's chat completions: the document is the last message of the user."""
+        caller = await self._caller(request)
+        identity, body = await read_body(request, ChatRequest)
+        document = body.document()
+        if document is None:
+            raise bad_request(
+                "The request has no message with the role 'user' to summarise.", "messages"
+            )
+        asked = SummaryRequest([document], body.limit(), identity, idempotency_key(request))
+        service = self._service(caller, body.model)
+        completion = await service.summarize(caller, asked, render.chat_completion)
+        if not body.stream:
+            return Response(completion, media_type="application/json")
+        options = body.stream_options
+        chunks = render.chat_chunks(completion, options is not None and options.include_usage)
+        return StreamingResponse(chunks, media_type="text/event-stream")
+
+    async def summaries(self, request: Request) -> Response:
+        """The contract's own fields, for one text or many."""
+        caller = await self._caller(request)
+        identity, body = await read_body(request, SummariesRequest)
+        asked = SummaryRequest(
+            body.texts(), body.max_output_tokens or 0, identity, idempotency_key(request)
+        )
+        service = self._service(caller, body.model)
+        response = await service.summarize(caller, asked, render.summaries)
+        return Response(response, media_type="application/json")
+
+    async def count_tokens(self, request: Request) -> Response:
+        """The tokens that texts would be billed for."""
+        caller = await self._caller(request)
+        _, body = await read_body(request, CountRequest)
+        counts = await self._service(caller, body.model).count(caller, body.texts())
+        rows = [{"input_tokens": read, "truncated_tokens": cut} for read, cut in counts]
+        return _json({"model": body.model, "counts": rows})
+
+    async def models(self, request: Request) -> Response:
+        """The models that the key may use."""
+        caller = await self._caller(request)
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "tallygraph"}
+            for name in sorted(self._gateway.services)
+            if caller.may_ask(name)
+        ]
+        return _json({"object": "list", "data": data})
+
+    async def usage(self, request: Request) -> Response:
+        """What the tenant has used in a month."""
+        caller = await self._caller(request)
+        return _json(await self._gateway.usage(caller, month(request)))
+
+    async def metrics(self, request: Request) -> Response:
+        """For Prometheus."""
+        page = await run_in_threadpool(self._gateway.metrics.page)
+        return Response(page, media_type=CONTENT_TYPE)
+
+    async def healthz(self, request: Request) -> Response:
+        """The process is alive."""
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Requests can be served."""
+        await self._gateway.check_ready()
+        return _json({"status": "ready"})
+
+    async def openapi(self, request: Request) -> Response:
+        """The description of this API."""
+        return _json(openapi_document())
+
+    async def _caller(self, request: Request) -> Caller:
+        """Who sends the request, admitted.
+
+        Raises:
+          GatewayError: 401, nobody that is known; 503, somebody with too much under way.
+        """
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        bearer = scheme.lower() == "bearer"
+        caller = await self._gateway.callers.find(key.strip()) if bearer else None
+        if caller is None:
+            raise GatewayError(
+                401,
+                "The API key is missing, unknown or revoked. Expected: the header "
+                "'Authorization: Bearer tg_…'.",
+                "authentication_error",
+                "invalid_api_key",
+            )
+        record = current()
+        record.tenant = caller.tenant
+        self._gateway.admission.admit(caller.tenant)
+        record.admitted = True
+        return caller
+
+    def _service(self, caller: Caller, model: str) -> SummaryService:
+        """The service of a model that the caller may ask.
+
+        Raises:
+          GatewayError: 404, as if there were no such model.
+        """
+        service = self._gateway.services.get(model)
+        if service is None or not caller.may_ask(model):
+            raise GatewayError(
+                404, f"There is no model {model!r}.", code="model_not_found", param="model"
+            )
+        current().model = model
+        return service
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

@@ -1,0 +1,165 @@
+"""The ledger as the service sees it: refusals as the client gets them, outages survived.
+
+Everything that a request asks of the ledger passes through here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.ledger_outages import (
+    OUTAGES,
+    SETTLE_FOR_S,
+    Background,
+    is_outage,
+    through_outages,
+)
+from serving.ledger import (
+    BudgetExceededError,
+    Entry,
+    IdempotencyConflictError,
+    Pricing,
+    Replay,
+    RequestInProgressError,
+    Reservation,
+    Reserved,
+    TooManyAtOnceError,
+    UnknownRequestError,
+    Usage,
+)
+
+_LOG = logging.getLogger(__name__)
+_REFUSALS: Final = (
+    BudgetExceededError,
+    TooManyAtOnceError,
+    IdempotencyConflictError,
+    RequestInProgressError,
+)
+
+
+class LedgerClient(Protocol):
+    """What writes: `serving.ledger.grouped.GroupedLedger`, or what wraps it."""
+
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay: ...
+
+    async def settle(
+        self, request_id: str, usage: Usage, charge: Pricing, answer: bytes
+    ) -> Entry: ...
+
+    async def release(self, request_id: str) -> bool: ...
+
+
+class GatewayLedger:
+    """The `LedgerPort` of the service."""
+
+    def __init__(self, ledger: LedgerClient, settle_for_s: float = SETTLE_FOR_S) -> None:
+        """
+        Args:
+          settle_for_s: how long a response waits for the ledger while its database is out.
+        """
+        self._ledger = ledger
+        self._settle_for_s = settle_for_s
+        self._background = Background()
+
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
+        """Reserve the most that a request can cost.
+
+        Raises:
+          GatewayError: 409 or 429, the ledger refuses; 503, its database is out.
+        """
+        with outages_refused():
+            try:
+                return await self._ledger.reserve(reservation)
+            except _REFUSALS as error:
+                raise _refusal(error) from None
+            except OUTAGES:
+                # Nobody knows whether it was written: if so, it must not stay.
+                self._release_later(reservation.request_id)
+                raise
+
+    async def settle(
+        self, request_id: str, usage: Usage, pricing: Pricing, response: bytes
+    ) -> Entry:
+        """Charge a request, however long the database takes to come back, within reason.
+
+        Raises:
+          GatewayError: 503, it was still out.
+        """
+
+        # Settling twice is settling once; and the work is done, whatever the database does.
+        async def settle() -> Entry:
+            return await self._ledger.settle(request_id, usage, pricing, response)
+
+        with outages_refused():
+            return await through_outages(settle, self._settle_for_s)
+
+    async def release(self, request_id: str) -> None:
+        """Release a request, unless it is settled or was never reserved; now, or, where the
+        database is out, as soon as it answers."""
+        try:
+            await self._release(request_id)
+        except OUTAGES as error:
+            if not is_outage(error):
+                raise
+            self._release_later(request_id)
+
+    def _release_later(self, request_id: str) -> None:
+        self._background.start(self._release_through_outages(request_id))
+
+    async def _release_through_outages(self, request_id: str) -> None:
+        try:
+            await through_outages(lambda: self._release(request_id), float("inf"))
+        except Exception:
+            # Nobody waits for this task. The next start releases what is left.
+            _LOG.exception(
+                "The reservation of the request %s could not be released and stays", request_id
+            )
+
+    async def _release(self, request_id: str) -> None:
+        try:
+            await self._ledger.release(request_id)
+        except UnknownRequestError:
+            _LOG.debug("Nothing was reserved for the request %s", request_id)
+
+
+@contextmanager
+def outages_refused() -> Iterator[None]:
+    """Around a call to the ledger's database.
+
+    Raises:
+      GatewayError: 503, the database is out.
+    """
+    try:
+        yield
+    except OUTAGES as error:
+        if not is_outage(error):
+            raise
+        raise overloaded(
+            "The ledger cannot be reached. Try again in a moment with the same idempotency "
+            "key: the request is charged once."
+        ) from error
+
+
+def _refusal(error: Exception) -> GatewayError:
+    """What the client gets where the ledger reserves nothing."""
+    what = str(error)
+    if isinstance(error, BudgetExceededError):
+        return GatewayError(
+            429, what, "insufficient_quota", "insufficient_quota", limit="budget"
+        )
+    if isinstance(error, TooManyAtOnceError):
+        return GatewayError(
+            429,
+            what,
+            "rate_limit_error",
+            "too_many_at_once",
+            retry_after_s=1,
+            limit="concurrency",
+        )
+    if isinstance(error, IdempotencyConflictError):
+        return GatewayError(409, what, code="idempotency_key_reused", param="Idempotency-Key")
+    return GatewayError(409, what, code="request_in_progress", retry_after_s=1)

@@ -1,0 +1,170 @@
+"""What `service.py` works with: its requests and results, and the ports that it calls.
+
+A port is a protocol, so that metrics, spans and the handling of outages wrap it (see
+`running.open_service`) and the service's sequence stays free of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from serving.billing import Price
+from serving.gateway.tenants import Caller
+from serving.ledger import Entry, Pricing, Replay, Reservation, Reserved, Usage
+from tokenizer.contract import MeteredSummary, MeteringRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """A version of a model, and how it counts."""
+
+    model: str
+    number: int
+    metering: MeteringRecord
+
+    @property
+    def full_name(self) -> str:
+        """Model and version, such as ``summarizer-7``."""
+        return f"{self.model}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRequest:
+    """What a caller asks a model for, in no API's shape.
+
+    Attributes:
+      texts: to be summarised, at least one.
+      max_output_tokens: for each at most; 0 for the model's own limit.
+      identity: the request as it came: the same idempotency key must bring the same again.
+      idempotency_key: the caller's; None for none.
+    """
+
+    texts: Sequence[str]
+    max_output_tokens: int
+    identity: bytes
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryResult:
+    """A model's answer to a request, before it is put into an API's shape.
+
+    Attributes:
+      summaries: of each text.
+      cached_tokens: of each text, those of its input tokens that the cache answered for: all
+        or none.
+    """
+
+    request_id: str
+    version: ServedVersion
+    summaries: list[MeteredSummary]
+    cached_tokens: list[int]
+
+
+Render = Callable[[SummaryResult], bytes]
+"""Makes the body of a response, which the ledger keeps with the charge."""
+
+
+class VersionGoneError(Exception):
+    """No server has the version any more. Nothing was computed."""
+
+
+class RatesPort(Protocol):
+    """Requests and tokens a minute."""
+
+    async def admit(self, caller: Caller) -> None:
+        """Count a request.
+
+        Raises:
+          GatewayError: 429, a limit is used up; 503, it cannot be counted now.
+        """
+
+    async def used(self, caller: Caller, tokens: int) -> None:
+        """Count tokens that an answer used."""
+
+
+class PricesPort(Protocol):
+    """The price book."""
+
+    def price(self, model: str, plan: str, day: datetime.date) -> Price:
+        """
+        Raises:
+          PriceBookError: there is none.
+        """
+
+    def pricing(self, price: Price) -> Pricing:
+        """What a price makes of a usage and its position in the month."""
+
+
+class LedgerPort(Protocol):
+    """The life of a request in the ledger."""
+
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
+        """See `serving.ledger.Ledger.reserve`.
+
+        Raises:
+          GatewayError: what the client gets instead.
+        """
+
+    async def settle(
+        self, request_id: str, usage: Usage, pricing: Pricing, response: bytes
+    ) -> Entry:
+        """See `serving.ledger.Ledger.settle`."""
+
+    async def release(self, request_id: str) -> None:
+        """Release what is reserved for a request, now or as soon as it can be done."""
+
+
+class ModelPort(Protocol):
+    """A model on its servers."""
+
+    name: str
+
+    def deadline(self) -> float:
+        """Until when a request that begins now is waited for, as ``time.monotonic()``."""
+
+    async def version(self, tenant: str | None = None, fresh: bool = False) -> ServedVersion:
+        """The version that serves a tenant now.
+
+        Raises:
+          GatewayError: no server has one.
+        """
+
+    async def summarize(
+        self, version: ServedVersion, texts: Sequence[str], limit: int, deadline: float
+    ) -> list[MeteredSummary]:
+        """Summarise texts in one request.
+
+        Raises:
+          VersionGoneError: no server has the version any more; nothing was computed.
+          GatewayError: no server answers, or the answer is not a metered model's.
+        """
+
+    async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Input and truncated tokens of texts, by the version that serves the tenant."""
+
+
+class CachePort(Protocol):
+    """Answers that the model has given before."""
+
+    def keys(
+        self, tenant: str, version: ServedVersion, texts: Sequence[str], limit: int
+    ) -> list[bytes]:
+        """What answers are found by: equal for equal requests only."""
+
+    async def find(
+        self, tenant: str, version: ServedVersion, texts: Sequence[str], limit: int
+    ) -> list[MeteredSummary | None]:
+        """The answer for each text; None where there is none."""
+
+    async def keep(
+        self,
+        tenant: str,
+        version: ServedVersion,
+        answers: Sequence[tuple[str, MeteredSummary]],
+        limit: int,
+    ) -> None:
+        """Cache answers to texts."""

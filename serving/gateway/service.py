@@ -1,0 +1,234 @@
+"""Sells summaries of one model: the whole way of a request, in its order.
+
+::
+
+    admit → price → reserve → (cached | infer) → render → settle → remember
+
+What is written, and when: the most that the request can cost is reserved before the model is
+asked. The response leaves only after the ledger has the charge, and the response, in one
+transaction. So whoever has a response has been charged for it, and whoever was charged can get
+the response again by its idempotency key. A client that hangs up is charged all the same once
+the model has been asked: the work is done, and the response kept.
+
+What the cache answers is reserved, charged and recorded as what the model answers: its input
+tokens as cached ones, its output tokens as output, for the caller gets the same summary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from serving.billing import Price, PriceBookError
+from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.ports import (
+    CachePort,
+    LedgerPort,
+    ModelPort,
+    PricesPort,
+    RatesPort,
+    Render,
+    ServedVersion,
+    SummaryRequest,
+    SummaryResult,
+    VersionGoneError,
+)
+from serving.gateway.single_flight import Claim, SingleFlight
+from serving.gateway.tenants import Caller
+from serving.ledger import Replay, Reservation, Usage
+from serving.ledger.clock import Clock, utc_now
+from serving.ledger.work import work_hash
+from tokenizer.contract import MeteredSummary
+
+T = TypeVar("T")
+
+_VERSION_ATTEMPTS: Final = 3
+
+
+class SummaryService:
+    """A model whose summaries are charged for."""
+
+    def __init__(
+        self,
+        model: ModelPort,
+        ledger: LedgerPort,
+        prices: PricesPort,
+        rates: RatesPort,
+        cache: CachePort | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        """
+        Args:
+          cache: None for none.
+          clock: UTC; which price is valid.
+        """
+        self._model = model
+        self._ledger = ledger
+        self._prices = prices
+        self._rates = rates
+        self._cache = cache
+        self._clock = clock
+        self._single_flight = SingleFlight()
+
+    async def summarize(self, caller: Caller, request: SummaryRequest, render: Render) -> bytes:
+        """Answer a request, or repeat the response that it got before.
+
+        Args:
+          render: makes the body of the response, which is kept.
+
+        Raises:
+          GatewayError: what the client gets instead. Nothing is charged.
+        """
+        # The client may go away: the task goes on, so that nothing is left half-way.
+        task = asyncio.ensure_future(self._sell(caller, request, render))
+        return await asyncio.shield(task)
+
+    async def count(self, caller: Caller, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Input and truncated tokens of each text, without a summary and without a charge.
+
+        Raises:
+          GatewayError: no model server answers.
+        """
+        return await self._model.count(caller.tenant, texts)
+
+    async def _sell(self, caller: Caller, request: SummaryRequest, render: Render) -> bytes:
+        started = time.monotonic()
+        await self._rates.admit(caller)
+        version = await self._model.version(caller.tenant)
+        price = self._price(caller)
+        reservation = _reservation(caller, request, version, price)
+        reserved = await self._ledger.reserve(reservation)
+        if isinstance(reserved, Replay):
+            return reserved.answer
+        with self._single_flight.claim() as claim:
+            try:
+                result = await self._cached_or_inferred(
+                    caller, request, version, reserved.request_id, claim
+                )
+                response = render(result)
+                usage = _usage(request, result, round((time.monotonic() - started) * 1000))
+                pricing = self._prices.pricing(price)
+                await self._ledger.settle(reserved.request_id, usage, pricing, response)
+            except BaseException:
+                # Whatever it was: the client gets no summary, and owes nothing.
+                claim.end()
+                await self._ledger.release(reserved.request_id)
+                raise
+            await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
+            await self._remember(caller, request, result)
+        return response
+
+    def _price(self, caller: Caller) -> Price:
+        try:
+            return self._prices.price(self._model.name, caller.plan, self._clock().date())
+        except PriceBookError as error:
+            raise GatewayError(403, str(error), "permission_error", "no_price") from None
+
+    async def _cached_or_inferred(
+        self,
+        caller: Caller,
+        request: SummaryRequest,
+        version: ServedVersion,
+        request_id: str,
+        claim: Claim,
+    ) -> SummaryResult:
+        """Summaries by the version that serves now, or the one that has taken its place; the
+        model is asked only for what the cache does not have of that version."""
+        deadline = self._model.deadline()
+        for _ in range(_VERSION_ATTEMPTS):
+            rows = await self._cached(caller, version, request, claim, deadline)
+            missing = _without_answer(request.texts, rows)
+            try:
+                inferred = iter(
+                    await self._model.summarize(
+                        version, missing, request.max_output_tokens, deadline
+                    )
+                    if missing
+                    else []
+                )
+            except VersionGoneError:
+                version = await self._model.version(caller.tenant, fresh=True)
+                continue
+            summaries = [row or next(inferred) for row in rows]
+            cached_tokens = [row.input_tokens if row else 0 for row in rows]
+            return SummaryResult(request_id, version, summaries, cached_tokens)
+        raise overloaded("The model's versions change too fast. Try again in a moment.")
+
+    async def _cached(
+        self,
+        caller: Caller,
+        version: ServedVersion,
+        request: SummaryRequest,
+        claim: Claim,
+        deadline: float,
+    ) -> list[MeteredSummary | None]:
+        """What need not be computed. The rest is claimed, so that nobody else computes it."""
+        if self._cache is None:
+            return [None] * len(request.texts)
+        of = caller.tenant, version, request.texts, request.max_output_tokens
+        keys = self._cache.keys(*of)
+        rows = await self._cache.find(*of)
+        if await claim.wait_for_others(_without_answer(keys, rows), deadline):
+            rows = await self._cache.find(*of)
+        claim.begin(_without_answer(keys, rows))
+        return rows
+
+    async def _remember(
+        self, caller: Caller, request: SummaryRequest, result: SummaryResult
+    ) -> None:
+        """Cache what the model computed. It is charged for by now."""
+        if self._cache is None:
+            return
+        rows = zip(request.texts, result.summaries, result.cached_tokens, strict=True)
+        fresh = [(text, summary) for text, summary, cached in rows if not cached]
+        await self._cache.keep(caller.tenant, result.version, fresh, request.max_output_tokens)
+
+
+def _reservation(
+    caller: Caller, request: SummaryRequest, version: ServedVersion, price: Price
+) -> Reservation:
+    """The most that a request can cost."""
+    texts = len(request.texts)
+    return Reservation(
+        request_id=uuid.uuid4().hex,
+        tenant=caller.tenant,
+        amount_micro=price.most_micro(
+            version.metering.max_input_tokens * texts,
+            version.metering.max_output_tokens * texts,
+        ),
+        request_hash=hashlib.sha256(request.identity).hexdigest(),
+        budget_micro=caller.limits.budget_micro,
+        max_concurrent=caller.limits.max_concurrent,
+        idempotency_key=request.idempotency_key,
+    )
+
+
+def _usage(request: SummaryRequest, result: SummaryResult, latency_ms: int) -> Usage:
+    version, summaries = result.version, result.summaries
+    inferred = [
+        text
+        for text, cached in zip(request.texts, result.cached_tokens, strict=True)
+        if not cached
+    ]
+    limits = [request.max_output_tokens] * len(inferred)
+    return Usage(
+        model=version.model,
+        model_version=str(version.number),
+        tokenizer_fingerprint=version.metering.tokenizer_fingerprint,
+        contract_version=version.metering.contract_version,
+        input_tokens=sum(each.input_tokens for each in summaries),
+        cached_tokens=sum(result.cached_tokens),
+        output_tokens=sum(each.output_tokens for each in summaries),
+        finish_reasons=",".join(sorted({each.finish_reason for each in summaries})),
+        latency_ms=latency_ms,
+        # Of what the model was asked: that is what its server can have logged.
+        work_hash=work_hash(inferred, limits) if inferred else "",
+    )
+
+
+def _without_answer(each: Sequence[T], rows: Sequence[MeteredSummary | None]) -> list[T]:
+    return [one for one, row in zip(each, rows, strict=True) if row is None]

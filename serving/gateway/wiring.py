@@ -1,0 +1,102 @@
+"""Puts the gateway together: each port, what wraps it, and the application's dependencies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from starlette.concurrency import run_in_threadpool
+
+from serving.billing import PriceBook
+from serving.gateway.admission import Admission, Callers
+from serving.gateway.backends import ServedModel
+from serving.gateway.cache import AnswerCache
+from serving.gateway.http.routes import Gateway
+from serving.gateway.ledger_outages import SETTLE_FOR_S
+from serving.gateway.ledger_port import GatewayLedger, outages_refused
+from serving.gateway.ops.ledger_lag import LedgerLag
+from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ops.observed import ObservedCache, ObservedLedger, ObservedModel
+from serving.gateway.ops.tracing import NO_TRACES, Tracer
+from serving.gateway.rates import Rates
+from serving.gateway.service import SummaryService
+from serving.gateway.tenants import Caller, Tenants
+from serving.gateway.usage import usage_of_month
+from serving.ledger import Ledger
+from serving.ledger.clock import Clock, utc_now
+from serving.ledger.database import reading
+from serving.ledger.grouped import GroupedLedger
+
+MAX_UNDER_WAY = 256
+
+
+def open_gateway(
+    engine: sa.Engine,
+    tenants: Tenants,
+    model: ServedModel,
+    ledger: Ledger,
+    prices: PriceBook,
+    rates: Rates,
+    metrics: Metrics,
+    *,
+    cache: AnswerCache | None = None,
+    tracer: Tracer = NO_TRACES,
+    clock: Clock = utc_now,
+    max_under_way: int = MAX_UNDER_WAY,
+    settle_for_s: float = SETTLE_FOR_S,
+) -> Gateway:
+    """A gateway of one model.
+
+    Args:
+      clock: UTC.
+      max_under_way: requests at a time; more are rejected with Retry-After.
+      settle_for_s: how long a response waits for the ledger while its database is out.
+    """
+    observed = ObservedLedger(GroupedLedger(ledger), metrics, tracer)
+    service = SummaryService(
+        ObservedModel(model, metrics, tracer),
+        GatewayLedger(observed, settle_for_s),
+        prices,
+        rates,
+        ObservedCache(cache, metrics, tracer) if cache is not None else None,
+        clock,
+    )
+    metrics.watch(LedgerLag(engine, clock))
+
+    async def usage(caller: Caller, month: str | None) -> Mapping[str, Any]:
+        with outages_refused():
+            return await run_in_threadpool(usage_of_month, engine, caller, month, clock)
+
+    async def check_ready() -> None:
+        await model.check()
+        with outages_refused():
+            await run_in_threadpool(_read, engine)
+
+    async def close() -> None:
+        await model.close()
+        if cache is not None:
+            await cache.close()
+        await asyncio.to_thread(tracer.close)  # it sends what it has
+
+    return Gateway(
+        services={model.name: service},
+        callers=Callers(tenants, tracer),
+        admission=Admission(max_under_way),
+        metrics=metrics,
+        usage=usage,
+        check_ready=check_ready,
+        tracer=tracer,
+        on_start=[model.poll],
+        on_close=close,
+    )
+
+
+def _read(engine: sa.Engine) -> None:
+    """
+    Raises:
+      sqlalchemy.exc.SQLAlchemyError: the ledger cannot be reached.
+    """
+    with reading(engine) as connection:
+        connection.execute(sa.select(1))
