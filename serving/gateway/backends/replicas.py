@@ -1,7 +1,8 @@
 """The servers of a model: the one with the fewest requests is asked, and the next if it cannot.
 
 A request goes to another server only when the one before has not begun to compute: it could
-not be reached, has not the version, or says that it is too busy. Each server is asked once.
+not be reached, has not the version, or says that it is too busy. Each server is asked once,
+but for servers that have no thread left, which is over in a moment: they are asked again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 
 from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
 from serving.gateway.backends.errors import (
+    NO_THREAD_LEFT,
     NOT_FOUND,
     TOO_BUSY,
     refusal,
@@ -26,6 +28,16 @@ from serving.gateway.ports import VersionGoneError
 
 _LOG = logging.getLogger(__name__)
 _NOT_POLLED: Final = "it has not been checked yet"
+
+THREAD_WAIT_S: Final = 5.0
+"""How long a request waits for a server to have a thread for it, within its own deadline."""
+_FIRST_PAUSE_S: Final = 0.02
+_LONGEST_PAUSE_S: Final = 0.5
+_WARN_EVERY_S: Final = 60.0
+
+
+class _NoThreadLeft(Exception):  # noqa: N818  (no error yet: the request waits)
+    """Every server that could be asked was busy, and one of them lacked threads only."""
 
 
 class Replica:
@@ -50,6 +62,7 @@ class Replica:
         self._timeout_s = timeout_s
         self.status = ServerStatus(frozenset(), {})
         self._polling: asyncio.Task[None] | None = None
+        self._warned_at = float("-inf")
 
     def has(self, version: int) -> bool:
         """Whether it had the version when it was last heard of."""
@@ -77,6 +90,18 @@ class Replica:
             )
         self.ejected = reason
 
+    def has_no_thread(self) -> None:
+        """It has refused a request because each of its threads has one: say what to do."""
+        if time.monotonic() >= self._warned_at + _WARN_EVERY_S:
+            self._warned_at = time.monotonic()
+            _LOG.warning(
+                "The model server %s refuses requests because all its gRPC threads are in use "
+                "(%s). They wait, or go to another server. Start it with a larger "
+                "--grpc_max_threads.",
+                self.server.url,
+                NO_THREAD_LEFT,
+            )
+
     async def close(self) -> None:
         if self._polling is not None:
             self._polling.cancel()
@@ -97,7 +122,10 @@ class Replica:
         except TimeoutError:
             self.eject(f"it did not respond within {self._timeout_s:g} s")
         except ClientError as error:
-            self.eject(str(error))
+            if not _has_no_thread(error) or self.ejected == _NOT_POLLED:
+                self.eject(str(error))
+            else:
+                self.has_no_thread()  # and is alive, with the versions that it had
         else:
             if self.ejected not in (None, _NOT_POLLED):
                 _LOG.warning("The model server %s is healthy again", self.server.url)
@@ -167,6 +195,25 @@ class Replicas:
           VersionGoneError: no server has it; nothing was computed.
           GatewayError: what the client gets.
         """
+        give_up_at = min(time.monotonic() + THREAD_WAIT_S, deadline)
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._predict_once(version, signature, inputs, deadline)
+            except _NoThreadLeft:
+                if time.monotonic() + pause_s >= give_up_at:
+                    raise overloaded("The model is busy. Try again in a moment.") from None
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _predict_once(
+        self, version: int, signature: str, inputs: Columns, deadline: float
+    ) -> Columns:
+        """Ask each server at most once.
+
+        Raises:
+          _NoThreadLeft: none has computed anything, and one may in a moment.
+        """
         refused: RefusedError | None = None
         for replica in self.candidates(version):
             if time.monotonic() >= deadline:
@@ -182,7 +229,9 @@ class Replicas:
                 if error.code == NOT_FOUND:
                     replica.forget(version)
                 elif error.code in TOO_BUSY:
-                    refused = error
+                    refused = error if refused is None or _has_no_thread(error) else refused
+                    if _has_no_thread(error):
+                        replica.has_no_thread()
                 else:
                     raise refusal(error) from None
             except (BadAnswerError, TimeoutError) as error:
@@ -190,7 +239,7 @@ class Replicas:
             finally:
                 replica.under_way -= 1
         if refused is not None:
-            raise refusal(refused)
+            raise _NoThreadLeft if _has_no_thread(refused) else refusal(refused)
         if any(not replica.has(version) for replica in self.healthy()):
             raise VersionGoneError
         raise overloaded(
@@ -213,3 +262,7 @@ class Replicas:
                     "The health check of the model server %s failed", replica.server.url
                 )
                 replica.eject(f"{type(error).__name__}: {error}")
+
+
+def _has_no_thread(error: ClientError) -> bool:
+    return isinstance(error, RefusedError) and NO_THREAD_LEFT in error.message
