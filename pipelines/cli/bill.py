@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -152,6 +153,21 @@ def reconcile(
             "models."
         ),
     ] = None,
+    gateway_before: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A gateway's metrics page at the start of the window, as a file or URL, for "
+            "its requests that only counted tokens; may be repeated. An empty value stands "
+            "for a gateway that was not running yet."
+        ),
+    ] = None,
+    gateway_after: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The same gateway's page at the end of the window; may be repeated. Not "
+            "needed with --log, which shows those requests."
+        ),
+    ] = None,
     not_billed: Annotated[
         list[str] | None,
         typer.Option(
@@ -179,7 +195,11 @@ def reconcile(
     database: Database = DATABASE,
 ) -> None:
     """Compare the ledger with the model servers' own counters and request logs."""
-    from serving.billing.reconciliation.counters import CountersError, counted
+    from serving.billing.reconciliation.counters import (
+        CountersError,
+        counted,
+        read_gateway_page,
+    )
     from serving.billing.reconciliation.reconcile import reconcile as compared
     from serving.billing.reconciliation.records import LogsError, Window
 
@@ -192,13 +212,20 @@ def reconcile(
     try:
         window = Window(_moment(since), _moment(until), slack, retry)
         requests = counted(before or [], after, model or []) if after else None
+        known: Counter[str] = Counter(dict(_count(each) for each in not_billed or []))
+        if gateway_after and not log:
+            counting = counted(
+                gateway_before or [], gateway_after, model or [], read_gateway_page
+            )
+            for (name, _), count in counting.items():
+                known[name] += count
         with opened(database) as engine:
             result = compared(
                 engine,
                 window,
                 log or [],
                 requests,
-                dict(_count(each) for each in not_billed or []),
+                known,
                 temporary or None,
                 beam or [],
             )

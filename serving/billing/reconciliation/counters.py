@@ -5,12 +5,15 @@ signature (including counting tokens), and over REST also requests for a model's
 metadata, which a gateway sends all the time. ``:tensorflow:serving:request_latency`` has the
 answered requests by their API, so a page that has both shows how many were predictions. Both
 start at 0 with the server's process.
+
+Requests that only counted tokens are predictions, and not billed. The gateways' own pages say
+how many they sent.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +25,10 @@ LATENCIES: Final = ":tensorflow:serving:request_latency_count"
 OK: Final = "OK"
 PREDICTED: Final = "answered predictions"
 """Key beside the statuses, if the page has this count."""
+
+GATEWAY_CALLS: Final = "gen_ai_client_operation_duration_seconds_count"
+"""On a gateway's page: requests to a model server, by operation, model and error."""
+COUNT_TOKENS: Final = "count_tokens"
 
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
 TIMEOUT_S: Final = 10.0
@@ -43,19 +50,15 @@ def read_page(place: str) -> RequestCounts:
     Raises:
       CountersError: it cannot be reached, or is not such a page.
     """
+    counts = RequestCounts()
     try:
-        text = _fetched(place) if place.startswith(("http://", "https://")) else _read(place)
-        counts = RequestCounts()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = sample.labels
-                # The parser gives a counter the ending that others' counters have.
-                if sample.name.removesuffix("_total") == METRIC:
-                    counts[labels["model_name"], labels["status"]] += int(sample.value)
-                elif sample.name == LATENCIES:
-                    of_predict = labels["API"].lower() == "predict"
-                    key = (labels["model_name"], PREDICTED)
-                    counts[key] += int(sample.value) if of_predict else 0
+        for name, labels, value in _samples(place):
+            # The parser gives a counter the ending that others' counters have.
+            if name.removesuffix("_total") == METRIC:
+                counts[labels["model_name"], labels["status"]] += int(value)
+            elif name == LATENCIES:
+                of_predict = labels["API"].lower() == "predict"
+                counts[labels["model_name"], PREDICTED] += int(value) if of_predict else 0
     except (OSError, httpx.HTTPError, ValueError, KeyError) as error:
         raise CountersError(
             f"Cannot read the counters of {place}: {type(error).__name__}: {error}. "
@@ -64,13 +67,44 @@ def read_page(place: str) -> RequestCounts:
     return counts
 
 
+def read_gateway_page(place: str) -> RequestCounts:
+    """Read how many answered requests of a gateway only counted tokens.
+
+    Args:
+      place: a file, or the http(s) URL of the gateway's metrics.
+
+    Raises:
+      CountersError: it cannot be reached, or is not such a page.
+    """
+    counts = RequestCounts()
+    try:
+        for name, labels, value in _samples(place):
+            if (
+                name == GATEWAY_CALLS
+                and labels["gen_ai_operation_name"] == COUNT_TOKENS
+                and not labels["error_type"]
+            ):
+                counts[labels["gen_ai_request_model"], COUNT_TOKENS] += int(value)
+    except (OSError, httpx.HTTPError, ValueError, KeyError) as error:
+        raise CountersError(
+            f"Cannot read the counters of {place}: {type(error).__name__}: {error}. "
+            "Expected: the Prometheus page of a gateway, such as "
+            "http://127.0.0.1:8600/metrics."
+        ) from None
+    return counts
+
+
 def counted(
-    before: Sequence[str], after: Sequence[str], models: Collection[str] = ()
+    before: Sequence[str],
+    after: Sequence[str],
+    models: Collection[str] = (),
+    read: Callable[[str], RequestCounts] = read_page,
 ) -> RequestCounts:
     """Return what several servers have answered between two times.
 
     Args:
       models: count only these; none: all.
+      read: reads a page of such a server; `read_gateway_page` for gateways.
       before, after: pages, one of each for each server's process, in the same order. For a
         server that was started in between, give an empty text as the page before.
 
@@ -85,8 +119,8 @@ def counted(
         )
     total = RequestCounts()
     for first, last in zip(before, after, strict=True):
-        begun = read_page(first) if first else RequestCounts()
-        ended = read_page(last)
+        begun = read(first) if first else RequestCounts()
+        ended = read(last)
         for key in {*begun, *ended}:
             if models and key[0] not in models:
                 continue
@@ -105,6 +139,14 @@ def answered(requests: RequestCounts, model: str) -> int:
     """Return the number of answered predictions, as exactly as the pages show it."""
     key = (model, PREDICTED)
     return requests[key] if key in requests else requests[model, OK]
+
+
+def _samples(place: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    """Name, labels and value of each sample of a page."""
+    text = _fetched(place) if place.startswith(("http://", "https://")) else _read(place)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
 
 
 def _read(path: str) -> str:

@@ -158,7 +158,8 @@ def _counters_compared(
             hint = (
                 ""
                 if has_logs
-                else "; the request logs show which ones, and how many only counted tokens"
+                else "; the request logs show which ones, and the gateways' pages how many "
+                "only counted tokens"
             )
             wrong.append(
                 f"{model}: the servers answered {predicted} requests. Expected: {billed} "

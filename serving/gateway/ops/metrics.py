@@ -23,6 +23,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 OPERATION: Final = "summarize"
 """What the model is asked for; a chat with the gateway is a ``chat``."""
+COUNT_OPERATION: Final = "count_tokens"
+"""The same, without a summary: computed, and not charged."""
 
 _OPERATIONS: Final = {"/v1/chat/completions": "chat", "/v1/summaries": OPERATION}
 
@@ -157,7 +159,7 @@ class Metrics:
         self._cache_errors.labels(operation).inc()
 
     @contextlib.contextmanager
-    def model_call(self, model: str) -> Iterator[None]:
+    def model_call(self, model: str, operation: str = OPERATION) -> Iterator[None]:
         """Around a request to a model server."""
         started, error = time.monotonic(), ""
         self._model_under_way.inc()
@@ -169,7 +171,7 @@ class Metrics:
             raise
         finally:
             self._model_under_way.dec()
-            self._model_duration.labels(OPERATION, model, error).observe(
+            self._model_duration.labels(operation, model, error).observe(
                 time.monotonic() - started
             )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from serving.gateway.ledger_port import LedgerClient
-from serving.gateway.ops.metrics import OPERATION, Metrics
+from serving.gateway.ops.metrics import COUNT_OPERATION, OPERATION, Metrics
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import Tracer
 from serving.gateway.ports import CachePort, ModelPort, ServedVersion
@@ -56,7 +56,6 @@ class ObservedModel:
         self.name = model.name
         self.deadline = model.deadline
         self.version = model.version
-        self.count = model.count
         self._model = model
         self._metrics = metrics
         self._tracer = tracer
@@ -73,6 +72,18 @@ class ObservedModel:
         }
         with self._metrics.model_call(version.model), self._tracer.part("model", attributes):
             return await self._model.summarize(version, texts, limit, deadline)
+
+    async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
+        attributes: dict[str, str | int] = {
+            "gen_ai.operation.name": COUNT_OPERATION,
+            "gen_ai.request.model": self.name,
+            "tallygraph.texts": len(texts),
+        }
+        with (
+            self._metrics.model_call(self.name, COUNT_OPERATION),
+            self._tracer.part("count", attributes),
+        ):
+            return await self._model.count(tenant, texts)
 
 
 class ObservedCache:

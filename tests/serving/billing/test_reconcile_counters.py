@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serving.billing.reconciliation.counters import CountersError, answered, counted, read_page
+from serving.billing.reconciliation.counters import (
+    CountersError,
+    answered,
+    counted,
+    read_gateway_page,
+    read_page,
+)
 from serving.billing.reconciliation.reconcile import reconcile
 from serving.billing.reconciliation.records import Window
+from serving.gateway.ops.metrics import COUNT_OPERATION, Metrics
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
@@ -92,7 +99,8 @@ def test_what_several_servers_counted(tmp_path: Path) -> None:
             [
                 "summarizer: the servers answered 5 requests. Expected: 2 that are billed "
                 "and 0 that are intentionally not billed. 3 were answered but not billed; "
-                "the request logs show which ones, and how many only counted tokens"
+                "the request logs show which ones, and the gateways' pages how many only "
+                "counted tokens"
             ],
         ),
         (
@@ -100,7 +108,8 @@ def test_what_several_servers_counted(tmp_path: Path) -> None:
             [
                 "summarizer: the servers answered 1 requests. Expected: 2 that are billed "
                 "and 0 that are intentionally not billed. 1 were never answered; the "
-                "request logs show which ones, and how many only counted tokens"
+                "request logs show which ones, and the gateways' pages how many only counted "
+                "tokens"
             ],
         ),
     ],
@@ -119,6 +128,29 @@ def test_counters_against_the_ledger(
         assert reconcile(engine, window, (), requests, of_purpose).drift == 0
 
 
+def test_the_gateway_s_own_count_of_tokens_is_no_drift(
+    tmp_path: Path, engine: sa.Engine
+) -> None:
+    """As a gateway writes its page: what failed is not counted, nor what is charged."""
+    metrics = Metrics()
+    with metrics.model_call("summarizer"):
+        pass
+    for _ in range(3):
+        with metrics.model_call("summarizer", COUNT_OPERATION):
+            pass
+    with pytest.raises(KeyError), metrics.model_call("summarizer", COUNT_OPERATION):
+        raise KeyError
+    page = tmp_path / "gateway"
+    page.write_bytes(metrics.page())
+    not_billed = counted([""], [str(page)], read=read_gateway_page)
+    assert not_billed == {("summarizer", "count_tokens"): 3}
+    assert not counted([str(page)], [str(page)], read=read_gateway_page).total()
+    before, after = pages(tmp_path, 10, 15)
+    requests = counted([before], [after])
+    only_counted = {model: count for (model, _), count in not_billed.items()}
+    assert reconcile(engine, Window(0, 2e10), (), requests, only_counted).drift == 0
+
+
 def test_a_server_that_was_started_again(tmp_path: Path) -> None:
     before, after = pages(tmp_path, 10, 3)
     with pytest.raises(CountersError, match=r"counted 3 requests .* 10: the server was"):
@@ -132,6 +164,8 @@ def test_pages_that_are_none(tmp_path: Path) -> None:
     for place in (str(tmp_path / "page"), str(tmp_path / "nothing"), "http://127.0.0.1:9/"):
         with pytest.raises(CountersError, match=r"Cannot read the counters of .*Expected: "):
             read_page(place)
+        with pytest.raises(CountersError, match=r"Cannot read the counters of .*a gateway"):
+            read_gateway_page(place)
 
 
 def test_a_page_of_an_address() -> None:
