@@ -37,7 +37,7 @@ def invoice(
 
     if format not in FORMATS:
         fail(f"Unknown format {format!r}. Expected: {', '.join(FORMATS)}.", EXIT_BAD_INPUT)
-    with opened(database) as engine:
+    with opened(database, tenant=tenant) as engine:
         try:
             made = make_invoice(engine, tenant, month)
         except InvoiceError as error:
@@ -80,7 +80,7 @@ def savings(
     from serving.billing.invoice import InvoiceError, make_invoice
     from serving.billing.savings_plot import draw_savings
 
-    with opened(database) as engine:
+    with opened(database, tenant=tenant) as engine:
         try:
             renting = compared.Renting(
                 month_price, tokens_per_second, use, at_least, hourly_premium
@@ -117,7 +117,7 @@ def audit(
         book = PriceBook.load(prices)
     except PriceBookError as error:
         fail(str(error), EXIT_BAD_INPUT)
-    with opened(database) as engine:
+    with opened(database, tenant=tenant) as engine:
         checked, findings = audited(engine, book, tenant or None)
     for finding in findings:
         out.print(f"[red]{escape(str(finding))}[/]")

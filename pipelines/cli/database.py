@@ -25,26 +25,50 @@ DATABASE: Final = "sqlite:///build/ledger.sqlite"
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[sa.Engine]:
-    """The ledger's database, with its tables migrated to this version."""
+def opened(url: str, *, create: bool = False, tenant: str = "") -> Iterator[sa.Engine]:
+    """The ledger's database, with its tables migrated to this version.
+
+    A ledger or a tenant that is not there ends the command.
+
+    Args:
+      create: make the ledger where there is none.
+      tenant: whom the command is about; empty: all of them, or nobody.
+    """
     import sqlalchemy as sa
 
-    from serving.ledger.database import open_database
-    from serving.ledger.upgrade import NewerLedgerError, upgrade
+    from serving.ledger import LedgerError, UnknownTenantError
+    from serving.ledger.entries import require_tenant
+    from serving.ledger.opening import open_ledger
 
     shown = without_password(url)
-    make_folder(url)
+    if create:
+        make_folder(url)
     try:
-        engine = open_database(url)
-        upgrade(engine)
+        engine = open_ledger(url, create=create)
     except sa.exc.SQLAlchemyError as error:
         fail(f"Cannot open the ledger {shown}: {error}")
-    except NewerLedgerError as error:
+    except LedgerError as error:
         fail(str(error), EXIT_BAD_INPUT)
     try:
+        if tenant:
+            require_tenant(engine, tenant)
         yield engine
+    except UnknownTenantError as error:
+        fail(str(error), EXIT_BAD_INPUT)
     finally:
         engine.dispose()
+
+
+def checked_month(month: str) -> str:
+    """A month such as 2026-11, or an empty text; anything else ends the command."""
+    from serving.ledger.months import month_bounds
+
+    if month:
+        try:
+            month_bounds(month)
+        except ValueError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    return month
 
 
 def make_folder(url: str) -> None:
@@ -56,7 +80,9 @@ def make_folder(url: str) -> None:
 
 def without_password(url: str) -> str:
     """A database's URL without its password, to be printed."""
-    return _parsed(url).render_as_string(hide_password=True)
+    from serving.ledger.opening import without_password as shown
+
+    return shown(_parsed(url))
 
 
 def _parsed(url: str) -> sa.URL:

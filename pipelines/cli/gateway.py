@@ -108,7 +108,7 @@ def gateway(
     from serving.gateway.ops.tracing import TracingError
     from serving.gateway.rates import RatesError
     from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway
-    from serving.ledger.upgrade import NewerLedgerError
+    from serving.ledger import LedgerError
 
     gc.enable()
     if log_level not in LEVELS:
@@ -143,7 +143,7 @@ def gateway(
         run_gateway(settings)
     except (
         *(BackendError, PriceBookError, RatesError, CacheError, TracingError),
-        NewerLedgerError,
+        LedgerError,
     ) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:

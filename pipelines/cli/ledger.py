@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
-from pipelines.cli.database import DATABASE, Database, opened
+from pipelines.cli.database import DATABASE, Database, checked_month, opened
 
 app = typer.Typer(help="Read, check and correct the usage ledger.", no_args_is_help=True)
 
@@ -38,8 +41,8 @@ def list_(
     from serving.ledger.entries import Selection, select_entries
 
     request_id = request.removeprefix("chatcmpl-")
-    selection = Selection(tenant, month, request_id, limit=limit)
-    with opened(database) as engine:
+    selection = Selection(tenant, checked_month(month), request_id, limit=limit)
+    with opened(database, tenant=tenant) as engine:
         entries = select_entries(engine, selection)
     if as_json:
         print(json.dumps([asdict(entry) for entry in entries], indent=2, default=str))
@@ -82,7 +85,7 @@ def show(
     """Show an entry with every field, as JSON."""
     from serving.ledger.entries import Selection, select_entries
 
-    with opened(database) as engine:
+    with opened(database, tenant=tenant) as engine:
         entries = select_entries(engine, Selection(tenant, number=number))
     if not entries:
         fail(f"The ledger has no entry {number} for tenant {tenant!r}.", EXIT_BAD_INPUT)
@@ -99,10 +102,10 @@ def verify(
     """Check the hash of every entry, that no entry is missing, and that all sums are right."""
     from serving.ledger import verification
 
-    with opened(database) as engine:
+    with opened(database, tenant=tenant) as engine:
         checked, findings = verification.verify(engine, tenant or None)
     for finding in findings:
-        out.print(f"[red]{finding}[/]")
+        out.print(f"[red]{escape(str(finding))}[/]")
     out.print(f"{checked} entries checked, {len(findings)} findings")
     if findings:
         raise typer.Exit(EXIT_FAILED)
@@ -113,14 +116,21 @@ def reverse(
     tenant: Annotated[str, typer.Argument(help="The tenant.")],
     number: Annotated[int, typer.Argument(help="Number of the charge to reverse.")],
     reason: Annotated[str, typer.Option(help="Reason, recorded in the ledger.")],
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Who reverses it, recorded in the ledger; empty: this system's user."
+        ),
+    ] = "",
     database: Database = DATABASE,
 ) -> None:
-    """Reverse a charge: add an entry that takes it back."""
+    """Reverse a charge: add an entry that takes it back, and says why and by whom."""
     from serving.ledger import Ledger, LedgerError
 
-    with opened(database) as engine:
+    with opened(database, tenant=tenant) as engine:
         try:
-            entry = Ledger(engine, "tallygraph-ledger").reverse(tenant, number, reason)
+            ledger = Ledger(engine, "tallygraph-ledger")
+            entry = ledger.reverse(tenant, number, reason, by or _user())
         except LedgerError as error:
             fail(str(error), EXIT_BAD_INPUT)
     out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
@@ -145,3 +155,11 @@ def deliver(
             out.print(f"{outbox.deliver(engine, sink)} events delivered")
         except (outbox.DeliveryError, OSError) as error:
             fail(str(error))
+
+
+def _user() -> str:
+    """The system's user, whatever the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"

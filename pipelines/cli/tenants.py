@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
-from pipelines.cli.database import DATABASE, Database, opened
+from pipelines.cli.database import DATABASE, Database, checked_month, opened
 
 app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def create(
     """Create a tenant, and print its API key, once."""
     from serving.gateway.tenants import Limits, TenantError, Tenants
 
-    with opened(database) as engine:
+    with opened(database, create=True) as engine:
         try:
             known = Tenants(engine)
             limits = Limits(
@@ -135,8 +135,9 @@ def list_(
     from serving.gateway.tenant_administration import list_tenants
     from serving.ledger.clock import utc_now
 
+    shown = checked_month(month) or f"{utc_now():%Y-%m}"
     with opened(database) as engine:
-        known = list_tenants(engine, month or f"{utc_now():%Y-%m}")
+        known = list_tenants(engine, shown)
     if as_json:
         print(json.dumps([asdict(tenant) for tenant in known], indent=2, default=str))
         return

@@ -73,7 +73,7 @@ def _wrong_charge(entry: Entry, book: PriceBook, price: Price | None) -> str:
             f"is for {entry.model} in {entry.currency}. Expected: {price.model} in "
             f"{book.currency}, according to the price {price.id}"
         )
-    if entry.form == 1:
+    if entry.schema_version == 1:
         expected, parts = _as_one(price, entry), entry.parts
     else:
         usage = Usage(
@@ -115,7 +115,7 @@ def _wrong_reversal(entry: Entry, amount: int | None, parts: str | None) -> str:
 
 
 def _as_one(price: Price, entry: Entry) -> int:
-    """What an entry of form 1 cost: no tiers, all its tokens added up and rounded once."""
+    """What an entry of schema version 1 cost: no tiers, its tokens summed and rounded once."""
     thousandths = (
         (entry.input_tokens - entry.cached_tokens) * price.price_micro_per_1k_input_tokens
         + entry.cached_tokens * price.price_micro_per_1k_cached_tokens

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,9 +19,9 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.chain import FIRST_HASH
 from serving.ledger.database import reading
+from serving.ledger.months import month_bounds
 from serving.ledger.parts import METERS
 
-_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _ROWS_AT_A_TIME: Final = 1000
 
 
@@ -36,8 +35,8 @@ class InvoiceLine:
 
     Attributes:
       kind: ``charge``, or ``reversal``, whose tokens and amount are negative.
-      month: the month whose allowance and tiers apply: the invoice's, or an earlier one if a
-        request began just before the month, or if a charge of that month was reversed.
+      month: of the usage, whose allowance and tiers apply: the invoice's, or an earlier one if
+        a request began just before the month, or if a charge of that month was reversed.
       meter: ``input`` (computed), ``cached`` (input from a cache) or ``output``; ``all`` for
         charges that are not divided into parts.
       tier: 0 for free tokens; then 1, 2, ... in the order of the price.
@@ -105,11 +104,11 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
     Raises:
       InvoiceError: the month is not valid, or its entries are in several currencies.
     """
-    if not _MONTH.fullmatch(month):
-        raise InvoiceError(f"A month is expected in the form 2026-11. Received: {month!r}")
     columns = schema.entries.c
-    start = datetime.datetime.strptime(month, "%Y-%m")
-    end = (start + datetime.timedelta(days=31)).replace(day=1)
+    try:
+        start, end = month_bounds(month)
+    except ValueError as error:
+        raise InvoiceError(str(error)) from None
     with reading(engine) as connection:
         first = _first_since(connection, tenant, start)
         after = _first_since(connection, tenant, end)

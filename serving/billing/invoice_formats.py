@@ -17,7 +17,7 @@ _HEADINGS: Final = (
     "price",
     "model",
     "kind",
-    "month",
+    "usage month",
     "tokens of",
     "tier",
     "price of 1,000",

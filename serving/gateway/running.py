@@ -26,9 +26,8 @@ from serving.gateway.tenants import Tenants
 from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger
 from serving.ledger.clock import utc_now
-from serving.ledger.database import open_database
+from serving.ledger.opening import open_ledger
 from serving.ledger.recovery import recover
-from serving.ledger.upgrade import upgrade
 
 _LOG = logging.getLogger(__name__)
 
@@ -125,8 +124,7 @@ def run_gateway(settings: GatewaySettings) -> None:
     )
     metrics = Metrics()
     cache = settings.cache.open(metrics) if settings.cache else None
-    engine = open_database(settings.database_url, pool_size=20)
-    upgrade(engine)
+    engine = open_ledger(settings.database_url, create=True, pool_size=20)
     ledger = Ledger(engine, settings.name)
     released = recover(engine, ledger, settings.name, utc_now() - ABANDONED_AFTER)
     if released:

@@ -14,6 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from serving.ledger import schema
+from serving.ledger.chains import add_chain
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, writing
 from serving.ledger.records import MAX_INTEGER
@@ -122,6 +123,7 @@ class Tenants:
                         **asdict(limits),
                     )
                 )
+                add_chain(connection, name)
         except sa.exc.IntegrityError:
             raise TenantError(f"A tenant {name!r} already exists.") from None
 

@@ -19,6 +19,7 @@ from serving.ledger.records import (
     TokensBefore,
     TooManyAtOnceError,
     UnknownRequestError,
+    UnknownTenantError,
     Usage,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "TokensBefore",
     "TooManyAtOnceError",
     "UnknownRequestError",
+    "UnknownTenantError",
     "Usage",
 ]

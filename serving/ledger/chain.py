@@ -3,8 +3,10 @@
 SHA-256 (FIPS 180-4) of the entry's fields but for the hash itself, as a JSON array in the order
 of the class, with no spaces, texts in UTF-8 and the time as microseconds since 1970, UTC.
 
-Form 1 are the fields up to ``hash``: entries written before there were positions and parts.
-Form 2 are all of them, ``form`` among them, so that neither can be passed off as the other.
+The schema version of an entry says which fields these are. Version 1 has those up to ``hash``:
+entries that were written before there were positions and parts. Version 2 has those up to
+``work_hash``, version 3 all of them. From version 2 on, the version itself is among them, so
+that no entry can be passed off as one of another version.
 """
 
 from __future__ import annotations
@@ -21,16 +23,18 @@ FIRST_HASH: Final = "0" * 64
 """What a tenant's first entry has as its previous hash."""
 
 _NAMES: Final = tuple(field.name for field in fields(Entry))
+_HASHED: Final = tuple(name for name in _NAMES if name != "hash")
 _FIELDS: Final = {
-    1: _NAMES[: _NAMES.index("hash")],
-    2: tuple(name for name in _NAMES if name != "hash"),
+    1: _HASHED[: _HASHED.index("previous_hash") + 1],
+    2: _HASHED[: _HASHED.index("work_hash") + 1],
+    3: _HASHED,
 }
 _EPOCH: Final = datetime.datetime(1970, 1, 1)
 
 
 def entry_hash(entry: Entry) -> str:
     """The hash that an entry must have; its own is not read."""
-    names = _FIELDS.get(entry.form, _FIELDS[2])
+    names = _FIELDS.get(entry.schema_version, _HASHED)
     values = [_plain(getattr(entry, name)) for name in names]
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

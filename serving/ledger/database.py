@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,16 +24,31 @@ def open_database(url: str, pool_size: int = 5) -> sa.Engine:
     start, so that none fails half-way because it read first.
     PostgreSQL: read committed, with the rows that decide locked by ``SELECT … FOR UPDATE``.
 
+    An SQLite file that is not there is made, for nobody but its owner to read. No error shows
+    the values that a statement was given: they may be a client's.
+
     Args:
       url: such as ``sqlite:///ledger.sqlite`` or ``postgresql+psycopg://user@host/name``.
       pool_size: connections.
     """
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+        return sa.create_engine(
+            url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+        )
+    engine = sa.create_engine(
+        url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True
+    )
+    _make_private(engine.url)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(url: sa.URL) -> None:
+    """Make an SQLite file that its owner alone may read; its logs take after it."""
+    if url.database and url.database != ":memory:" and "uri" not in url.query:
+        with suppress(OSError):  # SQLite itself says what is wrong with the path
+            os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _configure_sqlite(connection: Any, record: object) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from serving.ledger import schema
 from serving.ledger.database import reading
-from serving.ledger.records import Entry
+from serving.ledger.records import Entry, UnknownTenantError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,27 @@ class Selection:
     limit: int = 20
 
 
+def require_tenant(engine: sa.Engine, tenant: str) -> None:
+    """Hold a name to the ledger's.
+
+    Raises:
+      UnknownTenantError: no tenant has it, and no entry.
+    """
+    names = (
+        schema.tenants.c.name,
+        schema.chains.c.tenant,
+        schema.requests.c.tenant,
+        schema.entries.c.tenant,
+    )
+    there = [sa.exists(sa.select(name).where(name == tenant)) for name in names]
+    with reading(engine) as connection:
+        if not connection.scalar(sa.select(sa.or_(*there))):
+            raise UnknownTenantError(
+                f"The ledger has no tenant {tenant[:100]!r}. `tallygraph tenants list` shows "
+                "those that it has."
+            )
+
+
 def select_entries(engine: sa.Engine, selection: Selection) -> list[Entry]:
     """Read entries as they stand, the newest first. Whether they are whole says
     `serving.ledger.verification`.
@@ -36,7 +57,7 @@ def select_entries(engine: sa.Engine, selection: Selection) -> list[Entry]:
     entries = schema.entries.c
     query = sa.select(schema.entries).where(entries.tenant == selection.tenant)
     if selection.month:
-        # Entries of form 1 do not hold it themselves.
+        # Entries of schema version 1 do not hold it themselves.
         query = query.join(
             schema.requests, schema.requests.c.request_id == entries.request_id
         ).where(schema.requests.c.month == selection.month)

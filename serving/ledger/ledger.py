@@ -14,6 +14,7 @@ from serving.ledger.database import reading, retrying
 from serving.ledger.operations import Operation, Outcome, Release, Reserve, Reverse, Settle
 from serving.ledger.prepared import transaction
 from serving.ledger.records import (
+    MAX_TEXT,
     Charge,
     Entry,
     LedgerError,
@@ -85,16 +86,24 @@ class Ledger:
         """
         return self._do(Release(request_id))
 
-    def reverse(self, tenant: str, number: int, reason: str) -> Entry:
+    def reverse(self, tenant: str, number: int, reason: str, made_by: str) -> Entry:
         """Take a charge back by an entry of its negatives.
 
         Args:
           number: of the charge's entry.
           reason: for whoever reads the ledger.
+          made_by: the person or program that does it.
 
         Raises:
-          LedgerError: there is no such charge, or it is reversed already.
+          LedgerError: there is no such charge, it is reversed already, or it is not said why
+            and by whom.
         """
+        for name, text in (("reason", reason), ("name of who makes it", made_by)):
+            if not 0 < len(text.strip()) <= MAX_TEXT:
+                raise LedgerError(
+                    f"A reversal needs a {name} of 1 to {MAX_TEXT} characters. Received: "
+                    f"{text[:MAX_TEXT]!r}"
+                )
         of_charge = sa.select(schema.entries).where(
             schema.entries.c.tenant == tenant,
             schema.entries.c.number == number,
@@ -104,7 +113,7 @@ class Ledger:
             found = connection.execute(of_charge).one_or_none()
         if found is None:
             raise LedgerError(f"The tenant {tenant} has no charge with the number {number}.")
-        return self._do(Reverse(Entry(**found._mapping), reason))
+        return self._do(Reverse(Entry(**found._mapping), reason, made_by))
 
     def write(
         self, connection: sa.Connection, operations: Sequence[Operation[Any]]

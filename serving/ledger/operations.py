@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from serving.ledger.books import Books, Wanted
 from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
 from serving.ledger.records import (
-    FORM,
+    SCHEMA_VERSION,
     BudgetExceededError,
     Charge,
     Entry,
@@ -190,11 +190,13 @@ class Reverse:
 
     Attributes:
       charge: as it is in the ledger, where it never changes.
+      reason, made_by: why it is reversed, and who does it.
     """
 
     on_disk: ClassVar[bool] = True
     charge: Entry
     reason: str
+    made_by: str
 
     def want(self, wanted: Wanted) -> None:
         wanted.request_ids.add(self.charge.request_id)
@@ -218,7 +220,8 @@ class Reverse:
             amount_micro=-charge.amount_micro,
             reason=self.reason,
             created_at=books.now(),
-            form=FORM,  # that of the charge may be an older one
+            schema_version=SCHEMA_VERSION,  # that of the charge may be an older one
+            made_by=self.made_by,
             month=request.month,
             input_tokens_before=before.input_tokens,
             cached_tokens_before=before.cached_tokens,

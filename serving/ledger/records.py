@@ -11,7 +11,7 @@ from serving.ledger.parts import ChargePart
 
 MAX_TEXT: Final = 255
 MAX_INTEGER: Final = 2**63 - 1
-FORM: Final = 2
+SCHEMA_VERSION: Final = 3
 """Of the entries that are written now; see `serving.ledger.chain`."""
 
 EntryKind = Literal["charge", "reversal"]
@@ -54,6 +54,10 @@ class RequestInProgressError(LedgerError):
 
 class UnknownRequestError(LedgerError):
     """There is no reservation of this id that waits to be settled or released."""
+
+
+class UnknownTenantError(LedgerError):
+    """The ledger has no such tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +209,14 @@ class Entry:
       created_at: UTC.
       previous_hash: hash of the tenant's entry before this one.
       hash: SHA-256 of the other fields, in hex; see `serving.ledger.chain`.
-      form: which fields there are. An entry of form 1 has none of the following.
+      schema_version: which fields there are. An entry of version 1 has none of the following.
       month: in whose account, budget and tiers it is: that of its reservation, such as 2026-11.
       input_tokens_before, cached_tokens_before, output_tokens_before: what the tenant's entries
         before it add up to, of its model and month.
       parts: what the amount is the sum of, as `serving.ledger.parts` writes it.
       work_hash: hash of the texts and limits that a model server computed; empty where it
         computed nothing. By it `tallygraph bill reconcile` finds the request in a server's log.
+      made_by: of a reversal, the person or program that made it; not in entries of version 2.
     """
 
     tenant: str
@@ -235,13 +240,14 @@ class Entry:
     created_at: datetime.datetime
     previous_hash: str
     hash: str
-    form: int = FORM
+    schema_version: int = SCHEMA_VERSION
     month: str = ""
     input_tokens_before: int = 0
     cached_tokens_before: int = 0
     output_tokens_before: int = 0
     parts: str = "[]"
     work_hash: str = ""
+    made_by: str = ""
 
 
 ENTRY_FIELDS: Final = tuple(each.name for each in fields(Entry))

@@ -20,9 +20,9 @@ _EPOCH: Final = datetime.datetime(1970, 1, 1)
 def billed_work(connection: sa.Connection, window: Window) -> Iterator[Work]:
     """Return the charges of all tenants, within the window's reach, that a server computed.
 
-    Requests that were served entirely from a cache are not included. Entries of form 1 do not
-    say what was computed and are left out; `unknown_work` counts them. One of form 2 that does
-    not say, though not all of its input was cached, has no partner on the other side.
+    Requests that were served entirely from a cache are not included. Entries of schema version
+    1 do not say what was computed and are left out; `unknown_work` counts them. A later one
+    that does not say, though not all of its input was cached, has no partner on the other side.
 
     Args:
       connection: in a read transaction, so that everything is from the same moment.
@@ -45,7 +45,7 @@ def billed_work(connection: sa.Connection, window: Window) -> Iterator[Work]:
         )
         .where(
             columns.kind == "charge",
-            columns.form != 1,
+            columns.schema_version != 1,
             columns.created_at >= _moment(window.since - margin),
             columns.created_at < _moment(window.until + margin),
             (columns.work_hash != "") | (columns.input_tokens > columns.cached_tokens),
@@ -73,7 +73,7 @@ def unknown_work(connection: sa.Connection, window: Window) -> int:
         connection.execute(
             sa.select(sa.func.count()).where(
                 columns.kind == "charge",
-                columns.form == 1,
+                columns.schema_version == 1,
                 columns.created_at >= _moment(window.since),
                 columns.created_at < _moment(window.until),
             )

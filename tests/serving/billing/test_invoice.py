@@ -72,7 +72,7 @@ def test_an_old_invoice_never_changes(book: Book) -> None:
     book.charge(1, "2026-12-01")
     before = make_invoice(book.engine, "acme", "2026-11")
     book.now = datetime.datetime(2026, 12, 5)
-    book.ledger.reverse("acme", charge.number, "it was wrong")
+    book.ledger.reverse("acme", charge.number, "it was wrong", "pat")
     # A clock that jumps back does not reach into it either.
     book.charge(3, "2026-11-20")
     after = make_invoice(book.engine, "acme", "2026-11")
@@ -110,6 +110,8 @@ def test_formats(book: Book) -> None:
     document = json.loads(as_json(invoice))
     assert (document["total_micro"], document["payable"]) == (1_234_567, "1.23")
     rows = list(csv.reader(io.StringIO(as_csv(invoice))))
+    assert len(set(rows[0])) == len(rows[0]) == len(rows[1]) == len(rows[2])
+    assert (rows[0][1], rows[0][6]) == ("month", "usage month")
     assert rows[1] == [
         *("acme", "2026-11", "EUR", "2026", "a<b>", "charge", "2026-11", "all", "", ""),
         *("1", "13", "1.234567"),
@@ -127,10 +129,17 @@ def test_a_month_without_entries(book: Book) -> None:
     assert "No entries." in as_html(invoice)
 
 
-@pytest.mark.parametrize("month", ["2026-13", "2026-1", "26-01", "2026-01-01", ""])
+@pytest.mark.parametrize(
+    "month", ["2026-13", "2026-1", "26-01", "2026-01-01", "", "0000-01", "٢٠٢٦-١١"]
+)
 def test_no_month(book: Book, month: str) -> None:
     with pytest.raises(InvoiceError, match="A month is expected in the form 2026-11"):
         make_invoice(book.engine, "acme", month)
+
+
+def test_the_last_month_that_a_date_can_be_in(book: Book) -> None:
+    book.charge(5, "9999-12-31 23:59:59")
+    assert make_invoice(book.engine, "acme", "9999-12").total_micro == 5
 
 
 def test_two_currencies_are_two_invoices(book: Book) -> None:

@@ -86,7 +86,7 @@ def test_any_jumps(engine: sa.Engine, ledger: Ledger, clock: _Clock) -> None:
                     spent[month] += cost
                     months[entry.number] = month
             elif step == "reverse" and (left := sorted(set(months) - reversed_before)):
-                ledger.reverse(tenant, left[0], "a test")
+                ledger.reverse(tenant, left[0], "a test", "pat")
                 reversed_before.add(left[0])
                 spent[months[left[0]]] -= cost
         with engine.connect() as connection:

@@ -250,7 +250,7 @@ def test_only_what_reserves_does_not_wait_for_the_disk(
         await grouped.settle(three.request_id, usage(), charge(), b"")
 
     asyncio.run(work())
-    ledger.reverse("acme", 1, "a wrong price")
+    ledger.reverse("acme", 1, "a wrong price", "pat")
     assert levels == [1, 2, 2, 1, 2, 2, 2]  # the last two: the charge is read, and reversed
     assert verify(engine) == (3, [])
 

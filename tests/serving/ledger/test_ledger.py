@@ -145,15 +145,28 @@ def test_a_charge_is_reversed_once(
 ) -> None:
     ledger.reserve(reservation())
     ledger.settle("request-1", usage(), charge(700), b"")
-    reversal = ledger.reverse("acme", 1, "a wrong price")
+    reversal = ledger.reverse("acme", 1, "a wrong price", "pat")
     assert (reversal.number, reversal.kind, reversal.reason) == (2, "reversal", "a wrong price")
     assert (reversal.amount_micro, reversal.output_tokens) == (-700, -30)
     assert account(engine) == (0, 0)
     with pytest.raises(LedgerError, match="already reversed, by entry 2"):
-        ledger.reverse("acme", 1, "again")
+        ledger.reverse("acme", 1, "again", "pat")
     with pytest.raises(LedgerError, match="no charge with the number 2"):
-        ledger.reverse("acme", 2, "a reversal")
+        ledger.reverse("acme", 2, "a reversal", "pat")
+    assert reversal.made_by == "pat"
     assert verify(engine) == (2, [])
+
+
+def test_a_reversal_says_why_and_by_whom(ledger: Ledger, reservation: Make) -> None:
+    ledger.reserve(reservation())
+    ledger.settle("request-1", usage(), charge(700), b"")
+    with pytest.raises(LedgerError, match=r"needs a reason of 1 to 255 characters.*''"):
+        ledger.reverse("acme", 1, "", "pat")
+    with pytest.raises(LedgerError, match="needs a name of who makes it"):
+        ledger.reverse("acme", 1, "a wrong price", " ")
+    with pytest.raises(LedgerError, match="needs a reason"):
+        ledger.reverse("acme", 1, "x" * 256, "pat")
+    assert ledger.reverse("acme", 1, "a wrong price", "pat").number == 2
 
 
 @pytest.mark.parametrize("requests", [200])

@@ -70,7 +70,7 @@ def test_events_are_appended_to_a_file(
     engine: sa.Engine, ledger: Ledger, fill: Fill, tmp_path: Path
 ) -> None:
     fill(2)
-    ledger.reverse("acme", 1, "a test")
+    ledger.reverse("acme", 1, "a test", "pat")
     assert waiting(engine) == 3
     assert deliver(engine, to_file(tmp_path / "events.jsonl")) == 3
     assert (waiting(engine), deliver(engine, to_file(tmp_path / "events.jsonl"))) == (0, 0)

@@ -148,7 +148,7 @@ def test_a_reversal_gives_the_money_and_the_tokens_back(
 
     first, second = ask(), ask()
     clock.now += datetime.timedelta(days=10)  # in December, and still November's
-    back = ledger.reverse("acme", second.number, "a wrong text")
+    back = ledger.reverse("acme", second.number, "a wrong text", "pat")
     assert back.amount_micro == -second.amount_micro
     assert (back.month, back.input_tokens_before, back.output_tokens_before) == (
         "2026-11",
@@ -162,7 +162,7 @@ def test_a_reversal_gives_the_money_and_the_tokens_back(
     assert total(engine) == whole(800, 600)
     # What was charged before a charge that is reversed stays as it was charged: its entries are
     # never changed. Here 400 of the 500 free tokens are given back, and used from then on.
-    ledger.reverse("acme", first.number, "a wrong text")
+    ledger.reverse("acme", first.number, "a wrong text", "pat")
     assert total(engine) == third.amount_micro
     fourth = ask()
     assert fourth.input_tokens_before == 400
@@ -231,7 +231,7 @@ def old_engine(database_url: str) -> Iterator[sa.Engine]:
                 "acme", number, cast(Any, kind), f"old-{min(number, 4 - number)}", "0" * 64,
                 "summarizer", "7", "f", 1, sign * 120, 0, sign * 30, "stop", 5, sign * 92,
                 "EUR", "2026-volume", "", datetime.datetime(2026, 11, number), previous, "",
-                form=1,
+                schema_version=1,
             )  # fmt: skip
             previous = entry_hash(entry)
             entry = replace(entry, hash=previous)
@@ -259,13 +259,14 @@ def old_engine(database_url: str) -> Iterator[sa.Engine]:
 
 
 NEW = (
-    "form",
+    "schema_version",
     "month",
     "input_tokens_before",
     "cached_tokens_before",
     "output_tokens_before",
     "parts",
     "work_hash",
+    "made_by",
 )
 
 
@@ -278,10 +279,11 @@ def test_a_ledger_that_was_there_before(old_engine: sa.Engine, clock: Clock) -> 
     ledger = Ledger(old_engine, "gateway-0", clock)
     ledger.reserve(Reservation("new", "acme", 1000, "0" * 64))
     entry = ledger.settle("new", usage(), PRICING, b"")
-    assert (entry.number, entry.form, entry.month) == (4, 2, "2026-11")
+    assert (entry.number, entry.schema_version, entry.month) == (4, 3, "2026-11")
     assert (entry.input_tokens_before, entry.output_tokens_before) == (120, 30)
-    back = ledger.reverse("acme", 2, "a wrong text")
-    assert (back.form, back.month, back.amount_micro, back.parts) == (2, "2026-11", -92, "[]")
+    back = ledger.reverse("acme", 2, "a wrong text", "pat")
+    assert (back.schema_version, back.made_by) == (3, "pat")
+    assert (back.month, back.amount_micro, back.parts) == ("2026-11", -92, "[]")
     assert verify(old_engine) == (5, [])
     assert audit(old_engine, BOOK) == (5, [])
     lines = make_invoice(old_engine, "acme", "2026-11").lines

@@ -47,7 +47,7 @@ def test_a_gateway_that_starts_again_loads_nothing_that_it_does_not_use(
         "import sys\n"
         "from pipelines.cli import main\n"
         "import serving.gateway.running as running\n"
-        f"running.upgrade(running.open_database({str(engine.url)!r}))\n"
+        f"running.open_ledger({str(engine.url)!r}, create=True)\n"
         f"print({unused!r} & set(sys.modules))"
     )
     finished = subprocess.run(

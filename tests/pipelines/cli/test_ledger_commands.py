@@ -1,0 +1,125 @@
+"""`ledger`, `bill`, `tenants`: what is not there is an error, and nothing is made by chance."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from serving.ledger import Charge, Ledger, Reservation, Usage
+from serving.ledger.opening import open_ledger
+
+USAGE = Usage("summarizer", "7", "f" * 64, 1, 3, 0, 3, "stop", 1)
+PRICES = Path(__file__).parents[3] / "examples" / "prices.toml"
+
+# Every command that reads a ledger, and what else it needs; TENANT stands for a tenant's name.
+COMMANDS = (
+    ("ledger", "list", "TENANT"),
+    ("ledger", "show", "TENANT", "1"),
+    ("ledger", "verify"),
+    ("ledger", "verify", "--tenant", "TENANT"),
+    ("ledger", "reverse", "TENANT", "1", "--reason", "a test"),
+    ("ledger", "deliver", "--to", "events.jsonl"),
+    ("bill", "invoice", "TENANT", "2026-11"),
+    ("bill", "savings", "TENANT", "2026-11", "--month-price=1", "--tokens-per-second=1"),
+    ("bill", "audit", "--prices", str(PRICES)),
+    ("bill", "audit", "--prices", str(PRICES), "--tenant", "TENANT"),
+    ("tenants", "key", "TENANT"),
+    ("tenants", "revoke", "0123456789abcdef"),
+    ("tenants", "change", "TENANT", "--plan", "other"),
+    ("tenants", "list"),
+)
+
+
+def tallygraph(database: str, *arguments: str) -> tuple[int, str]:
+    runner = CliRunner(env={"COLUMNS": "300", "TALLYGRAPH_DATABASE": database})
+    result = runner.invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[str]:
+    """A ledger with one charge."""
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    assert tallygraph(url, "tenants", "create", "acme")[0] == 0
+    engine = open_ledger(url)
+    ledger = Ledger(engine, "gateway-0")
+    ledger.reserve(Reservation("r1", "acme", 1000, "0" * 64))
+    ledger.settle("r1", USAGE, Charge(700, "EUR", "2026"), b"")
+    engine.dispose()
+    yield url
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_ledger_that_is_not_there_is_not_made(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    status, said = tallygraph(f"sqlite:///{tmp_path}/mistyped/ledger.sqlite", *command)
+    assert (status, "There is no ledger at sqlite:///" in said) == (2, True), said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [each for each in COMMANDS if "TENANT" in each], ids=" ".join
+)
+def test_a_tenant_that_is_not_there_is_an_error(
+    command: tuple[str, ...], database: str
+) -> None:
+    status, said = tallygraph(database, *(w.replace("TENANT", "acne") for w in command))
+    assert (status, "'acne'" in said) == (2, True), said
+
+
+@pytest.mark.parametrize("month", ["2026-13", "0000-01", "november"])
+def test_a_month_that_is_none_is_an_error(database: str, month: str) -> None:
+    for command in (
+        ("ledger", "list", "acme", "--month", month),
+        ("bill", "invoice", "acme", month),
+        ("tenants", "list", "--month", month),
+    ):
+        status, said = tallygraph(database, *command)
+        assert (status, "A month is expected in the form 2026-11" in said) == (2, True), said
+
+
+def test_a_reversal_names_who_made_it(database: str) -> None:
+    assert tallygraph(database, "ledger", "reverse", "acme", "1")[0] == 2
+    status, said = tallygraph(database, "ledger", "reverse", "acme", "1", "--reason", "")
+    assert (status, "A reversal needs a reason" in said) == (2, True), said
+    status, said = tallygraph(
+        database, "ledger", "reverse", "acme", "1", "--reason", "a wrong price"
+    )
+    assert status == 0, said
+    shown = json.loads(tallygraph(database, "ledger", "show", "acme", "2")[1])
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert (shown["reason"], shown["made_by"]) == ("a wrong price", user)
+    engine = open_ledger(database)
+    ledger = Ledger(engine, "gateway-0")
+    ledger.reserve(Reservation("r2", "acme", 1000, "0" * 64))
+    ledger.settle("r2", USAGE, Charge(700, "EUR", "2026"), b"")
+    engine.dispose()
+    words = ("ledger", "reverse", "acme", "3", "--reason", "again", "--by", "finance")
+    assert tallygraph(database, *words)[0] == 0
+    assert json.loads(tallygraph(database, "ledger", "show", "acme", "4")[1])["made_by"] == (
+        "finance"
+    )
+    assert (
+        tallygraph(database, "ledger", "verify")[1].strip() == "4 entries checked, 0 findings"
+    )
+
+
+def test_an_invoice_as_csv_has_each_column_once(database: str) -> None:
+    entry = json.loads(tallygraph(database, "ledger", "show", "acme", "1")[1])
+    words = ("bill", "invoice", "acme", entry["month"], "--format", "csv")
+    heading, line, total = csv.reader(io.StringIO(tallygraph(database, *words)[1]))
+    assert len(set(heading)) == len(heading)
+    row = dict(zip(heading, line, strict=True))
+    assert (row["month"], row["usage month"]) == (entry["month"], entry["month"])
+    assert dict(zip(heading, total, strict=True))["amount"] == "0.000700"
