@@ -91,8 +91,22 @@ def gateway(
     ] = "info",
     name: Annotated[
         str,
-        typer.Option(help="Name of this gateway; it must be unique among running gateways."),
-    ] = "gateway-0",
+        typer.Option(help="Name of this gateway in logs; several may have the same."),
+    ] = "gateway",
+    lease_s: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds within which the reservations of a gateway that died are released by "
+            "those that run.",
+        ),
+    ] = 30.0,
+    database_connections: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Connections to the database for reading; charges have their own."
+        ),
+    ] = 20,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
 ) -> None:
@@ -135,6 +149,8 @@ def gateway(
         traces_url=traces or None,
         log_level=log_level,
         name=name,
+        lease_s=lease_s,
+        database_connections=database_connections,
         host=host,
         port=port,
     )

@@ -137,6 +137,22 @@ def reverse(
 
 
 @app.command()
+def recover(database: Database = DATABASE) -> None:
+    """Release what gateways that have died had reserved, while others run.
+
+    It watches their leases first, for at most as long as a lease lasts: 30 seconds, unless the
+    gateways were started with another --lease-s. A gateway that runs does the same by itself.
+    """
+    from serving.ledger import Ledger, recovery
+
+    with opened(database) as engine:
+        released = recovery.recover(Ledger(engine, "tallygraph-ledger"))
+    for request_id in released:
+        out.print(f"released: {request_id}")
+    out.print(f"{len(released)} reservations released")
+
+
+@app.command()
 def deliver(
     to: Annotated[str, typer.Option(help="A file to append to, or an http(s) URL.")],
     token_file: Annotated[

@@ -1,16 +1,18 @@
-"""Runs the gateway as a process: opens the ledger, recovers it, serves until it is stopped."""
+"""Runs the gateway as a process: opens the ledger, serves until it is stopped."""
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import gc
-import logging
-from collections.abc import Sequence
+import socket
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from serving.billing import PriceBook
 from serving.gateway.backends import Canary, ServedModel
@@ -25,14 +27,13 @@ from serving.gateway.rates import MEMORY, Rates
 from serving.gateway.tenants import Tenants
 from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger
-from serving.ledger.clock import utc_now
+from serving.ledger.database import open_database
+from serving.ledger.leases import LEASE_S, Lease
 from serving.ledger.opening import open_ledger
-from serving.ledger.recovery import recover
+from serving.ledger.recovery import LeaseKeeper
 
-_LOG = logging.getLogger(__name__)
-
-# Longer than any request takes: what has been reserved for so long, nobody will settle.
-ABANDONED_AFTER: Final = datetime.timedelta(hours=1)
+# For charges and the lease: what is read never keeps them waiting.
+_CHARGING_CONNECTIONS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class GatewaySettings:
       label: of the version that serves; None for the newest.
       canary: the tenants that another label's version serves.
       rates_url: where requests and tokens a minute are counted, see `serving.gateway.rates`.
-      name: of this gateway among those of the ledger; one process at a time may have it.
+      name: of this gateway in logs; several may have the same.
+      lease_s: within so long after it has died, what it had reserved is released.
+      database_connections: for what is read; charges have connections of their own.
       cache: None for none.
       traces_url: receiver of OTLP over HTTP; None for no traces.
       log_level: of the logs on standard error, see `serving.gateway.ops.logs`.
@@ -88,7 +91,9 @@ class GatewaySettings:
     poll_every_s: float = POLL_EVERY_S
     label: str | None = None
     canary: Canary | None = None
-    name: str = "gateway-0"
+    name: str = "gateway"
+    lease_s: float = LEASE_S
+    database_connections: int = 20
     rates_url: str = MEMORY
     cache: CacheSettings | None = None
     traces_url: str | None = None
@@ -107,7 +112,7 @@ def run_gateway(settings: GatewaySettings) -> None:
       CacheError: answers cannot be cached as asked.
       RatesError: rates cannot be counted where they should be.
       TracingError: traces are wanted and cannot be made.
-      ValueError: there is no such log level.
+      ValueError: there is no such log level, or the time of the lease is not valid.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
     configure_logs(settings.log_level)
@@ -124,11 +129,12 @@ def run_gateway(settings: GatewaySettings) -> None:
     )
     metrics = Metrics()
     cache = settings.cache.open(metrics) if settings.cache else None
-    engine = open_ledger(settings.database_url, create=True, pool_size=20)
-    ledger = Ledger(engine, settings.name)
-    released = recover(engine, ledger, settings.name, utc_now() - ABANDONED_AFTER)
-    if released:
-        _LOG.warning("Released the reservations of a gateway that had died: %s", released)
+    charging = open_ledger(settings.database_url, create=True, pool_size=_CHARGING_CONNECTIONS)
+    engine = open_database(settings.database_url, settings.database_connections)
+    lease = Lease(charging, settings.name, settings.lease_s)
+    lease.renew()
+    ledger = Ledger(charging, lease)
+    keeper = LeaseKeeper(ledger, lease)
     gateway = open_gateway(
         engine,
         Tenants(engine),
@@ -144,7 +150,7 @@ def run_gateway(settings: GatewaySettings) -> None:
     # What is there now stays: no garbage collection needs to visit it.
     gc.collect()
     gc.freeze()
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(gateway),
         host=settings.host,
         port=settings.port,
@@ -154,3 +160,23 @@ def run_gateway(settings: GatewaySettings) -> None:
         access_log=False,  # the gateway's own line says more, and nothing that it may not
         proxy_headers=False,  # nothing here asks where a client is
     )
+    server = _Server(config, keeper.start)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
+    finally:
+        keeper.stop()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+class _Server(uvicorn.Server):
+    """A server that says when its port is bound."""
+
+    def __init__(self, config: uvicorn.Config, on_bound: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_bound = on_bound
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_bound()

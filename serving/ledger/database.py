@@ -12,6 +12,7 @@ from sqlalchemy import event, exc
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 _BUSY_TIMEOUT_S: Final = 30
+_IDLE_S: Final = 15
 _ATTEMPTS: Final = 8
 _READS_ONLY: Final = "reads_only"
 
@@ -29,14 +30,19 @@ def open_database(url: str, pool_size: int = 5) -> sa.Engine:
 
     Args:
       url: such as ``sqlite:///ledger.sqlite`` or ``postgresql+psycopg://user@host/name``.
-      pool_size: connections.
+      pool_size: connections; on SQLite, those that are kept open.
     """
     if not url.startswith("sqlite"):
-        return sa.create_engine(
+        engine = sa.create_engine(
             url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True
         )
+        event.listen(engine, "connect", _configure_postgresql)
+        return engine
     engine = sa.create_engine(
-        url, connect_args={"timeout": _BUSY_TIMEOUT_S}, hide_parameters=True
+        url,
+        pool_size=pool_size,
+        connect_args={"timeout": _BUSY_TIMEOUT_S},
+        hide_parameters=True,
     )
     _make_private(engine.url)
     event.listen(engine, "connect", _configure_sqlite)
@@ -55,6 +61,13 @@ def _configure_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions begin as `_begin_sqlite` says
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _configure_postgresql(connection: Any, record: object) -> None:
+    """A process that is stopped in the middle of a transaction must not keep its locks."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_S}s'")
+    connection.commit()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

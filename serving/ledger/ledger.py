@@ -11,6 +11,7 @@ from serving.ledger import schema
 from serving.ledger.books import Books, Wanted
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, retrying
+from serving.ledger.leases import Lease
 from serving.ledger.operations import Operation, Outcome, Release, Reserve, Reverse, Settle
 from serving.ledger.prepared import transaction
 from serving.ledger.records import (
@@ -32,11 +33,12 @@ Result = TypeVar("Result")
 class Ledger:
     """The ledger of all tenants. Safe for use by many threads and processes at once."""
 
-    def __init__(self, engine: sa.Engine, owner: str, clock: Clock = utc_now) -> None:
+    def __init__(self, engine: sa.Engine, owner: Lease | str, clock: Clock = utc_now) -> None:
         """
         Args:
-          engine: from `serving.ledger.database.open_database`, its tables up to date.
-          owner: name of this process, unique for ever: what it leaves reserved is found by it.
+          engine: from `serving.ledger.opening.open_ledger`.
+          owner: the lease of this process, which has begun: what it leaves reserved is released
+            when it has ended. A name will do for who reserves nothing.
           clock: UTC.
         """
         self.engine = engine
@@ -72,7 +74,8 @@ class Ledger:
             model by the entries before this one, while nobody else can add any.
 
         Raises:
-          UnknownRequestError: nothing is reserved for it.
+          UnknownRequestError: nothing was reserved for it.
+          ReservationLostError: what was reserved for it has been released.
           LedgerError: the charge is more than was reserved, or its parts are not of the tokens
             used.
         """
@@ -130,9 +133,10 @@ class Ledger:
         wanted = Wanted()
         for operation in operations:
             operation.want(wanted)
+        owner = self._owner_of(operations)
         on_disk = any(operation.on_disk for operation in operations)
         with transaction(connection, on_disk) as driver:
-            books = Books(driver, self._statements, self._owner, self._clock)
+            books = Books(driver, self._statements, owner, self._clock)
             books.read(wanted)
             outcomes = [_outcome(operation, books) for operation in operations]
             books.write()
@@ -154,6 +158,14 @@ class Ledger:
                 error=LedgerError(f"The request id {taken} is already used. Use a new one.")
             )
         return outcome
+
+    def _owner_of(self, operations: Sequence[Operation[Any]]) -> str:
+        """Whose reservations these are: for sure, even if this process was stopped for long."""
+        if isinstance(self._owner, str):
+            return self._owner
+        if any(isinstance(operation, Reserve) for operation in operations):
+            self._owner.assure()
+        return self._owner.id
 
     def _do(self, operation: Operation[Result]) -> Result:
         def once() -> Outcome:

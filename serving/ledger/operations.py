@@ -23,9 +23,9 @@ from serving.ledger.records import (
     Replay,
     RequestInProgressError,
     Reservation,
+    ReservationLostError,
     Reserved,
     TooManyAtOnceError,
-    UnknownRequestError,
     Usage,
 )
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
@@ -136,8 +136,10 @@ class Settle:
         if request.state == SETTLED:
             return books.charge(self.request_id)
         if request.state != RESERVED:
-            raise UnknownRequestError(
-                f"The request {self.request_id} was released and can no longer be charged."
+            raise ReservationLostError(
+                f"The request {self.request_id} was released and can no longer be charged: "
+                "this process did not renew its lease in time. Nothing is charged. Send the "
+                "request again."
             )
         return books.settle(request, self.usage, self._priced(books, request), self.answer)
 

@@ -56,6 +56,11 @@ class UnknownRequestError(LedgerError):
     """There is no reservation of this id that waits to be settled or released."""
 
 
+class ReservationLostError(UnknownRequestError):
+    """What was reserved for the request has been released: nothing is charged for it. The
+    process was stopped for longer than its lease. Worth a retry of the whole request."""
+
+
 class UnknownTenantError(LedgerError):
     """The ledger has no such tenant."""
 

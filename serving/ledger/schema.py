@@ -75,6 +75,17 @@ RESERVED: Final = "reserved"
 SETTLED: Final = "settled"
 RELEASED: Final = "released"
 
+# Processes that may reserve. A counter that stands still is that of a process that has ended.
+leases: Final = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("lease_id", _TEXT, primary_key=True),
+    sa.Column("label", _TEXT, nullable=False),
+    sa.Column("renewals", sa.BigInteger, nullable=False),
+    sa.Column("lease_ms", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.DateTime, nullable=False),
+)
+
 # Every request that was let run: reserved, settled or released.
 requests: Final = sa.Table(
     "requests",
@@ -86,7 +97,7 @@ requests: Final = sa.Table(
     sa.Column("state", sa.String(8), nullable=False),
     sa.Column("month", sa.String(7), nullable=False),
     sa.Column("reserved_micro", sa.BigInteger, nullable=False),
-    sa.Column("owner", _TEXT, nullable=False),
+    sa.Column("owner", _TEXT, nullable=False),  # the lease
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.CheckConstraint("state in ('reserved', 'settled', 'released')", name="state"),
     sa.UniqueConstraint("tenant", "idempotency_key", name="one_request_a_key"),

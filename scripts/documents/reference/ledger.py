@@ -27,6 +27,7 @@ _TABLES = {
     "month_tokens": "A tenant's tokens of a model in a month, which determine the tier in "
     "which the next request begins.",
     "chains": "The last entry of each tenant's chain.",
+    "leases": "Gateways that run; the counter of one that has died stands still.",
     "requests": "Every admitted request, with the state of its reservation.",
     "answers": "The stored responses for repeated idempotency keys.",
     "entries": "The ledger itself: charges and their reversals. Append only.",
