@@ -26,6 +26,7 @@ from serving.ledger import (
     Replay,
     RequestInProgressError,
     Reservation,
+    ReservationLostError,
     Reserved,
     TooManyAtOnceError,
     UnknownRequestError,
@@ -87,7 +88,7 @@ class GatewayLedger:
         """Charge a request, however long the database takes to come back, within reason.
 
         Raises:
-          GatewayError: 503, it was still out.
+          GatewayError: 503, it was still out, or the reservation was lost with its lease.
         """
 
         # Settling twice is settling once; and the work is done, whatever the database does.
@@ -95,7 +96,12 @@ class GatewayLedger:
             return await self._ledger.settle(request_id, usage, pricing, response)
 
         with outages_refused():
-            return await through_outages(settle, self._settle_for_s)
+            try:
+                return await through_outages(settle, self._settle_for_s)
+            except ReservationLostError as error:
+                raise GatewayError(
+                    503, str(error), "server_error", "reservation_lost", retry_after_s=1
+                ) from None
 
     async def release(self, request_id: str) -> None:
         """Release a request, unless it is settled or was never reserved; now, or, where the
