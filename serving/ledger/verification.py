@@ -252,7 +252,7 @@ def _sums(connection: sa.Connection, of: Any) -> _Sums:
     return sums
 
 
-def _settled_without_charge(of: Any) -> sa.Select[tuple[str, str]]:
+def _settled_without_charge(of: Any) -> sa.Select[str, str]:
     requests, entries = schema.requests.c, schema.entries.c
     charged = (
         (entries.request_id == requests.request_id)

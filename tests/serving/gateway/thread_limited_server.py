@@ -43,7 +43,7 @@ class ThreadLimitedServer(grpc.GenericRpcHandler):
                     self.refused[method] = self.refused.get(method, 0) + 1
             if refuse:
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS)
-            call = self._channel.unary_unary(details.method)
+            call: Any = self._channel.unary_unary(details.method)
             try:
                 return call(request, timeout=context.time_remaining())
             except grpc.RpcError as error:
