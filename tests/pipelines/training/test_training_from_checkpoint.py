@@ -24,7 +24,7 @@ from pipelines.models.families import build_model, serving_graph
 from pipelines.training.dataset import validation_batches
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.run import run_fn
-from tests.pipelines.training.training_runs import TransformedCorpus, export
+from tests.pipelines.training.training_runs import TransformedCorpus, export, weights
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 from tokenizer.loading import load_tokenizer
 
@@ -260,3 +260,24 @@ def test_another_checkpoint_in_the_folder_is_refused(
     with pytest.raises(CheckpointError, match=r"d_model is 32 in the checkpoint"):
         run_fn(args)
     assert (Path(fine_tuned.base_model_dir) / TOKENIZER_DIR).is_dir()
+
+
+@pytest.mark.long
+def test_lora_changes_what_it_adapts_and_is_exported_as_a_plain_model(
+    fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
+) -> None:
+    start = Path(fine_tuned.base_model_dir)
+    args = arguments(corpus, tmp_path, start, learning_rate=0.01, lora_rank=2)
+    run_fn(args)
+    rows = history(args)
+    assert rows[-1]["val_loss"] < loss_at_the_start(open_checkpoint(start), corpus)
+    before, after = weights(fine_tuned), weights(args)
+    changed = {name for name in after if not np.array_equal(after[name], before[name])}
+    # Queries and values of the encoder's block, and of the decoder's two attentions.
+    assert len(changed) == 6
+    for name in changed:
+        difference = (after[name] - before[name]).reshape(-1, after[name].shape[-1])
+        assert np.linalg.matrix_rank(difference, tol=1e-5) <= 2
+    loaded = tf.saved_model.load(str(export(args, corpus)))
+    answer = loaded.signatures["serving_default"](text=tf.constant(["Then the size."]))
+    assert answer["output_ids"].shape[0] == 1
