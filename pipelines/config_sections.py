@@ -198,10 +198,33 @@ class ExportConfig:
 
     xla: bool = setting(
         False,
-        "Compile decoding with XLA. A stock model server refuses such a model; a server "
-        "that is started with --xla_cpu_compilation_enabled=true compiles it for each "
-        "batch size.",
+        "Compile decoding with XLA. A stock model server refuses such a model; one that is "
+        "started with --xla_cpu_compilation_enabled=true, as `tallygraph serve` starts it, "
+        "compiles it for each of the shapes below before the version is AVAILABLE.",
     )
+    row_buckets: tuple[int, ...] = setting(
+        (1, 4, 16),
+        "Numbers of rows that are compiled; a batch is padded to the next of them, and more "
+        "rows than the last are decoded in turns. Each takes seconds to compile.",
+        min_length=1,
+        max_length=16,
+    )
+    width_buckets: tuple[int, ...] = setting(
+        (),
+        "Widths in ids, task prefix and EOS included, that are compiled for each number of "
+        "rows; the longest row's is always one. Empty takes 64, 128, 256 and so on.",
+        max_length=16,
+    )
+
+    @model_validator(mode="after")
+    def _the_buckets_rise(self) -> ExportConfig:
+        for name in ("row_buckets", "width_buckets"):
+            buckets = list(getattr(self, name))
+            if buckets != sorted(set(buckets)) or any(bucket < 1 for bucket in buckets):
+                raise ValueError(
+                    f"{name} must be numbers above 0 that rise. Received: {buckets}"
+                )
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -177,6 +177,10 @@ class BaseModelSpec:
     max_output_tokens: int
     task_prefix: str
     num_beams: int = 1
+    xla_rows: tuple[int, ...] = ()
+    """Numbers of rows that XLA compiles decoding for; empty if it compiles nothing."""
+    xla_widths: tuple[int, ...] = ()
+    """Ids of a row, prefix and EOS included, that it is compiled for, with each of those."""
 
     def save(self, model_dir: str | Path) -> None:
         _write_json(Path(model_dir) / BASE_FILE, asdict(self))
@@ -222,6 +226,9 @@ class MeteringRecord:
     pipeline_run: str
     spans: tuple[int, ...]
     code_version: str
+    xla_rows: tuple[int, ...] = ()
+    """See `BaseModelSpec`: a server must be started for a version that has any."""
+    xla_widths: tuple[int, ...] = ()
 
     def save(self, model_dir: str | Path) -> None:
         _write_json(Path(model_dir) / METERING_FILE, asdict(self))
@@ -241,7 +248,6 @@ class MeteringRecord:
                 f"Expected: {CONTRACT_VERSION}. Use the release of Tallygraph that made the "
                 "model."
             )
-        values["spans"] = tuple(values["spans"])
         return cls(**values)
 
 
@@ -259,10 +265,13 @@ def _read_fields(cls: type, path: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise ContractError(f"{path} is not JSON: {error}") from None
-    names = [field.name for field in fields(cls)]
+    if not isinstance(values, dict):
+        raise ContractError(f"{path} lacks an object.")
     required = [field.name for field in fields(cls) if field.default is MISSING]
-    if not isinstance(values, dict) or (missing := [n for n in required if n not in values]):
-        raise ContractError(
-            f"{path} lacks {', '.join(missing) if isinstance(values, dict) else 'an object'}."
-        )
-    return {name: values[name] for name in names if name in values}
+    if missing := [name for name in required if name not in values]:
+        raise ContractError(f"{path} lacks {', '.join(missing)}.")
+    return {
+        field.name: tuple(value) if isinstance(value, list) else value
+        for field in fields(cls)
+        if (value := values.get(field.name, field.default)) is not MISSING
+    }

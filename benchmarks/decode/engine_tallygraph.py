@@ -23,6 +23,11 @@ from benchmarks.session import SignatureRunner
 from benchmarks.worker import ROOT
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
+from pipelines.models.shapes import CompiledShapes
+
+# What the XLA export is compiled for; `inputs` are 128 or 512 ids wide.
+_ROWS = (1, 8, 32, 64)
+_WIDTHS = (128,)
 
 
 def has_xla_variant() -> bool:
@@ -31,11 +36,14 @@ def has_xla_variant() -> bool:
 
 
 def export(shape: Shape, directory: Path, variant: str) -> None:
-    """Write a SavedModel with the signature ``ids, length, limit`` → ``written``."""
+    """Write a SavedModel with the signature ``ids, length, limit`` → ``written``.
+
+    The default one also says which rows have a decision ``in_doubt``.
+    """
     checkpoint, architecture = open_subject(shape, directory)
     graph = serving_graph(load_keras_model(checkpoint, architecture), architecture)
-    options = {"xla": True} if variant == "xla" else {}
-    decoder = Decoder(graph, architecture, **options)
+    shapes = CompiledShapes.of(architecture, _ROWS, _WIDTHS) if variant == "xla" else None
+    decoder = Decoder(graph, architecture, xla=shapes)
     module = tf.Module()
     module.decoder = decoder
 
@@ -50,9 +58,15 @@ def export(shape: Shape, directory: Path, variant: str) -> None:
     def serve(ids: tf.Tensor, length: tf.Tensor, limit: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"written": decoder.generate(ids, length, limit)}
 
-    module.serve = serve
-    target = _saved_model(directory, variant)
-    tf.saved_model.save(module, str(target), signatures={"serving_default": serve})
+    @tf.function(input_signature=serve.input_signature[:2], autograph=False)
+    def in_doubt(ids: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"in_doubt": decoder.in_doubt(ids, length)}
+
+    module.serve, module.in_doubt = serve, in_doubt
+    signatures = {"serving_default": serve}
+    if variant == "default":
+        signatures["in_doubt"] = in_doubt
+    tf.saved_model.save(module, str(saved_model(directory, variant)), signatures=signatures)
 
 
 def load(job: Job) -> tuple[str, Generate]:
@@ -61,7 +75,7 @@ def load(job: Job) -> tuple[str, Generate]:
     command = [sys.executable, "-m", "benchmarks.decode.engine_tallygraph", "export"]
     arguments = [job.shape.name, str(job.directory), job.variant]
     subprocess.run([*command, *arguments], check=True, cwd=ROOT, stdout=sys.stderr)
-    run = SignatureRunner(_saved_model(job.directory, job.variant), threads=job.threads)
+    run = SignatureRunner(saved_model(job.directory, job.variant), threads=job.threads)
 
     def generate(rows: Ids, ids_out: int) -> Ids:
         ids = own_ids(job.shape, rows).astype(np.int32)
@@ -78,7 +92,8 @@ def load(job: Job) -> tuple[str, Generate]:
     return about, generate
 
 
-def _saved_model(directory: Path, variant: str) -> Path:
+def saved_model(directory: Path, variant: str) -> Path:
+    """Where a shape's export is."""
     return directory / f"saved_model_{variant}"
 
 

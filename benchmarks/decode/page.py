@@ -29,10 +29,10 @@ ids as the table says.
 **What is measured.** Random weights in the sizes of T5-small and BART-base, saved by
 transformers; our side reads them as `model.init_from` does, CTranslate2 with its converter,
 like any checkpoint. Plain random weights repeat one id, and their decisions are so close that
-we would decode most rows twice: if rounding could decide, a row of a batch is decoded again by
-itself. A trained model has one such row in a few hundred, and it costs the time of that row at
-batch 1 in addition. These weights are made so that no decision is that close and each output
-has {distinct} different ids: [how](../../benchmarks/decode/weights.py). The outputs do not copy
+we would decide most rows twice: if rounding could decide, the output of a row is read again by
+itself. A trained model has one such row in a few hundred, and it costs a step or two in
+addition. These weights are made so that no decision is that close and each output has
+{distinct} different ids: [how](../../benchmarks/decode/weights.py). The outputs do not copy
 from their input.
 
 "Faster" is the other engine's time divided by ours, as the median over rounds of the ratio

@@ -41,13 +41,13 @@ def make_subject(shape: Shape, peers: Path, directory: Path) -> Path:
             module = f"benchmarks.decode.{step}"
             command = [str(peers), "-m", module, shape.name, str(folder.absolute() / target)]
             subprocess.run(command, check=True, cwd=ROOT)
-        _write_tokenizer(shape, folder / "hugging_face")
+        write_tokenizer(shape, folder / "hugging_face")
         done.touch()
     return folder
 
 
-def _write_tokenizer(shape: Shape, directory: Path) -> None:
-    """A checkpoint has a tokenizer. Nothing here reads a text, so a small one will do."""
+def write_tokenizer(shape: Shape, directory: Path) -> None:
+    """Add a tokenizer to a checkpoint. Nothing here reads a text, so a small one will do."""
     from tokenizer.bpe_training import train_byte_level_bpe
     from tokenizer.training import train_sentencepiece
 

@@ -19,6 +19,7 @@ from tfx.utils import path_utils
 
 from components.example_texts import example_texts
 from components.meter.graph import MeteredModel
+from components.meter.shape_texts import texts_by_width
 from components.meter.warmup import texts_within_budget, write_warmup_requests
 from tokenizer import contract
 from tokenizer.contract import BaseModelSpec, MeteringRecord
@@ -83,7 +84,11 @@ class Executor(BaseExecutor):
         save_metered_model(base_dir, model_dir, spec)
         self._record(spec, examples, exec_properties).save(model_dir)
         write_warmup_requests(
-            model_dir, exec_properties[MODEL_NAME_KEY], documents, spec.max_output_tokens
+            model_dir,
+            exec_properties[MODEL_NAME_KEY],
+            documents,
+            spec.max_output_tokens,
+            _compiled_texts(model_dir, spec, documents),
         )
         logging.info("Metered model written to %s.", model_dir)
 
@@ -107,6 +112,8 @@ class Executor(BaseExecutor):
             pipeline_run=run or "",
             spans=tuple(spans),
             code_version=exec_properties.get(CODE_VERSION_KEY) or "",
+            xla_rows=spec.xla_rows,
+            xla_widths=spec.xla_widths,
         )
 
 
@@ -137,6 +144,24 @@ def save_metered_model(base_dir: Path, model_dir: Path, spec: BaseModelSpec) -> 
     )
     extra = Path(contract.BASE_FILE).parent
     shutil.copytree(base_dir / extra, model_dir / extra, dirs_exist_ok=True)
+
+
+def _compiled_texts(
+    model_dir: Path, spec: BaseModelSpec, documents: Sequence[str]
+) -> dict[tuple[int, int], str]:
+    """A text for each shape that XLA compiles; none for a model that is not compiled."""
+    if not spec.xla_rows:
+        return {}
+    loaded = tf.saved_model.load(str(model_dir))
+    signature = loaded.signatures[contract.SIGNATURE_COUNT_TOKENS]
+
+    def count(text: str) -> int:
+        counts = signature(text=tf.constant([text]))
+        return int(sum(counts[name][0] for name in contract.COUNT_OUTPUTS))
+
+    added = spec.xla_widths[-1] - spec.max_input_tokens
+    texts = texts_by_width(documents, spec.xla_widths, added, count)
+    return {(rows, width): text for rows in spec.xla_rows for width, text in texts.items()}
 
 
 def _documents(examples: Sequence[types.Artifact], count: int) -> list[str]:

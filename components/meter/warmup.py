@@ -7,7 +7,8 @@ request is one that the model must be able to answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,24 +18,48 @@ from tokenizer import contract
 
 
 def write_warmup_requests(
-    model_dir: Path, model_name: str, texts: Sequence[str], max_output_tokens: int
+    model_dir: Path,
+    model_name: str,
+    texts: Sequence[str],
+    max_output_tokens: int,
+    compiled: Mapping[tuple[int, int], str] | None = None,
 ) -> None:
     """Write requests for every signature with batches of 1, 2, 4 … and all texts.
+
+    Where the model is compiled by XLA they come after one for each shape, so that a server
+    has compiled all of them before the version is AVAILABLE.
 
     Args:
       model_dir: the SavedModel that the requests are for.
       model_name: name that it is served under.
       texts: real documents; at least one.
       max_output_tokens: the model's limit, from which the limits for `summarize` are derived.
+      compiled: for each shape, rows and width, a text of that width.
     """
     path = model_dir / contract.WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for request in _requests(model_name, texts, max_output_tokens):
+        for request in itertools.chain(
+            _compiling(model_name, compiled or {}),
+            _requests(model_name, texts, max_output_tokens),
+        ):
             log = prediction_log_pb2.PredictionLog(
                 predict_log=prediction_log_pb2.PredictLog(request=request)
             )
             writer.write(log.SerializeToString())
+
+
+def _compiling(
+    model_name: str, compiled: Mapping[tuple[int, int], str]
+) -> Iterator[predict_pb2.PredictRequest]:
+    # One step of decoding is enough: it is compiled with all the others. And where all rows
+    # ask for one step, the pass that decides doubtful rows is run, and so compiled, too.
+    for (rows, _), text in compiled.items():
+        inputs = {
+            contract.INPUT_TEXT: tf.constant([text] * rows, tf.string),
+            contract.INPUT_MAX_OUTPUT_TOKENS: tf.constant([1] * rows, tf.int32),
+        }
+        yield _request(model_name, contract.SIGNATURE_SUMMARIZE, inputs)
 
 
 def _requests(

@@ -78,7 +78,14 @@ def check_record(
     ):
         check.equal(f"{name} of metering.json", expected, getattr(record, name))
         check.equal(f"{name} of base.json", expected, getattr(base, name))
-    for name in ("model_family", "max_input_tokens", "max_output_tokens", "task_prefix"):
+    for name in (
+        "model_family",
+        "max_input_tokens",
+        "max_output_tokens",
+        "task_prefix",
+        "xla_rows",
+        "xla_widths",
+    ):
         check.equal(f"{name} of metering.json", getattr(base, name), getattr(record, name))
     for name in ("max_input_tokens", "max_output_tokens"):
         value = getattr(record, name)

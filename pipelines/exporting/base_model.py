@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the ops of the transform graph)
@@ -13,6 +14,10 @@ from tokenizer.output_ids import count_output_ids, ids_with_text
 
 DOCUMENT_FEATURE = "document"
 DOCUMENT_IDS = "document_ids"
+
+# Strings have no other kernels. The integers around them have, and would be sent to a GPU and
+# back between two ops.
+_OF_TEXT: Final = "CPU:0"
 
 
 class BaseModel(tf.Module):
@@ -44,15 +49,16 @@ class BaseModel(tf.Module):
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Return every id of the texts, int32 ``[batch, None]``; no special ids, no
         truncation."""
-        ids = self._transform_graph.transform_fn(_raw_features(self._transform_graph, text))[
-            DOCUMENT_IDS
-        ]
-        return tf.cast(tf.RaggedTensor.from_sparse(ids), tf.int32)
+        with tf.device(_OF_TEXT):
+            features = _raw_features(self._transform_graph, text)
+            ids = self._transform_graph.transform_fn(features)[DOCUMENT_IDS]
+            return tf.cast(tf.RaggedTensor.from_sparse(ids), tf.int32)
 
     @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)], autograph=False)
     def detokenize(self, output_ids: tf.RaggedTensor) -> tf.Tensor:
         """Return the texts of rows of ids, string ``[batch]``."""
-        return self._detokenizer.detokenize(output_ids)
+        with tf.device(_OF_TEXT):
+            return self._detokenizer.detokenize(output_ids)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, name=INPUT_TEXT)], autograph=False

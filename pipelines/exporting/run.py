@@ -9,13 +9,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from components.exporter.executor import ExportArguments
 from pipelines.checkpoints.keras_preset import save_decoding
 from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
 from pipelines.exporting.base_model import export_base_model
+from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
+from pipelines.models.shapes import CompiledShapes
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 
 
@@ -35,13 +39,14 @@ def export_fn(arguments: ExportArguments) -> None:
     architecture = trained.description.architecture(settings, tokenizer)
     model = build_model(architecture)
     trained.load_into(model)
+    shapes = _compiled_shapes(arguments.custom_config["export"], architecture)
     export_base_model(
         arguments.base_model_dir,
         transform_graph_dir=str(arguments.transform_output / "transform_fn"),
         decoder=Decoder(
             serving_graph(model, architecture),
             architecture,
-            xla=arguments.custom_config["export"]["xla"],
+            xla=shapes,
         ),
         detokenizer=tokenizer.graph_tokenizer(),
         spec=BaseModelSpec(
@@ -55,6 +60,8 @@ def export_fn(arguments: ExportArguments) -> None:
             max_output_tokens=architecture.max_output_tokens,
             task_prefix=settings.get("task_prefix", ""),
             num_beams=architecture.num_beams,
+            xla_rows=shapes.rows if shapes else (),
+            xla_widths=shapes.widths if shapes else (),
         ),
     )
     shutil.copytree(
@@ -67,3 +74,12 @@ def export_fn(arguments: ExportArguments) -> None:
         ignore=shutil.ignore_patterns(TOKENIZER_DIR.split("/", 1)[0]),
     )
     save_decoding(architecture, checkpoint_dir)
+
+
+def _compiled_shapes(
+    export: Mapping[str, Any], architecture: Architecture
+) -> CompiledShapes | None:
+    """The shapes that XLA compiles; None where nothing is compiled."""
+    if not export["xla"]:
+        return None
+    return CompiledShapes.of(architecture, export["row_buckets"], export["width_buckets"])

@@ -19,7 +19,7 @@ from pipelines.models.attention import (
     split_heads,
 )
 from pipelines.models.bart_stacks import BartStacks
-from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph, causal_bias
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS
 
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
@@ -167,6 +167,24 @@ class BartGraph(Seq2SeqGraph):
         x = self.decoder_norm(x) if self._norm_first else x
         logits = dense(x, self.head, self.logits_bias)
         return logits, Cache(tuple(layers))
+
+    def read(self, token_ids: tf.Tensor, memory: Memory) -> tf.Tensor:
+        bias = causal_bias(tf.constant(self._decoder_bias))
+        x = tf.gather(tf.identity(self.embeddings), token_ids)
+        x += self.decoder_positions[: token_ids.shape[1]]
+        x = x if self._norm_first else self.decoder_norm(x)
+        for i, block in enumerate(self.decoder_layers):
+            qkv = dense(self._before(block.self_norm, x), block.qkv, block.qkv_bias)
+            q, k, v = split_heads(qkv, self.num_heads, 3)
+            attended = merge_heads(attend(q, k, v, bias))
+            out = dense(attended, block.self_out, block.self_out_bias)
+            x = self._after(block.self_norm, out + x)
+            q = dense(self._before(block.cross_norm, x), block.cross_q, block.cross_q_bias)
+            out = dense(self._read_memory(q, memory, i), block.cross_out, block.cross_out_bias)
+            x = self._after(block.cross_norm, out + x)
+            x = self._feed_forward(x, block)
+        x = self.decoder_norm(x) if self._norm_first else x
+        return dense(tf.reshape(x, [-1, x.shape[-1]]), self.head, self.logits_bias)
 
     def _before(self, norm: _Norm, x: tf.Tensor) -> tf.Tensor:
         """What a block reads: a Pegasus's is normed."""

@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from pipelines.models.attention import attend_once, one_position, padding_bias, split_heads
+from pipelines.models.attention import (
+    attend,
+    attend_once,
+    merge_heads,
+    one_position,
+    padding_bias,
+    split_heads,
+)
 
 # Self-attention of a step looks at a multiple of so many positions: all of a short cache,
 # and of a long one the part that has been written, rounded up.
@@ -58,6 +65,22 @@ class Position(NamedTuple):
     bias: tf.Tensor
 
 
+def causal_bias(bias: tf.Tensor) -> tf.Tensor:
+    """What is added to the scores of whole rows' self-attention.
+
+    Args:
+      bias: float32 ``[heads or 1, 2 * n - 1]``, of the distance back to a position: n - 1 to 0,
+        then ``MASKED``.
+
+    Returns:
+      float32 ``[1, heads or 1, n, n]``.
+    """
+    steps = bias.shape[1] // 2 + 1
+    position = tf.range(steps)
+    distance = position[:, tf.newaxis] - position[tf.newaxis, :]
+    return tf.gather(bias, steps - 1 - distance, axis=1)[tf.newaxis]
+
+
 class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     """A trained model as plain TensorFlow ops, ready to be decoded and exported.
 
@@ -101,6 +124,19 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
         Returns:
           Logits float32 ``[rows, vocabulary_size]`` and the cache with this position.
+        """
+
+    @abc.abstractmethod
+    def read(self, token_ids: tf.Tensor, memory: Memory) -> tf.Tensor:
+        """Decode all positions of rows that are written already, in one pass.
+
+        Args:
+          token_ids: int32 ``[rows, decoder_length]``: the decoder's start, then what was
+            written. A position is not moved by what stands behind it.
+          memory: what ``encode`` returned for the rows.
+
+        Returns:
+          Logits float32 ``[rows * decoder_length, vocabulary_size]``, those of row 0 first.
         """
 
     def empty_cache(self, rows: tf.Tensor, limit: tf.Tensor, most: int) -> Cache:
@@ -205,6 +241,19 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         return attend_once(
             query, memory.keys[layer], memory.values[layer], memory.bias, self.num_heads
         )
+
+    def _read_memory(self, q: tf.Tensor, memory: Memory, layer: int) -> tf.Tensor:
+        """Cross-attention of whole rows, ``[rows, steps, heads * head_dim]`` to the same."""
+        (query,) = split_heads(q, self.num_heads, 1)
+
+        def by_row(x: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(x, tf.stack([-1, self.num_heads, tf.shape(x)[1], x.shape[2]]))
+
+        bias = tf.reshape(
+            memory.bias, tf.stack([-1, self.num_heads, 1, tf.shape(memory.bias)[2]])
+        )
+        keys, values = by_row(memory.keys[layer]), by_row(memory.values[layer])
+        return merge_heads(attend(query, keys, values, bias))
 
     def _memory(
         self, projected: list[tf.Tensor], length: tf.Tensor, width: tf.Tensor

@@ -2,45 +2,30 @@
 
 A row's output must be the same alone and in any batch, because it is billed. Matrix products
 round differently for different shapes, by a few units in the last place; that is enough to swap
-two ids whose scores are almost equal. So a batch is decoded together, and a row for which any
-decision was too close is decoded again by itself. A row that comes alone is also decoded by
-itself, in the same part of the graph. So each output either is the row's own or was decided by
-a margin far larger than any effect of rounding.
+two ids whose scores are almost equal. So a batch is decoded together, a row that comes alone by
+itself, and a row for which any decision was too close to call is decided again in a way that
+does not depend on the request (`SecondPass`). So each output either was decided by a margin far
+larger than any effect of rounding, or is the row's own.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Final, Protocol
 
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
+from pipelines.models.compiled_search import CompiledSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.greedy_search import GreedySearch
-
-_WIDTH_BLOCK: Final = 64  # widths that XLA compiles for are multiples of it
-
-
-class Search(Protocol):
-    """A search for a row's output."""
-
-    def search(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together.
-
-        Args:
-          packed: int32 ``[batch, width]``: prefix, ids and EOS of each row, padded.
-          length: int32 ``[batch]``, ids of each row of ``packed``.
-          limit: int32 ``[batch]``, maximum number of decoder steps, from 1 to
-              ``decoder_length``.
-
-        Returns:
-          int32 ``[batch, decoder_length]``: ids up to and including EOS, padded; and
-          bool ``[batch]``: which rows had a decision too close to call.
-        """
+from pipelines.models.search import Search
+from pipelines.models.second_pass import (
+    CompiledSecondPass,
+    SecondPass,
+    SecondReading,
+    SecondSearch,
+    decide_doubtful,
+)
+from pipelines.models.shapes import CompiledShapes
 
 
 def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
@@ -50,49 +35,35 @@ def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
     return GreedySearch(graph, architecture)
 
 
-class CompiledSearch:
-    """A search that XLA compiles, for servers that are started with XLA enabled.
-
-    XLA compiles again for each number of rows and each width, so rows are padded to a
-    multiple of 64 ids or to the longest possible row; padding changes no output.
-    """
-
-    def __init__(self, search: Search, architecture: Architecture) -> None:
-        self._compiled: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-        self._compiled = tf.function(search.search, jit_compile=True, autograph=False)
-        self._pad_id = architecture.pad_id
-        self._longest_row = architecture.encoder_length
-
-    def search(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together; see `Search`."""
-        width = tf.shape(packed)[1]
-        missing = tf.minimum(-width % _WIDTH_BLOCK, self._longest_row - width)
-        padded = tf.pad(packed, [[0, 0], [0, missing]], constant_values=self._pad_id)
-        return self._compiled(padded, length, limit)
-
-
 class Decoder(tf.Module):
     """Decodes a model's graph; see ``BaseModelSpec`` for the contract of ``generate``."""
 
     def __init__(
-        self, graph: Seq2SeqGraph, architecture: Architecture, xla: bool = False
+        self,
+        graph: Seq2SeqGraph,
+        architecture: Architecture,
+        xla: CompiledShapes | None = None,
     ) -> None:
         """Make the decoder of a graph.
 
         Args:
           graph: the model's, for this decoder alone.
           architecture: limits, special ids and the way to search.
-          xla: compile the search with XLA. A stock server refuses the result; one that was
-            started with ``--xla_cpu_compilation_enabled=true`` runs it.
+          xla: compile the search with XLA for these shapes. A stock server refuses the result;
+            one that was started with ``--xla_cpu_compilation_enabled=true`` runs it.
         """
         super().__init__(name="decoder")
         self.graph = graph
-        graph.for_xla = xla
-        search = search_of(graph, architecture)
-        self._search = CompiledSearch(search, architecture) if xla else search
+        graph.for_xla = xla is not None
         self._architecture = architecture
+        search = search_of(graph, architecture)
+        self._search: Search = CompiledSearch(search, architecture, xla) if xla else search
+        if architecture.num_beams > 1:  # there is no single answer to read
+            self._second_pass: SecondPass = SecondSearch(self._search)
+        else:
+            self._second_pass = SecondReading(graph, architecture)
+            if xla:
+                self._second_pass = CompiledSecondPass(self._second_pass, architecture)
 
     @tf.function(
         input_signature=[
@@ -128,20 +99,36 @@ class Decoder(tf.Module):
         if self._architecture.force_eos:  # one more step, unless the limit is a row's own
             limit += tf.cast(limit == model_limit, tf.int32)
         limit += start
-        batch = tf.shape(packed)[0]
-        output, doubtful = tf.cond(
-            batch > 1,
-            lambda: self._search.search(packed, length, limit),
-            lambda: (
-                tf.fill([batch, self._architecture.decoder_length], self._architecture.pad_id),
-                tf.fill([batch], True),
-            ),
-        )
-        output = self._redo_alone(output, doubtful, packed, length, limit)
+        rows = (packed, length, limit)
+        output, doubtful = self._first_pass(*rows)
+        if isinstance(self._second_pass, SecondSearch):
+            doubtful &= tf.shape(packed)[0] > 1  # a row alone has just been decoded by itself
+        if isinstance(self._second_pass, CompiledSecondPass):
+            # So that a request for one step, as warm-up requests are, has it compiled.
+            first = tf.range(tf.shape(packed)[0]) == 0
+            doubtful |= first & tf.reduce_all(limit <= start + 1)
+        output = decide_doubtful(self._second_pass, self._architecture, output, doubtful, rows)
         if self._architecture.force_eos:
             output = output[:, :-1]
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
+
+    def _first_pass(
+        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = (packed, length, limit)
+        if isinstance(self._search, CompiledSearch):
+            return self._search.search(*rows)
+
+        def one_row() -> tuple[tf.Tensor, tf.Tensor]:
+            """The commonest request: here TensorFlow knows that it is one row."""
+            first = (tf.ensure_shape(part[:1], [1, *part.shape[1:]]) for part in rows)
+            return self._search.search(*first)
+
+        found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
+            tf.shape(packed)[0] == 1, one_row, lambda: self._search.search(*rows)
+        )
+        return found
 
     def in_doubt(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
         """Return which rows contain a decision that rounding could change, bool ``[batch]``.
@@ -168,34 +155,3 @@ class Decoder(tf.Module):
         prefix = tf.constant(model.prefix_ids, tf.int32, shape=[len(model.prefix_ids)])
         prefix = tf.tile(prefix[tf.newaxis, :], [tf.shape(ids)[0], 1])
         return tf.concat([prefix, ids], axis=1), length + len(model.prefix_ids) + 1
-
-    def _redo_alone(
-        self,
-        output: tf.Tensor,
-        doubtful: tf.Tensor,
-        packed: tf.Tensor,
-        length: tf.Tensor,
-        limit: tf.Tensor,
-    ) -> tf.Tensor:
-        """Replace each doubtful row's output by what the row gives by itself."""
-        rows = tf.cast(tf.where(doubtful)[:, 0], tf.int32)
-
-        def redo(i: tf.Tensor, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            row = rows[i]
-            own = length[row]
-            alone, _ = self._search.search(
-                packed[row, :own][tf.newaxis, :], own[tf.newaxis], limit[row][tf.newaxis]
-            )
-            return i + 1, tf.tensor_scatter_nd_update(output, [[row]], alone)
-
-        _, output = tf.while_loop(
-            lambda i, _: i < tf.size(rows),
-            redo,
-            (tf.constant(0), output),
-            shape_invariants=(
-                tf.TensorShape([]),
-                tf.TensorShape([None, self._architecture.decoder_length]),
-            ),
-            parallel_iterations=1,
-        )
-        return output

@@ -13,8 +13,9 @@ from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import append, nothing_written
 
 # A decision is in doubt when the best logit leads the second by less than this share of
-# the larger of 1 and its own size. Rounding was measured at under a hundredth of it; one
-# row in some hundreds is in doubt.
+# the larger of 1 and its own size. Rounding was measured at under a hundredth of it (on an H200
+# 3e-6 in float32, and nearly half of it in tf32: docs/benchmarks/gpu.md); one row in some
+# hundreds is in doubt.
 _DOUBT: Final = 1e-3
 
 

@@ -19,7 +19,7 @@ class Written(NamedTuple):
 
     Attributes:
       ids: int32 [rows, limit + 1]: the decoder start, ids, padding.
-      position: int32 scalar, the number of ids.
+      position: int32, the number of ids: a scalar, or ``[rows]`` where rows differ in it.
     """
 
     ids: tf.Tensor
@@ -55,16 +55,17 @@ class NextIdRules:
             scores = _forbid_repeats(scores, written, model.no_repeat_ngram_size)
         for words in self._longer:
             scores = self._ban(scores, written, words)
+        position = tf.reshape(written.position, [-1, 1])
         if model.min_output_tokens:
-            early = written.position < model.min_output_tokens + model.forced_start
+            early = position < model.min_output_tokens + model.forced_start
             no_end = self._masked([model.eos_id], scores.shape[-1])
             scores += tf.where(early, no_end, tf.zeros_like(no_end))
         if model.force_eos:
-            last = written.position + 1 == model.decoder_length
+            last = position + 1 == model.decoder_length
             scores = tf.where(last, self._only(model.eos_id, scores), scores)
         if model.forced_bos_id is not None:
             only = self._only(model.forced_bos_id, scores)
-            scores = tf.where(written.position == 0, only, scores)
+            scores = tf.where(position == 0, only, scores)
         return scores
 
     def _masked(self, ids: list[int], size: int) -> tf.Tensor:
@@ -89,12 +90,12 @@ class NextIdRules:
     def _ban(self, scores: tf.Tensor, written: Written, words: tuple[int, ...]) -> tf.Tensor:
         """Scores with the last id of a banned sequence ruled out behind the others."""
         before = len(words) - 1
-        begun = tf.fill([tf.shape(scores)[0]], written.position >= before)
+        begun = tf.reshape(written.position >= before, [-1, 1])
         for offset, value in enumerate(words[:-1]):
             place = tf.maximum(written.position + 1 - before + offset, 0)
-            begun &= tf.gather(written.ids, place, axis=1) == value
+            begun &= _at(written.ids, place) == value
         mask = self._masked([words[-1]], scores.shape[-1])
-        return scores + tf.where(begun[:, tf.newaxis], mask, tf.zeros_like(mask))
+        return scores + tf.where(begun, mask, tf.zeros_like(mask))
 
 
 def _forbid_repeats(scores: tf.Tensor, written: Written, size: int) -> tf.Tensor:
@@ -107,13 +108,20 @@ def _forbid_repeats(scores: tf.Tensor, written: Written, size: int) -> tf.Tensor
     if limit < size:
         return scores
     count = limit - size + 1  # windows, of which those that end by now have been written
-    repeats = tf.range(count) <= position + 1 - size
+    repeats = tf.range(count) <= tf.reshape(position + 1 - size, [-1, 1])
     for offset in range(size - 1):
-        latest = tf.gather(ids, tf.maximum(position + 2 - size + offset, 0), axis=1)
-        repeats &= ids[:, offset : offset + count] == latest[:, tf.newaxis]
+        latest = _at(ids, tf.maximum(position + 2 - size + offset, 0))
+        repeats &= ids[:, offset : offset + count] == latest
     last = ids[:, size - 1 : size - 1 + count]
     updates = tf.where(repeats, MASKED, scores.dtype.max)
     return tf.tensor_scatter_nd_min(scores, _places(last), updates)
+
+
+def _at(ids: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """The ids at a place of all rows, or at one of each row; int32 ``[rows, 1]``."""
+    if place.shape.rank == 0:
+        return tf.gather(ids, place, axis=1)[:, tf.newaxis]
+    return tf.gather(ids, place[:, tf.newaxis], axis=1, batch_dims=1)
 
 
 def _places(ids: tf.Tensor) -> tf.Tensor:

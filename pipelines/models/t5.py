@@ -18,7 +18,7 @@ from pipelines.models.attention import (
     padding_bias,
     split_heads,
 )
-from pipelines.models.decoder import Cache, Memory, Position, Seq2SeqGraph
+from pipelines.models.decoder import Cache, Memory, Position, Seq2SeqGraph, causal_bias
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS, T5Stacks
 
 # keras-hub names an argument of its own `mask`, which Keras takes for masking metadata. No
@@ -143,6 +143,19 @@ class T5Graph(Seq2SeqGraph):
             x += self._feed_forward(x, block)
         logits = dense(self._norm(x) * self.decoder_norm, self.head)
         return logits, Cache(tuple(layers))
+
+    def read(self, token_ids: tf.Tensor, memory: Memory) -> tf.Tensor:
+        biases = [causal_bias(tf.convert_to_tensor(each)) for each in self.decoder_biases]
+        x = tf.gather(tf.identity(self.embeddings), token_ids)
+        for i, block in enumerate(self.decoder_layers):
+            bias = biases[min(i, len(biases) - 1)]
+            q, k, v = split_heads(dense(self._norm(x), block.qkv), self.num_heads, 3)
+            x += dense(merge_heads(attend(q, k, v, bias)), block.self_out)
+            q = dense(self._norm(x), block.cross_q)
+            x += dense(self._read_memory(q, memory, i), block.cross_out)
+            x += self._feed_forward(x, block)
+        states = tf.reshape(self._norm(x) * self.decoder_norm, [-1, x.shape[-1]])
+        return dense(states, self.head)
 
     def _encoder_position_bias(self, bias: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         positions = tf.range(width)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from components.meter.executor import Executor, MeterError
 from tests.components.fixture_artifacts import meter, model_artifact_in
 from tests.components.fixture_base_model import FixtureBaseModel, base_spec, save_base_model
 from tests.components.fixture_examples import ROWS, SPLITS, make_examples
-from tokenizer.contract import ContractError, MeteredSummary, MeteringRecord
+from tokenizer.contract import BaseModelSpec, ContractError, MeteredSummary, MeteringRecord
 from tokenizer.hard_texts import FIXED_HARD_TEXTS
 from tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 
@@ -175,6 +177,30 @@ def test_the_warm_up_requests_are_real_texts_for_every_signature(
     }
 
 
+def test_a_compiled_model_is_warmed_up_in_every_shape(
+    base_model: Model, examples: Examples, signatures: Any, tmp_path: Path
+) -> None:
+    compiled = model_artifact_in(tmp_path / "base")
+    shutil.copytree(base_model.uri, compiled.uri)
+    rows, widths, added = (1, 3), (8, 16, 27), 3
+    spec = BaseModelSpec.load(directory_of(compiled))
+    assert widths[-1] == spec.max_input_tokens + added
+    replace(spec, xla_rows=rows, xla_widths=widths).save(directory_of(compiled))
+    metered = directory_of(meter(compiled, examples, tmp_path / "metered"))
+    record = MeteringRecord.load(metered)
+    assert (record.xla_rows, record.xla_widths) == (rows, widths)
+    warmed = set()
+    path = metered / "assets.extra" / "tf_serving_warmup_requests"
+    for written in tf.data.TFRecordDataset(str(path)).take(6).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(written).predict_log.request
+        assert request.model_spec.signature_name == "summarize"
+        texts = tf.make_ndarray(request.inputs["text"])
+        assert set(tf.make_ndarray(request.inputs["max_output_tokens"])) == {1}
+        read = int(signatures["count_tokens"](tf.constant(texts))["input_tokens"][0])
+        warmed.add((len(texts), next(width for width in widths if read + added <= width)))
+    assert warmed == {(count, width) for count in rows for width in widths}
+
+
 def test_a_fresh_process_needs_tensorflow_and_tf_text_only(metered_model: Model) -> None:
     code = (
         "import sys, tensorflow as tf, tensorflow_text\n"
@@ -276,6 +302,5 @@ def test_the_fixture_keeps_the_base_contract(
     assert loaded.generate(
         tf.zeros([0, 0], tf.int32), tf.zeros([0], tf.int32), tf.zeros([0], tf.int32)
     ).shape == (0, 0)
-    assert json.loads(
-        (directory_of(base_model) / "assets.extra" / "base.json").read_text()
-    ) == {name: getattr(base_spec(tokenizer), name) for name in base_spec(tokenizer).__slots__}
+    written = (directory_of(base_model) / "assets.extra" / "base.json").read_text()
+    assert json.loads(written) == json.loads(json.dumps(asdict(base_spec(tokenizer))))

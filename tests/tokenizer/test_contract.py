@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ RECORD = MeteringRecord(
     spans=(1, 2),
     code_version="0123456789abcdef",
 )
+
+
+@pytest.mark.parametrize(("record", "file"), [(BASE, "base.json"), (RECORD, "metering.json")])
+def test_what_an_older_release_wrote_has_its_defaults(
+    record: BaseModelSpec | MeteringRecord, file: str, tmp_path: Path
+) -> None:
+    compiled = replace(record, xla_rows=(1, 4), xla_widths=(64, 65))
+    compiled.save(tmp_path)
+    assert type(record).load(tmp_path) == compiled
+    path = tmp_path / "assets.extra" / file
+    values = json.loads(path.read_text())
+    del values["xla_rows"], values["xla_widths"]
+    path.write_text(json.dumps(values))
+    assert type(record).load(tmp_path) == record
 
 
 def test_a_row_of_an_answer_becomes_a_checked_value() -> None:

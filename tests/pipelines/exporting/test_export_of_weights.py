@@ -14,6 +14,7 @@ import tensorflow_text  # noqa: F401  (registers the ops of the SavedModel)
 
 from pipelines.checkpoints.keras_preset import save_preset
 from pipelines.checkpoints.opening import CHECKPOINT_DIR, open_checkpoint
+from pipelines.config_sections import ExportConfig
 from pipelines.models.architecture import Architecture, ArchitectureError
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
@@ -98,6 +99,16 @@ def test_what_a_version_needs_lies_beside_the_graph(
     assert fingerprint == load_tokenizer(corpus.tokenizer_dir).fingerprint
     decoding = json.loads((directory / CHECKPOINT_DIR / "decoding.json").read_text())
     assert decoding["num_beams"] == 1
+
+
+def test_a_compiled_export_says_for_which_shapes(
+    trained: SimpleNamespace, corpus: TransformedCorpus
+) -> None:
+    settings = ExportConfig(xla=True, row_buckets=(1, 3), width_buckets=(4, 200))
+    directory = export(trained, corpus, "compiled", settings=settings)
+    spec = BaseModelSpec.load(directory)
+    longest = 10 + 1 + len(open_checkpoint(directory).tokenizer.encode("Return "))
+    assert (spec.xla_rows, spec.xla_widths) == ((1, 3), (4, longest))
 
 
 def test_settings_that_cannot_be_decoded_with_are_named(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from components.exporter.executor import ExportArguments
+from pipelines.config_sections import ExportConfig
 from pipelines.exporting.run import export_fn
 from pipelines.exporting.settings import export_part
 
@@ -90,7 +91,12 @@ def weights(args: SimpleNamespace) -> dict[str, np.ndarray]:
 
 
 def export(
-    args: SimpleNamespace, corpus: TransformedCorpus, name: str = "base", **decoding: Any
+    args: SimpleNamespace,
+    corpus: TransformedCorpus,
+    name: str = "base",
+    *,
+    settings: ExportConfig | None = None,
+    **decoding: Any,
 ) -> Path:
     """Export what a training left as Exporter does; the folder of the base SavedModel."""
     directory = Path(args.serving_model_dir).parent / name
@@ -101,7 +107,7 @@ def export(
             base_model_dir=directory,
             custom_config={
                 "model": export_part({**args.custom_config["model"], **decoding}),
-                "export": {"xla": False},
+                "export": asdict(settings or ExportConfig()),
             },
         )
     )
