@@ -19,7 +19,6 @@ import tensorflow as tf
 from benchmarks.train.job import SHAPES, training_job
 from benchmarks.worker_loop import serve
 from pipelines.training.loop import Training
-from pipelines.training.precision import bfloat16_products
 
 
 def main(
@@ -37,7 +36,7 @@ def main(
             precision=precision,
         )
         training = Training(job)
-        stack.enter_context(bfloat16_products(precision == "bfloat16"))
+        stack.enter_context(training.execution.running())
         steps = training.steps(0)
 
         def make_steps(count: int) -> dict[str, Any]:

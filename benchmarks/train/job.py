@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.training.dataset import training_batches
+from pipelines.training.dataset import MOST_LENGTHS, training_batches
 from pipelines.training.job import TrainingJob
 from pipelines.training.settings import TrainingSettings
 from tokenizer.training import train_sentencepiece
@@ -85,7 +85,9 @@ def training_job(
     )
 
 
-def write_batches(job: TrainingJob, count: int, file: Path, padding: str) -> None:
+def write_batches(
+    job: TrainingJob, count: int, file: Path, padding: str, lengths: int | None = None
+) -> None:
     """The first batches that the training reads, as one ``.npz``.
 
     Args:
@@ -94,6 +96,7 @@ def write_batches(job: TrainingJob, count: int, file: Path, padding: str) -> Non
       file: gets ``<i>/<name>``, int32 ``[batch, length]`` each.
       padding: ``bucketed``: the very batches. ``plain``: the same rows in a random order,
         each batch padded to its longest row, as a loop does that knows nothing of lengths.
+      lengths: that rows are padded to; None for those of a training that is not compiled.
     """
     settings = job.settings
     batches = [
@@ -104,6 +107,7 @@ def write_batches(job: TrainingJob, count: int, file: Path, padding: str) -> Non
             settings.batch_size,
             settings.seed,
             min_overlap=settings.min_overlap,
+            lengths=lengths or MOST_LENGTHS,
         )
         .take(count)
         .as_numpy_iterator()

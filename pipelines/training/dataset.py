@@ -9,6 +9,7 @@ spent on padding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import tensorflow as tf
 
@@ -20,7 +21,7 @@ _FEATURES = {
 }
 _PARSED_TOGETHER = 512  # examples parsed by one op
 _SHUFFLED = 100_000  # examples in the shuffle buffer; truncated ids, so tens of MB at most
-_MOST_BUCKETS = 12  # of encoder lengths, and of label lengths: each pair may be half full
+MOST_LENGTHS: Final = 12  # of documents, and of labels: each pair's batch may be half full
 
 Batch = dict[str, tf.Tensor]
 Pair = tuple[tf.Tensor, tf.Tensor]
@@ -45,6 +46,7 @@ def training_batches(
     lead_steps: int = 0,
     lead_share: float = 0.0,
     min_overlap: float = 0.0,
+    lengths: int = MOST_LENGTHS,
 ) -> tf.data.Dataset:
     """Yield shuffled batches endlessly, in an order that the seed determines.
 
@@ -58,6 +60,7 @@ def training_batches(
       lead_share: the share of such rows that remains until the end.
       min_overlap: minimum share of a summary's ids that must be among the document ids that are
         read; a row whose labels would be another summary is left out.
+      lengths: maximum number of lengths that documents are padded to; the same for labels.
 
     Returns:
       Batches of ``encoder_token_ids``, ``encoder_padding_mask``, ``decoder_token_ids``,
@@ -82,7 +85,8 @@ def training_batches(
 
     chosen = pairs.enumerate().map(choose, num_parallel_calls=1, deterministic=True)
     usable = chosen.filter(lambda _, keep: keep).map(lambda row, _: row)
-    return _bucketed(_closed(usable, architecture), architecture, batch_size).prefetch(8)
+    rows = _closed(usable, architecture)
+    return _bucketed(rows, architecture, batch_size, lengths).prefetch(8)
 
 
 def _overlaps(document: tf.Tensor, summary: tf.Tensor, least: float) -> tf.Tensor:
@@ -133,22 +137,31 @@ def _closed(pairs: tf.data.Dataset, architecture: Architecture) -> tf.data.Datas
     return pairs.map(close, num_parallel_calls=1)
 
 
-def bucket_lengths(longest: int, narrowest: int) -> list[int]:
+def bucket_lengths(longest: int, narrowest: int, most: int = MOST_LENGTHS) -> list[int]:
     """Return the lengths that rows are padded to, in ascending order; the last is ``longest``.
 
     Args:
       longest: length of the longest possible row.
       narrowest: the smallest difference between two lengths that is worth a bucket.
+      most: lengths at most.
     """
-    width = max(narrowest, -(-longest // _MOST_BUCKETS))
+    width = max(narrowest, -(-longest // most))
     return [*range(width, longest, width), longest]
 
 
 def _bucketed(
-    rows: tf.data.Dataset, architecture: Architecture, batch_size: int
+    rows: tf.data.Dataset,
+    architecture: Architecture,
+    batch_size: int,
+    lengths: int = MOST_LENGTHS,
 ) -> tf.data.Dataset:
-    encoder_lengths = tf.constant(bucket_lengths(architecture.encoder_length, 8), tf.int64)
-    label_lengths = tf.constant(bucket_lengths(architecture.label_length, 4), tf.int64)
+    encoder_lengths, label_lengths = (
+        tf.constant(bucket_lengths(longest, narrowest, lengths), tf.int64)
+        for longest, narrowest in (
+            (architecture.encoder_length, 8),
+            (architecture.label_length, 4),
+        )
+    )
 
     def key(encoder: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         i = tf.searchsorted(encoder_lengths, [tf.size(encoder, tf.int64)])[0]

@@ -22,16 +22,17 @@ from pipelines.training.checkpoints import TrainingCheckpoints, read_history, wr
 from pipelines.training.cluster import Cluster
 from pipelines.training.dataset import (
     BATCH_SIGNATURE,
+    MOST_LENGTHS,
     Batch,
     training_batches,
     validation_batches,
 )
 from pipelines.training.dropout import use_byte_dropout
+from pipelines.training.execution import PLAIN, Execution
 from pipelines.training.job import TrainingJob
 from pipelines.training.lora import add_lora, merge_lora, trained_share
 from pipelines.training.loss import masked_cross_entropy
 from pipelines.training.optimization import build_optimizer
-from pipelines.training.precision import bfloat16_products
 from pipelines.training.progress import HISTORY_FILE, Progress
 from pipelines.training.settings import TrainingSettings
 from pipelines.training.standing import LOGGER
@@ -80,7 +81,7 @@ def train(
             return None
     else:
         train_here(job, load_weights=load_weights)
-    training = Training(job)
+    training = Training(job, execution=PLAIN)
     training.checkpoints.restore_best()
     model = training.model
     if job.settings.lora_rank:
@@ -95,12 +96,11 @@ def train_here(
 ) -> None:
     """Train in this process, alone or as one of several workers; the checkpoints get the
     weights."""
-    settings = job.settings
     training = Training(job, workers, load_weights)
     done = training.checkpoints.resume()
     if workers:
         workers.agree_on(done)
-    with bfloat16_products(settings.precision == "bfloat16"):
+    with training.execution.running():
         if workers is None or workers.cluster.is_chief:
             _with_validations(training, job, done)
         else:
@@ -153,13 +153,16 @@ class Training:
         job: TrainingJob,
         workers: Workers | None = None,
         load_weights: Callable[[keras.Model], None] | None = None,
+        execution: Execution | None = None,
     ) -> None:
         """Start from the beginning; ``checkpoints.resume`` continues from a checkpoint."""
         settings = job.settings
         self._job = job
         self._workers = workers
+        self.execution = execution or Execution.of(settings)
         keras.utils.set_random_seed(settings.seed)
-        self.model = build_model(job.architecture)
+        with self.execution.building():
+            self.model = build_model(job.architecture)
         if load_weights:
             load_weights(self.model)
         if job.initial_weights:
@@ -192,9 +195,9 @@ class Training:
         Yields:
           The step's number, its batch's cross-entropy in nats, and its labels.
         """
-        settings = self._job.settings
         if self._is_over():  # and was killed before the export
             return
+        settings, compiled = self._job.settings, self.execution.compiled
         batches = training_batches(
             self._job.train_files,
             self._job.architecture,
@@ -203,8 +206,11 @@ class Training:
             lead_steps=settings.lead_steps,
             lead_share=settings.lead_share,
             min_overlap=settings.min_overlap,
+            lengths=settings.compiled_lengths if compiled else MOST_LENGTHS,
         )
-        train_step = make_train_step(self.model, self.optimizer, settings, self._workers)
+        train_step = make_train_step(
+            self.model, self.optimizer, settings, self._workers, compiled=compiled
+        )
         batches = batches.skip(done).take(settings.steps - done)
         for step, batch in enumerate(batches, done + 1):
             nats, labels = train_step(batch)

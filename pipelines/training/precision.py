@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import tensorflow as tf
 
 _REWRITE: Final = "auto_mixed_precision_onednn_bfloat16"
+_INSTRUCTIONS: Final = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def processor_has_bfloat16(information: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this processor multiplies in bfloat16; False where the system does not tell."""
+    if not information.exists():
+        return False
+    return not _INSTRUCTIONS.isdisjoint(information.read_text(encoding="utf-8").split())
 
 
 @contextmanager

@@ -16,8 +16,13 @@ def make_train_step(
     optimizer: keras.optimizers.Optimizer,
     settings: TrainingSettings,
     workers: Workers | None = None,
+    *,
+    compiled: bool = False,
 ) -> tf.types.experimental.PolymorphicFunction:
     """A function of a whole batch that makes a step; the batch's nats and labels.
+
+    With ``compiled`` XLA compiles it, for each pair of lengths; every batch then has a multiple
+    of ``accumulate_gradients`` rows.
 
     Every part's gradient is divided by the labels of the whole batch, so that their sum is the
     gradient of the batch whatever each part holds. Keras's own `gradient_accumulation_steps`
@@ -27,6 +32,12 @@ def make_train_step(
     variables = model.trainable_variables
     values = [variable.value for variable in variables]
     parts = settings.accumulate_gradients
+
+    def part_of(value: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+        if not compiled:
+            return value[part::parts]
+        # The same rows, in a shape that XLA can tell.
+        return tf.gather(tf.reshape(value, [-1, parts, tf.shape(value)[1]]), part, axis=1)
 
     def gradients_of(rows: Batch, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
@@ -46,7 +57,7 @@ def make_train_step(
         def add(
             part: tf.Tensor, nats: tf.Tensor, gradients: list[tf.Tensor]
         ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-            own = {name: value[part::parts] for name, value in rows.items()}
+            own = {name: part_of(value, part) for name, value in rows.items()}
             more, its = gradients_of(own, labels)
             both = [a + b for a, b in zip(gradients, its, strict=True)]
             return part + 1, nats + more, both
@@ -60,9 +71,11 @@ def make_train_step(
         )
         return nats, gradients
 
-    # One trace for all lengths: tracing a Keras model costs seconds. Compiling with XLA
-    # costs ten and more for each shape, and was not faster after that.
-    @tf.function(input_signature=[BATCH_SIGNATURE], autograph=False)
+    # One trace for all lengths: tracing a Keras model costs seconds. XLA compiles each pair of
+    # lengths separately, which takes longer, so there are few of them then.
+    @tf.function(
+        input_signature=[BATCH_SIGNATURE], autograph=False, jit_compile=compiled or None
+    )
     def train_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         labels = tf.reduce_sum(tf.cast(batch["decoder_padding_mask"], tf.float32))
         rows = workers.share(batch) if workers else batch

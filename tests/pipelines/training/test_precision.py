@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.training.precision import bfloat16_products
+from pipelines.training.precision import bfloat16_products, processor_has_bfloat16
 
 
 def rewrites() -> bool:
@@ -33,3 +35,12 @@ def test_products_are_float32_again_outside_even_after_an_error() -> None:
 def test_it_is_off_unless_it_is_wanted() -> None:
     with bfloat16_products(False):
         assert not rewrites()
+
+
+def test_instructions_are_told_by_name(tmp_path: Path) -> None:
+    information = tmp_path / "cpuinfo"
+    assert not processor_has_bfloat16(information)
+    information.write_text("model name : A\nflags : fpu avx512f\n")
+    assert not processor_has_bfloat16(information)
+    information.write_text("model name : B\nflags : fpu amx_bf16 avx512f\n")
+    assert processor_has_bfloat16(information)
