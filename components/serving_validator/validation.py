@@ -23,7 +23,14 @@ from components.serving_validator.replay import (
 )
 from components.serving_validator.report import Mismatch, Report
 from serving.client import ClientError, GrpcClient, Signature
-from serving.engines import XLA_FLAGS, Engine, EngineError, RunningServer, ServerSpec
+from serving.engines import (
+    XLA_FLAGS,
+    CompiledVersions,
+    Engine,
+    EngineError,
+    RunningServer,
+    ServerSpec,
+)
 from serving.model_server.errors import ServingError
 from serving.model_server.warmup import read_warmup_requests
 from tokenizer import contract
@@ -107,7 +114,7 @@ def _validate(
     started = time.monotonic()
     with engine.start(spec) as server:
         try:
-            server.wait_until_available(timeout_s)
+            server.wait_until_available(CompiledVersions.of(base_path).patience_s(timeout_s))
         except EngineError as error:
             report.server_log = server.logs()
             took_too_long = server.exit_status() is None

@@ -92,6 +92,8 @@ def run(
         layout,
     )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Otherwise training keeps all of a GPU's memory from the server that validates its model.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with folders_of_one_run(layout), logs_to_file(layout.log_file) as terminal:
         try:
             with interrupts_answered(terminal):

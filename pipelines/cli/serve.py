@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +91,15 @@ def serve(
         bool,
         typer.Option(
             "--xla",
-            help="For models exported with export.xla: allow the server to compile with XLA.",
+            help="Allow the server to compile with XLA. For a pushed version that was exported "
+            "with export.xla, it is allowed without this flag.",
+        ),
+    ] = False,
+    gpu: Annotated[
+        bool,
+        typer.Option(
+            "--gpu",
+            help="Give a container this machine's GPUs, and take GPU memory as it is needed.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -106,7 +115,13 @@ def serve(
 
     Versions that have labels (`tallygraph versions`) are served instead of the newest.
     """
-    from serving.engines import XLA_FLAGS, EngineError, ServerFiles, default_model_config
+    from serving.engines import (
+        XLA_FLAGS,
+        CompiledVersions,
+        EngineError,
+        ServerFiles,
+        default_model_config,
+    )
     from serving.model_config import ModelConfigError
 
     served = find_served(config, output, model_dir, model_name)
@@ -119,26 +134,29 @@ def serve(
             "run, or --model-dir for another folder.",
             EXIT_BAD_INPUT,
         )
+    compiled = CompiledVersions.of(model_dir)
     try:
+        batching = _batching(max_batch_size, batch_timeout_micros)
         files = ServerFiles.write(
             model_config or default_model_config(model_dir),
             name,
             model_dir,
-            _batching(max_batch_size, batch_timeout_micros),
+            compiled.batching(batching) if batching else None,
             server_threads,
         )
         spec = files.spec(
             (name,),
-            XLA_FLAGS if xla else None,
+            XLA_FLAGS if xla else compiled.flags(),
             grpc_port=grpc_port,
             rest_port=rest_port,
             log_file=log_file,
         )
+        spec = replace(spec, gpu=gpu)
         if dry_run:
             print(_command_line(engine, binary, image, spec))
             return
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        _serve(engine, binary, image, spec, timeout_s)
+        _serve(engine, binary, image, spec, compiled.patience_s(timeout_s))
     except (EngineError, ModelConfigError) as error:
         fail(str(error))
 
@@ -161,7 +179,7 @@ def _batching(max_batch_size: int, batch_timeout_micros: int) -> Batching | None
 def _command_line(engine: str, binary: str, image: str, spec: ServerSpec) -> str:
     """The command that would be run, for a shell in this folder. The program need not be
     installed."""
-    from serving.engines import choose_engine, docker_command
+    from serving.engines import GPU_ENVIRONMENT, choose_engine, docker_command
 
     spec = spec.with_ports()
     if engine == "auto":
@@ -170,6 +188,8 @@ def _command_line(engine: str, binary: str, image: str, spec: ServerSpec) -> str
         command = docker_command(spec, image)
     elif engine == "binary":
         command = [binary or "tensorflow_model_server", *spec.arguments()]
+        if spec.gpu:
+            command = ["env", *(f"{k}={v}" for k, v in GPU_ENVIRONMENT.items()), *command]
     else:
         command = [str(Path(sys.prefix, "bin", LOCAL_PROGRAM)), *spec.arguments()]
     here = str(Path.cwd())
@@ -180,7 +200,7 @@ def _command_line(engine: str, binary: str, image: str, spec: ServerSpec) -> str
     )
 
 
-def _serve(engine: str, binary: str, image: str, spec: ServerSpec, timeout_s: int) -> None:
+def _serve(engine: str, binary: str, image: str, spec: ServerSpec, timeout_s: float) -> None:
     from serving.engines import choose_engine
 
     # A service manager stops a service by SIGTERM; let the server end in order then too.

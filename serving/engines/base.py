@@ -23,6 +23,14 @@ LOG_TAIL_LINES = 40
 XLA_FLAGS: Final[Mapping[str, str]] = MappingProxyType({"xla_cpu_compilation_enabled": "true"})
 
 
+# TensorFlow takes all of a GPU's memory otherwise, also where others are on it. And its
+# products of float32 would be tf32's, whose rounding is near the margin by which a row's answer
+# is kept from depending on its batch.
+GPU_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
+    {"NVIDIA_TF32_OVERRIDE": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+)
+
+
 class EngineError(RuntimeError):
     """A model server cannot be started, died, or never became ready.
 
@@ -43,6 +51,7 @@ class ServerSpec:
       log_file: file for the server's output; None for a temporary file.
       paths: folders that the server reads; needed by an engine that does not see this machine's
           files.
+      gpu: give it the GPUs, for an engine that does not see them by itself (in a container).
     """
 
     model_names: tuple[str, ...]
@@ -51,6 +60,7 @@ class ServerSpec:
     rest_port: int = 0
     log_file: Path | None = None
     paths: tuple[Path, ...] = ()
+    gpu: bool = False
 
     @classmethod
     def single(

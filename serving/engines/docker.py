@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from serving.engines.base import EngineError, ServerSpec
+from serving.engines.base import GPU_ENVIRONMENT, EngineError, ServerSpec
 from serving.engines.process import ProcessEngine, ProcessServer
 
 PROGRAM: Final = "docker"
@@ -67,6 +67,9 @@ def docker_command(spec: ServerSpec, image: str = IMAGE, program: str = PROGRAM)
     command += ["--init"]
     for port in (spec.grpc_port, spec.rest_port):
         command += ["-p", f"127.0.0.1:{port}:{port}"]
+    if spec.gpu:
+        command += ["--gpus", "all"]
+        command += [f"--env={name}={value}" for name, value in GPU_ENVIRONMENT.items()]
     for path in _outermost(spec.paths):
         command += ["-v", f"{path}:{path}:ro"]
     return [*command, "--entrypoint", "tensorflow_model_server", image, *spec.arguments()]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
-from serving.engines.base import Engine, EngineError, HeldPorts, RunningServer, ServerSpec
+from serving.engines.base import (
+    GPU_ENVIRONMENT,
+    Engine,
+    EngineError,
+    HeldPorts,
+    RunningServer,
+    ServerSpec,
+)
 
 
 class ProcessServer(RunningServer):
@@ -72,6 +80,7 @@ class ProcessEngine(Engine):
                 return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
+                    env={**GPU_ENVIRONMENT, **os.environ},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     # An interrupt from the keyboard is for us to turn into a drain.

@@ -37,10 +37,8 @@ NOT_SUPPORTED = {
     "use_alts_credentials": "false",
     "ssl_config_file": "",
     "platform_config_file": "",
-    "per_process_gpu_memory_fraction": "0",
     "grpc_channel_arguments": "",
     "prefer_tflite_model": "false",
-    "xla_gpu_compilation_enabled": "false",
     "thread_pool_factory_config_file": "",
     "mixed_precision": "",
     "enable_grpc_healthcheck_service": "false",
@@ -77,9 +75,12 @@ class ServerFlags:
     monitoring_config_file: str = ""
     enable_signature_method_name_check: bool = False
     xla_cpu_compilation_enabled: bool = False
+    xla_gpu_compilation_enabled: bool = False
+    per_process_gpu_memory_fraction: float = 0.0
     enable_serialization_as_tensor_content: bool = False
     version: bool = False
     # Ours.
+    enable_tensor_float_32: bool = False
     bind_address: str = "127.0.0.1"
     max_request_bytes: int = 64 * 1024 * 1024
     max_queued_requests: int = 256
@@ -127,8 +128,13 @@ _HELP = {
     "monitoring_config_file": "text proto of a MonitoringConfig",
     "enable_signature_method_name_check": "refuse signatures with an unknown method name",
     "xla_cpu_compilation_enabled": "allow Xla... ops and functions saved with jit_compile",
+    "xla_gpu_compilation_enabled": "the same: either allows both, as in TensorFlow Serving",
+    "per_process_gpu_memory_fraction": "share of a GPU's memory that is taken at once; 0 takes "
+    "what is needed when it is needed",
     "enable_serialization_as_tensor_content": "use tensor_content in gRPC responses",
     "version": "print the version and exit",
+    "enable_tensor_float_32": "on a GPU, multiply float32 with ten bits of each factor; a "
+    "row's answer may then differ with its batch (Tallygraph's own flag)",
     "bind_address": "address to listen on (Tallygraph's own flag; 0.0.0.0 for every one)",
     "max_request_bytes": "largest request body or gRPC message (Tallygraph's own flag)",
     "max_queued_requests": "requests that may wait for a thread or in a batch; more are "
@@ -249,6 +255,11 @@ def _problem(flags: ServerFlags) -> str | None:
     ):
         if getattr(flags, name) < 1:
             return f"--{name} must be at least 1. Received: {getattr(flags, name)}"
+    if not 0 <= flags.per_process_gpu_memory_fraction <= 1:
+        return (
+            "--per_process_gpu_memory_fraction must be from 0 to 1. Received: "
+            f"{flags.per_process_gpu_memory_fraction}"
+        )
     for name in ("file_system_poll_wait_seconds", "max_num_load_retries"):
         if getattr(flags, name) < 0:
             return f"--{name} must be at least 0. Received: {getattr(flags, name)}"

@@ -47,6 +47,7 @@ class LoadOptions:
     allow_xla: bool = False
     check_method_names: bool = False
     timeout_ms: int = 0
+    gpu_memory_fraction: float = 0.0
 
 
 class LoadedModel:
@@ -73,6 +74,7 @@ class LoadedModel:
                 intra_op_parallelism_threads=options.intra_op_threads,
                 inter_op_parallelism_threads=options.inter_op_threads,
                 allow_soft_placement=True,
+                gpu_options=_gpu_options(options),
             ),
         )
         try:
@@ -184,6 +186,15 @@ class LoadedModel:
                 runner = self._session._make_callable_from_options(options)
                 self._runners[key] = runner
         return runner
+
+
+def _gpu_options(options: LoadOptions) -> Any:
+    """Memory of a GPU as it is needed, for others may be on it; or a share, at once."""
+    if options.gpu_memory_fraction:
+        return config_pb2.GPUOptions(
+            per_process_gpu_memory_fraction=options.gpu_memory_fraction
+        )
+    return config_pb2.GPUOptions(allow_growth=True)
 
 
 def _as_serving_error(error: Exception) -> ServingError:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import tensorflow as tf
 import uvicorn
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
@@ -53,6 +54,7 @@ class ModelServer:
           ServingError: a config file is missing or not valid.
         """
         self._flags = flags
+        tf.config.experimental.enable_tensor_float_32_execution(flags.enable_tensor_float_32)
         self._config = self._read_config()
         self._metrics_path = read_metrics_path(flags.monitoring_config_file)
         self._metrics = Metrics()
@@ -124,7 +126,8 @@ class ModelServer:
             tags=tuple(flags.saved_model_tags.split(",")),
             intra_op_threads=flags.tensorflow_intra_op_parallelism or session_threads,
             inter_op_threads=flags.tensorflow_inter_op_parallelism or session_threads,
-            allow_xla=flags.xla_cpu_compilation_enabled,
+            allow_xla=flags.xla_cpu_compilation_enabled or flags.xla_gpu_compilation_enabled,
+            gpu_memory_fraction=flags.per_process_gpu_memory_fraction,
             check_method_names=flags.enable_signature_method_name_check,
         )
         status = Code.UNKNOWN

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from serving.engines import RunningServer, ServerFiles
 from tests.support.warm_model_server import WarmEngine
+from tokenizer.contract import MeteringRecord
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,6 +51,28 @@ def test_a_dry_run_says_what_batching_adds(pushed: Path) -> None:
     assert "max_batch_size {\n  value: 16\n}" in written
     status, message = tallygraph("serve", "--dry-run", "--max-batch-size", "-1")
     assert (status, message) == (2, "error: max_batch_size must be at least 1. Received: -1")
+
+
+def test_a_dry_run_knows_what_a_compiled_version_needs(pushed: Path) -> None:
+    record = MeteringRecord(
+        1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code", (1, 4), (16, 64)
+    )
+    record.save(pushed / "build/serving/summarizer/1")
+    for engine in ("binary", "docker", "local"):
+        _, line = tallygraph("serve", "--engine", engine, "--dry-run", "--max-batch-size", "4")
+        assert "--xla_cpu_compilation_enabled=true" in line
+    written = (pushed / "build/serving/batching_parameters.txt").read_text()
+    assert written.count("allowed_batch_sizes") == 2
+    status, message = tallygraph("serve", "--dry-run", "--max-batch-size", "8")
+    assert status == 1
+    assert "Expected: a max_batch_size of 1, 4" in message
+
+
+def test_a_dry_run_for_a_gpu(pushed: Path) -> None:
+    _, line = tallygraph("serve", "--engine", "docker", "--dry-run", "--gpu")
+    assert "--gpus all --env=NVIDIA_TF32_OVERRIDE=0 --env=TF_FORCE_GPU_ALLOW" in line
+    _, line = tallygraph("serve", "--engine", "binary", "--dry-run", "--gpu")
+    assert line.startswith("env NVIDIA_TF32_OVERRIDE=0 TF_FORCE_GPU_ALLOW_GROWTH=true tensorfl")
 
 
 def test_nothing_pushed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,21 @@ def test_flags_that_matter_and_are_not_supported(capsys: pytest.CaptureFixture[s
     )
 
 
+def test_a_gpus_flags() -> None:
+    flags = parse_flags(
+        [
+            *BASE,
+            "--per_process_gpu_memory_fraction=0.5",
+            "--xla_gpu_compilation_enabled=true",
+            "--enable_tensor_float_32=true",
+        ]
+    )
+    assert flags.per_process_gpu_memory_fraction == 0.5
+    assert flags.xla_gpu_compilation_enabled
+    assert flags.enable_tensor_float_32
+    assert not parse_flags(BASE).enable_tensor_float_32
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -84,6 +99,7 @@ def test_flags_that_matter_and_are_not_supported(capsys: pytest.CaptureFixture[s
         (["--rest_api_port=8500"], "--rest_api_port must differ from --port"),
         (["--max_request_bytes=0"], "--max_request_bytes must be at least 1"),
         (["--file_system_poll_wait_seconds=-1"], "must be at least 0. Received: -1"),
+        (["--per_process_gpu_memory_fraction=2"], "must be from 0 to 1. Received: 2.0"),
     ],
 )
 def test_wrong_flags_are_named(
