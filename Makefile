@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway clean
+.PHONY: help setup demo docs test test-long coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,10 @@ bench-serve: setup  ## Compare the model server with calls in process, and measu
 bench-gateway: setup  ## Compare the gateway with LiteLLM's proxy, on a stub: docs/benchmarks/gateway.md
 	$(if $(TALLYGRAPH_GATEWAY_PEERS),,scripts/gateway_peers.sh)
 	.venv/bin/python -m benchmarks.gateway
+
+# After `make demo`, on a machine with a GPU. TALLYGRAPH_GPU_PEERS names a Python with PyTorch for CUDA.
+bench-gpu: setup  ## Exports and training on a GPU against PyTorch: docs/benchmarks/gpu.md
+	.venv/bin/python -m benchmarks.gpu $(if $(TALLYGRAPH_GPU_PEERS),--peers $(TALLYGRAPH_GPU_PEERS))
 
 # After `make demo`, or with VERSION=... and CORPUS=... of another run.
 VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))

@@ -1,0 +1,1 @@
+"""What a GPU makes of the exports and of training, beside PyTorch on the same machine."""
