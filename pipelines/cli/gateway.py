@@ -46,10 +46,30 @@ def gateway(
     database: Database = DATABASE,
     rates: Annotated[
         str,
-        typer.Option(
-            help="Where rates are counted; use async+redis://host for several gateways."
-        ),
+        typer.Option(help="Where rates are counted; use redis://host for several gateways."),
     ] = "async+memory://",
+    reads_per_minute: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Requests per minute of each tenant that are not charged: counts of tokens, "
+            "usage.",
+        ),
+    ] = 600,
+    truncation: Annotated[
+        str,
+        typer.Option(
+            help="What happens to texts that are too long, if a request does not say: auto "
+            "(cut off, and said so) or disabled (rejected)."
+        ),
+    ] = "auto",
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Origin whose pages may call the API from a browser, such as "
+            "https://app.example.com, or * for all; may be repeated."
+        ),
+    ] = None,
     cache: Annotated[
         str,
         typer.Option(
@@ -120,13 +140,15 @@ def gateway(
     from serving.gateway.cache import CacheError
     from serving.gateway.ops.logs import LEVELS
     from serving.gateway.ops.tracing import TracingError
-    from serving.gateway.rates import RatesError
     from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway
+    from serving.gateway.windows import WindowsSettingError
     from serving.ledger import LedgerError
 
     gc.enable()
     if log_level not in LEVELS:
         fail(f"Unknown log level {log_level!r}. Expected: {', '.join(LEVELS)}.", EXIT_BAD_INPUT)
+    if truncation != "auto" and truncation != "disabled":
+        fail(f"Unknown truncation {truncation!r}. Expected: auto or disabled.", EXIT_BAD_INPUT)
     make_folder(database)
     try:
         wanted = canary_label or canary_percent
@@ -143,6 +165,9 @@ def gateway(
         label=label or None,
         canary=canary,
         rates_url=rates,
+        reads_per_minute=reads_per_minute,
+        truncation=truncation,
+        cors_origins=cors_origin or (),
         cache=CacheSettings(cache, cache_entries, cache_bytes, cache_ttl_s, cache_shared)
         if cache
         else None,
@@ -158,7 +183,7 @@ def gateway(
     try:
         run_gateway(settings)
     except (
-        *(BackendError, PriceBookError, RatesError, CacheError, TracingError),
+        *(BackendError, PriceBookError, WindowsSettingError, CacheError, TracingError),
         LedgerError,
     ) as error:
         fail(str(error), EXIT_BAD_INPUT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from serving.gateway.ports import NO_QUOTA, Quota
+
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
@@ -19,6 +21,7 @@ class GatewayError(Exception):
       retry_after_s: number of seconds after which another attempt makes sense.
       limit: the limit that was reached, for metrics and logs; empty for none.
       headers: further headers of the response.
+      quota: what the tenant has left, where it is known.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class GatewayError(Exception):
         retry_after_s: int | None = None,
         limit: str = "",
         headers: Mapping[str, str] = NO_HEADERS,
+        quota: Quota = NO_QUOTA,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -41,6 +45,7 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         self.limit = limit
         self.headers = headers
+        self.quota = quota
 
 
 def bad_request(

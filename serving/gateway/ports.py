@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from serving.billing import Price
 from serving.gateway.tenants import Caller
@@ -32,6 +32,28 @@ class ServedVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What a tenant may still do in its current minute; a limit of None is none.
+
+    Attributes:
+      requests_reset_s, tokens_reset_s: seconds until there is more room.
+    """
+
+    requests_limit: int | None = None
+    requests_remaining: int = 0
+    requests_reset_s: int = 0
+    tokens_limit: int | None = None
+    tokens_remaining: int = 0
+    tokens_reset_s: int = 0
+
+
+NO_QUOTA: Final = Quota()
+
+Truncation = Literal["auto", "disabled"]
+"""What is done with a text that is too long: cut it and say so, or refuse it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SummaryRequest:
     """What a caller asks a model for, in no API's shape.
 
@@ -40,12 +62,14 @@ class SummaryRequest:
       max_output_tokens: for each at most; 0 for the model's own limit.
       identity: the request as it came: the same idempotency key must bring the same again.
       idempotency_key: the caller's; None for none.
+      truncation: of texts that are too long; None for the service's default.
     """
 
     texts: Sequence[str]
     max_output_tokens: int
     identity: bytes
     idempotency_key: str | None = None
+    truncation: Truncation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +88,21 @@ class SummaryResult:
     cached_tokens: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class SummaryResponse:
+    """What a request gets.
+
+    Attributes:
+      body: rendered; byte for byte the same when it is replayed.
+      replayed: the request had been answered, and charged for, before.
+      quota: what the tenant had left when the request was admitted.
+    """
+
+    body: bytes
+    replayed: bool
+    quota: Quota
+
+
 Render = Callable[[SummaryResult], bytes]
 """Makes the body of a response, which the ledger keeps with the charge."""
 
@@ -75,11 +114,21 @@ class VersionGoneError(Exception):
 class RatesPort(Protocol):
     """Requests and tokens a minute."""
 
-    async def admit(self, caller: Caller) -> None:
+    async def admit(self, caller: Caller) -> Quota:
         """Count a request.
+
+        Returns:
+          What the tenant has left.
 
         Raises:
           GatewayError: 429, a limit is used up; 503, it cannot be counted now.
+        """
+
+    async def admit_read(self, caller: Caller) -> None:
+        """Count a request that is not charged.
+
+        Raises:
+          GatewayError: as `admit`.
         """
 
     async def used(self, caller: Caller, tokens: int) -> None:

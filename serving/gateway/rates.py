@@ -1,103 +1,104 @@
-"""Requests and tokens a minute of each tenant, in one process or, by Redis, in many."""
+"""Requests and tokens a minute of each tenant."""
 
 from __future__ import annotations
 
 import logging
-import math
-import time
 from typing import Final
 
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.storage import Storage
-from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import ConfigurationError, StorageError
-from limits.storage import storage_from_string
-
 from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.ports import NO_QUOTA, Quota
 from serving.gateway.tenants import Caller
+from serving.gateway.windows import Window, Windows, WindowsError
 
 _LOG = logging.getLogger(__name__)
 
-MEMORY: Final = "async+memory://"
-"""Each process counts by itself. With ``async+redis://host:6379`` all processes share their
-counts."""
 
-
-_EXPECTED: Final = (
-    "The storage of rates is not valid. Expected: async+memory://, or "
-    "async+redis://host:port for several gateways."
-)
-
-
-class RatesError(ValueError):
-    """A storage that rates cannot be counted in."""
+READS_PER_MINUTE: Final = 600
+"""Requests of a tenant that cost nothing and read: counts of tokens, usage."""
 
 
 class Rates:
-    """Moving windows of 60 s."""
+    """Limits of requests and tokens in any 60 s."""
 
-    def __init__(self, storage_url: str = MEMORY) -> None:
+    def __init__(self, windows: Windows, reads_per_minute: int = READS_PER_MINUTE) -> None:
         """
         Args:
-          storage_url: as the `limits` library names storages.
-
-        Raises:
-          RatesError: there is no such storage.
+          reads_per_minute: requests of each tenant that are not charged.
         """
-        options: dict[str, str | bool] = {"wrap_exceptions": True}
-        if not storage_url.startswith(MEMORY):
-            options["implementation"] = "redispy"  # the client that the cache uses, too
-        try:
-            storage = storage_from_string(storage_url, **options)
-        except (ConfigurationError, ValueError) as error:
-            raise RatesError(f"{_EXPECTED} Received: {storage_url!r} ({error}).") from None
-        if not isinstance(storage, Storage):
-            raise RatesError(f"{_EXPECTED} Received: {storage_url!r}, which would block.")
-        self._limiter = MovingWindowRateLimiter(storage)
+        self._windows = windows
+        self._reads_per_minute = reads_per_minute
 
-    async def admit(self, caller: Caller) -> None:
+    async def close(self) -> None:
+        await self._windows.close()
+
+    async def admit(self, caller: Caller) -> Quota:
         """Count a request, if it may be made.
+
+        Returns:
+          What the tenant has left.
 
         Raises:
           GatewayError: 429, with the time after which there is room again. A request that is
             refused does not count. Or 503: it cannot be counted now, and nobody passes a
             limit uncounted.
         """
+        limits = caller.limits
+        requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
+        if requests is None and tokens is None:
+            return NO_QUOTA
+        of_tokens = of_requests = None
         try:
-            await self._admit(caller)
-        except StorageError as error:
+            if tokens is not None:
+                of_tokens = await self._windows.count(f"tokens:{caller.tenant}", tokens, 0)
+            if requests is not None:
+                # A request that its tokens refuse does not count.
+                cost = 1 if of_tokens is None or of_tokens.remaining else 0
+                of_requests = await self._windows.count(
+                    f"requests:{caller.tenant}", requests, cost
+                )
+        except WindowsError as error:
             _LOG.error("Rates cannot be counted: %s", error)
             raise overloaded("Rates cannot be counted at the moment. Try again soon.") from None
+        quota = Quota(
+            requests,
+            of_requests.remaining if of_requests else 0,
+            of_requests.reset_s if of_requests else 0,
+            tokens,
+            of_tokens.remaining if of_tokens else 0,
+            of_tokens.reset_s if of_tokens else 0,
+        )
+        if of_tokens is not None and tokens is not None and not of_tokens.remaining:
+            raise _too_fast(tokens, "tokens", of_tokens, quota)
+        if of_requests is not None and requests is not None and not of_requests.counted:
+            raise _too_fast(requests, "requests", of_requests, quota)
+        return quota
 
-    async def _admit(self, caller: Caller) -> None:
-        limits = caller.limits
-        if limits.tokens_per_minute is not None:
-            item = RateLimitItemPerMinute(limits.tokens_per_minute)
-            if not await self._limiter.test(item, "tokens", caller.tenant):
-                raise await self._too_fast(item, "tokens", caller)
-        if limits.requests_per_minute is not None:
-            item = RateLimitItemPerMinute(limits.requests_per_minute)
-            if not await self._limiter.hit(item, "requests", caller.tenant):
-                raise await self._too_fast(item, "requests", caller)
+    async def admit_read(self, caller: Caller) -> None:
+        """Count a request that is not charged, if it may be made.
+
+        Raises:
+          GatewayError: 429 or 503, as `admit`.
+        """
+        try:
+            window = await self._windows.count(
+                f"reads:{caller.tenant}", self._reads_per_minute, 1
+            )
+        except WindowsError as error:
+            _LOG.error("Rates cannot be counted: %s", error)
+            raise overloaded("Rates cannot be counted at the moment. Try again soon.") from None
+        if not window.counted:
+            raise _too_fast(self._reads_per_minute, "reads", window, NO_QUOTA)
 
     async def used(self, caller: Caller, tokens: int) -> None:
         """Count tokens that an answer used. The last request of a window may go beyond it: how
-        much it uses is known only afterwards. The answer is charged for by then, and leaves
+        much it uses is known only afterwards. The answer is charged for by then, and is sent
         even if its tokens cannot be counted here."""
         limit = caller.limits.tokens_per_minute
         if limit is None or not tokens:
             return
-        item = RateLimitItemPerMinute(limit)
         try:
-            # Other answers may be counted between reading and counting, which then has no room.
-            while True:
-                stats = await self._limiter.get_window_stats(item, "tokens", caller.tenant)
-                cost = min(tokens, stats.remaining)
-                if not cost or await self._limiter.hit(
-                    item, "tokens", caller.tenant, cost=cost
-                ):
-                    return
-        except StorageError as error:
+            await self._windows.count(f"tokens:{caller.tenant}", limit, tokens, clip=True)
+        except WindowsError as error:
             _LOG.error(
                 "%s tokens of %s were not counted in the rates: %s",
                 tokens,
@@ -105,15 +106,15 @@ class Rates:
                 error,
             )
 
-    async def _too_fast(self, item: RateLimitItem, what: str, caller: Caller) -> GatewayError:
-        stats = await self._limiter.get_window_stats(item, what, caller.tenant)
-        wait_s = max(1, math.ceil(stats.reset_time - time.time()))
-        return GatewayError(
-            429,
-            f"The limit of {item.amount} {what} per minute is used up. Try again in "
-            f"{wait_s} s.",
-            "rate_limit_error",
-            "rate_limit_exceeded",
-            retry_after_s=wait_s,
-            limit=f"{what}_per_minute",
-        )
+
+def _too_fast(limit: int, what: str, window: Window, quota: Quota) -> GatewayError:
+    wait_s = max(1, window.reset_s)
+    return GatewayError(
+        429,
+        f"The limit of {limit} {what} per minute is used up. Try again in {wait_s} s.",
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        retry_after_s=wait_s,
+        limit=f"{what}_per_minute",
+        quota=quota,
+    )

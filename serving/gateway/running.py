@@ -23,8 +23,10 @@ from serving.gateway.http.limits import gateway_protocol
 from serving.gateway.ops.logs import configure_logs
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.tracing import open_tracer
-from serving.gateway.rates import MEMORY, Rates
+from serving.gateway.ports import Truncation
+from serving.gateway.rates import READS_PER_MINUTE, Rates
 from serving.gateway.tenants import Tenants
+from serving.gateway.windows import MEMORY, open_windows
 from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger
 from serving.ledger.database import open_database
@@ -74,7 +76,10 @@ class GatewaySettings:
       poll_every_s: how often each model server is asked which versions it has.
       label: of the version that serves; None for the newest.
       canary: the tenants that another label's version serves.
-      rates_url: where requests and tokens a minute are counted, see `serving.gateway.rates`.
+      rates_url: where requests and tokens a minute are counted, see `serving.gateway.windows`.
+      reads_per_minute: requests of each tenant that are not charged.
+      truncation: of texts that are too long, where a request does not say.
+      cors_origins: whose pages may call the API from a browser; ``*`` for all.
       name: of this gateway in logs; several may have the same.
       lease_s: within so long after it has died, what it had reserved is released.
       database_connections: for what is read; charges have connections of their own.
@@ -95,6 +100,9 @@ class GatewaySettings:
     lease_s: float = LEASE_S
     database_connections: int = 20
     rates_url: str = MEMORY
+    reads_per_minute: int = READS_PER_MINUTE
+    truncation: Truncation = "auto"
+    cors_origins: Sequence[str] = ()
     cache: CacheSettings | None = None
     traces_url: str | None = None
     log_level: str = "info"
@@ -110,7 +118,7 @@ def run_gateway(settings: GatewaySettings) -> None:
       BackendError: the URL of a model server is not valid, a canary without a label, or no
         time between two health checks.
       CacheError: answers cannot be cached as asked.
-      RatesError: rates cannot be counted where they should be.
+      WindowsSettingError: rates cannot be counted where they should be.
       TracingError: traces are wanted and cannot be made.
       ValueError: there is no such log level, or the time of the lease is not valid.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
@@ -118,7 +126,7 @@ def run_gateway(settings: GatewaySettings) -> None:
     configure_logs(settings.log_level)
     prices = PriceBook.load(settings.prices)
     tracer = open_tracer(settings.traces_url)
-    rates = Rates(settings.rates_url)
+    rates = Rates(open_windows(settings.rates_url), settings.reads_per_minute)
     model = ServedModel(
         settings.model_name,
         settings.model_urls,
@@ -145,6 +153,8 @@ def run_gateway(settings: GatewaySettings) -> None:
         metrics,
         cache=cache,
         tracer=tracer,
+        truncation=settings.truncation,
+        cors_origins=settings.cors_origins,
     )
 
     # What is there now stays: no garbage collection needs to visit it.

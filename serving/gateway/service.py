@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from serving.billing import Price, PriceBookError
-from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.errors import GatewayError, bad_request, overloaded
 from serving.gateway.ports import (
     CachePort,
     LedgerPort,
@@ -34,7 +34,9 @@ from serving.gateway.ports import (
     Render,
     ServedVersion,
     SummaryRequest,
+    SummaryResponse,
     SummaryResult,
+    Truncation,
     VersionGoneError,
 )
 from serving.gateway.single_flight import Claim, SingleFlight
@@ -60,11 +62,13 @@ class SummaryService:
         rates: RatesPort,
         cache: CachePort | None = None,
         clock: Clock = utc_now,
+        truncation: Truncation = "auto",
     ) -> None:
         """
         Args:
           cache: None for none.
           clock: UTC; which price is valid.
+          truncation: of texts that are too long, where a request does not say.
         """
         self._model = model
         self._ledger = ledger
@@ -72,9 +76,12 @@ class SummaryService:
         self._rates = rates
         self._cache = cache
         self._clock = clock
+        self.truncation = truncation
         self._single_flight = SingleFlight()
 
-    async def summarize(self, caller: Caller, request: SummaryRequest, render: Render) -> bytes:
+    async def summarize(
+        self, caller: Caller, request: SummaryRequest, render: Render
+    ) -> SummaryResponse:
         """Answer a request, or repeat the response that it got before.
 
         Args:
@@ -93,22 +100,27 @@ class SummaryService:
         Raises:
           GatewayError: no model server answers.
         """
+        await self._rates.admit_read(caller)
         return await self._model.count(caller.tenant, texts)
 
-    async def _sell(self, caller: Caller, request: SummaryRequest, render: Render) -> bytes:
+    async def _sell(
+        self, caller: Caller, request: SummaryRequest, render: Render
+    ) -> SummaryResponse:
         started = time.monotonic()
-        await self._rates.admit(caller)
+        quota = await self._rates.admit(caller)
         version = await self._model.version(caller.tenant)
+        await self._check_lengths(caller, request, version)
         price = self._price(caller)
         reservation = _reservation(caller, request, version, price)
         reserved = await self._ledger.reserve(reservation)
         if isinstance(reserved, Replay):
-            return reserved.answer
+            return SummaryResponse(reserved.answer, True, quota)
         with self._single_flight.claim() as claim:
             try:
                 result = await self._cached_or_inferred(
                     caller, request, version, reserved.request_id, claim
                 )
+                self._check_truncation(request, result)
                 response = render(result)
                 usage = _usage(request, result, round((time.monotonic() - started) * 1000))
                 pricing = self._prices.pricing(price)
@@ -120,7 +132,29 @@ class SummaryService:
                 raise
             await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
             await self._remember(caller, request, result)
-        return response
+        return SummaryResponse(response, False, quota)
+
+    async def _check_lengths(
+        self, caller: Caller, request: SummaryRequest, version: ServedVersion
+    ) -> None:
+        """Refuse texts that would be cut off, where that is not wanted, before anything is
+        computed. Only texts that may be too long are counted."""
+        most = version.metering.max_input_tokens
+        if self._cuts(request) or all(most_tokens(text) <= most for text in request.texts):
+            return
+        for read, cut in await self._model.count(caller.tenant, request.texts):
+            if cut:
+                raise _too_long(read, cut)
+
+    def _check_truncation(self, request: SummaryRequest, result: SummaryResult) -> None:
+        """The same of what was computed: another version may have taken the place of the one
+        that counted."""
+        for each in result.summaries:
+            if each.truncated_tokens and not self._cuts(request):
+                raise _too_long(each.input_tokens, each.truncated_tokens)
+
+    def _cuts(self, request: SummaryRequest) -> bool:
+        return (request.truncation or self.truncation) == "auto"
 
     def _price(self, caller: Caller) -> Price:
         try:
@@ -191,19 +225,41 @@ class SummaryService:
 def _reservation(
     caller: Caller, request: SummaryRequest, version: ServedVersion, price: Price
 ) -> Reservation:
-    """The most that a request can cost."""
-    texts = len(request.texts)
+    """The most that a request can cost: by the lengths of its texts and its limit."""
+    metering = version.metering
+    reads = sum(min(most_tokens(text), metering.max_input_tokens) for text in request.texts)
+    limit = request.max_output_tokens or metering.max_output_tokens
+    writes = min(limit, metering.max_output_tokens) * len(request.texts)
     return Reservation(
         request_id=uuid.uuid4().hex,
         tenant=caller.tenant,
-        amount_micro=price.most_micro(
-            version.metering.max_input_tokens * texts,
-            version.metering.max_output_tokens * texts,
-        ),
+        amount_micro=price.most_micro(reads, writes),
         request_hash=hashlib.sha256(request.identity).hexdigest(),
         budget_micro=caller.limits.budget_micro,
         max_concurrent=caller.limits.max_concurrent,
         idempotency_key=request.idempotency_key,
+    )
+
+
+def most_tokens(text: str) -> int:
+    """The most tokens that a text can be, in any vocabulary.
+
+    Each id stands for at least one byte of what the tokenizer has made of the text, or for a
+    space that it has put before a word or a token that is added to the vocabulary: at most two
+    for an ASCII character. Unicode's normal forms make at most 11 bytes of one (U+FDFA), and
+    such a space may come with each. Then one for the space before the text.
+    """
+    ascii_characters = len(text.encode("ascii", "ignore"))
+    other_bytes = len(text.encode("utf-8", "surrogatepass")) - ascii_characters
+    return 2 * ascii_characters + 12 * other_bytes + 2
+
+
+def _too_long(read: int, cut: int) -> GatewayError:
+    return bad_request(
+        f"The model reads at most {read} tokens of a text, and this one has {read + cut}. "
+        f"Shorten it by {cut} tokens, or send truncation: auto to have it cut off.",
+        "truncation",
+        "context_length_exceeded",
     )
 
 

@@ -47,10 +47,13 @@ def usage_of_month(
                 accounts.tenant == caller.tenant, accounts.month == month
             )
         ).one_or_none()
+    budget = caller.limits.budget_micro
+    used = account.spent_micro + account.reserved_micro if account else 0
     return {
         "tenant": caller.tenant,
         "month": month,
         **{str(name): int(value) for name, value in total._mapping.items()},
         "reserved_micro": account.reserved_micro if account else 0,
-        "budget_micro": caller.limits.budget_micro,
+        "budget_micro": budget,
+        "remaining_micro": None if budget is None else max(0, budget - used),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ from serving.gateway.ops.ledger_lag import LedgerLag
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.observed import ObservedCache, ObservedLedger, ObservedModel
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
+from serving.gateway.ports import Truncation
 from serving.gateway.rates import Rates
 from serving.gateway.service import SummaryService
 from serving.gateway.tenants import Caller, Tenants
@@ -46,12 +47,16 @@ def open_gateway(
     clock: Clock = utc_now,
     max_under_way: int = MAX_UNDER_WAY,
     settle_for_s: float = SETTLE_FOR_S,
+    truncation: Truncation = "auto",
+    cors_origins: Sequence[str] = (),
 ) -> Gateway:
     """A gateway of one model.
 
     Args:
       clock: UTC.
       max_under_way: requests at a time; more are rejected with Retry-After.
+      truncation: of texts that are too long, where a request does not say.
+      cors_origins: whose pages may call the API from a browser; ``*`` for all.
       settle_for_s: how long a response waits for the ledger while its database is out.
     """
     observed = ObservedLedger(GroupedLedger(ledger), metrics, tracer)
@@ -62,11 +67,13 @@ def open_gateway(
         rates,
         ObservedCache(cache, metrics, tracer) if cache is not None else None,
         clock,
+        truncation,
     )
     metrics.watch(LedgerLag(engine, clock))
 
     async def usage(caller: Caller, month: str | None) -> Mapping[str, Any]:
         with outages_refused():
+            await rates.admit_read(caller)
             return await run_in_threadpool(usage_of_month, engine, caller, month, clock)
 
     async def check_ready() -> None:
@@ -76,6 +83,7 @@ def open_gateway(
 
     async def close() -> None:
         await model.close()
+        await rates.close()
         if cache is not None:
             await cache.close()
         await asyncio.to_thread(tracer.close)  # it sends what it has
@@ -88,6 +96,7 @@ def open_gateway(
         usage=usage,
         check_ready=check_ready,
         tracer=tracer,
+        cors_origins=cors_origins,
         on_start=[model.poll],
         on_close=close,
     )

@@ -31,15 +31,17 @@ from serving.gateway.http.limits import gateway_protocol
 from serving.gateway.http.response_schemas import Failure
 from serving.gateway.ledger_outages import SETTLE_FOR_S
 from serving.gateway.ops.metrics import Metrics
-from serving.gateway.rates import MEMORY, Rates
+from serving.gateway.rates import READS_PER_MINUTE, Rates
 from serving.gateway.running import CacheSettings
 from serving.gateway.tenants import Limits, Tenants
+from serving.gateway.windows import MEMORY, MemoryWindows, open_windows
 from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger, schema
 from serving.ledger.clock import Clock
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import Finding, verify
+from tests.support.rate_time import RATE_TIME
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
@@ -194,6 +196,8 @@ def gateway_on(
     name: str = "gateway-0",
     poll_every_s: float = POLL_EVERY_S,
     settle_for_s: float = SETTLE_FOR_S,
+    reads_per_minute: int = READS_PER_MINUTE,
+    cors_origins: Sequence[str] = (),
 ) -> Iterator[RunningGateway]:
     """A gateway on a port of its own.
 
@@ -208,6 +212,7 @@ def gateway_on(
     model = ServedModel("summarizer", model_urls, models, poll_every_s=poll_every_s)
     metrics = Metrics()
     answers = cache.open(metrics) if cache else None
+    windows = MemoryWindows(RATE_TIME) if rates_url == MEMORY else open_windows(rates_url)
     tenants = Tenants(engine)
     gateway = open_gateway(
         engine,
@@ -215,12 +220,13 @@ def gateway_on(
         model,
         Ledger(engine, name, clock),
         PriceBook.load(folder / "prices.toml"),
-        Rates(rates_url),
+        Rates(windows, reads_per_minute),
         metrics,
         cache=answers,
         clock=clock,
         max_under_way=max_under_way,
         settle_for_s=settle_for_s,
+        cors_origins=cors_origins,
     )
     config = uvicorn.Config(
         create_app(gateway),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from serving.gateway.http.errors import EXCEPTION_HANDLERS
+from serving.gateway.http.headers import EXPOSED
 from serving.gateway.http.routes import Gateway, Routes
 from serving.gateway.http.telemetry import Telemetry
 
@@ -35,12 +37,13 @@ def create_app(gateway: Gateway) -> Starlette:
     app = Starlette(
         routes=Routes(gateway).all(),
         middleware=[
+            *_cors(gateway.cors_origins),
             Middleware(
                 Telemetry,
                 metrics=gateway.metrics,
                 admission=gateway.admission,
                 tracer=gateway.tracer,
-            )
+            ),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
@@ -48,3 +51,16 @@ def create_app(gateway: Gateway) -> Starlette:
     # A redirect would be built from the Host header, which is the client's own.
     app.router.redirect_slashes = False
     return app
+
+
+def _cors(origins: Sequence[str]) -> Iterator[Middleware]:
+    """What lets pages of these origins call the API from a browser."""
+    if origins:
+        yield Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["*"],
+            expose_headers=list(EXPOSED),
+            max_age=3600,
+        )

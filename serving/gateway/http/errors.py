@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.gateway.errors import GatewayError
+from serving.gateway.http.headers import quota_headers
 from serving.gateway.ops.request_record import current
 
 
 def error_response(error: GatewayError) -> Response:
     """The response that a `GatewayError` stands for."""
-    headers = dict(error.headers)
+    headers = {**error.headers, **quota_headers(error.quota)}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     body: dict[str, Any] = {

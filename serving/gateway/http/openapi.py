@@ -16,10 +16,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.gateway.http import response_schemas as responses
+from serving.gateway.http.openai_schemas import (
+    ChatRequest,
+    CompletionRequest,
+    ResponsesRequest,
+)
 from serving.gateway.http.schemas import (
     MAX_KEY_CHARACTERS,
     MONTH,
-    ChatRequest,
     CountRequest,
     SummariesRequest,
 )
@@ -39,7 +43,7 @@ _REASONS: Final = {
     409: "The idempotency key was used for another request, or its first request is still "
     "running",
     413: "The body is too large",
-    415: "The body's content type is not JSON",
+    415: "The body's content type is not JSON, or it is packed otherwise than with gzip",
     429: "A limit or the budget of the tenant is used up",
     500: "The gateway failed; send the request again with the same idempotency key",
     502: "The model server sent no response or an invalid one; nothing was charged",
@@ -94,6 +98,13 @@ _MONTH: Final = {
     "schema": {"type": "string", "pattern": f"^{MONTH}$", "description": "Such as 2026-11"},
 }
 
+_MODEL: Final = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "description": "The model's name"},
+}
+
 _READS_MODEL: Final = (502, 503, 504)
 _READS_BODY: Final = (400, 401, 404, 408, 413, 415, 500, *_READS_MODEL)
 _CHARGES: Final = (*_READS_BODY, 403, 409, 429)
@@ -107,6 +118,20 @@ _OPERATIONS: Final = {
         ChatRequest,
         parameters=(_IDEMPOTENCY_KEY,),
     ),
+    ("post", "/v1/completions"): _Operation(
+        "Summarise the prompt, of which there is one",
+        {_JSON: responses.TextCompletion, _STREAM: responses.TextChunk},
+        _CHARGES,
+        CompletionRequest,
+        parameters=(_IDEMPOTENCY_KEY,),
+    ),
+    ("post", "/v1/responses"): _Operation(
+        "Summarise the input, or its last message of the user",
+        {_JSON: responses.ResponseObject, _STREAM: responses.ResponseEvent},
+        _CHARGES,
+        ResponsesRequest,
+        parameters=(_IDEMPOTENCY_KEY,),
+    ),
     ("post", "/v1/summaries"): _Operation(
         "Summarise one text or many; the response has the counting contract's own fields",
         {_JSON: responses.Summaries},
@@ -118,16 +143,22 @@ _OPERATIONS: Final = {
         "Count the tokens that texts would be billed for, with the model's own signature "
         "and without generating summaries",
         {_JSON: responses.Counts},
-        _READS_BODY,
+        (*_READS_BODY, 429),
         CountRequest,
     ),
     ("get", "/v1/models"): _Operation(
         "List the models that the key may use", {_JSON: responses.Models}, (401, 500, 503)
     ),
+    ("get", "/v1/models/{model}"): _Operation(
+        "A model that the key may use",
+        {_JSON: responses.Model},
+        (401, 404, 500, 503),
+        parameters=(_MODEL,),
+    ),
     ("get", "/v1/usage"): _Operation(
         "Tokens and money that the tenant has used in a month, according to the ledger",
         {_JSON: responses.UsageOfMonth},
-        (400, 401, 500, 503),
+        (400, 401, 429, 500, 503),
         parameters=(_MONTH,),
     ),
     ("get", "/metrics"): _Operation(
@@ -181,7 +212,7 @@ def openapi_document() -> dict[str, Any]:
 def _described(method: str, path: str, operation: _Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": operation.summary,
-        "operationId": f"{method}_{re.sub('[^a-z0-9]+', '_', path.strip('/'))}",
+        "operationId": f"{method}_{re.sub(r'[^a-z0-9]+', '_', path).strip('_')}",
     }
     if operation.keyed:
         described["security"] = [{_KEY_SCHEME: []}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 from typing import Final, TypeVar
 
 import orjson
@@ -11,12 +12,14 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from serving.gateway.errors import GatewayError, bad_request
-from serving.gateway.http.schemas import MAX_KEY_CHARACTERS, MONTH
+from serving.gateway.http.schemas import MAX_KEY_CHARACTERS, MONTH, UNSUPPORTED
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 30.0
 _ECHOED_CHARACTERS: Final = 100
 _JSON: Final = "application/json"
+_GZIP: Final = "gzip"
+_ENCODINGS: Final = ("identity", "", _GZIP)
 _MONTH: Final = re.compile(MONTH)
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -36,6 +39,15 @@ async def read_body(request: Request, schema: type[Body]) -> tuple[bytes, Body]:
             code="unsupported_media_type",
             param="Content-Type",
         )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise GatewayError(
+            415,
+            f"A body may be sent as it is, or with Content-Encoding: gzip. Received: "
+            f"{encoding[:_ECHOED_CHARACTERS]!r}",
+            code="unsupported_media_type",
+            param="Content-Encoding",
+        )
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             body = await _whole_body(request)
@@ -46,16 +58,23 @@ async def read_body(request: Request, schema: type[Body]) -> tuple[bytes, Body]:
     except ClientDisconnect:
         # Nobody is there to read it; it keeps the counts of errors free of a fault of ours.
         raise GatewayError(400, "The body is incomplete.", code="hung_up") from None
+    if encoding == _GZIP:
+        body = _unpacked(body)
     try:
         whole = request.scope["path"].encode() + b"\n" + body
         return whole, schema.model_validate(orjson.loads(body))
     except orjson.JSONDecodeError as error:
         raise bad_request(f"The body is not valid JSON: {error}") from None
     except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        unsupported = [each for each in errors if each["type"] == UNSUPPORTED]
         # Where one of several shapes is allowed, the last is the richest: report its fault.
-        last = error.errors(include_url=False, include_input=False)[-1]
+        last = (unsupported or errors)[-1]
         # Part of a location can be a name that the client has made up.
         where = ".".join(str(part) for part in last["loc"])[:_ECHOED_CHARACTERS]
+        if unsupported:
+            what = f"{where} {last['msg']}"
+            raise bad_request(what, where, "unsupported_parameter") from None
         raise bad_request(f"{where or 'the body'}: {last['msg']}", where or None) from None
 
 
@@ -69,6 +88,29 @@ async def _whole_body(request: Request) -> bytes:
             )
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _unpacked(body: bytes) -> bytes:
+    """A body in gzip, unpacked; no more of it than a body may have.
+
+    Raises:
+      GatewayError: it is not gzip, or too large.
+    """
+    packed = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        unpacked = packed.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise bad_request(
+            f"The body is not valid gzip, as its Content-Encoding says: {error}",
+            "Content-Encoding",
+        ) from None
+    if len(unpacked) > MAX_BODY_BYTES:
+        raise GatewayError(
+            413, f"The body is larger than {MAX_BODY_BYTES} bytes, unpacked.", code="too_large"
+        )
+    if not packed.eof or packed.unused_data:
+        raise bad_request("The body is not one whole gzip stream.", "Content-Encoding")
+    return unpacked
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -1,4 +1,8 @@
-"""Renders the bodies of responses, in OpenAI's shape and in the contract's own."""
+"""Renders the bodies of responses: the contract's own fields, and OpenAI's older shapes.
+
+``/v1/responses`` is rendered by `render_responses.py`. A summary is written whole, so that a
+stream has it in one piece: it is charged before any of it leaves.
+"""
 
 from __future__ import annotations
 
@@ -14,74 +18,101 @@ from serving.gateway.ports import SummaryResult
 
 def chat_completion(result: SummaryResult) -> bytes:
     """``chat.completion`` of one summary."""
+    (summary,) = result.summaries
+    message = {"role": "assistant", "content": summary.summary, "refusal": None}
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": summary.finish_reason,
+        "logprobs": None,
+    }
+    return _completion(result, "chatcmpl", "chat.completion", choice)
+
+
+def text_completion(result: SummaryResult) -> bytes:
+    """``text_completion`` of one summary."""
+    (summary,) = result.summaries
+    choice = {
+        "index": 0,
+        "text": summary.summary,
+        "finish_reason": summary.finish_reason,
+        "logprobs": None,
+    }
+    return _completion(result, "cmpl", "text_completion", choice)
+
+
+def _completion(result: SummaryResult, prefix: str, kind: str, choice: dict[str, Any]) -> bytes:
     (summary,), (cached_tokens,) = result.summaries, result.cached_tokens
     return orjson.dumps(
         {
-            "id": f"chatcmpl-{result.request_id}",
-            "object": "chat.completion",
+            "id": f"{prefix}-{result.request_id}",
+            "object": kind,
             "created": int(time.time()),
             "model": result.version.model,
             "system_fingerprint": result.version.full_name,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {
-                        "role": "assistant",
-                        "content": summary.summary,
-                        "refusal": None,
-                    },
-                    "finish_reason": summary.finish_reason,
-                    "logprobs": None,
-                }
-            ],
+            "choices": [choice],
             "usage": {
                 "prompt_tokens": summary.input_tokens,
                 "completion_tokens": summary.output_tokens,
                 "total_tokens": summary.total_tokens,
-                "prompt_tokens_details": {"cached_tokens": cached_tokens},
+                "prompt_tokens_details": {
+                    "cached_tokens": cached_tokens,
+                    "truncated_tokens": summary.truncated_tokens,
+                },
             },
         }
     )
 
 
 def chat_chunks(completion: bytes, include_usage: bool) -> Iterator[bytes]:
-    """A completion as the server-sent events of a stream.
-
-    A summary is written whole, so that it comes in one piece: it is charged before any of it
-    leaves.
-    """
+    """A chat completion as the server-sent events of a stream."""
     whole: dict[str, Any] = orjson.loads(completion)
-    (choice,) = whole.pop("choices")
-    usage = whole.pop("usage")
-    common = {**whole, "object": "chat.completion.chunk"}
+    (choice,) = whole["choices"]
+
+    def delta(content: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+        return {"index": 0, "delta": content, "finish_reason": finish_reason, "logprobs": None}
+
+    chunks = [
+        delta({"role": "assistant", "content": ""}, None),
+        delta({"content": choice["message"]["content"]}, None),
+        delta({}, choice["finish_reason"]),
+    ]
+    return _stream({**whole, "object": "chat.completion.chunk"}, chunks, include_usage)
+
+
+def text_chunks(completion: bytes, include_usage: bool) -> Iterator[bytes]:
+    """A text completion as the server-sent events of a stream."""
+    whole: dict[str, Any] = orjson.loads(completion)
+    return _stream(whole, whole["choices"], include_usage)
+
+
+def _stream(
+    whole: dict[str, Any], choices: list[dict[str, Any]], include_usage: bool
+) -> Iterator[bytes]:
+    common = {name: value for name, value in whole.items() if name not in ("choices", "usage")}
     if include_usage:
         common["usage"] = None
-
-    def event(choices: list[dict[str, Any]], **changes: Any) -> bytes:
-        return b"data: " + orjson.dumps({**common, "choices": choices, **changes}) + b"\n\n"
-
-    def delta(content: dict[str, Any], finish_reason: str | None) -> list[dict[str, Any]]:
-        return [
-            {"index": 0, "delta": content, "finish_reason": finish_reason, "logprobs": None}
-        ]
-
-    yield event(delta({"role": "assistant", "content": ""}, None))
-    yield event(delta({"content": choice["message"]["content"]}, None))
-    yield event(delta({}, choice["finish_reason"]))
+    for choice in choices:
+        yield b"data: " + orjson.dumps({**common, "choices": [choice]}) + b"\n\n"
     if include_usage:
-        yield event([], usage=usage)
+        last = {**common, "choices": [], "usage": whole["usage"]}
+        yield b"data: " + orjson.dumps(last) + b"\n\n"
     yield b"data: [DONE]\n\n"
 
 
 def summaries(result: SummaryResult) -> bytes:
-    """The contract's fields of each text, and what they add up to.
+    """The contract's fields of each text, and their sums.
 
-    ``cached_tokens`` are those of the ``input_tokens`` that the cache result for.
+    ``cached_tokens`` are those of the ``input_tokens`` that the cache answered for.
     """
     rows = [
         {**asdict(each), "cached_tokens": cached}
         for each, cached in zip(result.summaries, result.cached_tokens, strict=True)
     ]
+    sums = (
+        *("input_tokens", "cached_tokens", "output_tokens", "total_tokens"),
+        "truncated_tokens",
+    )
     return orjson.dumps(
         {
             "id": result.request_id,
@@ -90,9 +121,6 @@ def summaries(result: SummaryResult) -> bytes:
             "tokenizer_fingerprint": result.version.metering.tokenizer_fingerprint,
             "contract_version": result.version.metering.contract_version,
             "summaries": rows,
-            "usage": {
-                name: sum(row[name] for row in rows)
-                for name in ("input_tokens", "cached_tokens", "output_tokens", "total_tokens")
-            },
+            "usage": {name: sum(row[name] for row in rows) for name in sums},
         }
     )

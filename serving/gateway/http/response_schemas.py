@@ -82,12 +82,13 @@ class Summary(_Response):
 
 
 class Usage(_Response):
-    """What the summaries of a request add up to."""
+    """What the summaries of a request add up to; truncated tokens were cut off, free."""
 
     input_tokens: _Count
     cached_tokens: _Count
     output_tokens: _Count
     total_tokens: _Count
+    truncated_tokens: _Count
 
 
 class Summaries(_Response):
@@ -119,10 +120,11 @@ class Choice(_Response):
     logprobs: None
 
 
-class PromptTokensDetails(_Response):
-    """Of the tokens read: how many the cache had."""
+class TokensDetails(_Response):
+    """Of the tokens read: how many the cache had; and how many were cut off, and are free."""
 
     cached_tokens: _Count
+    truncated_tokens: _Count
 
 
 class ChatUsage(_Response):
@@ -131,7 +133,7 @@ class ChatUsage(_Response):
     prompt_tokens: _Count
     completion_tokens: _Count
     total_tokens: _Count
-    prompt_tokens_details: PromptTokensDetails
+    prompt_tokens_details: TokensDetails
 
 
 class ChatCompletion(_Response):
@@ -174,6 +176,114 @@ class ChatChunk(_Response):
     usage: ChatUsage | None = None
 
 
+class TextChoice(_Response):
+    """The one answer of a completion."""
+
+    index: Literal[0]
+    text: str
+    finish_reason: Literal["stop", "length"]
+    logprobs: None
+
+
+class TextCompletion(_Response):
+    """``text_completion``, in OpenAI's shape."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: Annotated[list[TextChoice], Field(min_length=1, max_length=1)]
+    usage: ChatUsage
+
+
+class TextChunk(_Response):
+    """A completion in a stream; one with the usage has no choice."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: Annotated[list[TextChoice], Field(max_length=1)]
+    usage: ChatUsage | None = None
+
+
+class OutputText(_Response):
+    """The summary, as a part of a response's message."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: Annotated[list[str], Field(max_length=0)]
+    logprobs: Annotated[list[str], Field(max_length=0)]
+
+
+class OutputMessage(_Response):
+    """The one message of a response."""
+
+    type: Literal["message"]
+    id: str
+    status: Literal["completed", "incomplete"]
+    role: Literal["assistant"]
+    content: Annotated[list[OutputText], Field(min_length=1, max_length=1)]
+
+
+class OutputTokensDetails(_Response):
+    """Of the tokens written: none is for reasoning."""
+
+    reasoning_tokens: Literal[0]
+
+
+class ResponseUsage(_Response):
+    """Tokens, by the names of the Responses API."""
+
+    input_tokens: _Count
+    input_tokens_details: TokensDetails
+    output_tokens: _Count
+    output_tokens_details: OutputTokensDetails
+    total_tokens: _Count
+
+
+class IncompleteDetails(_Response):
+    """Why a response is incomplete: the limit of output tokens came first."""
+
+    reason: Literal["max_output_tokens"]
+
+
+class ResponseObject(_Response):
+    """``response``, in OpenAI's shape."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    error: None
+    incomplete_details: IncompleteDetails | None
+    instructions: None
+    max_output_tokens: int | None
+    metadata: dict[str, str]
+    model: str
+    output: Annotated[list[OutputMessage], Field(min_length=1, max_length=1)]
+    parallel_tool_calls: Literal[False]
+    previous_response_id: None
+    store: Literal[False]
+    temperature: None
+    text: dict[str, dict[str, str]]
+    tool_choice: Literal["none"]
+    tools: Annotated[list[str], Field(max_length=0)]
+    top_p: None
+    truncation: Literal["auto", "disabled"]
+    usage: ResponseUsage
+
+
+class ResponseEvent(BaseModel):
+    """An event of a response's stream, of the types that OpenAI's API has for text."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    sequence_number: _Count
+
+
 class UsageOfMonth(_Response):
     """What a tenant has used in a month: tokens, and millionths of the currency's unit."""
 
@@ -186,3 +296,4 @@ class UsageOfMonth(_Response):
     entries: _Count
     reserved_micro: _Count
     budget_micro: int | None
+    remaining_micro: _Count | None

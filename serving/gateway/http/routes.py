@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from starlette.concurrency import run_in_threadpool
@@ -13,17 +13,26 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from serving.gateway.admission import Admission, Callers
-from serving.gateway.errors import GatewayError, bad_request
+from serving.gateway.errors import GatewayError
 from serving.gateway.http import render
+from serving.gateway.http.headers import response_headers
+from serving.gateway.http.openai_schemas import (
+    ChatRequest,
+    CompletionRequest,
+    ResponsesRequest,
+)
 from serving.gateway.http.openapi import openapi_document
 from serving.gateway.http.parse import idempotency_key, month, read_body
-from serving.gateway.http.schemas import ChatRequest, CountRequest, SummariesRequest
+from serving.gateway.http.render_responses import response_events, response_of
+from serving.gateway.http.schemas import CountRequest, SummariesRequest
 from serving.gateway.ops.metrics import CONTENT_TYPE, Metrics
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
-from serving.gateway.ports import SummaryRequest
+from serving.gateway.ports import SummaryRequest, SummaryResponse
 from serving.gateway.service import SummaryService
 from serving.gateway.tenants import Caller
+
+_CHALLENGE: Final = 'Bearer realm="tallygraph"'
 
 Step = Callable[[], Awaitable[None]]
 
@@ -42,6 +51,7 @@ class Gateway:
       check_ready: raises `GatewayError` or another error where a request could not be served.
       on_start: begun before the first request; see `serving.gateway.http.app.FIRST_POLL_S`.
       on_close: gives back what the gateway holds.
+      cors_origins: whose pages may call the API from a browser; ``*`` for all.
     """
 
     services: Mapping[str, SummaryService]
@@ -53,6 +63,7 @@ class Gateway:
     tracer: Tracer = NO_TRACES
     on_start: Sequence[Step] = ()
     on_close: Step = _nothing
+    cors_origins: Sequence[str] = ()
 
 
 class Routes:
@@ -65,9 +76,12 @@ class Routes:
         """Every route, as `openapi.py` describes it."""
         return [
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/completions", self.completions, methods=["POST"]),
+            Route("/v1/responses", self.responses, methods=["POST"]),
             Route("/v1/summaries", self.summaries, methods=["POST"]),
             Route("/v1/count_tokens", self.count_tokens, methods=["POST"]),
             Route("/v1/models", self.models),
+            Route("/v1/models/{model}", self.model),
             Route("/v1/usage", self.usage),
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
@@ -79,30 +93,45 @@ class Routes:
         """OpenAI's chat completions: the document is the last message of the user."""
         caller = await self._caller(request)
         identity, body = await read_body(request, ChatRequest)
-        document = body.document()
-        if document is None:
-            raise bad_request(
-                "The request has no message with the role 'user' to summarise.", "messages"
-            )
-        asked = SummaryRequest([document], body.limit(), identity, idempotency_key(request))
+        asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
-        completion = await service.summarize(caller, asked, render.chat_completion)
-        if not body.stream:
-            return Response(completion, media_type="application/json")
-        options = body.stream_options
-        chunks = render.chat_chunks(completion, options is not None and options.include_usage)
-        return StreamingResponse(chunks, media_type="text/event-stream")
+        answer = await service.summarize(caller, asked, render.chat_completion)
+        events = render.chat_chunks(answer.body, body.includes_usage()) if body.stream else None
+        return _response(answer, events)
+
+    async def completions(self, request: Request) -> Response:
+        """OpenAI's older completions: the document is the prompt."""
+        caller = await self._caller(request)
+        identity, body = await read_body(request, CompletionRequest)
+        asked = _asked(request, body, identity)
+        service = self._service(caller, body.model)
+        answer = await service.summarize(caller, asked, render.text_completion)
+        events = render.text_chunks(answer.body, body.includes_usage()) if body.stream else None
+        return _response(answer, events)
+
+    async def responses(self, request: Request) -> Response:
+        """OpenAI's responses: the document is the input, or its last message of the user."""
+        caller = await self._caller(request)
+        identity, body = await read_body(request, ResponsesRequest)
+        asked = _asked(request, body, identity)
+        service = self._service(caller, body.model)
+        rendered = response_of(body, body.truncation or service.truncation)
+        answer = await service.summarize(caller, asked, rendered)
+        return _response(answer, response_events(answer.body) if body.stream else None)
 
     async def summaries(self, request: Request) -> Response:
         """The contract's own fields, for one text or many."""
         caller = await self._caller(request)
         identity, body = await read_body(request, SummariesRequest)
         asked = SummaryRequest(
-            body.texts(), body.max_output_tokens or 0, identity, idempotency_key(request)
+            body.texts(),
+            body.max_output_tokens or 0,
+            identity,
+            idempotency_key(request),
+            body.truncation,
         )
         service = self._service(caller, body.model)
-        response = await service.summarize(caller, asked, render.summaries)
-        return Response(response, media_type="application/json")
+        return _response(await service.summarize(caller, asked, render.summaries))
 
     async def count_tokens(self, request: Request) -> Response:
         """The tokens that texts would be billed for."""
@@ -115,12 +144,15 @@ class Routes:
     async def models(self, request: Request) -> Response:
         """The models that the key may use."""
         caller = await self._caller(request)
-        data = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "tallygraph"}
-            for name in sorted(self._gateway.services)
-            if caller.may_ask(name)
-        ]
-        return _json({"object": "list", "data": data})
+        names = sorted(name for name in self._gateway.services if caller.may_ask(name))
+        return _json({"object": "list", "data": [_model(name) for name in names]})
+
+    async def model(self, request: Request) -> Response:
+        """One of them."""
+        caller = await self._caller(request)
+        name = request.path_params["model"]
+        self._service(caller, name)
+        return _json(_model(name))
 
     async def usage(self, request: Request) -> Response:
         """What the tenant has used in a month."""
@@ -161,6 +193,7 @@ class Routes:
                 "'Authorization: Bearer tg_…'.",
                 "authentication_error",
                 "invalid_api_key",
+                headers={"WWW-Authenticate": _CHALLENGE},
             )
         record = current()
         record.tenant = caller.tenant
@@ -181,6 +214,33 @@ class Routes:
             )
         current().model = model
         return service
+
+
+def _asked(
+    request: Request,
+    body: ChatRequest | CompletionRequest | ResponsesRequest,
+    identity: bytes,
+) -> SummaryRequest:
+    """What a request in one of OpenAI's shapes asks for: one summary.
+
+    Raises:
+      GatewayError: it has no text to summarise, or its idempotency key is not valid.
+    """
+    return SummaryRequest(
+        [body.document()], body.limit(), identity, idempotency_key(request), body.truncation
+    )
+
+
+def _response(answer: SummaryResponse, events: Iterator[bytes] | None = None) -> Response:
+    """An answer, as a whole or as the events of a stream."""
+    headers = response_headers(answer)
+    if events is None:
+        return Response(answer.body, headers=headers, media_type="application/json")
+    return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "tallygraph"}
 
 
 def _json(value: object) -> Response:

@@ -1,16 +1,28 @@
-"""Schemas of request bodies, checked by pydantic."""
+"""Schemas of request bodies, checked by pydantic: what all share, and this API's own.
+
+A field that may be missing may be null, too. What would change an answer and is not supported
+is refused by its name (`only`); what would not is ignored, as clients send it for other models.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from serving.gateway.errors import bad_request
 
 MAX_TEXTS = 64
 MAX_MESSAGES = 256
 MAX_MODEL_NAME = 100
 MAX_KEY_CHARACTERS = 255
 MONTH = "[0-9]{4}-(0[1-9]|1[0-2])"
+UNSUPPORTED: Final = "unsupported"
+"""Type of the errors that `only` raises."""
+_MAX_ECHOED = 40
+_TEXT_PARTS: Final = ("text", "input_text")
 
 
 def _whole(value: object) -> object:
@@ -18,79 +30,91 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), BeforeValidator(_whole)]
+def only(*accepted: object) -> BeforeValidator:
+    """Refuse a field by its name where it asks for something that is not supported.
 
-
-def _one_message_is_the_users(schema: dict[str, Any]) -> None:
-    schema["properties"]["messages"]["contains"] = {
-        "properties": {"role": {"const": "user"}},
-        "required": ["role"],
-    }
-
-
-class StreamOptions(BaseModel):
-    """Of a stream: whether a last chunk says what was used."""
-
-    model_config = ConfigDict(strict=True)
-    include_usage: bool = False
-
-
-class TextPart(BaseModel):
-    """A part of a message; only texts are understood."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Message(BaseModel):
-    """A message of a chat."""
-
-    model_config = ConfigDict(extra="ignore")
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[TextPart] | None = None
-
-    def text(self) -> str:
-        if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
-        return self.content or ""
-
-
-class ChatRequest(BaseModel):
-    """``POST /v1/chat/completions``: the document is the last message of the user.
-
-    What does not change the answer is ignored, as an OpenAI client sends it for other
-    models; ``n`` and the like, which would, are refused.
+    Args:
+      accepted: values that ask for nothing, besides null.
     """
 
-    # A schema of JSON can say that one message is the user's, so that clients can know it.
-    model_config = ConfigDict(
-        extra="ignore", strict=True, json_schema_extra=_one_message_is_the_users
+    def check(value: object) -> object:
+        value = _whole(value)
+        if value is None or any(type(value) is type(a) and value == a for a in accepted):
+            return value
+        expected = " or ".join(["nothing", *(repr(each) for each in accepted)])
+        raise PydanticCustomError(UNSUPPORTED, f"is not supported. Expected: {expected}")
+
+    return BeforeValidator(check)
+
+
+Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), BeforeValidator(_whole)]
+Model = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
+Text = Annotated[str, Field(min_length=1)]
+Truncated = Literal["auto", "disabled"]
+Nothing = Annotated[list[Any], Field(max_length=0)]
+"""A list that must be empty."""
+
+
+def text_of(content: object, where: str) -> str:
+    """The text of a message that is to be summarised.
+
+    Args:
+      content: a text, or a list of parts.
+      where: the field, for errors.
+
+    Raises:
+      GatewayError: it is not text, or there is none.
+    """
+    if isinstance(content, list):
+        content = "".join(_part_text(part, f"{where}.{i}") for i, part in enumerate(content))
+    if content is not None and not isinstance(content, str):
+        raise bad_request(
+            f"{where}: Expected: a text, or a list of parts. Received: "
+            f"{type(content).__name__}",
+            where,
+        )
+    if not content:
+        raise bad_request(f"{where}: There is no text to summarise.", where)
+    return content
+
+
+def _part_text(part: object, where: str) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    text = part.get("text") if isinstance(part, dict) else None
+    if kind in _TEXT_PARTS and isinstance(text, str):
+        return text
+    raise bad_request(
+        f"{where}: Only text can be summarised. Expected: a part with the type "
+        f"{' or '.join(_TEXT_PARTS)}, and its text. Received: the type "
+        f"{str(kind)[:_MAX_ECHOED]!r}",
+        where,
+        "unsupported_value",
     )
-    model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
-    max_tokens: _Limit | None = None
-    max_completion_tokens: _Limit | None = None
-    n: Annotated[Literal[1], BeforeValidator(_whole)] | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    tools: Annotated[list[Any], Field(max_length=0)] | None = None
 
-    def document(self) -> str | None:
-        """The text to summarise; None where the user has said nothing."""
-        texts = [message.text() for message in self.messages if message.role == "user"]
-        return texts[-1] if texts else None
 
-    def limit(self) -> int:
-        """Output tokens at most; 0 for the model's own limit."""
-        return self.max_completion_tokens or self.max_tokens or 0
+def last_of_user(messages: Sequence[tuple[str, Any]], field: str) -> str:
+    """The text of the user's last message; those before it are not read, and not judged.
+
+    Args:
+      messages: role and content of each.
+      field: that they are in, for errors.
+
+    Raises:
+      GatewayError: there is none, or it is not text.
+    """
+    for index in reversed(range(len(messages))):
+        role, content = messages[index]
+        if role == "user":
+            return text_of(content, f"{field}.{index}.content")
+    raise bad_request("The request has no message with the role 'user' to summarise.", field)
 
 
 class CountRequest(BaseModel):
     """``POST /v1/count_tokens``: what texts would be billed."""
 
     model_config = ConfigDict(extra="forbid")
-    model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
-    text: str | Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)]
+    model: Model
+    text: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
 
     def texts(self) -> list[str]:
         return [self.text] if isinstance(self.text, str) else self.text
@@ -99,4 +123,5 @@ class CountRequest(BaseModel):
 class SummariesRequest(CountRequest):
     """``POST /v1/summaries``: one text or many."""
 
-    max_output_tokens: _Limit | None = None
+    max_output_tokens: Limit | None = None
+    truncation: Truncated | None = None

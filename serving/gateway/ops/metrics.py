@@ -26,7 +26,12 @@ OPERATION: Final = "summarize"
 COUNT_OPERATION: Final = "count_tokens"
 """The same, without a summary: computed, and not charged."""
 
-_OPERATIONS: Final = {"/v1/chat/completions": "chat", "/v1/summaries": OPERATION}
+_OPERATIONS: Final = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "text_completion",
+    "/v1/responses": "chat",
+    "/v1/summaries": OPERATION,
+}
 
 # Powers of two, as the conventions recommend, and below them: a hit of the cache is quick.
 _SECONDS: Final = (

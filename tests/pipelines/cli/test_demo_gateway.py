@@ -70,7 +70,7 @@ def test_from_a_pushed_model_to_an_invoice(model_dir: Path, tmp_path: Path) -> N
             "prompt_tokens": 3,
             "completion_tokens": 3,
             "total_tokens": 6,
-            "prompt_tokens_details": {"cached_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": 0, "truncated_tokens": 0},
         },
     }
     # 3 input tokens for 0.4 millionths each, 3 output tokens for 1.6.

@@ -13,7 +13,7 @@ import pytest
 from serving.engines import RunningServer
 from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
 from tests.serving.gateway.replicated import Replicated, replicated_servers
-from tests.serving.gateway.stopped_time import StoppedTime
+from tests.support.rate_time import RATE_TIME, RateTime
 from tests.support.running_gateway import RunningGateway, serving_gateway
 from tests.support.served_model import metered_models, model_server
 
@@ -74,11 +74,11 @@ def servers(
 
 
 @pytest.fixture
-def rate_time(monkeypatch: pytest.MonkeyPatch) -> StoppedTime:
+def rate_time() -> Iterator[RateTime]:
     """Of all gateways in this process: no minute is over before a test says so."""
-    stopped = StoppedTime()
-    monkeypatch.setattr("limits.aio.storage.memory.time", stopped)
-    return stopped
+    RATE_TIME.stop()
+    yield RATE_TIME
+    RATE_TIME.stopped_at = None
 
 
 @pytest.fixture

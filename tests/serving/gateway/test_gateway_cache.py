@@ -112,6 +112,7 @@ def test_a_hit_says_so_costs_what_the_plan_says_and_is_written_down(
         "cached_tokens": 3,
         "output_tokens": 3,
         "total_tokens": 6,
+        "truncated_tokens": 0,
     }
     charged = [
         (entry.request_id, entry.input_tokens, entry.cached_tokens, entry.amount_micro)

@@ -130,6 +130,7 @@ def test_a_clock_jumps_while_the_model_computes(
             "cached_tokens": 0,
             "output_tokens": 3,
             "total_tokens": 6,
+            "truncated_tokens": 0,
         }
         assert used(client, "2026-11") == (1, 33, 0)
         # What comes after it goes by the new time, and is one more entry of the same chain.

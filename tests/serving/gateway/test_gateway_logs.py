@@ -127,7 +127,7 @@ def test_no_line_says_what_it_must_not(
     types = [each["type"] for each in failures[0]["exception"]]
     assert types == ["sqlalchemy.exc.IntegrityError", "sqlite3.IntegrityError"]
     frames = failures[0]["exception"][0]["frames"]
-    assert any(re.search(r"gateway/charging.py:\d+ _ask$", frame) for frame in frames)
+    assert any(re.search(r"gateway/service.py:\d+ _sell$", frame) for frame in frames)
     statuses = {line["status"] for line in lines if line["event"] == "request"}
     assert statuses >= {200, 400, 401, 404, 405, 413, 500}
     (half,) = [line for line in lines if line.get("request_id") == "half"]

@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis import BaseSchema, Case, GenerationMode
 
-from serving.gateway.http.response_schemas import ChatChunk
+from serving.gateway.http.response_schemas import ChatChunk, ResponseEvent, TextChunk
 from tests.support.running_gateway import RunningGateway
 from tests.support.sizes import sized
 
@@ -22,23 +22,34 @@ EXAMPLES = sized(quick=10, long=200)  # of each kind, for a route
 SEED = 20261125
 OPERATIONS = [
     ("/v1/chat/completions", "POST"),
+    ("/v1/completions", "POST"),
+    ("/v1/responses", "POST"),
     ("/v1/summaries", "POST"),
     ("/v1/count_tokens", "POST"),
     ("/v1/models", "GET"),
+    ("/v1/models/{model}", "GET"),
     ("/v1/usage", "GET"),
     ("/metrics", "GET"),
     ("/healthz", "GET"),
     ("/readyz", "GET"),
 ]
 
-TAKE_NOTHING = ("/v1/models", "/metrics", "/healthz", "/readyz")
+TAKE_NOTHING = ("/v1/models", "/v1/models/{model}", "/metrics", "/healthz", "/readyz")
 
 
-def hold_stream(content: bytes) -> None:
-    *chunks, end = content.removesuffix(b"\n\n").split(b"\n\n")
+def hold_stream(path: str, content: bytes) -> None:
+    events = content.removesuffix(b"\n\n").split(b"\n\n")
+    if path == "/v1/responses":
+        for event in events:
+            name, data = event.split(b"\ndata: ")
+            said = ResponseEvent.model_validate_json(data)
+            assert name == b"event: " + said.type.encode()
+        return
+    *chunks, end = events
     assert end == b"data: [DONE]"
+    schema = ChatChunk if path == "/v1/chat/completions" else TextChunk
     for chunk in chunks:
-        ChatChunk.model_validate_json(chunk.removeprefix(b"data: "))
+        schema.model_validate_json(chunk.removeprefix(b"data: "))
 
 
 @pytest.fixture
@@ -77,10 +88,12 @@ def test_the_schema_is_true(
             # A made up model is nobody's: it would be all that these are told.
             if mode.is_positive and isinstance(case.body, dict):
                 case.body["model"] = "summarizer"
+            if mode.is_positive and "model" in case.path_parameters:
+                case.path_parameters["model"] = "summarizer"
             answer = case.call_and_validate(gateway.url, session, headers)
             statuses.add(answer.status_code)
             if answer.headers["content-type"] == ["text/event-stream; charset=utf-8"]:
-                hold_stream(answer.content)
+                hold_stream(path, answer.content)
 
         for case in schema.iter_coverage_cases(
             operation, generation_modes=[mode], generation_config=schema.config.generation

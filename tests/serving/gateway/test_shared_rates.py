@@ -101,7 +101,7 @@ def test_requests_a_minute_of_both_together(pair: Pair) -> None:
     refused = [answer for answer in answers if answer.status_code != 200]
     assert {a.status_code for a in refused} == {429}
     assert {a.json()["error"]["code"] for a in refused} == {"rate_limit_exceeded"}
-    assert all(1 <= int(a.headers["retry-after"]) <= 60 for a in refused)
+    assert all(1 <= int(a.headers["retry-after"]) <= 61 for a in refused)
     # Both let some in: neither had all the requests to itself.
     assert {place % 2 for place in admitted} == {0, 1}
 

@@ -116,6 +116,7 @@ class Expected:
             "cached_tokens": 0,
             "output_tokens": written,
             "total_tokens": read + written,
+            "truncated_tokens": words - read,
         }
         assert body["summaries"][0]["summary"] == self.text(written).upper()
         assert body["id"] not in self.request_ids
