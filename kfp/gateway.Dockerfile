@@ -26,6 +26,7 @@ ENV PATH=/opt/tallygraph/bin:$PATH \
 # By number: Kubernetes checks runAsNonRoot without reading /etc/passwd.
 USER 1000:1000
 WORKDIR /home/tallygraph
-EXPOSE 8600
+# Clients; and metrics and readiness, for those who run it (--admin-host 0.0.0.0).
+EXPOSE 8600 8601
 ENTRYPOINT ["tallygraph", "gateway"]
 CMD ["--help"]

@@ -17,7 +17,7 @@ from typing import Final, Self
 from serving.engines.base import HeldPorts
 
 READY: Final = "/readyz"
-"""Responds with 200 once a model server has an available version."""
+"""Private path; responds with 200 once a model server has an available version."""
 ALIVE: Final = "/healthz"
 """Responds with 200 as soon as the gateway listens, whatever the state of the model servers."""
 
@@ -51,6 +51,7 @@ class GatewayProcess:
     Attributes:
       port: that it listens on.
       url: such as ``http://127.0.0.1:8600``.
+      admin_url: of its private address, with metrics and readiness.
       log_file: its log, JSON lines; each start appends to it.
       process: of its last start.
     """
@@ -73,9 +74,10 @@ class GatewayProcess:
           environment: all environment variables of the process; None: those of this process.
           setup: Python code to run before the command, in its process.
         """
-        self._ports = HeldPorts(1)
-        (self.port,) = self._ports.numbers
+        self._ports = HeldPorts(2)
+        self.port, admin_port = self._ports.numbers
         self.url = f"http://127.0.0.1:{self.port}"
+        self.admin_url = f"http://127.0.0.1:{admin_port}"
         self.log_file = log_file
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = environment
@@ -86,7 +88,8 @@ class GatewayProcess:
                 _PROGRAM.format(starter=os.getpid(), setup=setup),
                 "gateway",
             ),
-            *("--prices", str(prices), "--port", str(self.port), "--model-dir", str(model_dir)),
+            *("--prices", str(prices), "--model-dir", str(model_dir)),
+            *("--port", str(self.port), "--admin-port", str(admin_port)),
             *(word for url in model_urls for word in ("--model-url", url)),
             *(("--database", database) if database is not None else ()),
             *options,
@@ -114,7 +117,7 @@ class GatewayProcess:
             )
 
     def wait_until(self, path: str = READY, timeout_s: float = 120.0) -> None:
-        """Wait until the gateway responds with 200 at a path.
+        """Wait until the gateway responds with 200 at `READY` or `ALIVE`.
 
         Raises:
           GatewayProcessError: it ended, or did not respond with 200 in time.
@@ -122,9 +125,10 @@ class GatewayProcess:
         deadline = time.monotonic() + timeout_s
         # A proxy of the environment's is none for this machine's own ports.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        base = self.url if path == ALIVE else self.admin_url
         while True:
             try:
-                with opener.open(f"{self.url}{path}", timeout=_ANSWER_S):
+                with opener.open(f"{base}{path}", timeout=_ANSWER_S):
                     return
             except (urllib.error.URLError, OSError) as error:
                 reason = str(error)

@@ -129,6 +129,13 @@ def gateway(
     ] = 20,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
+    admin_host: Annotated[
+        str,
+        typer.Option(
+            help="Address for /metrics and /readyz, which show tenants and model servers."
+        ),
+    ] = "127.0.0.1",
+    admin_port: Annotated[int, typer.Option(help="Port for /metrics and /readyz.")] = 8601,
 ) -> None:
     """Serve an OpenAI-compatible API that charges by the token."""
     # Of what is imported nothing is garbage, and looking for it takes a tenth of a start.
@@ -178,8 +185,13 @@ def gateway(
         database_connections=database_connections,
         host=host,
         port=port,
+        admin_host=admin_host,
+        admin_port=admin_port,
     )
-    out.print(f"gateway on http://{host}:{port}/v1, ledger {without_password(database)}")
+    out.print(
+        f"gateway on http://{host}:{port}/v1, metrics and readiness on "
+        f"http://{admin_host}:{admin_port}, ledger {without_password(database)}"
+    )
     try:
         run_gateway(settings)
     except (

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from serving.billing import PriceBook
 from serving.gateway.backends import Canary, ServedModel
 from serving.gateway.backends.model import POLL_EVERY_S
 from serving.gateway.cache import AnswerCache, open_store
-from serving.gateway.http.app import create_app
-from serving.gateway.http.limits import gateway_protocol
+from serving.gateway.http.app import create_app, create_private_app
 from serving.gateway.ops.logs import configure_logs
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.tracing import open_tracer
 from serving.gateway.ports import Truncation
 from serving.gateway.rates import READS_PER_MINUTE, Rates
+from serving.gateway.servers import GatewayServer, server_config
 from serving.gateway.tenants import Tenants
 from serving.gateway.windows import MEMORY, open_windows
 from serving.gateway.wiring import open_gateway
@@ -85,6 +83,8 @@ class GatewaySettings:
       database_connections: for what is read; charges have connections of their own.
       cache: None for none.
       traces_url: receiver of OTLP over HTTP; None for no traces.
+      host, port: where clients call the API.
+      admin_host, admin_port: where those who run it find metrics and readiness.
       log_level: of the logs on standard error, see `serving.gateway.ops.logs`.
     """
 
@@ -108,6 +108,8 @@ class GatewaySettings:
     log_level: str = "info"
     host: str = "127.0.0.1"
     port: int = 8600
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 8601
 
 
 def run_gateway(settings: GatewaySettings) -> None:
@@ -160,17 +162,11 @@ def run_gateway(settings: GatewaySettings) -> None:
     # What is there now stays: no garbage collection needs to visit it.
     gc.collect()
     gc.freeze()
-    config = uvicorn.Config(
-        create_app(gateway),
-        host=settings.host,
-        port=settings.port,
-        http=gateway_protocol(),
-        ws="none",  # else an upgrade would get an error of another shape than all others
-        log_config=None,  # `configure_logs` has configured them
-        access_log=False,  # the gateway's own line says more, and nothing that it may not
-        proxy_headers=False,  # nothing here asks where a client is
+    server = GatewayServer(
+        server_config(create_app(gateway), settings.host, settings.port),
+        server_config(create_private_app(gateway), settings.admin_host, settings.admin_port),
+        on_bound=keeper.start,
     )
-    server = _Server(config, keeper.start)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             server.run()
@@ -178,15 +174,3 @@ def run_gateway(settings: GatewaySettings) -> None:
         keeper.stop()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
-
-
-class _Server(uvicorn.Server):
-    """A server that says when its port is bound."""
-
-    def __init__(self, config: uvicorn.Config, on_bound: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_bound = on_bound
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_bound()

@@ -76,10 +76,19 @@ def open_gateway(
             await rates.admit_read(caller)
             return await run_in_threadpool(usage_of_month, engine, caller, month, clock)
 
-    async def check_ready() -> None:
-        await model.check()
-        with outages_refused():
+    async def readiness() -> Mapping[str, Any]:
+        problems = []
+        if (problem := await model.problem()) is not None:
+            problems.append(problem)
+        try:
             await run_in_threadpool(_read, engine)
+        except sa.exc.SQLAlchemyError as error:
+            problems.append(f"the ledger cannot be read: {type(error).__name__}")
+        return {
+            "status": "not ready" if problems else "ready",
+            "problems": problems,
+            "model_servers": model.replicas.described(),
+        }
 
     async def close() -> None:
         await model.close()
@@ -94,7 +103,7 @@ def open_gateway(
         admission=Admission(max_under_way),
         metrics=metrics,
         usage=usage,
-        check_ready=check_ready,
+        readiness=readiness,
         tracer=tracer,
         cors_origins=cors_origins,
         on_start=[model.poll],

@@ -24,7 +24,7 @@ from tests.docs.pages import Page, missing_line
 
 ROOT: Final = Path(__file__).parents[2]
 # Ports that a page names, which other programs may have.
-PORTS: Final = (8080, 8500, 8501, 8600)
+PORTS: Final = (8080, 8500, 8501, 8600, 8601)
 _MADE_BY_MAKE: Final = {"make demo": "bash scripts/demo.sh", "make setup": ":"}
 _MARK: Final = "==== end of block"
 _COMMAND: Final = """\
@@ -147,6 +147,7 @@ class Clone:
             "samples": [url],
             "gateway": [
                 ("--port", str(self.ports[8600])),
+                ("--admin-port", str(self.ports[8601])),
                 ("--model-url", f"http://127.0.0.1:{rest}"),
             ],
         }

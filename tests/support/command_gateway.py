@@ -49,7 +49,9 @@ class CommandGateway:
         )
 
     def ready(self) -> httpx.Response:
-        return httpx.get(f"{self.url}{READY}", timeout=DEADLINE_S, trust_env=False)
+        return httpx.get(
+            f"{self.process.admin_url}{READY}", timeout=DEADLINE_S, trust_env=False
+        )
 
     def lines(self) -> list[dict[str, Any]]:
         """The log's lines, each a JSON object."""

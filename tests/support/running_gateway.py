@@ -26,13 +26,13 @@ import uvicorn
 from serving.billing import PriceBook
 from serving.gateway.backends import ServedModel
 from serving.gateway.backends.model import POLL_EVERY_S
-from serving.gateway.http.app import create_app
-from serving.gateway.http.limits import gateway_protocol
+from serving.gateway.http.app import create_app, create_private_app
 from serving.gateway.http.response_schemas import Failure
 from serving.gateway.ledger_outages import SETTLE_FOR_S
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.rates import READS_PER_MINUTE, Rates
 from serving.gateway.running import CacheSettings
+from serving.gateway.servers import GatewayServer, server_config
 from serving.gateway.tenants import Limits, Tenants
 from serving.gateway.windows import MEMORY, MemoryWindows, open_windows
 from serving.gateway.wiring import open_gateway
@@ -86,6 +86,7 @@ class RunningGateway:
 
     url: str
     port: int
+    admin_url: str
     engine: sa.Engine
     tenants: Tenants
     loop: asyncio.AbstractEventLoop
@@ -131,7 +132,11 @@ class RunningGateway:
         ]
 
     def metrics(self) -> str:
-        return httpx.get(f"{self.url}/metrics", trust_env=False, timeout=DEADLINE_S).text
+        return self.admin("/metrics").text
+
+    def admin(self, path: str) -> httpx.Response:
+        """What its private address answers."""
+        return httpx.get(f"{self.admin_url}{path}", trust_env=False, timeout=DEADLINE_S)
 
     def tasks(self) -> int:
         """Tasks of the gateway's loop that have not ended, but for this question's own."""
@@ -228,31 +233,33 @@ def gateway_on(
         settle_for_s=settle_for_s,
         cors_origins=cors_origins,
     )
-    config = uvicorn.Config(
-        create_app(gateway),
-        http=gateway_protocol(),
-        ws="none",
-        log_level="warning",
-        backlog=4096,
+    # Open before it starts: no other program can take a port meanwhile.
+    listeners = [socket.create_server(("127.0.0.1", 0), backlog=4096) for _ in range(2)]
+    port, admin_port = (each.getsockname()[1] for each in listeners)
+    server = GatewayServer(
+        server_config(create_app(gateway), "127.0.0.1", port),
+        server_config(create_private_app(gateway), "127.0.0.1", admin_port),
+        private_socket=listeners[1],
     )
-    server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()
-    # Open before it starts: no other program can take the port meanwhile.
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    port = listener.getsockname()[1]
-    serving = server.serve(sockets=[listener])
+    serving = server.serve(sockets=[listeners[0]])
     thread = threading.Thread(target=loop.run_until_complete, args=(serving,))
     thread.start()
-    wait_until(lambda: server.started or not thread.is_alive(), "the gateway's start")
+    wait_until(
+        lambda: server.private.started or not thread.is_alive(),
+        "the gateway's start",
+    )
     try:
         url = f"http://127.0.0.1:{port}"
-        yield RunningGateway(url, port, engine, tenants, loop, server, model)
+        admin_url = f"http://127.0.0.1:{admin_port}"
+        yield RunningGateway(url, port, admin_url, engine, tenants, loop, server, model)
     finally:
         server.should_exit = True
         thread.join()
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
-        listener.close()
+        for listener in listeners:
+            listener.close()
 
 
 @contextlib.contextmanager

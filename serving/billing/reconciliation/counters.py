@@ -89,7 +89,7 @@ def read_gateway_page(place: str) -> RequestCounts:
         raise CountersError(
             f"Cannot read the counters of {place}: {type(error).__name__}: {error}. "
             "Expected: the Prometheus page of a gateway, such as "
-            "http://127.0.0.1:8600/metrics."
+            "http://127.0.0.1:8601/metrics."
         ) from None
     return counts
 

@@ -30,7 +30,8 @@ def refusal(error: _Failure) -> GatewayError:
     if isinstance(error, TimeoutError):
         return took_too_long()
     if isinstance(error, UnreachableError):
-        what = f"The model server did not respond: {error}"
+        # Why, and which one, is in the log: the client may not know where the servers are.
+        what = "The model server did not respond. Nothing was charged."
         return GatewayError(502, what, "server_error", "no_answer")
     if isinstance(error, BadAnswerError):
         return broken(str(error))

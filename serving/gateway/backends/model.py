@@ -18,7 +18,7 @@ from serving.gateway.backends.canary import Canary
 from serving.gateway.backends.connecting import connect
 from serving.gateway.backends.errors import BackendError, broken
 from serving.gateway.backends.replicas import Replica, Replicas
-from serving.gateway.errors import overloaded
+from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.ports import ServedVersion, VersionGoneError
 from serving.version_folders import version_folder
 from tokenizer.contract import (
@@ -97,15 +97,15 @@ class ServedModel:
         """Poll the servers now, and from now on. One that does not answer is no error."""
         await self.replicas.poll()
 
-    async def check(self) -> None:
-        """Return if a healthy server has a version that serves requests.
-
-        Raises:
-          GatewayError: 503, none has.
-        """
-        version = await self.version()
+    async def problem(self) -> str | None:
+        """Why no healthy server has a version that serves requests; None where one has."""
+        try:
+            version = await self.version()
+        except GatewayError as error:
+            return f"{error.message} {self.replicas.why_not()}"
         if not any(replica.has(version.number) for replica in self.replicas.healthy()):
-            raise overloaded(f"No model server is healthy ({self.replicas.why_not()}).")
+            return f"No model server is healthy ({self.replicas.why_not()})."
+        return None
 
     async def version(self, tenant: str | None = None, fresh: bool = False) -> ServedVersion:
         """The version that answers a tenant now. Waits for no server but the first time.
@@ -124,8 +124,7 @@ class ServedModel:
         if number is None:
             which = f"the version {self._label!r}" if self._label else "a version"
             raise overloaded(
-                f"No model server currently has {which} of {self.name} "
-                f"({self.replicas.why_not()}). Try again in a moment."
+                f"No model server currently has {which} of {self.name}. Try again in a moment."
             )
         return self._versions.get(number) or await self._load(number)
 

@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
 from serving.gateway.backends.errors import (
@@ -182,9 +182,23 @@ class Replicas:
         return max(said, key=lambda version: (said[version], version), default=None)
 
     def why_not(self) -> str:
-        """What is wrong with the servers, for whoever gets no answer."""
+        """What is wrong with the servers, for those who run them: it has their addresses."""
         reasons = [f"{r.server.url}: {r.ejected}" for r in self.replicas if r.ejected]
         return "; ".join(reasons) or "no server has a version of it"
+
+    def described(self) -> list[dict[str, Any]]:
+        """Each server as it was last heard of, for those who run them."""
+        return [
+            {
+                "url": replica.server.url,
+                "healthy": replica.ejected is None,
+                "problem": replica.ejected,
+                "versions": sorted(replica.status.available),
+                "labels": dict(replica.status.labels),
+                "requests_under_way": replica.under_way,
+            }
+            for replica in self.replicas
+        ]
 
     async def predict(
         self, version: int, signature: str, inputs: Columns, deadline: float
@@ -242,9 +256,7 @@ class Replicas:
             raise _NoThreadLeft if _has_no_thread(refused) else refusal(refused)
         if any(not replica.has(version) for replica in self.healthy()):
             raise VersionGoneError
-        raise overloaded(
-            f"No model server can be reached ({self.why_not()}). Try again in a moment."
-        )
+        raise overloaded("No model server can be reached. Try again in a moment.")
 
     def candidates(self, version: int) -> list[Replica]:
         """Which are asked, one after the other; unhealthy ones only when no other is left."""

@@ -21,7 +21,7 @@ FIRST_POLL_S: Final = 1.0
 
 
 def create_app(gateway: Gateway) -> Starlette:
-    """The application."""
+    """The public application: the API, and whether the process is alive."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -35,19 +35,34 @@ def create_app(gateway: Gateway) -> Starlette:
         await gateway.on_close()
 
     app = Starlette(
-        routes=Routes(gateway).all(),
-        middleware=[
-            *_cors(gateway.cors_origins),
-            Middleware(
-                Telemetry,
-                metrics=gateway.metrics,
-                admission=gateway.admission,
-                tracer=gateway.tracer,
-            ),
-        ],
+        routes=Routes(gateway).public(),
+        middleware=[*_cors(gateway.cors_origins), _telemetry(gateway)],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
+    return _without_redirects(app)
+
+
+def create_private_app(gateway: Gateway) -> Starlette:
+    """The application for those who run the gateway: metrics and readiness."""
+    app = Starlette(
+        routes=Routes(gateway).private(),
+        middleware=[_telemetry(gateway)],
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    return _without_redirects(app)
+
+
+def _telemetry(gateway: Gateway) -> Middleware:
+    return Middleware(
+        Telemetry,
+        metrics=gateway.metrics,
+        admission=gateway.admission,
+        tracer=gateway.tracer,
+    )
+
+
+def _without_redirects(app: Starlette) -> Starlette:
     # A redirect would be built from the Host header, which is the client's own.
     app.router.redirect_slashes = False
     return app

@@ -31,7 +31,6 @@ from serving.gateway.http.schemas import (
 _REF: Final = "#/components/schemas/{model}"
 _JSON: Final = "application/json"
 _STREAM: Final = "text/event-stream"
-_TEXT: Final = "text/plain"
 _KEY_SCHEME: Final = "api_key"
 
 _REASONS: Final = {
@@ -64,7 +63,7 @@ class _Operation:
 
     Attributes:
       summary: what it does.
-      answer: of status 200, by its content type; a class for JSON.
+      answer: of status 200, by its content type.
       errors: every other status it can have.
       body: what it reads.
       keyed: whether it needs an API key.
@@ -72,7 +71,7 @@ class _Operation:
     """
 
     summary: str
-    answer: dict[str, type[BaseModel] | None]
+    answer: dict[str, type[BaseModel]]
     errors: tuple[int, ...]
     body: type[BaseModel] | None = None
     keyed: bool = True
@@ -161,17 +160,8 @@ _OPERATIONS: Final = {
         (400, 401, 429, 500, 503),
         parameters=(_MONTH,),
     ),
-    ("get", "/metrics"): _Operation(
-        "Metrics in Prometheus format", {_TEXT: None}, (500,), keyed=False
-    ),
     ("get", "/healthz"): _Operation(
         "Whether the process is alive", {_JSON: responses.Status}, (500,), keyed=False
-    ),
-    ("get", "/readyz"): _Operation(
-        "Whether every model has an available version and the ledger can be reached",
-        {_JSON: responses.Status},
-        (500, *_READS_MODEL),
-        keyed=False,
     ),
 }
 
@@ -236,9 +226,7 @@ def _described(method: str, path: str, operation: _Operation) -> dict[str, Any]:
     return described
 
 
-def _content(kind: str, model: type[BaseModel] | None) -> dict[str, Any]:
-    if model is None:
-        return {"schema": {"type": "string"}}
+def _content(kind: str, model: type[BaseModel]) -> dict[str, Any]:
     if kind != _STREAM:
         return _schema(model)
     # Of each event: JSON, but for the last.

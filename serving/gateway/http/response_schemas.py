@@ -34,9 +34,9 @@ class Failure(_Response):
 
 
 class Status(_Response):
-    """Whether the gateway lives, or may be asked."""
+    """The process is alive."""
 
-    status: Literal["ok", "ready"]
+    status: Literal["ok"]
 
 
 class Model(_Response):

@@ -48,7 +48,7 @@ class Gateway:
     Attributes:
       services: by the name of the model.
       usage: what a caller has used in a month, such as ``2026-11``; None for this one.
-      check_ready: raises `GatewayError` or another error where a request could not be served.
+      readiness: whether requests can be served: its ``status``, and what is in the way.
       on_start: begun before the first request; see `serving.gateway.http.app.FIRST_POLL_S`.
       on_close: gives back what the gateway holds.
       cors_origins: whose pages may call the API from a browser; ``*`` for all.
@@ -59,7 +59,7 @@ class Gateway:
     admission: Admission
     metrics: Metrics
     usage: Callable[[Caller, str | None], Awaitable[Mapping[str, Any]]]
-    check_ready: Step
+    readiness: Callable[[], Awaitable[Mapping[str, Any]]]
     tracer: Tracer = NO_TRACES
     on_start: Sequence[Step] = ()
     on_close: Step = _nothing
@@ -72,8 +72,8 @@ class Routes:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def all(self) -> list[Route]:
-        """Every route, as `openapi.py` describes it."""
+    def public(self) -> list[Route]:
+        """What clients may call, as `openapi.py` describes it."""
         return [
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/v1/completions", self.completions, methods=["POST"]),
@@ -83,10 +83,16 @@ class Routes:
             Route("/v1/models", self.models),
             Route("/v1/models/{model}", self.model),
             Route("/v1/usage", self.usage),
+            Route("/healthz", self.healthz),
+            Route("/openapi.json", self.openapi),
+        ]
+
+    def private(self) -> list[Route]:
+        """What shows tenants, money and machines: for those who run the gateway."""
+        return [
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
-            Route("/openapi.json", self.openapi),
         ]
 
     async def chat(self, request: Request) -> Response:
@@ -169,9 +175,11 @@ class Routes:
         return _json({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """Requests can be served."""
-        await self._gateway.check_ready()
-        return _json({"status": "ready"})
+        """Requests can be served; if not, what is in the way."""
+        readiness = await self._gateway.readiness()
+        if readiness["status"] == "ready":
+            return _json(readiness)
+        return _json(readiness, 503, {"Retry-After": "1"})
 
     async def openapi(self, request: Request) -> Response:
         """The description of this API."""
@@ -243,5 +251,7 @@ def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "tallygraph"}
 
 
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
+def _json(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")

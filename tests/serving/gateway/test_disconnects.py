@@ -93,8 +93,7 @@ def connect(stack: RunningGateway) -> socket.socket:
 def at_rest(stack: RunningGateway) -> tuple[str, int]:
     """A key, and how many tasks the gateway has when nothing is asked of it."""
     key = stack.key()
-    with stack.client(key) as client:
-        assert client.get("/readyz").status_code == 200
+    assert stack.admin("/readyz").status_code == 200
     wait_until(lambda: stack.connections() == 0, "the end of all connections")
     return key, stack.tasks()
 
@@ -154,9 +153,8 @@ def test_before_the_request_is_whole(
     wait_until_heard(stack, key)
     wait_until(lambda: stack.tasks() == tasks, "the end of all tasks")
     assert (stack.states(), stack.reserved_micro(), gate.questions) == ({}, 0, 0)
-    with stack.client(key) as client:
-        # It is the client's doing: no fault of the gateway is counted.
-        assert 'status="500"' not in client.get("/metrics").text
+    # It is the client's doing: no fault of the gateway is counted.
+    assert 'status="500"' not in stack.metrics()
 
 
 @ways

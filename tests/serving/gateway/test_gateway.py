@@ -251,7 +251,17 @@ def test_a_body_that_is_too_large(gateway: RunningGateway) -> None:
 def test_ready_and_alive(gateway: RunningGateway) -> None:
     with httpx.Client(base_url=gateway.url, trust_env=False, timeout=120) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
-        assert client.get("/readyz").json() == {"status": "ready"}
+        # Tenants, money and model servers are for those who run it.
+        for path in ("/readyz", "/metrics"):
+            assert client.get(path).status_code == 404
+    assert gateway.admin("/healthz").json() == {"status": "ok"}
+    ready = gateway.admin("/readyz").json()
+    assert (ready["status"], ready["problems"]) == ("ready", [])
+    (server,) = ready["model_servers"]
+    assert server["healthy"] and server["versions"] == [7]
+    assert server["url"].startswith("http://127.0.0.1:")
+    for path in ("/v1/models", "/v1/summaries", "/openapi.json"):
+        assert gateway.admin(path).status_code == 404
 
 
 def test_too_many_at_once_are_told_to_come_again(

@@ -223,7 +223,7 @@ def test_every_answer_has_an_id(gated_gateway: RunningGateway, gate: GatedProxy)
         others = [
             client.get("/v1/models"),
             client.get("/v1/what"),
-            client.get("/metrics"),
+            gateway.admin("/metrics"),
             client.post("/v1/summaries", content=b"{"),
             httpx.get(f"{gateway.url}/v1/models", trust_env=False, timeout=120),
         ]

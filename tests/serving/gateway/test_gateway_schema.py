@@ -29,12 +29,10 @@ OPERATIONS = [
     ("/v1/models", "GET"),
     ("/v1/models/{model}", "GET"),
     ("/v1/usage", "GET"),
-    ("/metrics", "GET"),
     ("/healthz", "GET"),
-    ("/readyz", "GET"),
 ]
 
-TAKE_NOTHING = ("/v1/models", "/v1/models/{model}", "/metrics", "/healthz", "/readyz")
+TAKE_NOTHING = ("/v1/models", "/v1/models/{model}", "/healthz")  # or any name
 
 
 def hold_stream(path: str, content: bytes) -> None:
