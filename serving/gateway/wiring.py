@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
@@ -30,7 +31,9 @@ from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading
 from serving.ledger.grouped import GroupedLedger
 
-MAX_UNDER_WAY = 256
+MAX_UNDER_WAY: Final = 256
+USAGE_CONNECTIONS: Final = 4
+"""Of those to the database, how many read usages at a time."""
 
 
 def open_gateway(
@@ -69,12 +72,16 @@ def open_gateway(
         clock,
         truncation,
     )
+    # So few at a time that no tenant's usage takes all connections from the keys of others.
+    usage_threads = ThreadPoolExecutor(USAGE_CONNECTIONS, thread_name_prefix="usage")
     metrics.watch(LedgerLag(engine, clock))
 
     async def usage(caller: Caller, month: str | None) -> Mapping[str, Any]:
+        await rates.admit_read(caller)
         with outages_refused():
-            await rates.admit_read(caller)
-            return await run_in_threadpool(usage_of_month, engine, caller, month, clock)
+            return await asyncio.get_running_loop().run_in_executor(
+                usage_threads, usage_of_month, engine, caller, month, clock
+            )
 
     async def readiness() -> Mapping[str, Any]:
         problems = []
@@ -93,6 +100,7 @@ def open_gateway(
     async def close() -> None:
         await model.close()
         await rates.close()
+        usage_threads.shutdown(wait=False, cancel_futures=True)
         if cache is not None:
             await cache.close()
         await asyncio.to_thread(tracer.close)  # it sends what it has

@@ -22,7 +22,8 @@ _PAGE = """\
 
 ## Metrics of the gateway
 
-`GET /metrics` on the private address (`--admin-port`), for Prometheus. Names are those of OpenTelemetry if it has one ([generative
+`GET /metrics` on the private address (`--admin-port`), for Prometheus. Names are those of
+OpenTelemetry if it has one ([generative
 AI](https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/), HTTP), in Prometheus's
 notation; a histogram has `_bucket`, `_sum` and `_count`. A Grafana dashboard:
 [`serving/deploy/grafana/tallygraph-gateway.json`](../../serving/deploy/grafana/tallygraph-gateway.json).

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -25,13 +26,17 @@ from tokenizer.contract import (
     COUNT_OUTPUTS,
     INPUT_MAX_OUTPUT_TOKENS,
     INPUT_TEXT,
+    INPUT_TOKENS,
     OUTPUT_DTYPES,
+    OUTPUT_TOKENS,
     SIGNATURE_COUNT_TOKENS,
     SIGNATURE_SUMMARIZE,
     ContractError,
     MeteredSummary,
     MeteringRecord,
 )
+
+_LOG = logging.getLogger(__name__)
 
 POLL_EVERY_S: Final = 1.0
 _POLL_TIMEOUT_S: Final = 5.0
@@ -154,9 +159,12 @@ class ServedModel:
         )
         try:
             rows = _rows(outputs, tuple(OUTPUT_DTYPES), len(texts))
-            return [MeteredSummary.from_row(row) for row in rows]
+            summaries = [MeteredSummary.from_row(row) for row in rows]
         except ContractError as error:
             raise broken(str(error)) from None
+        for each in summaries:
+            _check_counts(version, each.input_tokens, each.output_tokens, limit)
+        return summaries
 
     async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
         """Input and truncated tokens of texts, by the version that answers the tenant.
@@ -173,7 +181,10 @@ class ServedModel:
                     version.number, SIGNATURE_COUNT_TOKENS, inputs, deadline
                 )
                 rows = _rows(outputs, COUNT_OUTPUTS, len(texts))
-                return [(row[COUNT_OUTPUTS[0]], row[COUNT_OUTPUTS[1]]) for row in rows]
+                counts = [(row[COUNT_OUTPUTS[0]], row[COUNT_OUTPUTS[1]]) for row in rows]
+                for read, _ in counts:
+                    _check_counts(version, read, 0, 0)
+                return counts
         raise overloaded("The model's versions change too fast. Try again in a moment.")
 
     def _number(self, tenant: str | None) -> int | None:
@@ -192,6 +203,35 @@ class ServedModel:
             raise broken(str(error)) from None
         self._versions[number] = ServedVersion(self.name, number, record)
         return self._versions[number]
+
+
+def _check_counts(version: ServedVersion, read: int, written: int, limit: int) -> None:
+    """Refuse counts that the model cannot have made, by what it says of itself: they would be
+    charged for.
+
+    Args:
+      limit: of output tokens that was asked for; 0 for the model's own.
+
+    Raises:
+      GatewayError: 502, a count is above the metering record or the limit.
+    """
+    metering = version.metering
+    writes = min(limit or metering.max_output_tokens, metering.max_output_tokens)
+    for name, count, most in (
+        (INPUT_TOKENS, read, metering.max_input_tokens),
+        (OUTPUT_TOKENS, written, writes),
+    ):
+        if count > most:
+            _LOG.error(
+                "%s counted %s %s. Expected: at most %s, by its metering record and the "
+                "request's limit. Nothing is charged. Check that the model servers serve what "
+                "is in the folder of versions.",
+                version.full_name,
+                count,
+                name,
+                most,
+            )
+            raise broken(f"{name} is {count}. Expected: at most {most}")
 
 
 def _rows(outputs: Any, names: tuple[str, ...], count: int) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ class AnswerCache:
                 self._pause_s = 0.0
             except StoreError as error:
                 self._failed("read", error)
-        return [self._row(value) for value in found]
+        return [self._row(value, version) for value in found]
 
     async def keep(
         self,
@@ -129,7 +129,7 @@ class AnswerCache:
             keys.append(key.digest())
         return keys
 
-    def _row(self, value: bytes | None) -> MeteredSummary | None:
+    def _row(self, value: bytes | None, version: ServedVersion) -> MeteredSummary | None:
         if value is None:
             return None
         try:
@@ -138,7 +138,14 @@ class AnswerCache:
                 type(row.get(name)) is not int for name in _COUNTS
             ):
                 raise ContractError("its counts are not integers")
-            return MeteredSummary.from_row(row)
+            summary = MeteredSummary.from_row(row)
+            metering = version.metering
+            if (
+                summary.input_tokens > metering.max_input_tokens
+                or summary.output_tokens > metering.max_output_tokens
+            ):
+                raise ContractError("its counts are above the model's own limits")
+            return summary
         except (ContractError, orjson.JSONDecodeError) as error:
             # Its text stays unsaid: it is somebody's summary.
             self._metrics.cache_failed("value")
