@@ -43,7 +43,7 @@ _REFUSALS: Final = (
 
 
 class LedgerClient(Protocol):
-    """What writes: `serving.ledger.grouped.GroupedLedger`, or what wraps it."""
+    """What writes: `serving.ledger.group_commit.GroupCommit`, or what wraps it."""
 
     async def reserve(self, reservation: Reservation) -> Reserved | Replay: ...
 

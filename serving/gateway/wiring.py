@@ -29,7 +29,7 @@ from serving.gateway.usage import usage_of_month
 from serving.ledger import Ledger
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading
-from serving.ledger.grouped import GroupedLedger
+from serving.ledger.group_commit import GroupCommit
 
 MAX_UNDER_WAY: Final = 256
 USAGE_CONNECTIONS: Final = 4
@@ -62,7 +62,7 @@ def open_gateway(
       cors_origins: whose pages may call the API from a browser; ``*`` for all.
       settle_for_s: how long a response waits for the ledger while its database is out.
     """
-    observed = ObservedLedger(GroupedLedger(ledger), metrics, tracer)
+    observed = ObservedLedger(GroupCommit(ledger), metrics, tracer)
     service = SummaryService(
         ObservedModel(model, metrics, tracer),
         GatewayLedger(observed, settle_for_s),

@@ -21,8 +21,8 @@ def open_database(url: str, pool_size: int = 5) -> sa.Engine:
     """An engine whose transactions are serial where it matters.
 
     SQLite: write-ahead log, each commit on the disk before it returns (but for reservations:
-    `serving.ledger.prepared.transaction`), and every transaction takes the write lock at its
-    start, so that none fails half-way because it read first.
+    `serving.ledger.transactions.transaction`), and every transaction takes the write lock at
+    its start, so that none fails half-way because it read first.
     PostgreSQL: read committed, with the rows that decide locked by ``SELECT … FOR UPDATE``.
 
     An SQLite file that is not there is made, for nobody but its owner to read. No error shows

@@ -8,12 +8,10 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from serving.ledger import schema
-from serving.ledger.books import Books, Wanted
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, retrying
 from serving.ledger.leases import Lease
 from serving.ledger.operations import Operation, Outcome, Release, Reserve, Reverse, Settle
-from serving.ledger.prepared import transaction
 from serving.ledger.records import (
     MAX_TEXT,
     Charge,
@@ -25,7 +23,10 @@ from serving.ledger.records import (
     Reserved,
     Usage,
 )
-from serving.ledger.statements import Statements
+from serving.ledger.sql import Statements
+from serving.ledger.transactions import transaction
+from serving.ledger.unit_of_work import UnitOfWork, Wanted
+from serving.ledger.usage import MonthUsage, usage_of_month
 
 Result = TypeVar("Result")
 
@@ -44,7 +45,7 @@ class Ledger:
         self.engine = engine
         self._owner = owner
         self._clock = clock
-        self._statements = Statements(engine.dialect)
+        self._statements = Statements(engine.dialect.name)
 
     def reserve(self, reservation: Reservation) -> Reserved | Replay:
         """Reserve the most that a request can cost.
@@ -118,6 +119,10 @@ class Ledger:
             raise LedgerError(f"The tenant {tenant} has no charge with the number {number}.")
         return self._do(Reverse(Entry(**found._mapping), reason, made_by))
 
+    def usage(self, tenant: str, month: str) -> MonthUsage:
+        """See `serving.ledger.usage.usage_of_month`."""
+        return usage_of_month(self.engine, tenant, month)
+
     def write(
         self, connection: sa.Connection, operations: Sequence[Operation[Any]]
     ) -> list[Outcome]:
@@ -136,10 +141,10 @@ class Ledger:
         owner = self._owner_of(operations)
         on_disk = any(operation.on_disk for operation in operations)
         with transaction(connection, on_disk) as driver:
-            books = Books(driver, self._statements, owner, self._clock)
-            books.read(wanted)
-            outcomes = [_outcome(operation, books) for operation in operations]
-            books.write()
+            work = UnitOfWork(driver, self._statements, owner, self._clock)
+            work.read(wanted)
+            outcomes = [_outcome(operation, work) for operation in operations]
+            work.write()
         return outcomes
 
     def write_alone(self, connection: sa.Connection, operation: Operation[Any]) -> Outcome:
@@ -179,8 +184,8 @@ class Ledger:
         return result
 
 
-def _outcome(operation: Operation[Any], books: Books) -> Outcome:
+def _outcome(operation: Operation[Any], work: UnitOfWork) -> Outcome:
     try:
-        return Outcome(operation.do(books))
+        return Outcome(operation.do(work))
     except LedgerError as error:
         return Outcome(error=error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from serving.ledger.books import Books, Wanted
+from serving.ledger.changes import Request
 from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
 from serving.ledger.records import (
     SCHEMA_VERSION,
@@ -29,7 +29,7 @@ from serving.ledger.records import (
     Usage,
 )
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
-from serving.ledger.written import Request
+from serving.ledger.unit_of_work import UnitOfWork, Wanted
 
 Result = TypeVar("Result", covariant=True)
 
@@ -42,7 +42,7 @@ class Operation(Protocol[Result]):
     def want(self, wanted: Wanted) -> None:
         """Say what `do` will look up."""
 
-    def do(self, books: Books) -> Result:
+    def do(self, work: UnitOfWork) -> Result:
         """
         Raises:
           LedgerError: it is refused; nothing is changed.
@@ -72,37 +72,37 @@ class Reserve:
         if asked.max_concurrent is not None:
             wanted.counted.add(asked.tenant)
 
-    def do(self, books: Books) -> Reserved | Replay:
+    def do(self, work: UnitOfWork) -> Reserved | Replay:
         asked = self.reservation
         if asked.idempotency_key is not None:
-            earlier = books.request_of_key(asked.tenant, asked.idempotency_key)
+            earlier = work.request_of_key(asked.tenant, asked.idempotency_key)
             if earlier is not None:
-                return self._again(books, earlier)
-        self._check_budget(books)
-        self._check_concurrency(books)
-        books.reserve(asked)
+                return self._again(work, earlier)
+        self._check_budget(work)
+        self._check_concurrency(work)
+        work.reserve(asked)
         return Reserved(asked.request_id, asked.amount_micro)
 
-    def _check_budget(self, books: Books) -> None:
+    def _check_budget(self, work: UnitOfWork) -> None:
         budget, amount = self.reservation.budget_micro, self.reservation.amount_micro
         if budget is None:
             return
-        used = books.used_micro(self.reservation.tenant)
+        used = work.used_micro(self.reservation.tenant)
         if used + amount > budget:
             raise BudgetExceededError(budget, used, amount)
 
-    def _check_concurrency(self, books: Books) -> None:
+    def _check_concurrency(self, work: UnitOfWork) -> None:
         most = self.reservation.max_concurrent
         if most is None:
             return
-        under_way = books.under_way(self.reservation.tenant)
+        under_way = work.under_way(self.reservation.tenant)
         if under_way >= most:
             raise TooManyAtOnceError(
                 f"{under_way} requests are running. Expected: at most {most} at the same "
                 "time. Wait until one is completed."
             )
 
-    def _again(self, books: Books, earlier: Request) -> Replay:
+    def _again(self, work: UnitOfWork, earlier: Request) -> Replay:
         key = self.reservation.idempotency_key
         if earlier.request_hash != self.reservation.request_hash:
             raise IdempotencyConflictError(
@@ -114,7 +114,7 @@ class Reserve:
                 f"The request with the idempotency key {key!r} is still running. Try again "
                 "in a moment."
             )
-        return Replay(earlier.request_id, books.answer(earlier.request_id))
+        return Replay(earlier.request_id, work.answer(earlier.request_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +131,26 @@ class Settle:
         wanted.request_ids.add(self.request_id)
         wanted.models.add(self.usage.model)
 
-    def do(self, books: Books) -> Entry:
-        request = books.request(self.request_id)
+    def do(self, work: UnitOfWork) -> Entry:
+        request = work.request(self.request_id)
         if request.state == SETTLED:
-            return books.charge(self.request_id)
+            return work.charge(self.request_id)
         if request.state != RESERVED:
             raise ReservationLostError(
                 f"The request {self.request_id} was released and can no longer be charged: "
                 "this process did not renew its lease in time. Nothing is charged. Send the "
                 "request again."
             )
-        return books.settle(request, self.usage, self._priced(books, request), self.answer)
+        return work.settle(request, self.usage, self._priced(work, request), self.answer)
 
-    def _priced(self, books: Books, request: Request) -> Charge:
+    def _priced(self, work: UnitOfWork, request: Request) -> Charge:
         """
         Raises:
           LedgerError: it is more than was reserved, or its parts are not of the tokens used.
         """
         usage, charge = self.usage, self.charge
         if not isinstance(charge, Charge):
-            before = books.tokens_before(request.tenant, request.month, usage.model)
+            before = work.tokens_before(request.tenant, request.month, usage.model)
             charge = charge(usage, before)
         if charge.amount_micro > request.reserved_micro:
             raise LedgerError(
@@ -178,11 +178,11 @@ class Release:
     def want(self, wanted: Wanted) -> None:
         wanted.request_ids.add(self.request_id)
 
-    def do(self, books: Books) -> bool:
-        request = books.request(self.request_id)
+    def do(self, work: UnitOfWork) -> bool:
+        request = work.request(self.request_id)
         if request.state != RESERVED:
             return False
-        books.end(request, RELEASED)
+        work.end(request, RELEASED)
         return True
 
 
@@ -204,14 +204,14 @@ class Reverse:
         wanted.request_ids.add(self.charge.request_id)
         wanted.models.add(self.charge.model)
 
-    def do(self, books: Books) -> Entry:
+    def do(self, work: UnitOfWork) -> Entry:
         charge = self.charge
-        request = books.request(charge.request_id)
-        if (number := books.reversal(charge.request_id)) is not None:
+        request = work.request(charge.request_id)
+        if (number := work.reversal(charge.request_id)) is not None:
             raise LedgerError(
                 f"Charge {charge.number} was already reversed, by entry {number}."
             )
-        before = books.tokens_before(request.tenant, request.month, charge.model)
+        before = work.tokens_before(request.tenant, request.month, charge.model)
         parts = parts_from_text(charge.parts)
         reversal = replace(
             charge,
@@ -221,7 +221,7 @@ class Reverse:
             output_tokens=-charge.output_tokens,
             amount_micro=-charge.amount_micro,
             reason=self.reason,
-            created_at=books.now(),
+            created_at=work.now(),
             schema_version=SCHEMA_VERSION,  # that of the charge may be an older one
             made_by=self.made_by,
             month=request.month,
@@ -230,8 +230,8 @@ class Reverse:
             output_tokens_before=before.output_tokens,
             parts=parts_to_text(part.negative() for part in parts),
         )
-        books.pay(request, -charge.amount_micro)
-        return books.append(reversal)
+        work.pay(request, -charge.amount_micro)
+        return work.append(reversal)
 
 
 @dataclass(frozen=True, slots=True)

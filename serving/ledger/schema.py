@@ -47,6 +47,7 @@ accounts: Final = sa.Table(
     sa.Column("month", sa.String(7), primary_key=True),
     sa.Column("spent_micro", sa.BigInteger, nullable=False),
     sa.Column("reserved_micro", sa.BigInteger, nullable=False),
+    sa.Column("entry_count", sa.BigInteger, nullable=False),
     sa.CheckConstraint("reserved_micro >= 0", name="reserved_not_negative"),
 )
 

@@ -94,6 +94,7 @@ class _Chain:
     Attributes:
       number, previous: of the last entry.
       spent: in millionths, by month.
+      counts: entries, by month.
       tokens: by month, model and count.
       begins: where the next entry must say that it begins.
     """
@@ -104,6 +105,7 @@ class _Chain:
     checked: int = 0
     findings: list[Finding] = field(default_factory=list)
     spent: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
     tokens: Counter[MonthCount] = field(default_factory=Counter)
     begins: dict[MonthCount, int] = field(default_factory=dict)
 
@@ -124,6 +126,7 @@ class _Chain:
         for what in _misplaced(entry, month, self.begins):
             self.found(what, entry.number)
         self.spent[month] += entry.amount_micro
+        self.counts[month] += 1
         for name in _COUNTS:
             key, used = (month, entry.model, name), getattr(entry, name)
             self.tokens[key] += used
@@ -165,6 +168,15 @@ class _Chain:
                     f"Expected: {total}, according to its entries and reservations"
                 )
 
+    def check_counts(self, said: Mapping[str, int]) -> None:
+        """Hold the numbers of entries that the accounts say to those that there are."""
+        for month in sorted({*said, *self.counts}):
+            if (count := said.get(month, 0)) != self.counts[month]:
+                self.found(
+                    f"{count} entries are counted in {month} according to its account. "
+                    f"Expected: {self.counts[month]}"
+                )
+
     def check_tokens(self, said: Mapping[MonthCount, int]) -> None:
         """Hold what the next request of a month would begin with to the entries."""
         for key in sorted({*said, *self.tokens}):
@@ -195,10 +207,11 @@ def _read(connection: sa.Connection, tenants: Sequence[str]) -> dict[str, _Chain
     }
     sums = _sums(connection, of)
     for tenant, chain in chains.items():
-        spent, reserved, open_now, tokens = sums.of(tenant)
+        spent, reserved, open_now, counts, tokens = sums.of(tenant)
         chain.check_end(ends.get(tenant))
         chain.check_sums("spent", spent, chain.spent)
         chain.check_sums("reserved", reserved, open_now)
+        chain.check_counts(counts)
         chain.check_tokens(tokens)
     return chains
 
@@ -208,7 +221,7 @@ class _Sums:
     """What the derived tables say, by tenant.
 
     Attributes:
-      spent, reserved: of the accounts, by month.
+      spent, reserved, counts: of the accounts, by month.
       open_now: what the open reservations add up to, by month.
       tokens: of the months, by month, model and count.
     """
@@ -216,27 +229,32 @@ class _Sums:
     spent: dict[str, dict[str, int]]
     reserved: dict[str, dict[str, int]]
     open_now: dict[str, dict[str, int]]
+    counts: dict[str, dict[str, int]]
     tokens: dict[str, dict[MonthCount, int]]
 
     def of(
         self, tenant: str
-    ) -> tuple[dict[str, int], dict[str, int], dict[str, int], dict[MonthCount, int]]:
+    ) -> tuple[
+        dict[str, int], dict[str, int], dict[str, int], dict[str, int], dict[MonthCount, int]
+    ]:
         return (
             self.spent.get(tenant, {}),
             self.reserved.get(tenant, {}),
             self.open_now.get(tenant, {}),
+            self.counts.get(tenant, {}),
             self.tokens.get(tenant, {}),
         )
 
 
 def _sums(connection: sa.Connection, of: Any) -> _Sums:
-    sums = _Sums({}, {}, {}, {})
+    sums = _Sums({}, {}, {}, {}, {})
     requests = schema.requests.c
     for row in connection.execute(
         sa.select(schema.accounts).where(of(schema.accounts.c.tenant))
     ):
         sums.spent.setdefault(row.tenant, {})[row.month] = row.spent_micro
         sums.reserved.setdefault(row.tenant, {})[row.month] = row.reserved_micro
+        sums.counts.setdefault(row.tenant, {})[row.month] = row.entry_count
     for tenant, month, total in connection.execute(
         sa.select(requests.tenant, requests.month, sa.func.sum(requests.reserved_micro))
         .where(of(requests.tenant), requests.state == RESERVED)

@@ -245,9 +245,8 @@ def old_engine(database_url: str) -> Iterator[sa.Engine]:
                 )  # fmt: skip
                 spent = 92 if number == 2 else 0
                 connection.execute(
-                    schema.accounts.insert().values(
-                        tenant="acme", month=month, spent_micro=spent, reserved_micro=0
-                    )
+                    sa.text("INSERT INTO accounts VALUES ('acme', :month, :spent, 0)"),
+                    {"month": month, "spent": spent},
                 )
             values = {name: getattr(entry, name) for name in old.c.keys()}  # noqa: SIM118
             connection.execute(old.insert().values(values))

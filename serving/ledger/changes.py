@@ -9,10 +9,9 @@ from operator import attrgetter
 from typing import Any, Final
 
 from serving.ledger.events import usage_event
-from serving.ledger.prepared import Driver
 from serving.ledger.records import ENTRY_FIELDS, Entry
 from serving.ledger.schema import RELEASED, SETTLED
-from serving.ledger.statements import Statements
+from serving.ledger.sql import Driver, Statements
 
 _fields_of: Final = attrgetter(*ENTRY_FIELDS)
 
@@ -38,7 +37,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Written:
+class Changes:
     """What is to be written.
 
     Attributes:
@@ -103,7 +102,7 @@ class Written:
         driver.write(
             statements.move_chain,
             [
-                {"of_tenant": tenant, "new_number": entry.number, "new_hash": entry.hash}
+                {"tenant": tenant, "number": entry.number, "hash": entry.hash}
                 for tenant, entry in last_ones.items()
             ],
         )
@@ -114,18 +113,24 @@ class Written:
         driver.write(
             statements.reserve_in_account,
             [
-                {"tenant": tenant, "month": month, "spent_micro": 0, "reserved_micro": amount}
+                {
+                    "tenant": tenant,
+                    "month": month,
+                    "reserved_micro": amount,
+                }
                 for (tenant, month), amount in sorted(self._reserved.items())
             ],
         )
+        counts = Counter((each.tenant, each.month) for each in self.entries)
         driver.write(
             statements.add_to_account,
             [
                 {
-                    "of_tenant": tenant,
-                    "of_month": month,
-                    "more_spent": spent,
-                    "more_reserved": reserved,
+                    "tenant": tenant,
+                    "month": month,
+                    "spent_micro": spent,
+                    "reserved_micro": reserved,
+                    "entries": counts[tenant, month],
                 }
                 for (tenant, month), (spent, reserved) in sorted(self._paid.items())
             ],

@@ -27,12 +27,12 @@ from serving.ledger import (
     Usage,
     schema,
 )
-from serving.ledger.books import Books, Wanted
 from serving.ledger.clock import utc_now
-from serving.ledger.grouped import MAX_GROUP, GroupedLedger
+from serving.ledger.group_commit import MAX_GROUP, GroupCommit
 from serving.ledger.operations import Reserve, Settle
-from serving.ledger.prepared import Driver, Prepared, transaction
-from serving.ledger.statements import Statements
+from serving.ledger.sql import Driver, Statement, Statements
+from serving.ledger.transactions import transaction
+from serving.ledger.unit_of_work import UnitOfWork, Wanted
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
 from tests.serving.ledger.standing_clock import Clock
@@ -48,7 +48,7 @@ def commits(engine: sa.Engine) -> list[int]:
     return seen
 
 
-async def run(grouped: GroupedLedger, request: Reservation, answer: bytes = b"a") -> Entry:
+async def run(grouped: GroupCommit, request: Reservation, answer: bytes = b"a") -> Entry:
     await grouped.reserve(request)
     return await grouped.settle(request.request_id, usage(), charge(), answer)
 
@@ -59,7 +59,7 @@ def test_who_waits_at_the_same_time_shares_a_commit(
     count = 3 * MAX_GROUP
 
     async def all_at_once() -> list[Entry]:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         tenants = ("acme", "other", "third")
         requests = [reservation(tenant=tenants[n % 3]) for n in range(count)]
         return await asyncio.gather(*(run(grouped, request) for request in requests))
@@ -80,7 +80,7 @@ def test_one_that_is_refused_does_not_spoil_the_others(
     again = reservation(idempotency_key="k", request_hash=known.request_hash)
 
     async def at_once() -> list[Any]:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         return await asyncio.gather(
             grouped.reserve(reservation()),
             grouped.reserve(reservation(amount_micro=10, budget_micro=9)),
@@ -128,7 +128,7 @@ def test_what_one_does_the_next_one_of_its_group_sees(
     )
 
     async def at_once() -> list[Any]:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         return await asyncio.gather(
             grouped.reserve(first),
             grouped.reserve(second),  # one too many at a time
@@ -171,7 +171,7 @@ def test_where_one_cannot_be_written_each_is_written_alone(
         raise ZeroDivisionError
 
     async def at_once() -> tuple[Any, ...]:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         return await asyncio.gather(
             grouped.reserve(reservation()),
             grouped.reserve(reservation(request_id="known")),
@@ -196,27 +196,27 @@ def test_a_group_takes_as_many_statements_as_one_request(
     ran: list[str] = []
 
     class Counted(Driver):
-        def ask(self, statement: Prepared, **values: Any) -> Any:
+        def ask(self, statement: Statement, **values: Any) -> Any:
             ran.append(statement.sql)
             return super().ask(statement, **values)
 
-        def write(self, statement: Prepared, rows: Any) -> None:
+        def write(self, statement: Statement, rows: Any) -> None:
             if rows:
                 ran.append(statement.sql)
             super().write(statement, rows)
 
     def do(operations: list[Any]) -> int:
         ran.clear()
-        statements = Statements(engine.dialect)
+        statements = Statements(engine.dialect.name)
         wanted = Wanted()
         for each in operations:
             each.want(wanted)
         with engine.connect() as connection, transaction(connection):
-            books = Books(Counted(connection), statements, "gateway-0", utc_now)
-            books.read(wanted)
+            work = UnitOfWork(Counted(connection), statements, "gateway-0", utc_now)
+            work.read(wanted)
             for each in operations:
-                each.do(books)
-            books.write()
+                each.do(work)
+            work.write()
         return len(ran)
 
     settled = [Settle(each.request_id, usage(), charge(), b"") for each in requests]
@@ -238,7 +238,7 @@ def test_only_what_reserves_does_not_wait_for_the_disk(
         levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
     async def work() -> None:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         one, two, three = (reservation() for _ in range(3))
         await asyncio.gather(grouped.reserve(one), grouped.reserve(two))
         await asyncio.gather(
@@ -266,7 +266,7 @@ def test_a_race_for_a_budget_among_gateways_overspends_nothing(
     ran: list[str] = []
 
     def gateway(name: str, mine: list[Reservation]) -> None:
-        async def ask(grouped: GroupedLedger, request: Reservation) -> None:
+        async def ask(grouped: GroupCommit, request: Reservation) -> None:
             try:
                 await grouped.reserve(request)
             except BudgetExceededError:
@@ -275,7 +275,7 @@ def test_a_race_for_a_budget_among_gateways_overspends_nothing(
             ran.append(request.tenant)
 
         async def all_at_once() -> None:
-            grouped = GroupedLedger(Ledger(engine, name, clock))
+            grouped = GroupCommit(Ledger(engine, name, clock))
             await asyncio.gather(*(ask(grouped, request) for request in mine))
 
         asyncio.run(all_at_once())
@@ -296,7 +296,7 @@ def test_a_race_for_a_budget_among_gateways_overspends_nothing(
 def test_a_storm_of_retries_is_one_charge(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
-    async def ask(grouped: GroupedLedger, number: int) -> bytes:
+    async def ask(grouped: GroupCommit, number: int) -> bytes:
         request = reservation(idempotency_key="k", request_hash="a" * 64)
         while True:
             try:
@@ -311,7 +311,7 @@ def test_a_storm_of_retries_is_one_charge(
             return answer
 
     async def storm() -> list[bytes]:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         return await asyncio.gather(*(ask(grouped, number) for number in range(50)))
 
     assert len(set(asyncio.run(storm()))) == 1
@@ -322,7 +322,7 @@ def test_what_is_begun_is_done_though_nobody_waits(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
     async def give_up() -> None:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         waiting = [asyncio.create_task(run(grouped, reservation())) for _ in range(3)]
         await asyncio.sleep(0)  # each has asked
         waiting[1].cancel()

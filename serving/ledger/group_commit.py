@@ -49,7 +49,7 @@ class _Waiting:
     done: asyncio.Future[Any]
 
 
-class GroupedLedger:
+class GroupCommit:
     """A ledger for the tasks of one event loop. Other processes may write at the same time.
 
     All that `Ledger` promises holds: an operation that fails leaves nothing behind and does

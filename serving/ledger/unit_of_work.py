@@ -1,4 +1,4 @@
-"""What a group of operations reads at its beginning, and writes at its end.
+"""A unit of work: what a group of operations reads at its beginning, and writes at its end.
 
 In between nothing is asked of the database: its tenants are locked, so that what was read stays
 true, and what one operation has done the next one sees here. So a group of many requests takes
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from serving.ledger.chain import FIRST_HASH, entry_hash
+from serving.ledger.changes import Changes, Request
 from serving.ledger.clock import Clock
 from serving.ledger.parts import parts_to_text
-from serving.ledger.prepared import Driver, Row
 from serving.ledger.records import (
     ENTRY_FIELDS,
     Charge,
@@ -26,8 +26,7 @@ from serving.ledger.records import (
     Usage,
 )
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
-from serving.ledger.statements import Statements
-from serving.ledger.written import Request, Written
+from serving.ledger.sql import Driver, Row, Statements, time_of
 
 
 @dataclass(slots=True)
@@ -55,7 +54,7 @@ def _nothing() -> Sequence[Row]:
     return []
 
 
-class Books:
+class UnitOfWork:
     """The tenants of a group, for one transaction."""
 
     def __init__(
@@ -72,7 +71,7 @@ class Books:
         self._clock = clock
         self._began = clock()
         self._month = f"{self._began:%Y-%m}"
-        self.written = Written()
+        self.changes = Changes()
         # As read, and as changed since.
         self._requests: dict[str, Request] = {}
         self._of_keys: dict[tuple[str, str], Request] = {}
@@ -111,7 +110,7 @@ class Books:
             )
         if wanted.budgeted:
             budgeted = sorted(wanted.budgeted)
-            used = ask(statements.used_of_accounts, tenants=budgeted, of_month=self._month)
+            used = ask(statements.used_of_accounts, tenants=budgeted, month=self._month)
         if wanted.keys:
             keyed, keys = sorted(wanted.keyed), sorted(wanted.keys)
             of_keys = ask(statements.requests_of_keys, tenants=keyed, keys=keys)
@@ -161,22 +160,23 @@ class Books:
 
     def answer(self, request_id: str) -> bytes:
         """Of a request that is settled."""
-        if request_id in self.written.answers:
-            return self.written.answers[request_id]
-        ((answer,),) = self._driver.ask(self._statements.answer, of_request=request_id)()
+        if request_id in self.changes.answers:
+            return self.changes.answers[request_id]
+        ((answer,),) = self._driver.ask(self._statements.answer, request_id=request_id)()
         return bytes(answer)
 
     def charge(self, request_id: str) -> Entry:
         """Of a request that is settled."""
-        for entry in self.written.entries:
+        for entry in self.changes.entries:
             if entry.request_id == request_id and entry.kind == "charge":
                 return entry
-        (row,) = self._driver.ask(self._statements.charge, of_request=request_id)()
-        return Entry(**dict(zip(ENTRY_FIELDS, row, strict=True)))
+        (row,) = self._driver.ask(self._statements.charge, request_id=request_id)()
+        values = dict(zip(ENTRY_FIELDS, row, strict=True))
+        return Entry(**values | {"created_at": time_of(values["created_at"])})
 
     def reversal(self, request_id: str) -> int | None:
         """The number of the entry that reverses a request's charge; None for none."""
-        rows = self._driver.ask(self._statements.reversal, of_request=request_id)()
+        rows = self._driver.ask(self._statements.reversal, request_id=request_id)()
         return rows[0][0] if rows else None
 
     # What changes.
@@ -194,7 +194,7 @@ class Books:
         self._requests[request.request_id] = request
         if request.idempotency_key is not None:
             self._of_keys[request.tenant, request.idempotency_key] = request
-        self.written.reserved(request)
+        self.changes.reserved(request)
         self._used[request.tenant, self._month] += asked.amount_micro
         self._under_way[request.tenant] += 1
 
@@ -231,7 +231,7 @@ class Books:
                 work_hash=usage.work_hash,
             )
         )
-        self.written.answers[request.request_id] = answer
+        self.changes.answers[request.request_id] = answer
         self.end(request, SETTLED, charge.amount_micro)
         return entry
 
@@ -250,7 +250,7 @@ class Books:
             entry.cached_tokens_before + entry.cached_tokens,
             entry.output_tokens_before + entry.output_tokens,
         )
-        self.written.entries.append(entry)
+        self.changes.entries.append(entry)
         return entry
 
     def end(self, request: Request, state: str, spent_micro: int = 0) -> None:
@@ -259,7 +259,7 @@ class Books:
         if state == RELEASED and request.idempotency_key is not None:
             self._of_keys.pop((request.tenant, request.idempotency_key), None)
             request.idempotency_key = None
-        self.written.ended(request)
+        self.changes.ended(request)
         self._under_way[request.tenant] -= 1
         self.pay(request, spent_micro, -request.reserved_micro)
 
@@ -269,9 +269,9 @@ class Books:
         Args:
           reserved_micro: how much more is reserved; negative for less.
         """
-        self.written.paid(request, spent_micro, reserved_micro)
+        self.changes.paid(request, spent_micro, reserved_micro)
         self._used[request.tenant, request.month] += spent_micro + reserved_micro
 
     def write(self) -> None:
         """Write all that has changed."""
-        self.written.write(self._driver, self._statements, self._owner, self._began)
+        self.changes.write(self._driver, self._statements, self._owner, self._began)

@@ -19,7 +19,7 @@ from serving.ledger import (
     Reserved,
     schema,
 )
-from serving.ledger.grouped import GroupedLedger
+from serving.ledger.group_commit import GroupCommit
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
 from tests.support.waiting import wait_until
@@ -28,7 +28,7 @@ Make = Callable[..., Reservation]
 DEADLINE_S = 120.0
 
 
-async def run(grouped: GroupedLedger, request: Reservation) -> Entry:
+async def run(grouped: GroupCommit, request: Reservation) -> Entry:
     await grouped.reserve(request)
     return await grouped.settle(request.request_id, usage(), charge(), b"answer")
 
@@ -55,7 +55,7 @@ def test_a_locked_database_is_asked_again(
 
     releasing = threading.Thread(target=release)
     releasing.start()
-    entry = asyncio.run(run(GroupedLedger(ledger), reservation()))
+    entry = asyncio.run(run(GroupCommit(ledger), reservation()))
     releasing.join()
     blocker.close()
     assert entry.number == 1
@@ -81,7 +81,7 @@ def test_a_group_that_ends_a_deadlock_is_written_again(
     lock = sa.select(schema.chains).where(schema.chains.c.tenant == sa.bindparam("tenant"))
 
     async def at_once() -> list[Any]:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         requests = [reservation(tenant=tenant) for tenant in ("acme", "other")]
         return await asyncio.gather(*(grouped.reserve(each) for each in requests))
 
@@ -125,7 +125,7 @@ def group_of_two(ledger: Ledger, reservation: Make) -> list[Any]:
     ledger.reserve(reservation(request_id="known"))
 
     async def ask() -> list[Any]:
-        grouped = GroupedLedger(ledger)
+        grouped = GroupCommit(ledger)
         together = [
             grouped.reserve(reservation()),
             grouped.settle("known", usage(), charge(), b""),

@@ -1,0 +1,176 @@
+"""Every statement of a request's life, in SQL, and the driver that runs them.
+
+Each statement is for as many requests as there are in a group: a list of texts is one
+parameter, so that a statement is the same however many there are. They are run by the
+database's own driver: what SQLAlchemy does around one small statement takes ten times as long
+as SQLite takes to run it. Connections, transactions and errors are SQLAlchemy's.
+
+What differs between the databases: how a parameter and a list are written, and that PostgreSQL
+locks the rows that it reads. Whoever has locked the requests and the chains has the rest of
+their tenants alone; SQLite has one writer at a time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serving.ledger.records import ENTRY_FIELDS
+
+Values = Mapping[str, Any]
+Row = tuple[Any, ...]
+
+_REQUEST: Final = (
+    "request_id, tenant, idempotency_key, request_hash, state, month, reserved_micro"
+)
+_ENTRY: Final = ", ".join(ENTRY_FIELDS)
+# A list of texts, as something to select from, and a test for being in it.
+_LIST: Final = re.compile(r"\{(\w+)\}")
+_ONE_OF: Final = re.compile(r"IN \{(\w+)\}")
+_PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
+
+_OF_REQUESTS: Final = "SELECT tenant FROM requests WHERE request_id IN {request_ids}"
+
+# `{name}` is a list of texts, `:name` a value; FOR UPDATE is PostgreSQL's alone.
+_STATEMENTS: Final = {
+    # Read, in this order.
+    "lock_requests": f"SELECT {_REQUEST} FROM requests WHERE request_id IN {{request_ids}} "
+    "ORDER BY request_id FOR UPDATE",
+    "lock_chains": "SELECT tenant, number, hash FROM chains "
+    f"WHERE tenant IN ({{tenants}} UNION {_OF_REQUESTS}) "
+    "ORDER BY tenant FOR UPDATE OF chains",
+    "add_chain": "INSERT INTO chains (tenant, number, hash) VALUES (:tenant, :number, :hash) "
+    "ON CONFLICT (tenant) DO NOTHING",
+    "tokens_before": "SELECT tenant, month, model, input_tokens, cached_tokens, output_tokens "
+    f"FROM month_tokens WHERE tenant IN ({{tenants}} UNION {_OF_REQUESTS}) AND month IN ("
+    "{months} UNION SELECT month FROM requests WHERE request_id IN {request_ids}) "
+    "AND model IN {models}",
+    "used_of_accounts": "SELECT tenant, spent_micro + reserved_micro FROM accounts "
+    "WHERE tenant IN {tenants} AND month = :month",
+    "requests_of_keys": f"SELECT {_REQUEST} FROM requests "
+    "WHERE tenant IN {tenants} AND idempotency_key IN {keys}",
+    "under_way": "SELECT tenant, count(*) FROM requests "
+    "WHERE tenant IN {tenants} AND state = 'reserved' GROUP BY tenant",
+    "answer": "SELECT answer FROM answers WHERE request_id = :request_id",
+    "charge": f"SELECT {_ENTRY} FROM entries "
+    "WHERE request_id = :request_id AND kind = 'charge'",
+    "reversal": "SELECT number FROM entries "
+    "WHERE request_id = :request_id AND kind = 'reversal'",
+    # Written.
+    "add_request": f"INSERT INTO requests ({_REQUEST}, owner, created_at) VALUES "
+    "(:request_id, :tenant, :idempotency_key, :request_hash, :state, :month, :reserved_micro, "
+    ":owner, :created_at)",
+    "settle_requests": "UPDATE requests SET state = 'settled' "
+    "WHERE request_id IN {request_ids}",
+    # One that is released gives its key back.
+    "release_requests": "UPDATE requests SET state = 'released', idempotency_key = NULL "
+    "WHERE request_id IN {request_ids}",
+    "add_entry": f"INSERT INTO entries ({_ENTRY}) VALUES "
+    f"({', '.join(f':{name}' for name in ENTRY_FIELDS)})",
+    "add_answer": "INSERT INTO answers (request_id, answer) VALUES (:request_id, :answer)",
+    "add_event": "INSERT INTO outbox (event) VALUES (:event)",
+    "move_chain": "UPDATE chains SET number = :number, hash = :hash WHERE tenant = :tenant",
+    "set_month": "INSERT INTO month_tokens "
+    "(tenant, month, model, input_tokens, cached_tokens, output_tokens) VALUES "
+    "(:tenant, :month, :model, :input_tokens, :cached_tokens, :output_tokens) "
+    "ON CONFLICT (tenant, month, model) DO UPDATE SET input_tokens = excluded.input_tokens, "
+    "cached_tokens = excluded.cached_tokens, output_tokens = excluded.output_tokens",
+    "reserve_in_account": "INSERT INTO accounts "
+    "(tenant, month, spent_micro, reserved_micro, entry_count) "
+    "VALUES (:tenant, :month, 0, :reserved_micro, 0) ON CONFLICT (tenant, month) "
+    "DO UPDATE SET reserved_micro = accounts.reserved_micro + excluded.reserved_micro",
+    "add_to_account": "UPDATE accounts SET spent_micro = spent_micro + :spent_micro, "
+    "reserved_micro = reserved_micro + :reserved_micro, entry_count = entry_count + :entries "
+    "WHERE tenant = :tenant AND month = :month",
+}
+_TIMES: Final = {"created_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement for one kind of database.
+
+    Attributes:
+      sql: as the driver takes it, parameters by their names.
+      lists, times: parameters that SQLite's driver does not take as they are.
+    """
+
+    sql: str
+    lists: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
+
+    def parameters(self, values: Values) -> Values:
+        """As the driver takes them."""
+        if not self.lists and not self.times:
+            return values
+        changed = {name: json.dumps(values[name]) for name in self.lists}
+        changed |= {name: _time_to_text(values[name]) for name in self.times}
+        return {**values, **changed}
+
+
+class Statements:
+    """The statements for one kind of database; each is an attribute."""
+
+    def __init__(self, dialect: str) -> None:
+        """
+        Args:
+          dialect: sqlite or postgresql.
+        """
+        self._on_sqlite = dialect == "sqlite"
+        self._all = {name: self._made(text) for name, text in _STATEMENTS.items()}
+
+    def __getattr__(self, name: str) -> Statement:
+        return self._all[name]
+
+    def _made(self, text: str) -> Statement:
+        lists = tuple(sorted(set(_LIST.findall(text))))
+        if self._on_sqlite:
+            text = text.partition(" FOR UPDATE")[0]
+            text = _ONE_OF.sub(r"IN (SELECT value FROM json_each(:\1))", text)
+            text = _LIST.sub(r"SELECT value FROM json_each(:\1)", text)
+            names = set(_PARAMETER.findall(text))
+            return Statement(text, lists, tuple(sorted(_TIMES & names)))
+        text = _ONE_OF.sub(r"= ANY (:\1::text[])", text)
+        text = _LIST.sub(r"SELECT unnest(:\1::text[])", text)
+        return Statement(_PARAMETER.sub(r"%(\1)s", text))
+
+
+class Driver:
+    """Runs statements in a transaction of SQLAlchemy's."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection.connection
+
+    def ask(self, statement: Statement, **values: Any) -> Callable[[], Sequence[Row]]:
+        """Run a query; its rows are there when the result is called.
+
+        Until then it need not have come to its end: so several can be on their way at once.
+        """
+        cursor = self._connection.cursor()
+        cursor.execute(statement.sql, statement.parameters(values))
+        return cursor.fetchall
+
+    def write(self, statement: Statement, rows: Sequence[Values]) -> None:
+        """Run a statement for each of some rows."""
+        if len(rows) == 1:
+            cursor = self._connection.cursor()
+            cursor.execute(statement.sql, statement.parameters(rows[0]))
+        elif rows:
+            cursor = self._connection.cursor()
+            cursor.executemany(statement.sql, [statement.parameters(row) for row in rows])
+
+
+def time_of(value: Any) -> datetime.datetime:
+    """A time as it was read: SQLite keeps texts."""
+    return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _time_to_text(moment: datetime.datetime) -> str:
+    """As SQLAlchemy writes it for SQLite, with microseconds always."""
+    return moment.isoformat(" ", "microseconds")

@@ -1,0 +1,61 @@
+"""What a tenant has used in a month, from sums that are kept: as quick after a million entries
+as after one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from serving.ledger.database import reading
+
+_TOKENS: Final = sa.text(
+    "SELECT coalesce(sum(input_tokens), 0), coalesce(sum(cached_tokens), 0), "
+    "coalesce(sum(output_tokens), 0) FROM month_tokens "
+    "WHERE tenant = :tenant AND month = :month"
+)
+_ACCOUNT: Final = sa.text(
+    "SELECT spent_micro, reserved_micro, entry_count FROM accounts "
+    "WHERE tenant = :tenant AND month = :month"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthUsage:
+    """Sums of a tenant's entries in a month: charges less what was reversed.
+
+    Attributes:
+      month: of the reservations, in UTC, such as 2026-11.
+      input_tokens, cached_tokens, output_tokens: ids, of all models; cached ones are among the
+        input's.
+      amount_micro: in millionths.
+      entries: charges and reversals.
+      reserved_micro: of requests that are running.
+    """
+
+    tenant: str
+    month: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    amount_micro: int
+    entries: int
+    reserved_micro: int
+
+
+def usage_of_month(engine: sa.Engine, tenant: str, month: str) -> MonthUsage:
+    """Read them; zeros where there is nothing.
+
+    Args:
+      month: such as 2026-11.
+
+    Raises:
+      sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
+    """
+    of = {"tenant": tenant, "month": month}
+    with reading(engine) as connection:
+        tokens = connection.execute(_TOKENS, of).one()
+        account = connection.execute(_ACCOUNT, of).one_or_none()
+    spent, reserved, entries = account or (0, 0, 0)
+    return MonthUsage(tenant, month, *map(int, tokens), spent, entries, reserved)
