@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
 from pipelines.cli.database import DATABASE, Database, make_folder, without_password
+
+if TYPE_CHECKING:
+    from serving.gateway.ports import Truncation
 
 
 def gateway(
@@ -173,7 +176,7 @@ def gateway(
         canary=canary,
         rates_url=rates,
         reads_per_minute=reads_per_minute,
-        truncation=truncation,
+        truncation=cast("Truncation", truncation),
         cors_origins=cors_origin or (),
         cache=CacheSettings(cache, cache_entries, cache_bytes, cache_ttl_s, cache_shared)
         if cache

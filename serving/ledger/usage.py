@@ -55,7 +55,7 @@ def usage_of_month(engine: sa.Engine, tenant: str, month: str) -> MonthUsage:
     """
     of = {"tenant": tenant, "month": month}
     with reading(engine) as connection:
-        tokens = connection.execute(_TOKENS, of).one()
+        read, cached, written = map(int, connection.execute(_TOKENS, of).one())
         account = connection.execute(_ACCOUNT, of).one_or_none()
     spent, reserved, entries = account or (0, 0, 0)
-    return MonthUsage(tenant, month, *map(int, tokens), spent, entries, reserved)
+    return MonthUsage(tenant, month, read, cached, written, spent, entries, reserved)

@@ -43,7 +43,7 @@ class _StrictBuffer(ReceiveBuffer):
         head = self._extracted
         if head.count(b"\n") != head.count(b"\r\n"):
             raise h11.RemoteProtocolError("A line ends with a line feed alone.")
-        if any(line[:1] in (b" ", b"\t") for line in lines):
+        if any(line.startswith((b" ", b"\t")) for line in lines):
             raise h11.RemoteProtocolError("A header is folded over several lines.")
         names = {bytes(line.partition(b":")[0]).strip().lower() for line in lines[1:]}
         if names.issuperset(_FRAMING):

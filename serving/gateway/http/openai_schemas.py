@@ -205,7 +205,7 @@ class ResponsesRequest(_Request):
             )
         if isinstance(self.input, str):
             return self.input
-        return last_of_user([(each.role, each.content) for each in self.input], "input")
+        return last_of_user([(each.role or "", each.content) for each in self.input], "input")
 
     def limit(self) -> int:
         """Output tokens at most; 0 for the model's own limit."""

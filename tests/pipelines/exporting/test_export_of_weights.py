@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +23,12 @@ from tests.pipelines.training.training_runs import MODEL, TransformedCorpus, exp
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 from tokenizer.loading import load_tokenizer, save_tokenizer
 
-BEAMS = {"num_beams": 3, "length_penalty": 2.0, "force_eos": True, "min_output_tokens": 4}
+BEAMS: dict[str, Any] = {
+    "num_beams": 3,
+    "length_penalty": 2.0,
+    "force_eos": True,
+    "min_output_tokens": 4,
+}
 TEXTS = ["Then the size of that file is returned.", "", "a table of records " * 20]
 
 

@@ -63,8 +63,8 @@ def summed(engine: sa.Engine, tenant: str, month: str) -> MonthUsage:
             )
         ).all()
     names = ("input_tokens", "cached_tokens", "output_tokens", "amount_micro")
-    sums = [sum(getattr(entry, name) for entry in entries) for name in names]
-    return MonthUsage(tenant, month, *sums, len(entries), sum(reserved))
+    sums = {name: sum(getattr(entry, name) for entry in entries) for name in names}
+    return MonthUsage(tenant, month, entries=len(entries), reserved_micro=sum(reserved), **sums)
 
 
 def test_no_entry_is_read_for_it(ledger: Ledger, engine: sa.Engine, reservation: Make) -> None:
