@@ -28,12 +28,13 @@ format: setup  ## Format the sources
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# Files side by side, as many as there are cores; then those that need the cores to themselves.
+# Files side by side (TEST_WORKERS=1 for one after another); then those that need the cores to themselves.
 # Whatever is chosen by a marker is looked for in the sources, because importing every module to
 # leave its tests out takes longer than most of them.
 # COVERAGE=1 measures which lines are reached; `make coverage-report` tells.
 PYTEST := .venv/bin/$(if $(COVERAGE),coverage run,python) -m pytest
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+TEST_WORKERS ?= $(shell scripts/test_workers.sh)
+SIDE_BY_SIDE = -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 FILES_WITH = $$(grep -rlE --include='test_*.py' $(1) tests)
 LONG := long or sized or hypothesis
 LONG_FILES := 'mark\.(long|sized)|hypothesis'
