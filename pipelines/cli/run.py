@@ -83,6 +83,12 @@ def run(
             f"no corpus given. Expected --corpus PATH, or corpus.path in {config}.",
             EXIT_BAD_INPUT,
         )
+    if _is_plain_path(source) and not Path(source).exists():
+        fail(  # before TFX, which takes a while to load
+            f"The corpus {source} does not exist. Expected: a file, a folder or a glob of "
+            f"files below {Path.cwd()}, or an absolute path.",
+            EXIT_BAD_INPUT,
+        )
     quote = quoted(prices, settings.serving.model_name, plan)
     request = RunRequest(
         settings,
@@ -102,6 +108,11 @@ def run(
             # Threads of Beam and TensorFlow would keep the process for a while.
             os._exit(EXIT_INTERRUPTED)
     raise typer.Exit(code)
+
+
+def _is_plain_path(source: str) -> bool:
+    """Whether it is the name of a file or folder of this machine, and nothing more."""
+    return not set("*?[{").intersection(source) and "://" not in source
 
 
 def _run(request: RunRequest, terminal: Console, quote: PriceQuote | None) -> int:

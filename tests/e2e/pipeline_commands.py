@@ -81,6 +81,7 @@ def serving(output: Path) -> Iterator[dict[str, str]]:
     yield addresses
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
+    process.stdout.close()
 
 
 def checked_answer(

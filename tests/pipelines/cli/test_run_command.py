@@ -81,3 +81,11 @@ def test_an_interrupt_ends_it_and_says_what_is_kept(corpus: Path, tmp_path: Path
         said.read_text().splitlines()[-1].startswith("interrupted: what was complete is kept.")
     )
     assert "Traceback" not in said.read_text() + errors.read_text()
+
+
+def test_a_corpus_that_is_not_there_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    code, said = run(tmp_path / "none.jsonl", tmp_path / "out")
+    assert code == 2
+    assert f"The corpus {tmp_path / 'none.jsonl'} does not exist." in said.replace("\n", "")
+    assert "loading TFX" not in said
+    assert not (tmp_path / "out").exists()

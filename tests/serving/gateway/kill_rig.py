@@ -49,7 +49,7 @@ class KilledModelServers:
         server = self._servers[place]
         assert isinstance(server, ProcessServer)
         server.process.kill()
-        server.process.wait()
+        server.stop()  # what is left of it: its ports, its log
         self._servers[place] = WarmEngine().start(server.spec)
 
     def stop(self) -> None:
