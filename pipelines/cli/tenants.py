@@ -123,6 +123,30 @@ def change(
         out.print(f"{each.name}: {'no limit' if value is None else value}", markup=False)
 
 
+@app.command()
+def erase(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Erase without asking.")] = False,
+    database: Database = DATABASE,
+) -> None:
+    """Erase what a tenant has sent and received: its stored answers, idempotency keys and API
+    keys.
+
+    What accounting needs stays: its entries, sums, name and limits. Requests that are repeated
+    with an old idempotency key are new ones after this. It cannot be undone.
+    """
+    from serving.ledger.erasure import erase_tenant
+
+    with opened(database, tenant=name) as engine:
+        if not yes:
+            typer.confirm(f"Erase the texts and keys of {name}?", abort=True)
+        erased = erase_tenant(engine, name)
+    out.print(
+        f"erased: {erased.answers} answers, {erased.idempotency_keys} idempotency keys, "
+        f"{erased.api_keys} API keys"
+    )
+
+
 @app.command("list")
 def list_(
     month: Annotated[

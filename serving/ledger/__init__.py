@@ -1,4 +1,4 @@
-"""The usage ledger: what was asked, what it counted, what it cost, once and for ever.
+"""The usage ledger: what was asked, what it counted, what it cost, once.
 
 Needs no TensorFlow. `Ledger` is the way in; `README.md` states what always holds.
 """
@@ -6,6 +6,7 @@ Needs no TensorFlow. `Ledger` is the way in; `README.md` states what always hold
 from serving.ledger.ledger import Ledger
 from serving.ledger.parts import ChargePart
 from serving.ledger.records import (
+    AnswerExpiredError,
     BudgetExceededError,
     Charge,
     Entry,
@@ -19,12 +20,15 @@ from serving.ledger.records import (
     Reserved,
     TokensBefore,
     TooManyAtOnceError,
+    Undelivered,
+    UndeliveredInProgressError,
     UnknownRequestError,
     UnknownTenantError,
     Usage,
 )
 
 __all__ = [
+    "AnswerExpiredError",
     "BudgetExceededError",
     "Charge",
     "ChargePart",
@@ -40,6 +44,8 @@ __all__ = [
     "Reserved",
     "TokensBefore",
     "TooManyAtOnceError",
+    "Undelivered",
+    "UndeliveredInProgressError",
     "UnknownRequestError",
     "UnknownTenantError",
     "Usage",

@@ -25,6 +25,7 @@ class Request:
 
     Attributes:
       state: reserved, settled or released.
+      route: of which API; None where an answer that is not delivered is not kept.
     """
 
     request_id: str
@@ -34,6 +35,7 @@ class Request:
     state: str
     month: str
     reserved_micro: int
+    route: str | None = None
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class Changes:
 
     Attributes:
       entries: in the order of their chains.
-      answers: by the requests' ids.
+      answers: of requests with a key, by their ids.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -69,12 +71,18 @@ class Changes:
         self._paid[account] = spent + spent_micro, reserved + reserved_micro
 
     def write(
-        self, driver: Driver, statements: Statements, owner: str, created_at: datetime.datetime
+        self,
+        driver: Driver,
+        statements: Statements,
+        owner: str,
+        created_at: datetime.datetime,
+        kept_until: datetime.datetime,
     ) -> None:
         """Write all of it.
 
         Args:
           owner, created_at: of the new requests; UTC.
+          kept_until: of the answers; UTC.
         """
         # Keys that are given back come before those that are taken.
         if released := self._ended[RELEASED]:
@@ -88,7 +96,10 @@ class Changes:
         )
         driver.write(
             statements.add_answer,
-            [{"request_id": key, "answer": answer} for key, answer in self.answers.items()],
+            [
+                {"request_id": key, "answer": answer, "kept_until": kept_until}
+                for key, answer in self.answers.items()
+            ],
         )
         driver.write(statements.add_entry, [_entry_row(entry) for entry in self.entries])
         driver.write(
@@ -146,6 +157,7 @@ def _request_row(request: Request) -> dict[str, Any]:
         "state": request.state,
         "month": request.month,
         "reserved_micro": request.reserved_micro,
+        "route": request.route,
     }
 
 

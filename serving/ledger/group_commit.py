@@ -20,7 +20,15 @@ import sqlalchemy as sa
 
 from serving.ledger.database import retrying, wrote_nothing
 from serving.ledger.ledger import Ledger
-from serving.ledger.operations import Operation, Outcome, Release, Reserve, Settle
+from serving.ledger.operations import (
+    MarkDelivered,
+    MarkUndelivered,
+    Operation,
+    Outcome,
+    Release,
+    Reserve,
+    Settle,
+)
 from serving.ledger.records import (
     Charge,
     Entry,
@@ -28,8 +36,15 @@ from serving.ledger.records import (
     Replay,
     Reservation,
     Reserved,
+    Undelivered,
     Usage,
 )
+
+MARKED_WITHIN_S: Final = 0.2
+"""How long a delivered answer waits for a group to be marked with."""
+
+MARKED_AGAIN_AFTER_S: Final = 1.0
+MAX_MARKED: Final = 10_000
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,6 +76,7 @@ class GroupCommit:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._waiting: deque[_Waiting] = deque()
+        self._delivered: list[str] = []
         self._writing: asyncio.Task[None] | None = None
         # The thread's own.
         self._connection: sa.Connection | None = None
@@ -68,7 +84,7 @@ class GroupCommit:
         # One: two groups at a time would wait for each other's locks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered:
         """See `Ledger.reserve`."""
         return await self._write(Reserve(reservation))
 
@@ -82,26 +98,59 @@ class GroupCommit:
         """See `Ledger.release`."""
         return await self._write(Release(request_id))
 
+    async def undelivered(self, request_id: str) -> bool:
+        """See `Ledger.undelivered`."""
+        return await self._write(MarkUndelivered(request_id))
+
+    def delivered(self, request_id: str) -> None:
+        """See `Ledger.delivered`. It waits for nothing: it is written with the next group,
+        before all of it, or soon by itself, and again where that fails. Until then the answer
+        is held by this process's lease, and given to nobody."""
+        self._delivered.append(request_id)
+        if self._writing is None and len(self._delivered) == 1:
+            asyncio.get_running_loop().call_later(MARKED_WITHIN_S, self._begin)
+
+    async def flush(self) -> None:
+        """Write what is marked as delivered; call it before the lease is ended."""
+        self._begin()
+        if self._writing is not None:
+            await self._writing
+
     async def _write(self, operation: Operation[R]) -> R:
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(operation, done))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all())
+        self._begin()
         return await done
+
+    def _begin(self) -> None:
+        if self._writing is None and (self._waiting or self._delivered):
+            self._writing = asyncio.create_task(self._write_all())
 
     async def _write_all(self) -> None:
         """Write group after group until nobody waits."""
         loop = asyncio.get_running_loop()
         try:
-            while self._waiting:
+            while self._waiting or self._delivered:
                 count = min(MAX_GROUP, len(self._waiting))
                 group = [self._waiting.popleft() for _ in range(count)]
                 operations = [each.operation for each in group]
+                marked, self._delivered = self._delivered, []
+                if marked:
+                    operations.insert(0, MarkDelivered(tuple(marked)))
                 outcomes = await loop.run_in_executor(self._thread, self._outcomes, operations)
+                if marked and outcomes.pop(0).error is not None:
+                    self._mark_later(marked)
+                    if not group:
+                        return
                 for each, outcome in zip(group, outcomes, strict=True):
                     _tell(each.done, outcome)
         finally:
             self._writing = None
+
+    def _mark_later(self, request_ids: Sequence[str]) -> None:
+        """The newest are kept, as many as there may be; the others expire by themselves."""
+        self._delivered = [*request_ids, *self._delivered][-MAX_MARKED:]
+        asyncio.get_running_loop().call_later(MARKED_AGAIN_AFTER_S, self._begin)
 
     def _outcomes(self, operations: Sequence[Operation[Any]]) -> list[Outcome]:
         """Write a group; an outcome for each of it, after the commit."""

@@ -11,7 +11,16 @@ from serving.ledger import schema
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, retrying
 from serving.ledger.leases import Lease
-from serving.ledger.operations import Operation, Outcome, Release, Reserve, Reverse, Settle
+from serving.ledger.operations import (
+    MarkDelivered,
+    MarkUndelivered,
+    Operation,
+    Outcome,
+    Release,
+    Reserve,
+    Reverse,
+    Settle,
+)
 from serving.ledger.records import (
     MAX_TEXT,
     Charge,
@@ -21,8 +30,10 @@ from serving.ledger.records import (
     Replay,
     Reservation,
     Reserved,
+    Undelivered,
     Usage,
 )
+from serving.ledger.retention import KEEP, Retention
 from serving.ledger.sql import Statements
 from serving.ledger.transactions import transaction
 from serving.ledger.unit_of_work import UnitOfWork, Wanted
@@ -34,29 +45,40 @@ Result = TypeVar("Result")
 class Ledger:
     """The ledger of all tenants. Safe for use by many threads and processes at once."""
 
-    def __init__(self, engine: sa.Engine, owner: Lease | str, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        owner: Lease | str,
+        clock: Clock = utc_now,
+        retention: Retention = KEEP,
+    ) -> None:
         """
         Args:
           engine: from `serving.ledger.opening.open_ledger`.
           owner: the lease of this process, which has begun: what it leaves reserved is released
             when it has ended. A name will do for who reserves nothing.
           clock: UTC.
+          retention: how long answers are kept.
         """
         self.engine = engine
+        self._retention = retention
         self._owner = owner
         self._clock = clock
         self._statements = Statements(engine.dialect.name)
 
-    def reserve(self, reservation: Reservation) -> Reserved | Replay:
+    def reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered:
         """Reserve the most that a request can cost.
 
         Returns:
-          That it may run; or, where the same request has been answered before, its answer.
+          That it may run; or, where the same request has been answered before, its answer: by
+          its key, or because it was not delivered.
 
         Raises:
           BudgetExceededError: it could cost more than is left.
           IdempotencyConflictError: its key was used for another body.
           RequestInProgressError: the same request is under way.
+          UndeliveredInProgressError: an identical one is, whose client went away.
+          AnswerExpiredError: it was charged, and its answer is no longer kept.
           TooManyAtOnceError: as are as many as may be.
           LedgerError: the request's id is taken.
         """
@@ -81,6 +103,27 @@ class Ledger:
             used.
         """
         return self._do(Settle(request_id, usage, charge, answer))
+
+    def delivered(self, request_id: str) -> None:
+        """Forget the answer of a request without a key: its client has it."""
+        self._do(MarkDelivered((request_id,)))
+
+    def undelivered(self, request_id: str) -> bool:
+        """Keep the answer of a request for the next one that is identical: its client went
+        away, before or after it was settled.
+
+        Args:
+          request_id: that was reserved; or that of an `Undelivered`, which could not be
+            delivered this time, either.
+
+        Returns:
+          Whether it is kept: not that of a request with a key, which has it by its key, nor of
+          one without a route, nor of one that is released.
+
+        Raises:
+          UnknownRequestError: there is no such request.
+        """
+        return self._do(MarkUndelivered(request_id))
 
     def release(self, request_id: str) -> bool:
         """Give a request's reservation back: it cost nothing. Its key may be used again.
@@ -141,7 +184,7 @@ class Ledger:
         owner = self._owner_of(operations)
         on_disk = any(operation.on_disk for operation in operations)
         with transaction(connection, on_disk) as driver:
-            work = UnitOfWork(driver, self._statements, owner, self._clock)
+            work = UnitOfWork(driver, self._statements, owner, self._clock, self._retention)
             work.read(wanted)
             outcomes = [_outcome(operation, work) for operation in operations]
             work.write()

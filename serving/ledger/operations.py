@@ -14,6 +14,7 @@ from serving.ledger.changes import Request
 from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
 from serving.ledger.records import (
     SCHEMA_VERSION,
+    AnswerExpiredError,
     BudgetExceededError,
     Charge,
     Entry,
@@ -26,6 +27,8 @@ from serving.ledger.records import (
     ReservationLostError,
     Reserved,
     TooManyAtOnceError,
+    Undelivered,
+    UndeliveredInProgressError,
     Usage,
 )
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
@@ -71,13 +74,20 @@ class Reserve:
             wanted.budgeted.add(asked.tenant)
         if asked.max_concurrent is not None:
             wanted.counted.add(asked.tenant)
+        if asked.route is not None and asked.idempotency_key is None:
+            wanted.unkeyed.add(asked.tenant)
+            wanted.hashes.add(asked.request_hash)
 
-    def do(self, work: UnitOfWork) -> Reserved | Replay:
+    def do(self, work: UnitOfWork) -> Reserved | Replay | Undelivered:
         asked = self.reservation
         if asked.idempotency_key is not None:
             earlier = work.request_of_key(asked.tenant, asked.idempotency_key)
             if earlier is not None:
                 return self._again(work, earlier)
+        elif asked.route is not None:
+            undelivered = self._undelivered(work, asked.route)
+            if undelivered is not None:
+                return undelivered
         self._check_budget(work)
         self._check_concurrency(work)
         work.reserve(asked)
@@ -114,7 +124,27 @@ class Reserve:
                 f"The request with the idempotency key {key!r} is still running. Try again "
                 "in a moment."
             )
-        return Replay(earlier.request_id, work.answer(earlier.request_id))
+        answer = work.answer(earlier.request_id)
+        if answer is None:
+            raise AnswerExpiredError(
+                f"The request with the idempotency key {key!r} was charged, and its answer is "
+                "no longer kept. It is not charged again. To have it computed and charged "
+                "anew, use a new key."
+            )
+        return Replay(earlier.request_id, answer)
+
+    def _undelivered(self, work: UnitOfWork, route: str) -> Undelivered | None:
+        asked, answers = self.reservation, work.undelivered
+        while (kept := answers.find(asked.tenant, asked.request_hash, route)) is not None:
+            if not kept.computed:
+                raise UndeliveredInProgressError(
+                    "The same request, whose client went away, is still computed. Its answer "
+                    "belongs to this one: try again in a moment."
+                )
+            answer = answers.take(kept)
+            if answer is not None:
+                return Undelivered(kept.request_id, answer)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +196,36 @@ class Settle:
                 f"charge is of {of_parts}."
             )
         return charge
+
+
+@dataclass(frozen=True, slots=True)
+class MarkDelivered:
+    """See `serving.ledger.Ledger.delivered`. It reads nothing, and need not be on the disk: an
+    answer that is marked too late is one that is given away twice, and charged once."""
+
+    on_disk: ClassVar[bool] = False
+    request_ids: tuple[str, ...]
+
+    def want(self, wanted: Wanted) -> None:
+        """Nothing is looked up."""
+
+    def do(self, work: UnitOfWork) -> None:
+        work.undelivered.forget(self.request_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUndelivered:
+    """See `serving.ledger.Ledger.undelivered`."""
+
+    on_disk: ClassVar[bool] = True
+    request_id: str
+
+    def want(self, wanted: Wanted) -> None:
+        wanted.request_ids.add(self.request_id)
+
+    def do(self, work: UnitOfWork) -> bool:
+        request = work.request(self.request_id)
+        return request.state != RELEASED and work.undelivered.free(request)
 
 
 @dataclass(frozen=True, slots=True)

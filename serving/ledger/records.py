@@ -52,6 +52,16 @@ class RequestInProgressError(LedgerError):
     """A request with this idempotency key is under way. Worth a retry after a moment."""
 
 
+class UndeliveredInProgressError(RequestInProgressError):
+    """An identical request, whose client went away, is still computed: its answer will belong
+    to this one. Worth a retry after a moment."""
+
+
+class AnswerExpiredError(LedgerError):
+    """The request of this idempotency key was charged, and its answer is no longer kept. It is
+    not charged again."""
+
+
 class UnknownRequestError(LedgerError):
     """There is no reservation of this id that waits to be settled or released."""
 
@@ -78,6 +88,9 @@ class Reservation:
       idempotency_key: the caller's name for the request; None where it gave none.
       max_concurrent: requests of the tenant that may be under way at a time, this one
         included, in all processes; None for no limit.
+      route: which API the body was sent to. Given, and without an idempotency key: an answer to
+        the same body on the same route that was charged and not delivered is given to this
+        request; and this one's is kept until it is delivered. None: neither.
     """
 
     request_id: str
@@ -87,6 +100,7 @@ class Reservation:
     budget_micro: int | None = None
     idempotency_key: str | None = None
     max_concurrent: int | None = None
+    route: str | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -183,6 +197,20 @@ class Reserved:
 @dataclass(frozen=True, slots=True)
 class Replay:
     """The request has been answered before: this is its answer."""
+
+    request_id: str
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The same request has been answered and charged before, and its client does not have the
+    answer: it belongs to this one.
+
+    Attributes:
+      request_id: of the request that was charged. Tell the ledger of it whether this delivery
+        succeeded.
+    """
 
     request_id: str
     answer: bytes

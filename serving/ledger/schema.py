@@ -1,6 +1,6 @@
 """The ledger's tables, for SQLite and PostgreSQL alike.
 
-Only ``entries`` and ``answers`` are for ever. ``accounts``, ``month_tokens`` and ``chains``
+Only ``entries`` are append-only. ``accounts``, ``month_tokens`` and ``chains``
 hold what the entries add up to, so that a request reads a row of each and not a month;
 `serving.ledger.verification` holds them to it.
 """
@@ -100,17 +100,37 @@ requests: Final = sa.Table(
     sa.Column("reserved_micro", sa.BigInteger, nullable=False),
     sa.Column("owner", _TEXT, nullable=False),  # the lease
     sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("route", _TEXT),
     sa.CheckConstraint("state in ('reserved', 'settled', 'released')", name="state"),
     sa.UniqueConstraint("tenant", "idempotency_key", name="one_request_a_key"),
     sa.Index("requests_by_state", "state", "created_at"),
     sa.Index("requests_by_tenant", "tenant", "state"),
 )
 
+# Of requests with a key, for those that are repeated.
 answers: Final = sa.Table(
     "answers",
     metadata,
     sa.Column("request_id", _TEXT, sa.ForeignKey("requests.request_id"), primary_key=True),
     sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("kept_until", sa.DateTime, nullable=False),
+    sa.Index("answers_by_time", "kept_until"),
+)
+
+# Answers of requests without a key, until they are delivered; empty while one is computed for
+# nobody. The holder is the lease of the process that delivers it.
+undelivered: Final = sa.Table(
+    "undelivered",
+    metadata,
+    sa.Column("request_id", _TEXT, primary_key=True),
+    sa.Column("tenant", _TEXT, nullable=False),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("route", _TEXT, nullable=False),
+    sa.Column("answer", sa.LargeBinary),
+    sa.Column("kept_until", sa.DateTime, nullable=False),
+    sa.Column("holder", _TEXT),
+    sa.Index("undelivered_by_request", "tenant", "request_hash"),
+    sa.Index("undelivered_by_time", "kept_until"),
 )
 
 entries: Final = sa.Table(

@@ -27,7 +27,7 @@ Values = Mapping[str, Any]
 Row = tuple[Any, ...]
 
 _REQUEST: Final = (
-    "request_id, tenant, idempotency_key, request_hash, state, month, reserved_micro"
+    "request_id, tenant, idempotency_key, request_hash, state, month, reserved_micro, route"
 )
 _ENTRY: Final = ", ".join(ENTRY_FIELDS)
 # A list of texts, as something to select from, and a test for being in it.
@@ -36,6 +36,13 @@ _ONE_OF: Final = re.compile(r"IN \{(\w+)\}")
 _PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
 
 _OF_REQUESTS: Final = "SELECT tenant FROM requests WHERE request_id IN {request_ids}"
+
+_ADD_UNDELIVERED: Final = (
+    "INSERT INTO undelivered "
+    "(request_id, tenant, request_hash, route, answer, kept_until, holder) VALUES "
+    "(:request_id, :tenant, :request_hash, :route, :answer, :kept_until, :holder) "
+    "ON CONFLICT (request_id)"
+)
 
 # `{name}` is a list of texts, `:name` a value; FOR UPDATE is PostgreSQL's alone.
 _STATEMENTS: Final = {
@@ -57,7 +64,12 @@ _STATEMENTS: Final = {
     "WHERE tenant IN {tenants} AND idempotency_key IN {keys}",
     "under_way": "SELECT tenant, count(*) FROM requests "
     "WHERE tenant IN {tenants} AND state = 'reserved' GROUP BY tenant",
-    "answer": "SELECT answer FROM answers WHERE request_id = :request_id",
+    "answer": "SELECT answer FROM answers WHERE request_id = :request_id AND kept_until > :now",
+    "undelivered": "SELECT request_id, tenant, request_hash, route, answer IS NOT NULL, "
+    "holder IS NULL OR holder NOT IN (SELECT lease_id FROM leases) FROM undelivered "
+    "WHERE tenant IN {tenants} AND request_hash IN {hashes} AND kept_until > :now "
+    "ORDER BY kept_until, request_id",
+    "undelivered_answer": "SELECT answer FROM undelivered WHERE request_id = :request_id",
     "charge": f"SELECT {_ENTRY} FROM entries "
     "WHERE request_id = :request_id AND kind = 'charge'",
     "reversal": "SELECT number FROM entries "
@@ -65,7 +77,7 @@ _STATEMENTS: Final = {
     # Written.
     "add_request": f"INSERT INTO requests ({_REQUEST}, owner, created_at) VALUES "
     "(:request_id, :tenant, :idempotency_key, :request_hash, :state, :month, :reserved_micro, "
-    ":owner, :created_at)",
+    ":route, :owner, :created_at)",
     "settle_requests": "UPDATE requests SET state = 'settled' "
     "WHERE request_id IN {request_ids}",
     # One that is released gives its key back.
@@ -73,7 +85,15 @@ _STATEMENTS: Final = {
     "WHERE request_id IN {request_ids}",
     "add_entry": f"INSERT INTO entries ({_ENTRY}) VALUES "
     f"({', '.join(f':{name}' for name in ENTRY_FIELDS)})",
-    "add_answer": "INSERT INTO answers (request_id, answer) VALUES (:request_id, :answer)",
+    "add_answer": "INSERT INTO answers (request_id, answer, kept_until) "
+    "VALUES (:request_id, :answer, :kept_until)",
+    "add_undelivered": f"{_ADD_UNDELIVERED} DO UPDATE SET holder = NULL",
+    # One whose client went away while it was computed stays free.
+    "set_undelivered": f"{_ADD_UNDELIVERED} "
+    "DO UPDATE SET answer = excluded.answer, kept_until = excluded.kept_until",
+    "hold_undelivered": "UPDATE undelivered SET holder = :holder, kept_until = :kept_until "
+    "WHERE request_id = :request_id",
+    "remove_undelivered": "DELETE FROM undelivered WHERE request_id IN {request_ids}",
     "add_event": "INSERT INTO outbox (event) VALUES (:event)",
     "move_chain": "UPDATE chains SET number = :number, hash = :hash WHERE tenant = :tenant",
     "set_month": "INSERT INTO month_tokens "
@@ -89,7 +109,7 @@ _STATEMENTS: Final = {
     "reserved_micro = reserved_micro + :reserved_micro, entry_count = entry_count + :entries "
     "WHERE tenant = :tenant AND month = :month",
 }
-_TIMES: Final = {"created_at"}
+_TIMES: Final = {"created_at", "kept_until", "now"}
 
 
 @dataclass(frozen=True, slots=True)

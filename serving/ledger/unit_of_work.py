@@ -25,8 +25,10 @@ from serving.ledger.records import (
     UnknownRequestError,
     Usage,
 )
+from serving.ledger.retention import KEEP, Retention
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
 from serving.ledger.sql import Driver, Row, Statements, time_of
+from serving.ledger.undelivered import UndeliveredAnswers
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Wanted:
       tenants: that reserve; `keyed`, `budgeted` and `counted` are those of them that give an
         idempotency key, have a budget, or a limit of requests at a time.
       keys: idempotency keys.
+      unkeyed, hashes: tenants and hashes of requests that may get an undelivered answer.
       models: that were used.
     """
 
@@ -47,6 +50,8 @@ class Wanted:
     budgeted: set[str] = field(default_factory=set)
     counted: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
+    unkeyed: set[str] = field(default_factory=set)
+    hashes: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
 
 
@@ -58,12 +63,18 @@ class UnitOfWork:
     """The tenants of a group, for one transaction."""
 
     def __init__(
-        self, driver: Driver, statements: Statements, owner: str, clock: Clock
+        self,
+        driver: Driver,
+        statements: Statements,
+        owner: str,
+        clock: Clock,
+        retention: Retention = KEEP,
     ) -> None:
         """
         Args:
           owner: of what is reserved.
           clock: UTC.
+          retention: of answers.
         """
         self._driver = driver
         self._statements = statements
@@ -72,6 +83,10 @@ class UnitOfWork:
         self._began = clock()
         self._month = f"{self._began:%Y-%m}"
         self.changes = Changes()
+        self.undelivered = UndeliveredAnswers(
+            driver, statements, owner, self._began + retention.undelivered
+        )
+        self._kept_until = self._began + retention.keyed
         # As read, and as changed since.
         self._requests: dict[str, Request] = {}
         self._of_keys: dict[tuple[str, str], Request] = {}
@@ -95,10 +110,12 @@ class UnitOfWork:
         """
         ask, statements = self._driver.ask, self._statements
         ids, tenants = sorted(wanted.request_ids), sorted(wanted.tenants)
+        if not ids and not tenants:
+            return set()
         # All are on their way before the first is waited for.
         requests = ask(statements.lock_requests, request_ids=ids) if ids else _nothing
         chains = ask(statements.lock_chains, request_ids=ids, tenants=tenants)
-        tokens = used = of_keys = under_way = _nothing
+        tokens = used = of_keys = under_way = undelivered = _nothing
         if ids and wanted.models:
             models = sorted(wanted.models)
             tokens = ask(
@@ -116,6 +133,13 @@ class UnitOfWork:
             of_keys = ask(statements.requests_of_keys, tenants=keyed, keys=keys)
         if wanted.counted:
             under_way = ask(statements.under_way, tenants=sorted(wanted.counted))
+        if wanted.hashes:
+            undelivered = ask(
+                statements.undelivered,
+                tenants=sorted(wanted.unkeyed),
+                hashes=sorted(wanted.hashes),
+                now=self._began,
+            )
 
         self._requests = {row[0]: Request(*row) for row in requests()}
         self._chains = {tenant: (number, last) for tenant, number, last in chains()}
@@ -128,6 +152,7 @@ class UnitOfWork:
             if request.idempotency_key is not None:
                 self._of_keys[request.tenant, request.idempotency_key] = request
         self._under_way = Counter(dict(under_way()))
+        self.undelivered.read(undelivered())
         return wanted.tenants - self._chains.keys()
 
     # What is known.
@@ -158,12 +183,13 @@ class UnitOfWork:
     def tokens_before(self, tenant: str, month: str, model: str) -> TokensBefore:
         return self._tokens.get((tenant, month, model)) or TokensBefore()
 
-    def answer(self, request_id: str) -> bytes:
-        """Of a request that is settled."""
+    def answer(self, request_id: str) -> bytes | None:
+        """Of a request with a key that is settled; None: it is no longer kept."""
         if request_id in self.changes.answers:
             return self.changes.answers[request_id]
-        ((answer,),) = self._driver.ask(self._statements.answer, request_id=request_id)()
-        return bytes(answer)
+        statement = self._statements.answer
+        rows = self._driver.ask(statement, request_id=request_id, now=self._began)()
+        return bytes(rows[0][0]) if rows else None
 
     def charge(self, request_id: str) -> Entry:
         """Of a request that is settled."""
@@ -190,6 +216,7 @@ class UnitOfWork:
             RESERVED,
             self._month,
             asked.amount_micro,
+            asked.route,
         )
         self._requests[request.request_id] = request
         if request.idempotency_key is not None:
@@ -231,7 +258,9 @@ class UnitOfWork:
                 work_hash=usage.work_hash,
             )
         )
-        self.changes.answers[request.request_id] = answer
+        if request.idempotency_key is not None:
+            self.changes.answers[request.request_id] = answer
+        self.undelivered.settled(request, answer)
         self.end(request, SETTLED, charge.amount_micro)
         return entry
 
@@ -256,6 +285,8 @@ class UnitOfWork:
     def end(self, request: Request, state: str, spent_micro: int = 0) -> None:
         """Settle or release; the month of the reservation pays: its budget was looked at."""
         request.state = state
+        if state == RELEASED and request.route is not None and not request.idempotency_key:
+            self.undelivered.forget([request.request_id])
         if state == RELEASED and request.idempotency_key is not None:
             self._of_keys.pop((request.tenant, request.idempotency_key), None)
             request.idempotency_key = None
@@ -274,4 +305,7 @@ class UnitOfWork:
 
     def write(self) -> None:
         """Write all that has changed."""
-        self.changes.write(self._driver, self._statements, self._owner, self._began)
+        self.changes.write(
+            self._driver, self._statements, self._owner, self._began, self._kept_until
+        )
+        self.undelivered.write()

@@ -197,8 +197,8 @@ def _read(connection: sa.Connection, tenants: Sequence[str]) -> dict[str, _Chain
 
     for entry, month in _entries(connection, of):
         chains[entry.tenant].add(entry, month)
-    for tenant, request_id in connection.execute(_settled_without_charge(of)):
-        chains[tenant].found(f"the request {request_id} is settled and has no charge")
+    for row in connection.execute(_settled_without_charge(of)):
+        chains[row.tenant].found(f"the request {row.request_id} is settled and has no charge")
     ends = {
         tenant: (number, last_hash)
         for tenant, number, last_hash in connection.execute(
@@ -300,8 +300,9 @@ def _entries(connection: sa.Connection, of: Any) -> Iterator[tuple[Entry, str | 
         .order_by(entries.tenant, entries.number),
         execution_options={"yield_per": _ROWS_AT_A_TIME},
     )
-    for *values, month in rows:
-        yield Entry(*values), month
+    for row in rows:
+        values: tuple[Any, ...] = tuple(row)
+        yield Entry(*values[:-1]), values[-1]
 
 
 def _before(entry: Entry, count: str) -> int:

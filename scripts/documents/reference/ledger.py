@@ -29,7 +29,8 @@ _TABLES = {
     "chains": "The last entry of each tenant's chain.",
     "leases": "Gateways that run; the counter of one that has died stands still.",
     "requests": "Every admitted request, with the state of its reservation.",
-    "answers": "The stored responses for repeated idempotency keys.",
+    "answers": "The stored responses for repeated idempotency keys, for a while.",
+    "undelivered": "Responses that were charged and whose client may not have them, for a while.",
     "entries": "The ledger itself: charges and their reversals. Append only.",
     "outbox": "Usage events that have not been delivered yet.",
 }

@@ -35,6 +35,7 @@ COMMANDS = (
     ("tenants", "key", "TENANT"),
     ("tenants", "revoke", "0123456789abcdef"),
     ("tenants", "change", "TENANT", "--plan", "other"),
+    ("tenants", "erase", "TENANT", "--yes"),
     ("tenants", "list"),
 )
 

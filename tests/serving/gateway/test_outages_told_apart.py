@@ -129,7 +129,7 @@ class AskedAgainError(Exception):
 def test_an_outage_is_asked_again_and_nothing_else(
     engine: sa.Engine, broken: Break, outage: bool
 ) -> None:
-    Ledger(engine, "gateway-0").reserve(Reservation("r", "acme", 1000, "a" * 64))
+    Ledger(engine, "gateway-0").reserve(Reservation("r", "acme", 1000, "a" * 64, None, "k"))
     answer = b"more than a page, for which a disk that is full has no room" * 1000
     attempts: list[Exception] = []
 
@@ -172,11 +172,12 @@ def test_the_client_is_told_at_once(
             lost_answers = sa.text("ALTER TABLE answers RENAME TO lost")
             with engine.begin() as connection:
                 connection.execute(lost_answers)
-            answer = summarize(client)
+            answer = summarize(client, {"Idempotency-Key": "k"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
         running.wait_for_states({"settled": 1, "released": 1})
         assert running.reserved_micro() == 0
 
 
-def summarize(client: httpx.Client) -> httpx.Response:
-    return client.post("/v1/summaries", json={"model": "summarizer", "text": "one two"})
+def summarize(client: httpx.Client, headers: dict[str, str] | None = None) -> httpx.Response:
+    body = {"model": "summarizer", "text": "one two"}
+    return client.post("/v1/summaries", json=body, headers=headers)

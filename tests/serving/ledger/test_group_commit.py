@@ -29,7 +29,7 @@ from serving.ledger import (
 )
 from serving.ledger.clock import utc_now
 from serving.ledger.group_commit import MAX_GROUP, GroupCommit
-from serving.ledger.operations import Reserve, Settle
+from serving.ledger.operations import MarkDelivered, Reserve, Settle
 from serving.ledger.sql import Driver, Statement, Statements
 from serving.ledger.transactions import transaction
 from serving.ledger.unit_of_work import UnitOfWork, Wanted
@@ -192,7 +192,7 @@ def test_a_group_takes_as_many_statements_as_one_request(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
     """Whatever else is made faster: no statement of it is for one request."""
-    requests = [reservation() for _ in range(MAX_GROUP)]
+    requests = [reservation(route="chat") for _ in range(MAX_GROUP)]
     ran: list[str] = []
 
     class Counted(Driver):
@@ -220,9 +220,10 @@ def test_a_group_takes_as_many_statements_as_one_request(
         return len(ran)
 
     settled = [Settle(each.request_id, usage(), charge(), b"") for each in requests]
-    assert do([Reserve(requests[0])]) == 5  # with the tenant's first row
-    assert do([Reserve(each) for each in requests[1:]]) == 3
+    assert do([Reserve(requests[0])]) == 7  # with the tenant's first row
+    assert do([Reserve(each) for each in requests[1:]]) == 4
     assert do(settled[:1]) == do(settled[1:]) == 10
+    assert do([MarkDelivered(tuple(each.request_id for each in requests))]) == 1
     assert verify(engine) == (MAX_GROUP, [])
 
 

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from serving.ledger import (
+    AnswerExpiredError,
     BudgetExceededError,
     IdempotencyConflictError,
     Ledger,
@@ -92,7 +93,7 @@ def test_never_more_than_was_reserved(ledger: Ledger, reservation: Make) -> None
         ledger.settle("request-9", usage(), charge(10), b"")
 
 
-def test_the_same_key_gets_the_same_answer_for_ever(
+def test_the_same_key_gets_the_same_answer_and_is_never_charged_twice(
     ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
 ) -> None:
     first = reservation(idempotency_key="k", request_hash="a" * 64)
@@ -102,8 +103,11 @@ def test_the_same_key_gets_the_same_answer_for_ever(
     with pytest.raises(RequestInProgressError, match="is still running"):
         ledger.reserve(again)
     ledger.settle("request-1", usage(), charge(), b"the answer")
-    clock.now += datetime.timedelta(days=4000)
+    clock.now += datetime.timedelta(days=29)
     assert ledger.reserve(again) == Replay("request-1", b"the answer")
+    clock.now += datetime.timedelta(days=4000)
+    with pytest.raises(AnswerExpiredError, match="is not charged again"):
+        ledger.reserve(again)
     with pytest.raises(IdempotencyConflictError, match="another body"):
         ledger.reserve(other)
     # A key is a tenant's own.

@@ -7,7 +7,6 @@ import hashlib
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -48,12 +47,8 @@ def found(engine: sa.Engine) -> list[str]:
     return [str(finding) for finding in verify(engine)[1]]
 
 
-@pytest.mark.parametrize("column", [schema.entries.c.hash, schema.answers.c.answer])
-def test_the_database_itself_refuses_changes(
-    engine: sa.Engine, five_entries: Ledger, column: sa.Column[Any]
-) -> None:
-    table = column.table
-    for statement in (table.update().values({column: column}), table.delete()):
+def test_the_database_itself_refuses_changes(engine: sa.Engine, five_entries: Ledger) -> None:
+    for statement in (ENTRIES.update().values(hash=ENTRIES.c.hash), ENTRIES.delete()):
         with (
             pytest.raises(sa.exc.DBAPIError, match="are never changed or deleted"),
             writing(engine) as connection,
