@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -124,6 +125,22 @@ def gateway(
             "those that run.",
         ),
     ] = 30.0,
+    keep_answers_days: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Days for which an answer is kept for requests that are repeated with its "
+            "idempotency key; after that they are rejected, and still not charged.",
+        ),
+    ] = 30.0,
+    keep_undelivered_s: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds for which an answer that could not be delivered is kept for the next "
+            "identical request.",
+        ),
+    ] = 600.0,
     database_connections: Annotated[
         int,
         typer.Option(
@@ -153,6 +170,7 @@ def gateway(
     from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway
     from serving.gateway.windows import WindowsSettingError
     from serving.ledger import LedgerError
+    from serving.ledger.retention import Retention
 
     gc.enable()
     if log_level not in LEVELS:
@@ -185,6 +203,9 @@ def gateway(
         log_level=log_level,
         name=name,
         lease_s=lease_s,
+        retention=Retention(
+            timedelta(days=keep_answers_days), timedelta(seconds=keep_undelivered_s)
+        ),
         database_connections=database_connections,
         host=host,
         port=port,

@@ -19,6 +19,7 @@ from serving.gateway.ledger_outages import (
     through_outages,
 )
 from serving.ledger import (
+    AnswerExpiredError,
     BudgetExceededError,
     Entry,
     IdempotencyConflictError,
@@ -38,6 +39,7 @@ _REFUSALS: Final = (
     BudgetExceededError,
     TooManyAtOnceError,
     IdempotencyConflictError,
+    AnswerExpiredError,
     RequestInProgressError,
 )
 
@@ -168,4 +170,6 @@ def _refusal(error: Exception) -> GatewayError:
         )
     if isinstance(error, IdempotencyConflictError):
         return GatewayError(409, what, code="idempotency_key_reused", param="Idempotency-Key")
+    if isinstance(error, AnswerExpiredError):
+        return GatewayError(409, what, code="answer_expired", param="Idempotency-Key")
     return GatewayError(409, what, code="request_in_progress", retry_after_s=1)

@@ -31,6 +31,7 @@ from serving.ledger.database import open_database
 from serving.ledger.leases import LEASE_S, Lease
 from serving.ledger.opening import open_ledger
 from serving.ledger.recovery import LeaseKeeper
+from serving.ledger.retention import KEEP, Retention, remove_expired
 
 # For charges and the lease: what is read never keeps them waiting.
 _CHARGING_CONNECTIONS: Final = 3
@@ -80,6 +81,7 @@ class GatewaySettings:
       cors_origins: whose pages may call the API from a browser; ``*`` for all.
       name: of this gateway in logs; several may have the same.
       lease_s: within so long after it has died, what it had reserved is released.
+      retention: how long answers are kept.
       database_connections: for what is read; charges have connections of their own.
       cache: None for none.
       traces_url: receiver of OTLP over HTTP; None for no traces.
@@ -98,6 +100,7 @@ class GatewaySettings:
     canary: Canary | None = None
     name: str = "gateway"
     lease_s: float = LEASE_S
+    retention: Retention = KEEP
     database_connections: int = 20
     rates_url: str = MEMORY
     reads_per_minute: int = READS_PER_MINUTE
@@ -143,8 +146,8 @@ def run_gateway(settings: GatewaySettings) -> None:
     engine = open_database(settings.database_url, settings.database_connections)
     lease = Lease(charging, settings.name, settings.lease_s)
     lease.renew()
-    ledger = Ledger(charging, lease)
-    keeper = LeaseKeeper(ledger, lease)
+    ledger = Ledger(charging, lease, retention=settings.retention)
+    keeper = LeaseKeeper(ledger, lease, [lambda: remove_expired(charging)])
     gateway = open_gateway(
         engine,
         Tenants(engine),
