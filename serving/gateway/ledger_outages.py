@@ -21,11 +21,20 @@ OUTAGES: Final = (sa.exc.DBAPIError, sa.exc.TimeoutError)
 """What an outage is raised as, and other errors too: see `is_outage`."""
 
 # Beginnings of SQLSTATEs (PostgreSQL, appendix A): connection exceptions; the server shuts
-# down, has crashed or starts; it has too many connections; a lock was not to be had; the
-# transaction was given up for the sake of another one.
-_SQLSTATES: Final = ("08", "57P", "53300", "55P03", "40001", "40P01")
+# down, has crashed or starts; its disk or memory is full, or it has too many connections; it is
+# read-only, as a replica is that has not taken over yet; it cannot read or write its files; a
+# lock was not to be had; the transaction was given up for the sake of another one, or because
+# its process was stopped in it.
+_SQLSTATES: Final = ("08", "57P", "53", "25006", "25P03", "58030", "55P03", "40001", "40P01")
 # The low bytes are the primary codes (https://sqlite.org/rescode.html).
-_SQLITE_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_SQLITE_CODES: Final = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+)
 
 SETTLE_FOR_S: Final = 10.0
 """How long a response waits for the ledger: restarts of a database take less."""
@@ -35,10 +44,11 @@ _LONGEST_WAIT_S: Final = 2.0
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether the connection to the database is at fault, so that another attempt may succeed.
+    """Whether the database is at fault, and another attempt may find it well.
 
-    A connection that broke or cannot be had, a lock that another one holds for too long: yes. A
-    table that is missing, a disk that is full or may not be written: no; a person must help.
+    A connection that broke or cannot be had, a lock that another one holds for too long, a disk
+    that is full, a database that may only be read: yes; what was begun is ended when that is
+    over. A table that is missing: no; a person must help.
     """
     if isinstance(error, sa.exc.TimeoutError):  # of the pool of connections
         return True

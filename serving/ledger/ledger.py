@@ -21,6 +21,7 @@ from serving.ledger.operations import (
     Reverse,
     Settle,
 )
+from serving.ledger.probe import WriteProbe
 from serving.ledger.records import (
     MAX_TEXT,
     Charge,
@@ -62,6 +63,7 @@ class Ledger:
         """
         self.engine = engine
         self._retention = retention
+        self._probe = WriteProbe(engine)
         self._owner = owner
         self._clock = clock
         self._statements = Statements(engine.dialect.name)
@@ -161,6 +163,10 @@ class Ledger:
         if found is None:
             raise LedgerError(f"The tenant {tenant} has no charge with the number {number}.")
         return self._do(Reverse(Entry(**found._mapping), reason, made_by))
+
+    def check_writable(self) -> None:
+        """See `serving.ledger.probe.WriteProbe.check`: for whether a gateway is ready."""
+        self._probe.check()
 
     def usage(self, tenant: str, month: str) -> MonthUsage:
         """See `serving.ledger.usage.usage_of_month`."""
