@@ -147,8 +147,8 @@ def outages_refused() -> Iterator[None]:
         if not is_outage(error):
             raise
         raise overloaded(
-            "The ledger cannot be reached or written. Try again in a moment with the same idempotency "
-            "key: the request is charged once."
+            "The ledger cannot be reached or written. Try again in a moment with the same "
+            "idempotency key: the request is charged once."
         ) from error
 
 

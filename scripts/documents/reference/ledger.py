@@ -30,7 +30,7 @@ _TABLES = {
     "leases": "Gateways that run; the counter of one that has died stands still.",
     "requests": "Every admitted request, with the state of its reservation.",
     "answers": "The stored responses for repeated idempotency keys, for a while.",
-    "undelivered": "Responses that were charged and whose client may not have them, for a while.",
+    "undelivered": "Charged responses that their client may not have got, for a while.",
     "entries": "The ledger itself: charges and their reversals. Append only.",
     "outbox": "Usage events that have not been delivered yet.",
 }
