@@ -15,7 +15,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from serving.gateway.ledger_outages import Returns, is_outage
+from serving.gateway.ledger_outages import is_outage
+from serving.gateway.ledger_port import GatewayLedger
 from serving.ledger import Ledger, Reservation, schema
 from serving.ledger.group_commit import GroupCommit
 from serving.ledger.leases import Lease
@@ -46,15 +47,12 @@ async def locked_out(ledger: Ledger, break_it: Callable[[], Callable[[], None]])
       What became of the charge, of two write probes and of the reservation while it was broken,
       and of the next request.
     """
-    group, returns, told = GroupCommit(ledger), Returns(), list[str]()
+    group, told = GroupCommit(ledger), list[str]()
     probe = WriteProbe(ledger.engine, every_s=0)
 
     async def reserve(request_id: str) -> None:
         asked = Reservation(request_id, "acme", 10, "0" * 64, max_concurrent=1)
         await group.reserve(asked)
-
-    async def release() -> None:
-        await group.release("first")
 
     await reserve("first")
     probe.check()
@@ -62,7 +60,7 @@ async def locked_out(ledger: Ledger, break_it: Callable[[], Callable[[], None]])
     told.append(await failed(lambda: group.settle("first", usage(), charge(1), b"")))
     told.append(await failed(lambda: asyncio.to_thread(probe.check)))
     told.append(await failed(lambda: asyncio.to_thread(ledger.check_writable)))
-    await returns.give_back("first", release)
+    await GatewayLedger(group).release("first")
     told.append(state(ledger.engine, "first"))
     mend()
     while state(ledger.engine, "first") != "released":

@@ -275,12 +275,12 @@ def test_any_order_of_retries_failures_and_crashes(engine: sa.Engine, clock: Clo
                 # What it computed is released as its lease ends; what it delivered is free.
                 lease.end()
                 gateways[at] = begun(engine, clock, f"gateway-{at}")
-                for name in [each for each, of in computing.items() if of[0] == at]:
-                    ledger.release(name)
-                    del computing[name]
-                    gone.discard(name)
-                for name in [each for each, of in delivering.items() if of[0] == at]:
-                    free[name] = delivering.pop(name)[1]
+                for left in [each for each, of in computing.items() if of[0] == at]:
+                    ledger.release(left)
+                    del computing[left]
+                    gone.discard(left)
+                for left in [each for each, of in delivering.items() if of[0] == at]:
+                    free[left] = delivering.pop(left)[1]
             elif step in ("settle", "fail") and (name := pick(computing, which)) is not None:
                 of = computing.pop(name)
                 ledger = gateways[of[0]][0]
