@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from serving.gateway.http.errors import EXCEPTION_HANDLERS
-from serving.gateway.http.headers import EXPOSED
+from serving.gateway.http.render import EXPOSED
 from serving.gateway.http.routes import Gateway, Routes
 from serving.gateway.http.telemetry import Telemetry
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.gateway.errors import GatewayError
-from serving.gateway.http.headers import quota_headers
+from serving.gateway.http.render import quota_headers
 from serving.gateway.ops.request_record import current
 
 

@@ -15,7 +15,6 @@ from starlette.routing import Route
 from serving.gateway.admission import Admission, Callers
 from serving.gateway.errors import GatewayError
 from serving.gateway.http import render
-from serving.gateway.http.headers import response_headers
 from serving.gateway.http.openai_schemas import (
     ChatRequest,
     CompletionRequest,
@@ -241,7 +240,7 @@ def _asked(
 
 def _response(answer: SummaryResponse, events: Iterator[bytes] | None = None) -> Response:
     """An answer, as a whole or as the events of a stream."""
-    headers = response_headers(answer)
+    headers = render.response_headers(answer)
     if events is None:
         return Response(answer.body, headers=headers, media_type="application/json")
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")

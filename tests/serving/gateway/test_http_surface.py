@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from serving.engines import RunningServer
+from serving.engines.base import HeldPorts
 from tests.serving.gateway.at_once import ask as ask_raw
 from tests.serving.gateway.at_once import request_bytes
 from tests.support.rate_time import RateTime
@@ -41,6 +42,26 @@ def test_a_head_that_can_be_read_in_two_ways_is_refused(
     refused = asyncio.run(ask_raw(gateway.port, keeps_open.replace(plain, odd)))
     assert refused.status == 400
     assert len(gateway.entries()) == 1
+
+
+def test_clients_do_not_learn_where_model_servers_are(
+    engine: sa.Engine, tmp_path: Path, metered_models: Path, nobody: HeldPorts
+) -> None:
+    address = f"127.0.0.1:{nobody.numbers[0]}"
+    with gateway_on(engine, tmp_path, metered_models, [f"http://{address}"]) as running:
+        with running.client(running.key()) as client:
+            answers = [
+                client.post("/v1/summaries", json=BODY),
+                client.post("/v1/count_tokens", json=BODY),
+            ]
+        assert [answer.status_code for answer in answers] == [503, 503]
+        assert not any(address in answer.text for answer in answers)
+        ready = running.admin("/readyz")
+    assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
+    said = ready.json()
+    assert said["status"] == "not ready" and address in said["problems"][0]
+    (server,) = said["model_servers"]
+    assert not server["healthy"] and address in server["url"]
 
 
 def test_no_redirect_is_built_from_the_host(gateway: RunningGateway) -> None:
