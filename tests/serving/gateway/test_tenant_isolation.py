@@ -197,6 +197,7 @@ class Machine(RuleBasedStateMachine):
     def everybody_has_used_what_is_expected(self) -> None:
         for tenant in self.tenants.values():
             headers = {"Authorization": f"Bearer {tenant.keys[0].secret}"}
+            budget = tenant.limits.budget_micro
             usage = self.http.get("/v1/usage", headers=headers).json()
             assert usage == {
                 "tenant": tenant.name,
@@ -207,11 +208,12 @@ class Machine(RuleBasedStateMachine):
                 "amount_micro": tenant.amount_micro,
                 "entries": tenant.entries,
                 "reserved_micro": 0,
-                "budget_micro": tenant.limits.budget_micro,
+                "budget_micro": budget,
+                "remaining_micro": None if budget is None else budget - tenant.amount_micro,
             }
             assert self.ledger_of(tenant) == tenant.request_ids
-            if tenant.limits.budget_micro is not None:
-                assert tenant.amount_micro <= tenant.limits.budget_micro
+            if budget is not None:
+                assert tenant.amount_micro <= budget
 
     def teardown(self) -> None:
         self.http.close()
