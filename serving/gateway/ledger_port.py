@@ -5,7 +5,9 @@ Everything that a request asks of the ledger passes through here.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -30,11 +32,19 @@ from serving.ledger import (
     ReservationLostError,
     Reserved,
     TooManyAtOnceError,
+    Undelivered,
+    UndeliveredInProgressError,
     UnknownRequestError,
     Usage,
 )
 
 _LOG = logging.getLogger(__name__)
+
+WAIT_FOR_ANSWER_S: Final = 60.0
+"""How long a request waits for an answer that is computed for nobody else: as long as for a
+model."""
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
 _REFUSALS: Final = (
     BudgetExceededError,
     TooManyAtOnceError,
@@ -47,13 +57,17 @@ _REFUSALS: Final = (
 class LedgerClient(Protocol):
     """What writes: `serving.ledger.group_commit.GroupCommit`, or what wraps it."""
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Replay: ...
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered: ...
 
     async def settle(
         self, request_id: str, usage: Usage, charge: Pricing, answer: bytes
     ) -> Entry: ...
 
     async def release(self, request_id: str) -> bool: ...
+
+    def delivered(self, request_id: str) -> None: ...
+
+    async def undelivered(self, request_id: str) -> bool: ...
 
 
 class GatewayLedger:
@@ -68,15 +82,29 @@ class GatewayLedger:
         self._settle_for_s = settle_for_s
         self._background = Background()
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
-        """Reserve the most that a request can cost.
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered:
+        """Reserve the most that a request can cost. An answer that belongs to it, because an
+        identical request's client went away, is waited for while it is computed.
 
         Raises:
           GatewayError: 409 or 429, the ledger refuses; 503, its database is out.
         """
+        until, pause_s = time.monotonic() + WAIT_FOR_ANSWER_S, _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._reserve(reservation)
+            except UndeliveredInProgressError as error:
+                if time.monotonic() + pause_s > until:
+                    raise _refusal(error) from None
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered:
         with outages_refused():
             try:
                 return await self._ledger.reserve(reservation)
+            except UndeliveredInProgressError:
+                raise
             except _REFUSALS as error:
                 raise _refusal(error) from None
             except OUTAGES:
@@ -104,6 +132,28 @@ class GatewayLedger:
                 raise GatewayError(
                     503, str(error), "server_error", "reservation_lost", retry_after_s=1
                 ) from None
+
+    def delivered(self, request_id: str) -> None:
+        """The client has the answer. It is written soon, with others."""
+        self._ledger.delivered(request_id)
+
+    async def undelivered(self, request_id: str) -> None:
+        """The client has gone: its answer is for the next identical request; marked now, or,
+        where the database is out, as soon as it answers."""
+        try:
+            await self._undelivered(request_id)
+        except OUTAGES as error:
+            if not is_outage(error):
+                raise
+            self._background.start(
+                through_outages(lambda: self._undelivered(request_id), float("inf"))
+            )
+
+    async def _undelivered(self, request_id: str) -> None:
+        try:
+            await self._ledger.undelivered(request_id)
+        except UnknownRequestError:
+            _LOG.debug("Nothing is reserved for the request %s yet", request_id)
 
     async def release(self, request_id: str) -> None:
         """Release a request, unless it is settled or was never reserved; now, or, where the

@@ -7,13 +7,22 @@ A port is a protocol, so that metrics, spans and the handling of outages wrap it
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from serving.billing import Price
 from serving.gateway.tenants import Caller
-from serving.ledger import Entry, Pricing, Replay, Reservation, Reserved, Usage
+from serving.ledger import (
+    Entry,
+    Pricing,
+    Replay,
+    Reservation,
+    Reserved,
+    Undelivered,
+    Usage,
+)
 from tokenizer.contract import MeteredSummary, MeteringRecord
 
 
@@ -61,6 +70,8 @@ class SummaryRequest:
       texts: to be summarised, at least one.
       max_output_tokens: for each at most; 0 for the model's own limit.
       identity: the request as it came: the same idempotency key must bring the same again.
+      route: that it came by.
+      request_id: the ledger's name for it.
       idempotency_key: the caller's; None for none.
       truncation: of texts that are too long; None for the service's default.
     """
@@ -68,8 +79,10 @@ class SummaryRequest:
     texts: Sequence[str]
     max_output_tokens: int
     identity: bytes
+    route: str
     idempotency_key: str | None = None
     truncation: Truncation | None = None
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +107,17 @@ class SummaryResponse:
 
     Attributes:
       body: rendered; byte for byte the same when it is replayed.
-      replayed: the request had been answered, and charged for, before.
       quota: what the tenant had left when the request was admitted.
+      request_id: of the charge.
+      replayed: the request had been answered, and charged for, before, by its key.
+      redelivered: an identical request had been, whose client never got the answer.
     """
 
     body: bytes
-    replayed: bool
     quota: Quota
+    request_id: str
+    replayed: bool = False
+    redelivered: bool = False
 
 
 Render = Callable[[SummaryResult], bytes]
@@ -151,8 +168,9 @@ class PricesPort(Protocol):
 class LedgerPort(Protocol):
     """The life of a request in the ledger."""
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
-        """See `serving.ledger.Ledger.reserve`.
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered:
+        """See `serving.ledger.Ledger.reserve`. An answer that belongs to this request and is
+        still computed is waited for.
 
         Raises:
           GatewayError: what the client gets instead.
@@ -162,6 +180,13 @@ class LedgerPort(Protocol):
         self, request_id: str, usage: Usage, pricing: Pricing, response: bytes
     ) -> Entry:
         """See `serving.ledger.Ledger.settle`."""
+
+    def delivered(self, request_id: str) -> None:
+        """The client has the answer."""
+
+    async def undelivered(self, request_id: str) -> None:
+        """The client has gone: its answer, which may still be computed, is for the next
+        identical request."""
 
     async def release(self, request_id: str) -> None:
         """Release what is reserved for a request, now or as soon as it can be done."""

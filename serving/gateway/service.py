@@ -7,8 +7,9 @@
 What is written, and when: the most that the request can cost is reserved before the model is
 asked. The response leaves only after the ledger has the charge, and the response, in one
 transaction. So whoever has a response has been charged for it, and whoever was charged can get
-the response again by its idempotency key. A client that hangs up is charged all the same once
-the model has been asked: the work is done, and the response kept.
+the response again: by its idempotency key, or, where it could not be delivered, by the same
+request. A client that hangs up is charged all the same once the model has been asked: the work
+is done, and the response kept.
 
 What the cache answers is reserved, charged and recorded as what the model answers: its input
 tokens as cached ones, its output tokens as output, for the caller gets the same summary.
@@ -19,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
@@ -41,7 +41,7 @@ from serving.gateway.ports import (
 )
 from serving.gateway.single_flight import Claim, SingleFlight
 from serving.gateway.tenants import Caller
-from serving.ledger import Replay, Reservation, Usage
+from serving.ledger import Replay, Reservation, Undelivered, Usage
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.work import work_hash
 from tokenizer.contract import MeteredSummary
@@ -94,6 +94,15 @@ class SummaryService:
         task = asyncio.ensure_future(self._sell(caller, request, render))
         return await asyncio.shield(task)
 
+    def delivered(self, request_id: str) -> None:
+        """The client has an answer that it asked for without an idempotency key."""
+        self._ledger.delivered(request_id)
+
+    async def undelivered(self, request_id: str) -> None:
+        """The client of a request without an idempotency key went away: its answer, which may
+        still be computed, belongs to the next identical request, and is not charged again."""
+        await self._ledger.undelivered(request_id)
+
     async def count(self, caller: Caller, texts: Sequence[str]) -> list[tuple[int, int]]:
         """Input and truncated tokens of each text, without a summary and without a charge.
 
@@ -114,7 +123,11 @@ class SummaryService:
         reservation = _reservation(caller, request, version, price)
         reserved = await self._ledger.reserve(reservation)
         if isinstance(reserved, Replay):
-            return SummaryResponse(reserved.answer, True, quota)
+            return SummaryResponse(reserved.answer, quota, reserved.request_id, replayed=True)
+        if isinstance(reserved, Undelivered):
+            return SummaryResponse(
+                reserved.answer, quota, reserved.request_id, redelivered=True
+            )
         with self._single_flight.claim() as claim:
             try:
                 result = await self._cached_or_inferred(
@@ -132,7 +145,7 @@ class SummaryService:
                 raise
             await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
             await self._remember(caller, request, result)
-        return SummaryResponse(response, False, quota)
+        return SummaryResponse(response, quota, reserved.request_id)
 
     async def _check_lengths(
         self, caller: Caller, request: SummaryRequest, version: ServedVersion
@@ -231,13 +244,14 @@ def _reservation(
     limit = request.max_output_tokens or metering.max_output_tokens
     writes = min(limit, metering.max_output_tokens) * len(request.texts)
     return Reservation(
-        request_id=uuid.uuid4().hex,
+        request_id=request.request_id,
         tenant=caller.tenant,
         amount_micro=price.most_micro(reads, writes),
         request_hash=hashlib.sha256(request.identity).hexdigest(),
         budget_micro=caller.limits.budget_micro,
         max_concurrent=caller.limits.max_concurrent,
         idempotency_key=request.idempotency_key,
+        route=request.route,
     )
 
 

@@ -62,7 +62,8 @@ def open_gateway(
       cors_origins: whose pages may call the API from a browser; ``*`` for all.
       settle_for_s: how long a response waits for the ledger while its database is out.
     """
-    observed = ObservedLedger(GroupCommit(ledger), metrics, tracer)
+    commits = GroupCommit(ledger)
+    observed = ObservedLedger(commits, metrics, tracer)
     service = SummaryService(
         ObservedModel(model, metrics, tracer),
         GatewayLedger(observed, settle_for_s),
@@ -98,6 +99,7 @@ def open_gateway(
         }
 
     async def close() -> None:
+        await commits.flush()
         await model.close()
         await rates.close()
         usage_threads.shutdown(wait=False, cancel_futures=True)

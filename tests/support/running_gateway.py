@@ -39,6 +39,7 @@ from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger, schema
 from serving.ledger.clock import Clock
 from serving.ledger.database import open_database
+from serving.ledger.leases import Lease
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import Finding, verify
 from tests.support.rate_time import RATE_TIME
@@ -218,12 +219,14 @@ def gateway_on(
     metrics = Metrics()
     answers = cache.open(metrics) if cache else None
     windows = MemoryWindows(RATE_TIME) if rates_url == MEMORY else open_windows(rates_url)
+    lease = Lease(engine, name)  # it is renewed where it is needed, and nobody takes it over
+    lease.renew()
     tenants = Tenants(engine)
     gateway = open_gateway(
         engine,
         tenants,
         model,
-        Ledger(engine, name, clock),
+        Ledger(engine, lease, clock),
         PriceBook.load(folder / "prices.toml"),
         Rates(windows, reads_per_minute),
         metrics,

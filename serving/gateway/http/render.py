@@ -16,12 +16,14 @@ import orjson
 from serving.gateway.ports import Quota, SummaryResponse, SummaryResult
 
 REPLAYED: Final = "Idempotent-Replayed"
+REDELIVERED: Final = "X-Redelivered"
 TRUNCATED: Final = "X-Truncated-Tokens"
 EXPOSED: Final = (
     "Retry-After",
     "WWW-Authenticate",
     "X-Request-Id",
     REPLAYED,
+    REDELIVERED,
     TRUNCATED,
     *(
         f"x-ratelimit-{what}-{of}"
@@ -162,6 +164,8 @@ def response_headers(response: SummaryResponse) -> dict[str, str]:
     headers[TRUNCATED] = str(truncated_tokens(orjson.loads(response.body)["usage"]))
     if response.replayed:
         headers[REPLAYED] = "true"
+    if response.redelivered:
+        headers[REDELIVERED] = "true"
     return headers
 
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.gateway.admission import Admission, Callers
 from serving.gateway.errors import GatewayError
 from serving.gateway.http import render
+from serving.gateway.http.delivery import DeliveredResponse, sell
 from serving.gateway.http.openai_schemas import (
     ChatRequest,
     CompletionRequest,
@@ -100,9 +101,9 @@ class Routes:
         identity, body = await read_body(request, ChatRequest)
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
-        answer = await service.summarize(caller, asked, render.chat_completion)
+        answer = await sell(request, service, caller, asked, render.chat_completion)
         events = render.chat_chunks(answer.body, body.includes_usage()) if body.stream else None
-        return _response(answer, events)
+        return _response(request, service, asked, answer, events)
 
     async def completions(self, request: Request) -> Response:
         """OpenAI's older completions: the document is the prompt."""
@@ -110,9 +111,9 @@ class Routes:
         identity, body = await read_body(request, CompletionRequest)
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
-        answer = await service.summarize(caller, asked, render.text_completion)
+        answer = await sell(request, service, caller, asked, render.text_completion)
         events = render.text_chunks(answer.body, body.includes_usage()) if body.stream else None
-        return _response(answer, events)
+        return _response(request, service, asked, answer, events)
 
     async def responses(self, request: Request) -> Response:
         """OpenAI's responses: the document is the input, or its last message of the user."""
@@ -121,8 +122,9 @@ class Routes:
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
         rendered = response_of(body, body.truncation or service.truncation)
-        answer = await service.summarize(caller, asked, rendered)
-        return _response(answer, response_events(answer.body) if body.stream else None)
+        answer = await sell(request, service, caller, asked, rendered)
+        events = response_events(answer.body) if body.stream else None
+        return _response(request, service, asked, answer, events)
 
     async def summaries(self, request: Request) -> Response:
         """The contract's own fields, for one text or many."""
@@ -132,11 +134,13 @@ class Routes:
             body.texts(),
             body.max_output_tokens or 0,
             identity,
+            request.scope["path"],
             idempotency_key(request),
             body.truncation,
         )
         service = self._service(caller, body.model)
-        return _response(await service.summarize(caller, asked, render.summaries))
+        answer = await sell(request, service, caller, asked, render.summaries)
+        return _response(request, service, asked, answer)
 
     async def count_tokens(self, request: Request) -> Response:
         """The tokens that texts would be billed for."""
@@ -234,16 +238,31 @@ def _asked(
       GatewayError: it has no text to summarise, or its idempotency key is not valid.
     """
     return SummaryRequest(
-        [body.document()], body.limit(), identity, idempotency_key(request), body.truncation
+        [body.document()],
+        body.limit(),
+        identity,
+        request.scope["path"],
+        idempotency_key(request),
+        body.truncation,
     )
 
 
-def _response(answer: SummaryResponse, events: Iterator[bytes] | None = None) -> Response:
-    """An answer, as a whole or as the events of a stream."""
-    headers = render.response_headers(answer)
-    if events is None:
-        return Response(answer.body, headers=headers, media_type="application/json")
-    return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+def _response(
+    request: Request,
+    service: SummaryService,
+    asked: SummaryRequest,
+    answer: SummaryResponse,
+    events: Iterator[bytes] | None = None,
+) -> Response:
+    """An answer, as a whole or as the events of a stream, which are there all at once."""
+    response = Response(
+        answer.body if events is None else b"".join(events),
+        headers=render.response_headers(answer),
+        media_type="application/json" if events is None else "text/event-stream",
+    )
+    if asked.idempotency_key is not None:
+        return response
+    return DeliveredResponse(response, request, service, answer.request_id)
 
 
 def _model(name: str) -> dict[str, object]:

@@ -185,7 +185,7 @@ class Metrics:
         """Around a call to the ledger.
 
         Args:
-          operation: reserve, settle or release.
+          operation: reserve, settle, release or undelivered.
         """
         started = time.monotonic()
         try:

@@ -10,7 +10,7 @@ from serving.gateway.ops.metrics import COUNT_OPERATION, OPERATION, Metrics
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import Tracer
 from serving.gateway.ports import CachePort, ModelPort, ServedVersion
-from serving.ledger import Entry, Pricing, Replay, Reservation, Reserved, Usage
+from serving.ledger import Entry, Pricing, Replay, Reservation, Reserved, Undelivered, Usage
 from tokenizer.contract import MeteredSummary
 
 
@@ -18,14 +18,15 @@ class ObservedLedger:
     """Each call to the ledger, which waits for the disk; and what was charged by it."""
 
     def __init__(self, ledger: LedgerClient, metrics: Metrics, tracer: Tracer) -> None:
+        self.delivered = ledger.delivered
         self._ledger = ledger
         self._metrics = metrics
         self._tracer = tracer
 
-    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered:
         with self._call("reserve"):
             reserved = await self._ledger.reserve(reservation)
-        if isinstance(reserved, Replay):
+        if isinstance(reserved, Replay | Undelivered):
             current().replay_of(reserved.request_id)
             self._metrics.replayed(reservation.tenant)
         return reserved
@@ -42,6 +43,10 @@ class ObservedLedger:
     async def release(self, request_id: str) -> bool:
         with self._call("release"):
             return await self._ledger.release(request_id)
+
+    async def undelivered(self, request_id: str) -> bool:
+        with self._call("undelivered"):
+            return await self._ledger.undelivered(request_id)
 
     @contextmanager
     def _call(self, operation: str) -> Iterator[None]:

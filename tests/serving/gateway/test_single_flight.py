@@ -128,7 +128,8 @@ def test_where_the_first_ones_client_hangs_up_the_second_has_its_answer(
         with socket.create_connection(("127.0.0.1", cached.port)) as first:
             first.sendall(request_bytes(key, body))
             gate.wait_for_questions(1)
-        second = pool.submit(ask, client)
+        # Byte by byte the same, it would get the first one's answer.
+        second = pool.submit(ask, client, [TEXT])
         cached.wait_for_states({"reserved": 2})
         gate.open()
         assert second.result().json()["usage"]["cached_tokens"] == 3
