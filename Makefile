@@ -90,6 +90,8 @@ bench-gateway: setup  ## Compare the gateway with LiteLLM's proxy, on a stub: do
 # After `make demo`, on a machine with a GPU. TALLYGRAPH_GPU_PEERS names a Python with PyTorch for CUDA.
 bench-gpu: setup  ## Exports and training on a GPU against PyTorch: docs/benchmarks/gpu.md
 	.venv/bin/python -m benchmarks.gpu $(if $(TALLYGRAPH_GPU_PEERS),--peers $(TALLYGRAPH_GPU_PEERS))
+bench-ledger: setup  ## Measure a ledger of a million entries and 100,000 tenants: docs/benchmarks/ledger.md
+	.venv/bin/python -m benchmarks.ledger
 
 # After `make demo`, or with VERSION=... and CORPUS=... of another run.
 VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))

@@ -141,6 +141,14 @@ def gateway(
             "identical request.",
         ),
     ] = 600.0,
+    ledger_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TALLYGRAPH_LEDGER_KEY_FILE",
+            help="File of the key with which the ledger's entries are authenticated: at least "
+            "32 bytes, as of `openssl rand -hex 32`; not given: they are not.",
+        ),
+    ] = None,
     database_connections: Annotated[
         int,
         typer.Option(
@@ -206,6 +214,7 @@ def gateway(
         retention=Retention(
             timedelta(days=keep_answers_days), timedelta(seconds=keep_undelivered_s)
         ),
+        ledger_key=ledger_key_file,
         database_connections=database_connections,
         host=host,
         port=port,

@@ -18,6 +18,14 @@ from pipelines.cli.database import DATABASE, Database, checked_month, opened
 
 app = typer.Typer(help="Read, check and correct the usage ledger.", no_args_is_help=True)
 
+_KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="TALLYGRAPH_LEDGER_KEY_FILE",
+        help="File of the key with which entries and anchors are authenticated: at least 32 "
+        "bytes, as of `openssl rand -hex 32`.",
+    ),
+]
 _Tenant = Annotated[str, typer.Argument(help="Whose entries.")]
 
 
@@ -97,18 +105,80 @@ def verify(
     tenant: Annotated[
         str, typer.Option(help="Check only this tenant's entries; empty: all tenants.")
     ] = "",
+    key_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="TALLYGRAPH_LEDGER_KEY_FILE",
+            help="File of a key with which entries and anchors are authenticated; may be "
+            "repeated, for keys of earlier times.",
+        ),
+    ] = None,
+    anchors: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File of anchors, from `ledger anchor` or `ledger deliver`, that the ledger "
+            "must agree with; may be repeated."
+        ),
+    ] = None,
     database: Database = DATABASE,
 ) -> None:
     """Check the hash of every entry, that no entry is missing, and that all sums are right."""
-    from serving.ledger import verification
+    from serving.ledger import LedgerError, verification
+    from serving.ledger.anchors import Anchors, read_anchors
+    from serving.ledger.authentication import LedgerKey
 
     with opened(database, tenant=tenant) as engine:
-        checked, findings = verification.verify(engine, tenant or None)
+        try:
+            keys = [LedgerKey.load(path) for path in key_file or []]
+            known = read_anchors(anchors, keys) if anchors else Anchors()
+        except LedgerError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+        report = verification.check(engine, tenant or None, keys, known.ends)
+    findings = [*known.findings, *map(str, report.findings)]
     for finding in findings:
-        out.print(f"[red]{escape(str(finding))}[/]")
-    out.print(f"{checked} entries checked, {len(findings)} findings")
+        out.print(f"[red]{escape(finding)}[/]")
+    if keys:
+        out.print(f"{report.unauthenticated} entries are not authenticated")
+    if anchors:
+        out.print(f"{known.lines} lines of anchors read")
+    out.print(f"{report.checked} entries checked, {len(findings)} findings")
     if findings:
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def anchor(
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to append to. Keep it where nobody can reach it from the ledger."
+        ),
+    ] = None,
+    by_outbox: Annotated[
+        bool, typer.Option("--outbox", help="Have it delivered with the usage events.")
+    ] = False,
+    key_file: _KeyFile = None,
+    database: Database = DATABASE,
+) -> None:
+    """Write down how far each tenant's chain has come, so that `ledger verify --anchors` finds
+    what is deleted or changed up to there, whatever else is made to fit."""
+    from serving.ledger import LedgerError, anchors
+    from serving.ledger.authentication import LedgerKey
+
+    if (to is None) != by_outbox:
+        fail("Give either --to FILE or --outbox.", EXIT_BAD_INPUT)
+    with opened(database) as engine:
+        try:
+            key = LedgerKey.load(key_file) if key_file else None
+            lines = anchors.make_anchor(engine, key)
+            if to is not None:
+                anchors.append_to(to, lines)
+            else:
+                anchors.put_into_outbox(engine, lines)
+        except LedgerError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    how = "authenticated" if key else "not authenticated: no key was given"
+    out.print(f"{len(lines)} lines of an anchor written, {how}")
 
 
 @app.command()
@@ -122,14 +192,17 @@ def reverse(
             help="Who reverses it, recorded in the ledger; empty: this system's user."
         ),
     ] = "",
+    key_file: _KeyFile = None,
     database: Database = DATABASE,
 ) -> None:
     """Reverse a charge: add an entry that takes it back, and says why and by whom."""
     from serving.ledger import Ledger, LedgerError
+    from serving.ledger.authentication import LedgerKey
 
     with opened(database, tenant=tenant) as engine:
         try:
-            ledger = Ledger(engine, "tallygraph-ledger")
+            key = LedgerKey.load(key_file) if key_file else None
+            ledger = Ledger(engine, "tallygraph-ledger", key=key)
             entry = ledger.reverse(tenant, number, reason, by or _user())
         except LedgerError as error:
             fail(str(error), EXIT_BAD_INPUT)

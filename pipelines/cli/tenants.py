@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
+from pipelines.cli.console import EXIT_BAD_INPUT, err, fail, out
 from pipelines.cli.database import DATABASE, Database, checked_month, opened
 
 app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
@@ -152,6 +152,10 @@ def list_(
     month: Annotated[
         str, typer.Option(help="Month to show the spending of: YYYY-MM; empty: this month.")
     ] = "",
+    after: Annotated[
+        str, typer.Option(help="Only tenants whose names come after this one.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of tenants to list.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all keys.")] = False,
     database: Database = DATABASE,
 ) -> None:
@@ -161,7 +165,11 @@ def list_(
 
     shown = checked_month(month) or f"{utc_now():%Y-%m}"
     with opened(database) as engine:
-        known = list_tenants(engine, shown)
+        # One more than is shown tells whether there are more.
+        known = list_tenants(engine, shown, after, limit + 1)
+    if len(known) > limit:
+        del known[limit:]
+        err.print(f"There are more: --after {known[-1].name}", markup=False)
     if as_json:
         print(json.dumps([asdict(tenant) for tenant in known], indent=2, default=str))
         return

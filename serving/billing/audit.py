@@ -15,7 +15,7 @@ from serving.billing.price_book import PriceBook
 from serving.ledger import Entry, TokensBefore, Usage, schema
 from serving.ledger.database import reading
 from serving.ledger.parts import parts_from_text, parts_to_text
-from serving.ledger.verification import Finding
+from serving.ledger.verified_chain import Finding
 
 _ROWS_AT_A_TIME: Final = 1000
 

@@ -27,6 +27,7 @@ from serving.gateway.tenants import Tenants
 from serving.gateway.windows import MEMORY, open_windows
 from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger
+from serving.ledger.authentication import LedgerKey
 from serving.ledger.database import open_database
 from serving.ledger.leases import LEASE_S, Lease
 from serving.ledger.opening import open_ledger
@@ -82,6 +83,7 @@ class GatewaySettings:
       name: of this gateway in logs; several may have the same.
       lease_s: within so long after it has died, what it had reserved is released.
       retention: how long answers are kept.
+      ledger_key: file of the key that entries are authenticated with; None: they are not.
       database_connections: for what is read; charges have connections of their own.
       cache: None for none.
       traces_url: receiver of OTLP over HTTP; None for no traces.
@@ -101,6 +103,7 @@ class GatewaySettings:
     name: str = "gateway"
     lease_s: float = LEASE_S
     retention: Retention = KEEP
+    ledger_key: Path | None = None
     database_connections: int = 20
     rates_url: str = MEMORY
     reads_per_minute: int = READS_PER_MINUTE
@@ -125,7 +128,9 @@ def run_gateway(settings: GatewaySettings) -> None:
       CacheError: answers cannot be cached as asked.
       WindowsSettingError: rates cannot be counted where they should be.
       TracingError: traces are wanted and cannot be made.
-      ValueError: there is no such log level, or the time of the lease is not valid.
+      ValueError: the log level is not valid, or the time of the lease.
+      LedgerError: the database has another program's tables, or a later version's; the ledger's
+        key cannot be read.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
     configure_logs(settings.log_level)
@@ -146,7 +151,8 @@ def run_gateway(settings: GatewaySettings) -> None:
     engine = open_database(settings.database_url, settings.database_connections)
     lease = Lease(charging, settings.name, settings.lease_s)
     lease.renew()
-    ledger = Ledger(charging, lease, retention=settings.retention)
+    key = LedgerKey.load(settings.ledger_key) if settings.ledger_key else None
+    ledger = Ledger(charging, lease, retention=settings.retention, key=key)
     keeper = LeaseKeeper(ledger, lease, [lambda: remove_expired(charging)])
     gateway = open_gateway(
         engine,

@@ -46,13 +46,21 @@ class TenantRecord:
     keys: tuple[KeyRecord, ...]
 
 
-def list_tenants(engine: sa.Engine, month: str) -> list[TenantRecord]:
-    """All tenants, by name.
+def list_tenants(
+    engine: sa.Engine, month: str, after: str = "", limit: int | None = None
+) -> list[TenantRecord]:
+    """Tenants, in the database's order of their names.
 
     Args:
       month: whose money is told, such as 2026-11.
+      after: only tenants that come after this name; empty: from the first one on.
+      limit: so many at most; None for all.
     """
     tenants, accounts, keys = schema.tenants, schema.accounts, schema.api_keys
+    page = sa.select(tenants.c.name).order_by(tenants.c.name).limit(limit)
+    if after:
+        page = page.where(tenants.c.name > after)
+    names = page.subquery()
     with reading(engine) as connection:
         rows = connection.execute(
             sa.select(tenants, accounts.c.spent_micro, accounts.c.reserved_micro)
@@ -60,11 +68,14 @@ def list_tenants(engine: sa.Engine, month: str) -> list[TenantRecord]:
                 accounts,
                 sa.and_(accounts.c.tenant == tenants.c.name, accounts.c.month == month),
             )
+            .where(tenants.c.name.in_(sa.select(names.c.name)))
             .order_by(tenants.c.name)
         ).all()
         keys_of: dict[str, list[KeyRecord]] = {row.name: [] for row in rows}
         for key in connection.execute(
-            sa.select(keys).order_by(keys.c.created_at, keys.c.key_id)
+            sa.select(keys)
+            .where(keys.c.tenant.in_(sa.select(names.c.name)))
+            .order_by(keys.c.created_at, keys.c.key_id)
         ):
             if key.tenant in keys_of:  # else it is newer than the rows
                 keys_of[key.tenant].append(

@@ -1,7 +1,8 @@
 """The hash of an entry, which holds the one before it.
 
-SHA-256 (FIPS 180-4) of the entry's fields but for the hash itself, as a JSON array in the order
-of the class, with no spaces, texts in UTF-8 and the time as microseconds since 1970, UTC.
+SHA-256 (FIPS 180-4) of the entry's fields but for the hash itself and its code, as a JSON array
+in the order of the class, with no spaces, texts in UTF-8 and the time as microseconds since
+1970, UTC.
 
 The schema version of an entry says which fields these are. Version 1 has those up to ``hash``:
 entries that were written before there were positions and parts. Version 2 has those up to
@@ -23,7 +24,7 @@ FIRST_HASH: Final = "0" * 64
 """What a tenant's first entry has as its previous hash."""
 
 _NAMES: Final = tuple(field.name for field in fields(Entry))
-_HASHED: Final = tuple(name for name in _NAMES if name != "hash")
+_HASHED: Final = tuple(name for name in _NAMES if name not in ("hash", "code"))
 _FIELDS: Final = {
     1: _HASHED[: _HASHED.index("previous_hash") + 1],
     2: _HASHED[: _HASHED.index("work_hash") + 1],

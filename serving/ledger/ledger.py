@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from serving.ledger import schema
+from serving.ledger.authentication import LedgerKey
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, retrying
 from serving.ledger.leases import Lease
@@ -52,6 +53,7 @@ class Ledger:
         owner: Lease | str,
         clock: Clock = utc_now,
         retention: Retention = KEEP,
+        key: LedgerKey | None = None,
     ) -> None:
         """
         Args:
@@ -60,9 +62,11 @@ class Ledger:
             when it has ended. A name will do for who reserves nothing.
           clock: UTC.
           retention: how long answers are kept.
+          key: to authenticate entries with; None: they are not.
         """
         self.engine = engine
         self._retention = retention
+        self._key = key
         self._probe = WriteProbe(engine)
         self._owner = owner
         self._clock = clock
@@ -190,7 +194,9 @@ class Ledger:
         owner = self._owner_of(operations)
         on_disk = any(operation.on_disk for operation in operations)
         with transaction(connection, on_disk) as driver:
-            work = UnitOfWork(driver, self._statements, owner, self._clock, self._retention)
+            work = UnitOfWork(
+                driver, self._statements, owner, self._clock, self._retention, self._key
+            )
             work.read(wanted)
             outcomes = [_outcome(operation, work) for operation in operations]
             work.write()

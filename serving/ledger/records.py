@@ -250,6 +250,8 @@ class Entry:
       work_hash: hash of the texts and limits that a model server computed; empty where it
         computed nothing. By it `tallygraph bill reconcile` finds the request in a server's log.
       made_by: of a reversal, the person or program that made it; not in entries of version 2.
+      code: authenticates the hash, if there was a key; see `serving.ledger.authentication`. It
+        is not in the hash.
     """
 
     tenant: str
@@ -281,6 +283,7 @@ class Entry:
     parts: str = "[]"
     work_hash: str = ""
     made_by: str = ""
+    code: str = ""
 
 
 ENTRY_FIELDS: Final = tuple(each.name for each in fields(Entry))

@@ -165,6 +165,7 @@ entries: Final = sa.Table(
     sa.Column("parts", sa.Text, nullable=False),
     sa.Column("work_hash", sa.String(64), nullable=False),
     sa.Column("made_by", _TEXT, nullable=False),
+    sa.Column("code", sa.String(96), nullable=False),
     # A request is charged once, and its charge is reversed once.
     sa.UniqueConstraint("request_id", "kind", name="one_entry_a_kind"),
     sa.CheckConstraint("kind in ('charge', 'reversal')", name="kind"),

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from serving.ledger.authentication import LedgerKey
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.changes import Changes, Request
 from serving.ledger.clock import Clock
@@ -69,17 +70,20 @@ class UnitOfWork:
         owner: str,
         clock: Clock,
         retention: Retention = KEEP,
+        key: LedgerKey | None = None,
     ) -> None:
         """
         Args:
           owner: of what is reserved.
           clock: UTC.
           retention: of answers.
+          key: to authenticate entries with; None: they are not.
         """
         self._driver = driver
         self._statements = statements
         self._owner = owner
         self._clock = clock
+        self._key = key
         self._began = clock()
         self._month = f"{self._began:%Y-%m}"
         self.changes = Changes()
@@ -272,7 +276,8 @@ class UnitOfWork:
         """
         number, previous = self._chains[entry.tenant]
         entry = replace(entry, number=number + 1, previous_hash=previous)
-        entry = replace(entry, hash=entry_hash(entry))
+        own = entry_hash(entry)
+        entry = replace(entry, hash=own, code=self._key.of_entry(own) if self._key else "")
         self._chains[entry.tenant] = entry.number, entry.hash
         self._tokens[entry.tenant, entry.month, entry.model] = TokensBefore(
             entry.input_tokens_before + entry.input_tokens,

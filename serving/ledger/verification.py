@@ -2,69 +2,81 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from serving.ledger import schema
-from serving.ledger.chain import FIRST_HASH, entry_hash
+from serving.ledger.anchors import ChainEnd
+from serving.ledger.authentication import LedgerKey
 from serving.ledger.database import reading
-from serving.ledger.parts import parts_from_text
 from serving.ledger.records import ENTRY_FIELDS, Entry
 from serving.ledger.schema import RESERVED, SETTLED
+from serving.ledger.verified_chain import COUNTS, Chain, Finding, MonthCount
 
 _ROWS_AT_A_TIME: Final = 1000
 _TENANTS_AT_A_TIME: Final = 500
-_COUNTS: Final = ("input_tokens", "cached_tokens", "output_tokens")
-
-MonthCount = tuple[str, str, str]
-"""A month, a model, and which of its counts."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it must be.
+@dataclass
+class Report:
+    """What a check has come to.
 
     Attributes:
-      tenant: whose ledger.
-      number: the entry; None where it is not one entry's fault.
-      what: what is wrong.
+      checked: entries.
+      unauthenticated: of these, those without a code.
     """
 
-    tenant: str
-    number: int | None
-    what: str
-
-    def __str__(self) -> str:
-        entry = "" if self.number is None else f", entry {self.number}"
-        return f"{self.tenant}{entry}: {self.what}"
+    checked: int = 0
+    unauthenticated: int = 0
+    findings: list[Finding] = field(default_factory=list)
 
 
 def verify(engine: sa.Engine, tenant: str | None = None) -> tuple[int, list[Finding]]:
+    """Check the ledger without keys or anchors, see `check`.
+
+    Returns:
+      How many entries were checked, and what was found.
+    """
+    report = check(engine, tenant)
+    return report.checked, report.findings
+
+
+def check(
+    engine: sa.Engine,
+    tenant: str | None = None,
+    keys: Sequence[LedgerKey] = (),
+    ends: Mapping[str, Sequence[ChainEnd]] = MappingProxyType({}),
+) -> Report:
     """Check every entry against its hash, its neighbours, and all that is derived from it; and
     all that is derived against the entries.
 
     Args:
       tenant: this one's ledger only; None for all.
-
-    Returns:
-      How many entries were checked, and what was found. What cannot be found by a chain
-      alone is a tenant's last entries missing together with the chain's end changed to
-      fit: keep the end's hash somewhere else (an invoice has it).
+      keys: with any of which entries are authenticated: from a tenant's first one that is, all
+        must be. None: codes are not checked.
+      ends: of anchors, by tenant: each must be in the chain. Without them it cannot be found
+        that a tenant's last entries are missing, and its chain's end changed to fit.
     """
-    checked, findings = 0, list[Finding]()
+    report = Report()
     with reading(engine) as connection:
-        names = iter(_tenants(connection, tenant))
+        there = _tenants(connection, tenant)
+        names = iter(there)
         # The database's own order of names is that of the ranges below.
         while some := list(islice(names, _TENANTS_AT_A_TIME)):
-            for each in _read(connection, some).values():
-                checked += each.checked
-                findings += each.findings
-    return checked, findings
+            chains = {name: Chain(name, keys, ends.get(name, ())) for name in some}
+            _read(connection, chains)
+            for each in chains.values():
+                report.checked += each.checked
+                report.unauthenticated += each.unauthenticated
+                report.findings += each.findings
+    for name in sorted(({tenant} & ends.keys() if tenant else ends.keys()) - set(there)):
+        report.findings += Chain(name, keys, ends[name]).gone()
+    return report
 
 
 def _tenants(connection: sa.Connection, tenant: str | None) -> Sequence[str]:
@@ -87,110 +99,9 @@ def _tenants(connection: sa.Connection, tenant: str | None) -> Sequence[str]:
     return connection.scalars(sa.union(*names).order_by("tenant")).all()
 
 
-@dataclass
-class _Chain:
-    """A tenant's chain, as far as it has been read.
-
-    Attributes:
-      number, previous: of the last entry.
-      spent: in millionths, by month.
-      counts: entries, by month.
-      tokens: by month, model and count.
-      begins: where the next entry must say that it begins.
-    """
-
-    tenant: str
-    number: int = 0
-    previous: str = FIRST_HASH
-    checked: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    spent: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    tokens: Counter[MonthCount] = field(default_factory=Counter)
-    begins: dict[MonthCount, int] = field(default_factory=dict)
-
-    def found(self, what: str, number: int | None = None) -> None:
-        self.findings.append(Finding(self.tenant, number, what))
-
-    def add(self, entry: Entry, month: str | None) -> None:
-        """Check the next entry.
-
-        Args:
-          month: in whose account it is; None: it has no request that was settled.
-        """
-        self.checked += 1
-        self._check_link(entry)
-        if month is None:
-            self.found("has no request that was settled", entry.number)
-            return
-        for what in _misplaced(entry, month, self.begins):
-            self.found(what, entry.number)
-        self.spent[month] += entry.amount_micro
-        self.counts[month] += 1
-        for name in _COUNTS:
-            key, used = (month, entry.model, name), getattr(entry, name)
-            self.tokens[key] += used
-            # From what it says itself: one wrong entry is not the fault of all after it.
-            first = entry.schema_version == 1
-            said = self.begins.get(key, 0) if first else _before(entry, name)
-            self.begins[key] = said + used
-
-    def _check_link(self, entry: Entry) -> None:
-        if entry.number != self.number + 1:
-            missing = f"{self.number + 1}" + (
-                f" to {entry.number - 1}" if entry.number > self.number + 2 else ""
-            )
-            self.found(f"before it, {missing} is missing", entry.number)
-        elif entry.previous_hash != self.previous:
-            self.found("does not hold the hash of the entry before it", entry.number)
-        if entry.hash != entry_hash(entry):
-            self.found("was changed: its hash does not match", entry.number)
-        self.number, self.previous = entry.number, entry.hash
-
-    def check_end(self, end: tuple[int, str] | None) -> None:
-        """Hold the chain's end to what is written down of it; None: nothing is."""
-        if end is None:
-            self.found("its chain is missing. Expected: a row of chains for every tenant")
-        elif end != (self.number, self.previous):
-            self.found(
-                f"its chain ends with entry {end[0]}, hash {end[1]}. Found: "
-                f"{self.number}, {self.previous}"
-            )
-
-    def check_sums(
-        self, what: str, said: Mapping[str, int], expected: Mapping[str, int]
-    ) -> None:
-        """Hold the accounts of the months to what the rows add up to."""
-        for month in sorted({*said, *expected}):
-            if (account := said.get(month, 0)) != (total := expected.get(month, 0)):
-                self.found(
-                    f"{account} millionths are {what} in {month} according to its account. "
-                    f"Expected: {total}, according to its entries and reservations"
-                )
-
-    def check_counts(self, said: Mapping[str, int]) -> None:
-        """Hold the numbers of entries that the accounts say to those that there are."""
-        for month in sorted({*said, *self.counts}):
-            if (count := said.get(month, 0)) != self.counts[month]:
-                self.found(
-                    f"{count} entries are counted in {month} according to its account. "
-                    f"Expected: {self.counts[month]}"
-                )
-
-    def check_tokens(self, said: Mapping[MonthCount, int]) -> None:
-        """Hold what the next request of a month would begin with to the entries."""
-        for key in sorted({*said, *self.tokens}):
-            if (counted := said.get(key, 0)) != self.tokens[key]:
-                self.found(
-                    f"{counted} {key[2]} of {key[1]} are counted in {key[0]}. Expected: "
-                    f"{self.tokens[key]}, according to its entries"
-                )
-
-
-def _read(connection: sa.Connection, tenants: Sequence[str]) -> dict[str, _Chain]:
+def _read(connection: sa.Connection, chains: Mapping[str, Chain]) -> None:
     """Check tenants that follow one another."""
-    chains = {tenant: _Chain(tenant) for tenant in tenants}
-    first, last = tenants[0], tenants[-1]
+    first, *_, last = [*chains, *chains]
 
     def of(column: sa.Column[str]) -> sa.ColumnElement[bool]:
         return column == first if first == last else column.between(first, last)
@@ -213,7 +124,6 @@ def _read(connection: sa.Connection, tenants: Sequence[str]) -> dict[str, _Chain
         chain.check_sums("reserved", reserved, open_now)
         chain.check_counts(counts)
         chain.check_tokens(tokens)
-    return chains
 
 
 @dataclass
@@ -265,7 +175,7 @@ def _sums(connection: sa.Connection, of: Any) -> _Sums:
         sa.select(schema.month_tokens).where(of(schema.month_tokens.c.tenant))
     ):
         counted = sums.tokens.setdefault(row.tenant, {})
-        for name in _COUNTS:
+        for name in COUNTS:
             counted[row.month, row.model, name] = getattr(row, name)
     return sums
 
@@ -303,32 +213,3 @@ def _entries(connection: sa.Connection, of: Any) -> Iterator[tuple[Entry, str | 
     for row in rows:
         values: tuple[Any, ...] = tuple(row)
         yield Entry(*values[:-1]), values[-1]
-
-
-def _before(entry: Entry, count: str) -> int:
-    return int(getattr(entry, f"{count}_before"))
-
-
-def _misplaced(entry: Entry, month: str, begins: Mapping[MonthCount, int]) -> Iterator[str]:
-    """What is wrong with what an entry says of its position in the month, and of its parts."""
-    if entry.schema_version == 1:
-        return  # it says nothing
-    if entry.month != month:
-        yield f"is in the month {entry.month}. Expected: {month}, of its reservation"
-    for name in _COUNTS:
-        said, expected = _before(entry, name), begins.get((month, entry.model, name), 0)
-        if said != expected:
-            yield (
-                f"has {said} {name} before it. Expected: {expected}, according to the entry "
-                "before it"
-            )
-    try:
-        parts = parts_from_text(entry.parts)
-    except ValueError as error:
-        yield str(error)
-        return
-    total = sum(part.amount_micro for part in parts)
-    if parts and total != entry.amount_micro:
-        yield (
-            f"costs {entry.amount_micro} millionths. Expected: {total}, according to its parts"
-        )

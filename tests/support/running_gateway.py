@@ -41,7 +41,8 @@ from serving.ledger.clock import Clock
 from serving.ledger.database import open_database
 from serving.ledger.leases import Lease
 from serving.ledger.upgrade import upgrade
-from serving.ledger.verification import Finding, verify
+from serving.ledger.verification import verify
+from serving.ledger.verified_chain import Finding
 from tests.support.rate_time import RATE_TIME
 from tests.support.waiting import wait_until
 

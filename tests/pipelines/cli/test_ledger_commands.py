@@ -28,6 +28,8 @@ COMMANDS = (
     ("ledger", "verify", "--tenant", "TENANT"),
     ("ledger", "reverse", "TENANT", "1", "--reason", "a test"),
     ("ledger", "deliver", "--to", "events.jsonl"),
+    ("ledger", "recover"),
+    ("ledger", "anchor", "--outbox"),
     ("bill", "invoice", "TENANT", "2026-11"),
     ("bill", "savings", "TENANT", "2026-11", "--month-price=1", "--tokens-per-second=1"),
     ("bill", "audit", "--prices", str(PRICES)),
@@ -124,3 +126,46 @@ def test_an_invoice_as_csv_has_each_column_once(database: str) -> None:
     row = dict(zip(heading, line, strict=True))
     assert (row["month"], row["usage month"]) == (entry["month"], entry["month"])
     assert dict(zip(heading, total, strict=True))["amount"] == "0.000700"
+
+
+def test_anchors_and_keys_by_command(database: str, tmp_path: Path) -> None:
+    key, anchors = tmp_path / "key", tmp_path / "anchors.jsonl"
+    key.write_text("k" * 32)
+    with_key = ("--key-file", str(key))
+    reverse = ("ledger", "reverse", "acme", "1", "--reason", "a test", *with_key)
+    assert tallygraph(database, *reverse)[0] == 0
+    status, said = tallygraph(database, "ledger", "anchor", "--to", str(anchors), *with_key)
+    assert (status, said.strip()) == (0, "1 lines of an anchor written, authenticated")
+    words = ("ledger", "verify", *with_key, "--anchors", str(anchors))
+    status, said = tallygraph(database, *words)
+    assert (status, said.splitlines()) == (
+        0,
+        [
+            "1 entries are not authenticated",
+            "1 lines of anchors read",
+            "2 entries checked, 0 findings",
+        ],
+    )
+    anchors.write_text(anchors.read_text().replace('["acme",2', '["acme",3'))
+    status, said = tallygraph(database, *words)
+    assert (status, "the anchor was forged" in said) == (1, True), said
+    assert tallygraph(database, "ledger", "anchor")[0] == 2
+    key.write_text("short")
+    assert tallygraph(database, *words)[0] == 2
+
+
+def test_tenants_are_listed_a_page_at_a_time(database: str) -> None:
+    for name in ("beta", "gamma", "delta"):
+        assert tallygraph(database, "tenants", "create", name)[0] == 0
+
+    def names(*words: str) -> list[str]:
+        status, said = tallygraph(database, "tenants", "list", *words)
+        assert status == 0, said
+        return [line.split()[0] for line in said.splitlines() if " standard " in line]
+
+    assert names() == ["acme", "beta", "delta", "gamma"]
+    assert names("--limit", "2") == ["acme", "beta"]
+    assert names("--limit", "2", "--after", "beta") == ["delta", "gamma"]
+    assert names("--after", "gamma") == []
+    assert "--after beta" in tallygraph(database, "tenants", "list", "--limit", "2")[1]
+    assert "--after" not in tallygraph(database, "tenants", "list", "--limit", "4")[1]

@@ -266,6 +266,7 @@ NEW = (
     "parts",
     "work_hash",
     "made_by",
+    "code",
 )
 
 

@@ -275,13 +275,14 @@ def test_any_order_of_retries_failures_and_crashes(engine: sa.Engine, clock: Clo
                 # What it computed is released as its lease ends; what it delivered is free.
                 lease.end()
                 gateways[at] = begun(engine, clock, f"gateway-{at}")
-                for left in [each for each, of in computing.items() if of[0] == at]:
-                    ledger.release(left)
-                    del computing[left]
-                    gone.discard(left)
-                for left in [each for each, of in delivering.items() if of[0] == at]:
-                    free[left] = delivering.pop(left)[1]
-            elif step in ("settle", "fail") and (name := pick(computing, which)) is not None:
+                for name in [each for each, of in computing.items() if of[0] == at]:
+                    ledger.release(name)
+                    del computing[name]
+                    gone.discard(name)
+                for name in [each for each, of in delivering.items() if of[0] == at]:
+                    free[name] = delivering.pop(name)[1]
+            elif step in ("settle", "fail") and (named := pick(computing, which)) is not None:
+                name = named
                 of = computing.pop(name)
                 ledger = gateways[of[0]][0]
                 if step == "fail":
@@ -294,13 +295,15 @@ def test_any_order_of_retries_failures_and_crashes(engine: sa.Engine, clock: Clo
                     else:
                         delivering[name] = of
                 gone.discard(name)
-            elif step == "gone" and (name := pick(computing | delivering, which)) is not None:
+            elif step == "gone" and (named := pick(computing | delivering, which)) is not None:
+                name = named
                 assert gateways[at][0].undelivered(name)
                 if name in computing:
                     gone.add(name)
                 else:
                     free[name] = delivering.pop(name)[1]
-            elif step == "delivered" and (name := pick(delivering, which)) is not None:
+            elif step == "delivered" and (named := pick(delivering, which)) is not None:
+                name = named
                 gateways[at][0].delivered(name)
                 del delivering[name]
         assert verify(engine, tenant) == (charged, [])

@@ -1,0 +1,1 @@
+"""How quick a large ledger is: what is asked of it must not take longer as it grows."""
