@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu clean
+.PHONY: help setup demo docs test test-long coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,7 @@ bench-gateway: setup  ## Compare the gateway with LiteLLM's proxy, on a stub: do
 # After `make demo`, on a machine with a GPU. TALLYGRAPH_GPU_PEERS names a Python with PyTorch for CUDA.
 bench-gpu: setup  ## Exports and training on a GPU against PyTorch: docs/benchmarks/gpu.md
 	.venv/bin/python -m benchmarks.gpu $(if $(TALLYGRAPH_GPU_PEERS),--peers $(TALLYGRAPH_GPU_PEERS))
+
 bench-ledger: setup  ## Measure a ledger of a million entries and 100,000 tenants: docs/benchmarks/ledger.md
 	.venv/bin/python -m benchmarks.ledger
 

@@ -99,7 +99,7 @@ def test_an_answer_that_came_too_late_is_kept(
     with gateway.client(key) as client:
         # With a key, by another route, with another body, of another tenant: not theirs.
         others = [
-            post(client, **{"Idempotency-Key": "k"}),
+            post(client, BODY, PATH, **{"Idempotency-Key": "k"}),
             post(client, {**BODY, "max_output_tokens": 4}),
             post(client, path="/v1/summaries?again"),
         ]
