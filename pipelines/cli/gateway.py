@@ -6,6 +6,7 @@ import gc
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,8 +16,11 @@ from pipelines.cli.database import DATABASE, Database, make_folder, without_pass
 if TYPE_CHECKING:
     from serving.gateway.ports import Truncation
 
+_FILE = "file:"
+
 
 def gateway(
+    context: typer.Context,
     prices: Annotated[Path, typer.Option(help="The price book, a TOML file.")],
     model_dir: Annotated[
         Path, typer.Option(help="Folder that contains the numbered version folders.")
@@ -50,7 +54,11 @@ def gateway(
     database: Database = DATABASE,
     rates: Annotated[
         str,
-        typer.Option(help="Where rates are counted; use redis://host for several gateways."),
+        typer.Option(
+            envvar="TALLYGRAPH_RATES",
+            help="Where rates are counted; use redis://host for several gateways, and "
+            "file:/path for a file with a URL that has a password.",
+        ),
     ] = "async+memory://",
     reads_per_minute: Annotated[
         int,
@@ -77,8 +85,9 @@ def gateway(
     cache: Annotated[
         str,
         typer.Option(
-            help="Cache for summaries: memory, or redis://host for several gateways; empty: no "
-            "cache."
+            envvar="TALLYGRAPH_CACHE",
+            help="Cache for summaries: memory, or redis://host for several gateways, or "
+            "file:/path for a file with a URL that has a password; empty: no cache.",
         ),
     ] = "",
     cache_entries: Annotated[
@@ -185,6 +194,8 @@ def gateway(
         fail(f"Unknown log level {log_level!r}. Expected: {', '.join(LEVELS)}.", EXIT_BAD_INPUT)
     if truncation != "auto" and truncation != "disabled":
         fail(f"Unknown truncation {truncation!r}. Expected: auto or disabled.", EXIT_BAD_INPUT)
+    rates = _store(context, "rates", rates)
+    cache = _store(context, "cache", cache)
     make_folder(database)
     try:
         wanted = canary_label or canary_percent
@@ -234,3 +245,28 @@ def gateway(
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:
         fail(f"Cannot open the ledger {without_password(database)}: {error}")
+
+
+def _store(context: typer.Context, option: str, url: str) -> str:
+    """The URL of a store, which may be in a file. Passwords on the command line are refused."""
+    if url.startswith(_FILE):
+        try:
+            return Path(url.removeprefix(_FILE)).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            fail(f"Cannot read the URL for --{option}: {error}", EXIT_BAD_INPUT)
+    source = context.get_parameter_source(option)
+    if source is not None and source.name == "COMMANDLINE" and _has_password(url):
+        fail(
+            f"The URL for --{option} has a password, and every user of this machine can read a "
+            f"command line. Set TALLYGRAPH_{option.upper()}, or write the URL into a file and "
+            f"use --{option} file:/path.",
+            EXIT_BAD_INPUT,
+        )
+    return url
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        return "@" in url

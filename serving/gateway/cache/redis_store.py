@@ -38,8 +38,10 @@ class RedisStore(CacheStore):
                 # Once more at once: a Redis that was started anew has closed what was open.
                 retry=Retry(NoBackoff(), 1),
             )
-        except ValueError as error:
-            raise CacheError(f"The cache's URL is not valid: {error}") from None
+        except ValueError:  # its message may quote a password
+            raise CacheError(
+                "The cache's URL is not valid. Expected: a URL such as redis://host:6379/0."
+            ) from None
         self._redis = Redis(connection_pool=pool)
         self._ttl_ms = round(ttl_s * 1000)
 

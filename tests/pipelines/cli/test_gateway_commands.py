@@ -202,6 +202,15 @@ def test_changing_a_tenant_is_refused_where_it_makes_no_sense(tmp_path: Path) ->
             ("--cache", "memcached://host"),
             "The cache is not valid. Expected: 'memory', or the URL of a Redis",
         ),
+        (
+            ("--rates", "redis://:secret@host"),
+            "The URL for --rates has a password, and every user of this machine can read",
+        ),
+        (
+            ("--cache", "rediss://user:secret@host:6379/0"),
+            "Set TALLYGRAPH_CACHE, or write the URL into a file and use --cache file:/path.",
+        ),
+        (("--cache", "file:nothing.url"), "Cannot read the URL for --cache: [Errno 2]"),
         (("--log-level", "loud"), "Expected: debug, info, warning, error."),
         (("--prices", "nothing.toml"), "Cannot read the price book nothing.toml"),
     ],
@@ -217,3 +226,28 @@ def test_a_gateway_that_cannot_start_says_why(
     arguments = [word for pair in given.items() for word in pair]
     result = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["gateway", *arguments])
     assert (result.exit_code, message in result.output) == (2, True), result.output
+    assert "secret" not in result.output
+
+
+def test_urls_with_passwords_come_by_the_environment_or_by_a_file(tmp_path: Path) -> None:
+    """Each is read: what is wrong with it is said without its password."""
+    (tmp_path / "cache.url").write_text("redis://:secret@host:port/0\n")
+    arguments = ["gateway", "--prices", str(ROOT / "examples" / "prices.toml")]
+    arguments += ["--database", f"sqlite:///{tmp_path}/ledger.sqlite"]
+    for options, environment, message in (
+        (["--cache", f"file:{tmp_path}/cache.url"], {}, "The cache's URL is not valid"),
+        (
+            [],
+            {"TALLYGRAPH_CACHE": "redis://:secret@host:port/0"},
+            "The cache's URL is not valid",
+        ),
+        (
+            [],
+            {"TALLYGRAPH_RATES": "redis://:secret@host:port/0"},
+            "The storage of rates is not",
+        ),
+    ):
+        runner = CliRunner(env={"COLUMNS": "300", **environment})
+        result = runner.invoke(app, [*arguments, *options])
+        assert (result.exit_code, message in result.output) == (2, True), result.output
+        assert "secret" not in result.output
