@@ -8,7 +8,7 @@ from typing import Final
 from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.ports import NO_QUOTA, Quota
 from serving.gateway.tenants import Caller
-from serving.gateway.windows import Window, Windows, WindowsError
+from serving.gateway.windows import MemoryWindows, Window, Windows, WindowsError
 
 _LOG = logging.getLogger(__name__)
 
@@ -20,12 +20,15 @@ READS_PER_MINUTE: Final = 600
 class Rates:
     """Limits of requests and tokens in any 60 s."""
 
-    def __init__(self, windows: Windows, reads_per_minute: int = READS_PER_MINUTE) -> None:
+    def __init__(
+        self, windows: Windows | None = None, reads_per_minute: int = READS_PER_MINUTE
+    ) -> None:
         """
         Args:
+          windows: where is counted; None for the memory of this process.
           reads_per_minute: requests of each tenant that are not charged.
         """
-        self._windows = windows
+        self._windows = windows if windows is not None else MemoryWindows()
         self._reads_per_minute = reads_per_minute
 
     async def close(self) -> None:

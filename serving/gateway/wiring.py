@@ -28,7 +28,6 @@ from serving.gateway.tenants import Caller, Tenants
 from serving.gateway.usage import usage_of_month
 from serving.ledger import Ledger
 from serving.ledger.clock import Clock, utc_now
-from serving.ledger.database import reading
 from serving.ledger.group_commit import GroupCommit
 
 MAX_UNDER_WAY: Final = 256
@@ -89,9 +88,9 @@ def open_gateway(
         if (problem := await model.problem()) is not None:
             problems.append(problem)
         try:
-            await run_in_threadpool(_read, engine)
+            await run_in_threadpool(ledger.check_writable)
         except sa.exc.SQLAlchemyError as error:
-            problems.append(f"the ledger cannot be read: {type(error).__name__}")
+            problems.append(f"The ledger cannot be written: {type(error).__name__}")
         return {
             "status": "not ready" if problems else "ready",
             "problems": problems,
@@ -119,12 +118,3 @@ def open_gateway(
         on_start=[model.poll],
         on_close=close,
     )
-
-
-def _read(engine: sa.Engine) -> None:
-    """
-    Raises:
-      sqlalchemy.exc.SQLAlchemyError: the ledger cannot be reached.
-    """
-    with reading(engine) as connection:
-        connection.execute(sa.select(1))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serving.gateway.errors import bad_request
 from serving.gateway.http.schemas import (
+    HAS_TEXT,
     MAX_MESSAGES,
     Limit,
     Model,
@@ -23,11 +24,12 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 def _user_text(kind: str) -> dict[str, Any]:
     """JSON Schema of a message of the user's that can be read."""
+    text = {"type": "string", "minLength": 1, "pattern": HAS_TEXT}
     part = {
         "type": "object",
         "properties": {
             "type": {"const": kind},
-            "text": {"type": "string", "minLength": 1},
+            "text": text,
         },
         "required": ["type", "text"],
     }
@@ -36,7 +38,7 @@ def _user_text(kind: str) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "role": {"const": "user"},
-            "content": {"anyOf": [{"type": "string", "minLength": 1}, parts]},
+            "content": {"anyOf": [text, parts]},
         },
         "required": ["role", "content"],
     }

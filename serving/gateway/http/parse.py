@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from serving.gateway.errors import GatewayError, bad_request
-from serving.gateway.http.schemas import MAX_KEY_CHARACTERS, MONTH, UNSUPPORTED
+from serving.gateway.http.schemas import MAX_KEY_CHARACTERS, MONTH, NO_TEXT, UNSUPPORTED
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 BODY_TIMEOUT_S: Final = 30.0
@@ -67,12 +67,13 @@ async def read_body(request: Request, schema: type[Body]) -> tuple[bytes, Body]:
         raise bad_request(f"The body is not valid JSON: {error}") from None
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        unsupported = [each for each in errors if each["type"] == UNSUPPORTED]
+        ours = [each for each in errors if each["type"] in (UNSUPPORTED, NO_TEXT)]
         # Where one of several shapes is allowed, the last is the richest: report its fault.
-        last = (unsupported or errors)[-1]
-        # Part of a location can be a name that the client has made up.
-        where = ".".join(str(part) for part in last["loc"])[:_ECHOED_CHARACTERS]
-        if unsupported:
+        last = (ours or errors)[-1]
+        # Part of a location can be a name that the client has made up; others name a shape.
+        names = [str(part) for part in last["loc"]]
+        where = ".".join(name for name in names if "[" not in name)[:_ECHOED_CHARACTERS]
+        if last["type"] == UNSUPPORTED:
             what = f"{where} {last['msg']}"
             raise bad_request(what, where, "unsupported_parameter") from None
         raise bad_request(f"{where or 'the body'}: {last['msg']}", where or None) from None

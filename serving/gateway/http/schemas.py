@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from serving.gateway.errors import bad_request
@@ -19,8 +19,12 @@ MAX_MESSAGES = 256
 MAX_MODEL_NAME = 100
 MAX_KEY_CHARACTERS = 255
 MONTH = "[0-9]{4}-(0[1-9]|1[0-2])"
+HAS_TEXT: Final = r"\S"
+"""Pattern, in a JSON Schema, of what has more than white space in it."""
 UNSUPPORTED: Final = "unsupported"
 """Type of the errors that `only` raises."""
+NO_TEXT: Final = "no_text"
+"""Type of the errors of a `Text` that has none."""
 _MAX_ECHOED = 40
 _TEXT_PARTS: Final = ("text", "input_text")
 
@@ -47,9 +51,20 @@ def only(*accepted: object) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _has_text(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError(NO_TEXT, "There is no text to summarise")
+    return value
+
+
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), BeforeValidator(_whole)]
 Model = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[
+    str,
+    Field(json_schema_extra={"minLength": 1, "pattern": HAS_TEXT}),
+    AfterValidator(_has_text),
+]
+"""A text with more than white space in it."""
 Truncated = Literal["auto", "disabled"]
 Nothing = Annotated[list[Any], Field(max_length=0)]
 """A list that must be empty."""
@@ -73,7 +88,7 @@ def text_of(content: object, where: str) -> str:
             f"{type(content).__name__}",
             where,
         )
-    if not content:
+    if not content or not content.strip():
         raise bad_request(f"{where}: There is no text to summarise.", where)
     return content
 

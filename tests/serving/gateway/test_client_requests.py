@@ -116,17 +116,20 @@ def test_messages_that_are_not_read_are_not_judged(gateway: RunningGateway) -> N
     assert "Only text can be summarised" in read.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("content", ["", None, [], [{"type": "text", "text": ""}]])
+@pytest.mark.parametrize("content", ["", " \t\n", None, [], [{"type": "text", "text": " "}]])
 def test_no_text_is_refused(gateway: RunningGateway, content: object) -> None:
     with gateway.client(gateway.key()) as client:
         answer = chat(client, messages=[*MESSAGES, {"role": "user", "content": content}])
         assert error(answer) == (400, None, "messages.1.content")
         missing = chat(client, messages=[*MESSAGES, {"role": "user"}])
         assert error(missing) == (400, None, "messages.1.content")
-        for body in ({"text": ""}, {"text": ["a", ""]}):
+        for body in ({"text": ""}, {"text": " "}, {"text": ["a", "\u2003"]}):
             for path in ("/v1/summaries", "/v1/count_tokens"):
                 refused = client.post(path, json={"model": "summarizer", **body})
                 assert refused.status_code == 400
+                said = refused.json()["error"]
+                assert said["message"].endswith("There is no text to summarise")
+                assert said["param"] in ("text", "text.1")
     assert gateway.entries() == []
 
 

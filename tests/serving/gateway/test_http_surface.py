@@ -11,10 +11,13 @@ import sqlalchemy as sa
 
 from serving.engines import RunningServer
 from serving.engines.base import HeldPorts
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
 from tests.serving.gateway.at_once import ask as ask_raw
 from tests.serving.gateway.at_once import request_bytes
 from tests.support.rate_time import RateTime
 from tests.support.running_gateway import RunningGateway, gateway_on
+from tests.support.waiting import wait_until
 
 BODY = {"model": "summarizer", "text": "one two"}
 
@@ -62,6 +65,29 @@ def test_clients_do_not_learn_where_model_servers_are(
     assert said["status"] == "not ready" and address in said["problems"][0]
     (server,) = said["model_servers"]
     assert not server["healthy"] and address in server["url"]
+
+
+def test_a_ledger_that_cannot_be_written_is_not_ready(
+    tmp_path: Path, metered_models: Path, model_server: RunningServer
+) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
+    upgrade(engine)
+
+    def only_read(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+        connection.cursor().execute("PRAGMA query_only = ON")
+
+    with gateway_on(engine, tmp_path, metered_models, [model_server.rest_url]) as running:
+        assert running.admin("/readyz").status_code == 200
+        sa.event.listen(engine, "connect", only_read)
+        engine.dispose()
+        wait_until(lambda: running.admin("/readyz").status_code == 503, "a gateway not ready")
+        assert running.admin("/readyz").json()["problems"] == [
+            "The ledger cannot be written: OperationalError"
+        ]
+        sa.event.remove(engine, "connect", only_read)
+        engine.dispose()
+        wait_until(lambda: running.admin("/readyz").status_code == 200, "a ready gateway")
+    engine.dispose()
 
 
 def test_no_redirect_is_built_from_the_host(gateway: RunningGateway) -> None:

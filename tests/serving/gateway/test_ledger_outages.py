@@ -138,7 +138,7 @@ def test_it_is_out_when_asked(
             assert client.get("/healthz").status_code == 200
             ready = stack.admin("/readyz")
             assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
-            assert "the ledger cannot be read" in ready.json()["problems"][0]
+            assert "The ledger cannot be written" in ready.json()["problems"][0]
         finally:
             postgres.start()
         assert stack.admin("/readyz").status_code == 200
