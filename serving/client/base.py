@@ -16,6 +16,7 @@ from serving.client.errors import (
     RefusedError,
     UnreachableError,
 )
+from serving.client.statuses import TOO_BUSY
 from tokenizer.contract import (
     COUNT_OUTPUTS,
     INPUT_MAX_OUTPUT_TOKENS,
@@ -31,8 +32,6 @@ from tokenizer.contract import (
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MODEL = "summarizer"
 DEFAULT_RETRIES = 2
-# A server that says so has not begun to compute.
-_TOO_BUSY: Final = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _LONGEST_PAUSE_S: Final = 5.0
 T = TypeVar("T")
 
@@ -197,7 +196,7 @@ class ModelClient(ABC):
 
         def is_safe(error: BaseException) -> bool:
             if isinstance(error, RefusedError):
-                return error.code in _TOO_BUSY
+                return error.code in TOO_BUSY
             return isinstance(error, UnreachableError) and not (costs and error.was_sent)
 
         retrying = tenacity.Retrying(

@@ -16,10 +16,7 @@ from serving.client.base import (
     dtype_name,
 )
 from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
-
-# There was no answer, or none in time; every other code is the server's.
-_NO_ANSWER = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
-_NOT_CONNECTED = "failed to connect"
+from serving.client.statuses import is_unreachable, was_sent
 
 
 class GrpcClient(ModelClient):
@@ -146,12 +143,11 @@ class GrpcClient(ModelClient):
             return call(request, timeout=self.timeout_s)
         except self._rpc_error as error:
             code, details = error.code().name, error.details() or ""
-            if code in _NO_ANSWER:
+            if code == "DEADLINE_EXCEEDED" or is_unreachable(code, details):
                 raise UnreachableError(
                     f"{self._address} did not respond ({code}: {details}) within "
                     f"{self.timeout_s:g} s. Check that the model server is running there.",
-                    # gRPC says UNAVAILABLE of a lost connection too.
-                    was_sent=not details.startswith(_NOT_CONNECTED),
+                    was_sent=was_sent(details),
                 ) from None
             raise RefusedError(code, details) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -21,22 +21,7 @@ from serving.client.base import (
     dtype_name,
 )
 from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
-
-# TF Serving's own mapping, read backwards; 400 stands for three codes.
-_CODES: Final = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    408: "DEADLINE_EXCEEDED",
-    409: "ABORTED",
-    413: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
+from serving.client.statuses import CODES
 
 
 class RestClient(ModelClient):
@@ -145,7 +130,7 @@ class RestClient(ModelClient):
         if answer.status_code != 200:
             message = document.get("error") if isinstance(document, dict) else None
             raise RefusedError(
-                _CODES.get(answer.status_code, "UNKNOWN"),
+                CODES.get(answer.status_code, "UNKNOWN"),
                 str(message or f"HTTP {answer.status_code}: {answer.text[:500]}"),
             )
         if not isinstance(document, dict):

@@ -9,14 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
+from serving.client.statuses import TOO_BUSY
 from serving.gateway.errors import GatewayError, bad_request, overloaded
 
-NOT_FOUND: Final = "NOT_FOUND"
-# A server that says so has not begun to compute: another one may.
-TOO_BUSY: Final = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
-# TensorFlow Serving's words over gRPC when each of its threads has a request. By default it has
-# few, so that this comes long before it is busy computing, and is over when one is answered.
-NO_THREAD_LEFT: Final = "Server Threadpool Exhausted"
 _Failure = UnreachableError | RefusedError | BadAnswerError | TimeoutError
 _WRONG_REQUEST: Final = ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE")
 

@@ -9,6 +9,7 @@ import grpc
 
 from serving import api_protos as messages
 from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
+from serving.client.statuses import is_unreachable, was_sent
 from serving.gateway.backends.server import CONNECT_TIMEOUT_S, Columns, ModelServer
 from serving.tensor_columns import read_column, write_column
 
@@ -17,15 +18,6 @@ _PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 _METADATA: Final = "/tensorflow.serving.PredictionService/GetModelMetadata"
 _STATUS: Final = "/tensorflow.serving.ModelService/GetModelStatus"
 
-# UNAVAILABLE is what gRPC itself says of a connection that it could not make ...
-_NOT_SENT: Final = ("failed to connect", "errors resolving", "DNS resolution failed")
-# ... and of one that broke while a request was under way. Only these are a server's own words,
-# TensorFlow Serving's and our model server's, for what it has not begun to compute.
-_SERVER_IS_BUSY: Final = (
-    "The batch scheduling queue",
-    "The server is busy",
-    "The server is stopping",
-)
 _TOO_LARGE: Final = "message larger than max"
 
 _OPTIONS: Final = (
@@ -127,8 +119,8 @@ def _meant(code: str, details: str) -> Exception:
     """What an error of gRPC's says in the words of `ModelServer`."""
     if code == "DEADLINE_EXCEEDED":
         return TimeoutError(details)
-    if code == "UNAVAILABLE" and not details.startswith(_SERVER_IS_BUSY):
-        return UnreachableError(details, was_sent=not details.startswith(_NOT_SENT))
+    if is_unreachable(code, details):
+        return UnreachableError(details, was_sent=was_sent(details))
     if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE in details:
         # Too large for any server, and no reason to try another: REST's 413.
         return RefusedError("INVALID_ARGUMENT", details)

@@ -15,10 +15,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
+from serving.client.statuses import NO_THREAD_LEFT, NOT_FOUND, TOO_BUSY
 from serving.gateway.backends.errors import (
-    NO_THREAD_LEFT,
-    NOT_FOUND,
-    TOO_BUSY,
     refusal,
     took_too_long,
 )

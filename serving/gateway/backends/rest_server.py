@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 
 from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
+from serving.client.statuses import CODES
 from serving.gateway.backends.server import CONNECT_TIMEOUT_S, Columns, ModelServer
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -21,17 +22,6 @@ KEPT_OPEN_S: Final = 3.0
 
 Answer = tuple[int, bytes]
 """The status, and the body."""
-
-# TF Serving's own table of statuses, read backwards; others are reported by their number.
-_CODES: Final = {
-    400: "INVALID_ARGUMENT",
-    404: "NOT_FOUND",
-    408: "DEADLINE_EXCEEDED",
-    413: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
 
 
 class RestServer(ModelServer):
@@ -89,7 +79,7 @@ class RestServer(ModelServer):
             document = None
         if status != 200:
             said = document.get("error") if isinstance(document, dict) else None
-            code = _CODES.get(status, f"HTTP {status}")
+            code = CODES.get(status, f"HTTP {status}")
             raise RefusedError(code, str(said or f"HTTP {status}"))
         if not isinstance(document, dict):
             raise BadAnswerError("HTTP 200, but not a JSON object")

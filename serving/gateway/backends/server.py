@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from serving.client.errors import RefusedError
-from serving.gateway.backends.errors import NOT_FOUND
+from serving.client.statuses import NOT_FOUND
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """A server that does not take a connection in this time counts as unreachable. Not less: where
