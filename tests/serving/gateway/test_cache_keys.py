@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from tokenizer.contract import MeteredSummary, MeteringRecord
 
 RECORD = MeteringRecord(1, "words", "words", "f" * 64, 1, 8, 4, "", "run", (), "code")
 ANSWER = MeteredSummary("A", 1, 1, 2, 0, "stop")
+LONGER = MeteredSummary("A A", 1, 2, 3, 0, "stop")
 
 # Short, of few letters, so that joined parts meet often.
 _part = st.text("a1 ", max_size=3)
@@ -52,6 +54,33 @@ def test_no_other_question_finds_the_answer(
         tenant, version, text, limit = second
         expected = [ANSWER] if first == second else [None]
         assert await cache.find(tenant, version, [text], limit) == expected
+
+    asyncio.run(work())
+
+
+def test_a_text_without_a_token_is_not_kept() -> None:
+    """By its counts nobody could tell a hit from a miss."""
+    cache = AnswerCache(MemoryStore(10, 10**6, 60.0), Metrics())
+    version = ServedVersion("m", 1, RECORD)
+    nothing = MeteredSummary("A", 0, 1, 1, 0, "stop")
+
+    async def work() -> None:
+        await cache.keep("acme", version, [("\u200b", nothing), ("a", ANSWER)], 0)
+        assert await cache.find("acme", version, ["\u200b", "a"], 0) == [None, ANSWER]
+
+    asyncio.run(work())
+
+
+def test_counts_above_the_record_are_no_answer() -> None:
+    store = MemoryStore(10, 10**6, 60.0)
+    cache = AnswerCache(store, Metrics())
+    smaller = dataclasses.replace(RECORD, max_output_tokens=1)
+
+    async def work() -> None:
+        # As somebody may write it who can write to the store.
+        (key,) = cache.keys("acme", ServedVersion("m", 1, smaller), ["a"], 0)
+        await store.put({key: orjson.dumps(dataclasses.asdict(LONGER))})
+        assert await cache.find("acme", ServedVersion("m", 1, smaller), ["a"], 0) == [None]
 
     asyncio.run(work())
 

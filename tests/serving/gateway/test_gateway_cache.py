@@ -221,12 +221,6 @@ def test_cached_tokens_may_cost_more_than_others(tmp_path: Path, model: RandomMo
         assert verify(gateway.engine) == (2, [])
 
 
-def test_a_text_without_a_token_is_always_asked_for(cached: RunningGateway) -> None:
-    with cached.client(cached.key()) as client:
-        summaries = {ask(client, "")["summaries"][0]["summary"] for _ in range(3)}
-    assert len(summaries) == 3
-
-
 @pytest.mark.usefixtures("patient_redis")
 def test_gateways_share_a_redis_and_do_without_it(tmp_path: Path, model: RandomModel) -> None:
     url, models = model.server.rest_url, model.folder

@@ -106,7 +106,7 @@ def test_no_line_says_what_it_must_not(
             _hang_up(gateway, key)
             # What is put into the database is in its errors: the summary among it.
             with gateway.engine.begin() as connection:
-                connection.execute(sa.text(REFUSE.format("answers")))
+                connection.execute(sa.text(REFUSE.format("undelivered")))
             failed = ask(client)
             with gateway.engine.begin() as connection:
                 connection.execute(sa.text(REFUSE.format("requests")))
