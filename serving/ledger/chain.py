@@ -16,32 +16,30 @@ import datetime
 import hashlib
 import json
 from dataclasses import fields
+from operator import attrgetter
 from typing import Final
 
-from serving.ledger.records import Entry
+from serving.ledger.records import SCHEMA_VERSION, Entry
 
 FIRST_HASH: Final = "0" * 64
 """What a tenant's first entry has as its previous hash."""
 
 _NAMES: Final = tuple(field.name for field in fields(Entry))
 _HASHED: Final = tuple(name for name in _NAMES if name not in ("hash", "code"))
-_FIELDS: Final = {
-    1: _HASHED[: _HASHED.index("previous_hash") + 1],
-    2: _HASHED[: _HASHED.index("work_hash") + 1],
-    3: _HASHED,
+_VALUES: Final = {
+    1: attrgetter(*_HASHED[: _HASHED.index("previous_hash") + 1]),
+    2: attrgetter(*_HASHED[: _HASHED.index("work_hash") + 1]),
+    3: attrgetter(*_HASHED),
 }
+_CREATED_AT: Final = _HASHED.index("created_at")
 _EPOCH: Final = datetime.datetime(1970, 1, 1)
+_MICROSECOND: Final = datetime.timedelta(microseconds=1)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def entry_hash(entry: Entry) -> str:
     """The hash that an entry must have; its own is not read."""
-    names = _FIELDS.get(entry.schema_version, _HASHED)
-    values = [_plain(getattr(entry, name)) for name in names]
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    values = list(_VALUES.get(entry.schema_version, _VALUES[SCHEMA_VERSION])(entry))
+    values[_CREATED_AT] = (entry.created_at - _EPOCH) // _MICROSECOND
+    text = _ENCODER.encode(values)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _plain(value: str | int | datetime.datetime) -> str | int:
-    if isinstance(value, datetime.datetime):
-        return (value - _EPOCH) // datetime.timedelta(microseconds=1)
-    return value

@@ -59,5 +59,20 @@ def parts_from_text(text: str) -> tuple[ChargePart, ...]:
         raise ValueError(f"These are not the parts of a charge: {text!r}") from None
 
 
+def amount_of(text: str) -> int | None:
+    """What the parts add up to, in millionths, without making them; None where there are none.
+
+    Raises:
+      ValueError: it was not written by `parts_to_text`.
+    """
+    try:
+        parts = [(meter, int(amount)) for meter, _, _, _, amount in json.loads(text)]
+    except (TypeError, ValueError):
+        parts = [("", 0)]
+    if any(meter not in METERS for meter, _ in parts):
+        raise ValueError(f"These are not the parts of a charge: {text!r}")
+    return sum(amount for _, amount in parts) if parts else None
+
+
 def tokens_of(parts: Iterable[ChargePart], meter: Meter) -> int:
     return sum(part.tokens for part in parts if part.meter == meter)

@@ -16,7 +16,7 @@ from serving.ledger.authentication import LedgerKey
 from serving.ledger.database import reading
 from serving.ledger.records import ENTRY_FIELDS, Entry
 from serving.ledger.schema import RESERVED, SETTLED
-from serving.ledger.verified_chain import COUNTS, Chain, Finding, MonthCount
+from serving.ledger.verified_chain import Chain, Counts, Finding, ModelMonth
 
 _ROWS_AT_A_TIME: Final = 1000
 _TENANTS_AT_A_TIME: Final = 500
@@ -133,19 +133,19 @@ class _Sums:
     Attributes:
       spent, reserved, counts: of the accounts, by month.
       open_now: what the open reservations add up to, by month.
-      tokens: of the months, by month, model and count.
+      tokens: of the months, by month and model.
     """
 
     spent: dict[str, dict[str, int]]
     reserved: dict[str, dict[str, int]]
     open_now: dict[str, dict[str, int]]
     counts: dict[str, dict[str, int]]
-    tokens: dict[str, dict[MonthCount, int]]
+    tokens: dict[str, dict[ModelMonth, Counts]]
 
     def of(
         self, tenant: str
     ) -> tuple[
-        dict[str, int], dict[str, int], dict[str, int], dict[str, int], dict[MonthCount, int]
+        dict[str, int], dict[str, int], dict[str, int], dict[str, int], dict[ModelMonth, Counts]
     ]:
         return (
             self.spent.get(tenant, {}),
@@ -174,9 +174,8 @@ def _sums(connection: sa.Connection, of: Any) -> _Sums:
     for row in connection.execute(
         sa.select(schema.month_tokens).where(of(schema.month_tokens.c.tenant))
     ):
-        counted = sums.tokens.setdefault(row.tenant, {})
-        for name in COUNTS:
-            counted[row.month, row.model, name] = getattr(row, name)
+        counts = row.input_tokens, row.cached_tokens, row.output_tokens
+        sums.tokens.setdefault(row.tenant, {})[row.month, row.model] = counts
     return sums
 
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from serving.ledger.anchors import ChainEnd
 from serving.ledger.authentication import LedgerKey, wrong_entry_code
 from serving.ledger.chain import FIRST_HASH, entry_hash
-from serving.ledger.parts import parts_from_text
+from serving.ledger.parts import amount_of
 from serving.ledger.records import Entry
 
 COUNTS: Final = ("input_tokens", "cached_tokens", "output_tokens")
 
-MonthCount = tuple[str, str, str]
-"""A month, a model, and which of its counts."""
+ModelMonth = tuple[str, str]
+"""A month, and a model."""
+
+Counts = tuple[int, int, int]
+"""Input, cached and output tokens."""
+
+_NOTHING: Final[Counts] = (0, 0, 0)
+_used: Final = attrgetter(*COUNTS)
+_before: Final = attrgetter(*(f"{name}_before" for name in COUNTS))
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Chain:
       authenticated: whether an entry was.
       spent: in millionths, by month.
       counts: entries, by month.
-      tokens: by month, model and count.
+      tokens: by month and model.
       begins: where the next entry must say that it begins.
     """
 
@@ -64,8 +72,8 @@ class Chain:
     findings: list[Finding] = field(default_factory=list)
     spent: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
-    tokens: Counter[MonthCount] = field(default_factory=Counter)
-    begins: dict[MonthCount, int] = field(default_factory=dict)
+    tokens: dict[ModelMonth, Counts] = field(default_factory=dict)
+    begins: dict[ModelMonth, Counts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._anchored: dict[int, list[ChainEnd]] = {}
@@ -87,17 +95,18 @@ class Chain:
         if month is None:
             self.found("has no request that was settled", entry.number)
             return
-        for what in _misplaced(entry, month, self.begins):
-            self.found(what, entry.number)
+        key = month, entry.model
+        begins = self.begins.get(key, _NOTHING)
         self.spent[month] += entry.amount_micro
         self.counts[month] += 1
-        for name in COUNTS:
-            key, used = (month, entry.model, name), getattr(entry, name)
-            self.tokens[key] += used
+        used = _used(entry)
+        self.tokens[key] = _sum(self.tokens.get(key, _NOTHING), used)
+        if entry.schema_version != 1:  # which says nothing of it
+            for what in _misplaced(entry, month, begins):
+                self.found(what, entry.number)
             # From what it says itself: one wrong entry is not the fault of all after it.
-            first = entry.schema_version == 1
-            said = self.begins.get(key, 0) if first else _before(entry, name)
-            self.begins[key] = said + used
+            begins = _before(entry)
+        self.begins[key] = _sum(begins, used)
 
     def _check_link(self, entry: Entry) -> None:
         if entry.number != self.number + 1:
@@ -175,40 +184,41 @@ class Chain:
                     f"Expected: {self.counts[month]}"
                 )
 
-    def check_tokens(self, said: Mapping[MonthCount, int]) -> None:
+    def check_tokens(self, said: Mapping[ModelMonth, Counts]) -> None:
         """Hold what the next request of a month would begin with to the entries."""
         for key in sorted({*said, *self.tokens}):
-            if (counted := said.get(key, 0)) != self.tokens[key]:
-                self.found(
-                    f"{counted} {key[2]} of {key[1]} are counted in {key[0]}. Expected: "
-                    f"{self.tokens[key]}, according to its entries"
-                )
+            month, model = key
+            pairs = zip(said.get(key, _NOTHING), self.tokens.get(key, _NOTHING), strict=True)
+            for name, (counted, expected) in zip(COUNTS, pairs, strict=True):
+                if counted != expected:
+                    self.found(
+                        f"{counted} {name} of {model} are counted in {month}. Expected: "
+                        f"{expected}, according to its entries"
+                    )
 
 
-def _before(entry: Entry, count: str) -> int:
-    return int(getattr(entry, f"{count}_before"))
+def _sum(one: Counts, other: Counts) -> Counts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
-def _misplaced(entry: Entry, month: str, begins: Mapping[MonthCount, int]) -> Iterator[str]:
+def _misplaced(entry: Entry, month: str, begins: Counts) -> Iterator[str]:
     """What is wrong with what an entry says of its position in the month, and of its parts."""
-    if entry.schema_version == 1:
-        return  # it says nothing
     if entry.month != month:
         yield f"is in the month {entry.month}. Expected: {month}, of its reservation"
-    for name in COUNTS:
-        said, expected = _before(entry, name), begins.get((month, entry.model, name), 0)
-        if said != expected:
-            yield (
-                f"has {said} {name} before it. Expected: {expected}, according to the entry "
-                "before it"
-            )
+    before = _before(entry)
+    if before != begins:
+        for name, said, expected in zip(COUNTS, before, begins, strict=True):
+            if said != expected:
+                yield (
+                    f"has {said} {name} before it. Expected: {expected}, according to the "
+                    "entry before it"
+                )
     try:
-        parts = parts_from_text(entry.parts)
+        total = amount_of(entry.parts)
     except ValueError as error:
         yield str(error)
         return
-    total = sum(part.amount_micro for part in parts)
-    if parts and total != entry.amount_micro:
+    if total is not None and total != entry.amount_micro:
         yield (
             f"costs {entry.amount_micro} millionths. Expected: {total}, according to its parts"
         )
