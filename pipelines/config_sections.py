@@ -216,6 +216,15 @@ class ExportConfig:
         max_length=16,
     )
 
+    draft_tokens: int = setting(
+        3,
+        "Ids that greedy decoding drafts in each step, from what followed a row's last ids in "
+        "its text and its output; a step writes as many more ids as were right. Changes no "
+        "output; 0: none.",
+        ge=0,
+        le=16,
+    )
+
     @model_validator(mode="after")
     def _the_buckets_rise(self) -> ExportConfig:
         for name in ("row_buckets", "width_buckets"):

@@ -21,6 +21,7 @@ from benchmarks.decode.engine_loop import Generate, Ids, Job, run_engine
 from benchmarks.decode.subject import load_keras_model, open_subject
 from benchmarks.session import SignatureRunner
 from benchmarks.worker import ROOT
+from pipelines.config_sections import ExportConfig
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
 from pipelines.models.shapes import CompiledShapes
@@ -43,7 +44,8 @@ def export(shape: Shape, directory: Path, variant: str) -> None:
     checkpoint, architecture = open_subject(shape, directory)
     graph = serving_graph(load_keras_model(checkpoint, architecture), architecture)
     shapes = CompiledShapes.of(architecture, _ROWS, _WIDTHS) if variant == "xla" else None
-    decoder = Decoder(graph, architecture, xla=shapes)
+    drafted = ExportConfig().draft_tokens
+    decoder = Decoder(graph, architecture, xla=shapes, draft_tokens=drafted)
     module = tf.Module()
     module.decoder = decoder
 

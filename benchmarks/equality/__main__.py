@@ -3,8 +3,9 @@
     python -m benchmarks.equality VERSION CORPUS
 
 VERSION is a version that the pipeline pushed, CORPUS the folder of its corpus. Both
-implementations decode greedily from the weights that the version carries. Exit code 1 where
-the ids of a row differ though no decision of it was too close for rounding.
+implementations decode greedily from the weights that the version carries, ours 32 documents at
+a time and each alone, with the drafts of the default settings. Exit code 1 where the ids of a
+row differ though no decision of it was too close for rounding.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from benchmarks.equality.keras_hub_answers import keras_hub_answers
 from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.config_sections import ExportConfig
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 from tokenizer.contract import METERING_FILE
@@ -40,7 +42,11 @@ def main() -> int:
     architecture = checkpoint.description.architecture(limits, checkpoint.tokenizer)
     model = build_model(architecture)
     checkpoint.load_into(model)
-    decoder = Decoder(serving_graph(model, architecture), architecture)
+    decoder = Decoder(
+        serving_graph(model, architecture),
+        architecture,
+        draft_tokens=ExportConfig().draft_tokens,
+    )
     documents = [
         json.loads(line)["document"]
         for file in sorted(arguments.corpus.glob(EVAL_FILES))
@@ -59,10 +65,16 @@ def main() -> int:
         for row, own in zip(ids, batch, strict=True):
             row[: len(own)] = own
         expected = keras_hub_answers(model, architecture, batch)
-        written = decoder.generate(ids, length, np.zeros_like(length)).numpy()
+        limit = np.zeros_like(length)
         doubtful = decoder.in_doubt(ids, length).numpy()
-        for answer, other, doubt in zip(written.tolist(), expected, doubtful, strict=True):
-            if [each for each in answer if each != architecture.pad_id] != other:
+        together = decoder.generate(ids, length, limit).numpy().tolist()
+        alone = [
+            decoder.generate(ids[i : i + 1], length[i : i + 1], limit[:1]).numpy()[0].tolist()
+            for i in range(len(batch))
+        ]
+        for *answers, other, doubt in zip(together, alone, expected, doubtful, strict=True):
+            own = [[each for each in row if each != architecture.pad_id] for row in answers]
+            if own != [other, other]:
                 different, close = different + (not doubt), close + bool(doubt)
     print(
         f"{len(rows)} held-out documents: {len(rows) - different - close} answers are the same "

@@ -47,6 +47,7 @@ def export_fn(arguments: ExportArguments) -> None:
             serving_graph(model, architecture),
             architecture,
             xla=shapes,
+            draft_tokens=arguments.custom_config["export"]["draft_tokens"],
         ),
         detokenizer=tokenizer.graph_tokenizer(),
         spec=BaseModelSpec(

@@ -19,7 +19,8 @@ from pipelines.models.attention import (
     split_heads,
 )
 from pipelines.models.bart_stacks import BartStacks
-from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph, causal_bias
+from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.positions import Position, bias_at, causal_bias
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS
 
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
@@ -144,23 +145,43 @@ class BartGraph(Seq2SeqGraph):
         memory: Memory,
         beams: int = 1,
     ) -> tuple[tf.Tensor, Cache]:
-        place = self._position(
-            position, tf.size(token_ids), cache, tf.constant(self._decoder_bias)
-        )
-        x = (
-            tf.gather(tf.identity(self.embeddings), token_ids)
-            + self.decoder_positions[position]
-        )
+        place = self._position(position, tf.size(token_ids), cache)
+        at = self.decoder_positions[position]
+        return self._step(token_ids, at, place, cache, memory, beams)
+
+    def steps(
+        self, token_ids: tf.Tensor, position: tf.Tensor, cache: Cache, memory: Memory
+    ) -> tuple[tf.Tensor, Cache]:
+        count = token_ids.shape[1]
+        positions = position[:, tf.newaxis] + tf.range(count)
+        place = self._position(positions, tf.size(position), cache)
+        # Positions past the table are of drafts alone.
+        known = tf.minimum(tf.reshape(positions, [-1]), self.decoder_positions.shape[0] - 1)
+        at = tf.gather(tf.identity(self.decoder_positions), known)
+        return self._step(tf.reshape(token_ids, [-1]), at, place, cache, memory, count)
+
+    def _step(
+        self,
+        token_ids: tf.Tensor,
+        at: tf.Tensor,
+        place: Position,
+        cache: Cache,
+        memory: Memory,
+        together: int,
+    ) -> tuple[tf.Tensor, Cache]:
+        rows = tf.size(token_ids) // place.count
+        bias = bias_at(tf.constant(self._decoder_bias), place, rows, self.num_heads)
+        x = tf.gather(tf.identity(self.embeddings), token_ids) + at
         x = x if self._norm_first else self.decoder_norm(x)
         layers = []
         for i, block in enumerate(self.decoder_layers):
             qkv = dense(self._before(block.self_norm, x), block.qkv, block.qkv_bias)
-            attended, layer = self._attend_to_itself(qkv, place, cache.layers[i])
+            attended, layer = self._attend_to_itself(qkv, place, bias, cache.layers[i])
             layers.append(layer)
             out = dense(attended, block.self_out, block.self_out_bias)
             x = self._after(block.self_norm, out + x)
             q = dense(self._before(block.cross_norm, x), block.cross_q, block.cross_q_bias)
-            attended = self._attend_to_memory(q, memory, i, beams)
+            attended = self._attend_to_memory(q, memory, i, together)
             out = dense(attended, block.cross_out, block.cross_out_bias)
             x = self._after(block.cross_norm, out + x)
             x = self._feed_forward(x, block)

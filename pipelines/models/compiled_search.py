@@ -25,6 +25,10 @@ class CompiledSearch:
         self._architecture = architecture
         self._shapes = shapes
 
+    def rows_of(self, batch: tf.Tensor) -> tf.Tensor:
+        """The number of rows that so many are decoded in, int32 scalar."""
+        return smallest_of(self._shapes.rows, batch)
+
     def search(
         self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -33,7 +37,7 @@ class CompiledSearch:
         batch = tf.shape(packed)[0]
         width = smallest_of(self._shapes.widths, tf.shape(packed)[1])
         packed = with_width(packed, width, model.pad_id)
-        rows = smallest_of(self._shapes.rows, batch)
+        rows = self.rows_of(batch)
         turns = -(-batch // rows)
         packed, length, limit = with_rows(packed, length, limit, turns * rows, model.pad_id)
 

@@ -15,10 +15,7 @@ from pipelines.models.attention import (
     padding_bias,
     split_heads,
 )
-
-# Self-attention of a step looks at a multiple of so many positions: all of a short cache,
-# and of a long one the part that has been written, rounded up.
-_VISIBLE_BLOCK = 64
+from pipelines.models.positions import Position, position_of
 
 
 class Memory(NamedTuple):
@@ -46,39 +43,6 @@ class Cache(NamedTuple):
     """
 
     layers: tuple[tf.Tensor, ...]
-
-
-class Position(NamedTuple):
-    """The values that all layers of a step share.
-
-    Attributes:
-      where: int32 ``[rows * 2 * heads]``, index of the step's places in a cache's tensors: of
-        each row the keys, then the values.
-      steps: int32 scalar, number of positions for which the cache has room.
-      visible: int32 scalar, number of positions of the cache that are read.
-      bias: float32 ``[rows * heads, 1, visible]``, masks what is not written yet.
-    """
-
-    where: tf.Tensor
-    steps: tf.Tensor
-    visible: tf.Tensor
-    bias: tf.Tensor
-
-
-def causal_bias(bias: tf.Tensor) -> tf.Tensor:
-    """What is added to the scores of whole rows' self-attention.
-
-    Args:
-      bias: float32 ``[heads or 1, 2 * n - 1]``, of the distance back to a position: n - 1 to 0,
-        then ``MASKED``.
-
-    Returns:
-      float32 ``[1, heads or 1, n, n]``.
-    """
-    steps = bias.shape[1] // 2 + 1
-    position = tf.range(steps)
-    distance = position[:, tf.newaxis] - position[tf.newaxis, :]
-    return tf.gather(bias, steps - 1 - distance, axis=1)[tf.newaxis]
 
 
 class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
@@ -127,6 +91,24 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
+    def steps(
+        self, token_ids: tf.Tensor, position: tf.Tensor, cache: Cache, memory: Memory
+    ) -> tuple[tf.Tensor, Cache]:
+        """Decode several positions of every row, each row at its own.
+
+        Args:
+          token_ids: int32 ``[rows, count]``, what was written at the position before, and what
+            is taken to be written at the next ones; ``count`` is static.
+          position: int32 ``[rows]``, the first position of each row.
+          cache: of the positions before, with room for these; see ``spare`` of `empty_cache`.
+          memory: what ``encode`` returned for the rows.
+
+        Returns:
+          Logits float32 ``[rows * count, vocabulary_size]``, those of row 0 first, and the
+          cache with these positions. Past ``decoder_length`` both hold no meaning.
+        """
+
+    @abc.abstractmethod
     def read(self, token_ids: tf.Tensor, memory: Memory) -> tf.Tensor:
         """Decode all positions of rows that are written already, in one pass.
 
@@ -139,18 +121,21 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           Logits float32 ``[rows * decoder_length, vocabulary_size]``, those of row 0 first.
         """
 
-    def empty_cache(self, rows: tf.Tensor, limit: tf.Tensor, most: int) -> Cache:
+    def empty_cache(
+        self, rows: tf.Tensor, limit: tf.Tensor, most: int, spare: int = 0
+    ) -> Cache:
         """Return the cache before the first step.
 
         Args:
           rows: int32 scalar.
           limit: int32 ``[any]``, steps of each row: there is room for the largest,
           most: which is never above this.
+          spare: positions more that there is room for.
 
         Every tensor has its own memory: ``Empty`` is stateful, so TensorFlow never merges
         several into one, as it does with equal ``tf.zeros``.
         """
-        steps = most if self.for_xla else longest(limit)
+        steps = (most if self.for_xla else longest(limit)) + spare
         shape = tf.stack([2 * rows * self.num_heads * steps, self.head_dim])
         return Cache(
             tuple(
@@ -173,56 +158,33 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
         return Cache(tuple(chosen(part) for part in cache.layers))
 
-    def _position(
-        self, position: tf.Tensor, rows: tf.Tensor, cache: Cache, bias: tf.Tensor
-    ) -> Position:
-        """What the layers of a step share.
-
-        Args:
-          position: int32 scalar.
-          rows: int32 scalar.
-          cache: of the positions before.
-          bias: float32 ``[heads or 1, 2 * n - 1]``, of the distance to a position that is
-            looked at, n steps being the most: distances n - 1 to 0, then ``MASKED``.
-        """
-        heads = rows * self.num_heads
-        steps = tf.shape(cache.layers[0])[0] // tf.maximum(2 * heads, 1)
-        blocks = position // _VISIBLE_BLOCK + 1
-        visible = steps if self.for_xla else tf.minimum(blocks * _VISIBLE_BLOCK, steps)
-        own = self._bias_of(bias, position, heads, visible)
-        places = tf.reshape(tf.range(2 * heads), tf.stack([2, rows, self.num_heads]))
-        where = tf.reshape(tf.transpose(places, [1, 0, 2]), [-1]) * steps + position
-        return Position(where, steps, visible, own)
-
-    def _bias_of(
-        self, bias: tf.Tensor, position: tf.Tensor, heads: tf.Tensor, visible: tf.Tensor
-    ) -> tf.Tensor:
-        """A step's part of a bias by distance (see `_position`), for all heads of all rows."""
-        start = bias.shape[1] // 2 - position
-        own = tf.slice(bias, tf.stack([0, start]), tf.stack([bias.shape[0], visible]))
-        return tf.tile(own, [heads // bias.shape[0], 1])[:, tf.newaxis, :]
+    def _position(self, at: tf.Tensor, rows: tf.Tensor, cache: Cache) -> Position:
+        """What the layers of a step share; ``at`` as in `position_of`."""
+        steps = tf.shape(cache.layers[0])[0] // tf.maximum(2 * rows * self.num_heads, 1)
+        return position_of(at, rows, self.num_heads, steps, all_visible=self.for_xla)
 
     def _attend_to_itself(
-        self, qkv: tf.Tensor, place: Position, layer: tf.Tensor
+        self, qkv: tf.Tensor, place: Position, bias: tf.Tensor, layer: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Self-attention of a step.
 
         Args:
-          qkv: ``[rows, 3 * heads * head_dim]``, this position's query, key and value.
+          qkv: ``[rows * count, 3 * heads * head_dim]``, each position's query, key and value.
           place: from `_position`.
+          bias: from `bias_at`.
           layer: a layer's part of the cache.
 
         Returns:
-          ``[rows, heads * head_dim]``, and the layer's cache with this position.
+          ``[rows * count, heads * head_dim]``, and the layer's cache with these positions.
         """
         size = self.num_heads * self.head_dim
         layer = self._written(layer, place, qkv[:, size:])
         both = tf.reshape(layer, tf.stack([2, -1, place.steps, self.head_dim]))
         attended = attend_once(
-            one_position(qkv[:, :size], self.num_heads),
+            one_position(qkv[:, :size], self.num_heads, place.count),
             both[0, :, : place.visible],
             both[1, :, : place.visible],
-            place.bias,
+            bias,
             self.num_heads,
         )
         return attended, layer
@@ -234,10 +196,13 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         return tf.raw_ops.InplaceUpdate(x=part, i=place.where, v=new)
 
     def _attend_to_memory(
-        self, q: tf.Tensor, memory: Memory, layer: int, beams: int
+        self, q: tf.Tensor, memory: Memory, layer: int, together: int
     ) -> tf.Tensor:
-        """Cross-attention of a step, ``[rows, heads * head_dim]`` to the same shape."""
-        query = one_position(q, self.num_heads, beams)
+        """Cross-attention of a step, ``[rows, heads * head_dim]`` to the same shape.
+
+        ``together`` neighbours belong to one input: beams, or positions of a row.
+        """
+        query = one_position(q, self.num_heads, together)
         return attend_once(
             query, memory.keys[layer], memory.values[layer], memory.bias, self.num_heads
         )

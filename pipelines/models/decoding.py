@@ -16,6 +16,7 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
 from pipelines.models.compiled_search import CompiledSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
+from pipelines.models.drafted_search import MOST_COMPILED_ROWS, MOST_ROWS, DraftedSearch
 from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.search import Search
 from pipelines.models.second_pass import (
@@ -43,6 +44,8 @@ class Decoder(tf.Module):
         graph: Seq2SeqGraph,
         architecture: Architecture,
         xla: CompiledShapes | None = None,
+        draft_tokens: int = 0,
+        drafted_rows: int | None = None,
     ) -> None:
         """Make the decoder of a graph.
 
@@ -51,6 +54,8 @@ class Decoder(tf.Module):
           architecture: limits, special ids and the way to search.
           xla: compile the search with XLA for these shapes. A stock server refuses the result;
             one that was started with ``--xla_cpu_compilation_enabled=true`` runs it.
+          draft_tokens: ids that greedy search drafts in each step; 0: none. They change no id.
+          drafted_rows: most rows that are decoded with drafts; None: as many as it pays for.
         """
         super().__init__(name="decoder")
         self.graph = graph
@@ -58,6 +63,15 @@ class Decoder(tf.Module):
         self._architecture = architecture
         search = search_of(graph, architecture)
         self._search: Search = CompiledSearch(search, architecture, xla) if xla else search
+        self._drafted: Search | None = None
+        if drafted_rows is None:
+            drafted_rows = MOST_COMPILED_ROWS if xla else MOST_ROWS
+        self._drafted_rows = drafted_rows
+        # A row of one step has nothing to draft.
+        draft_tokens = min(draft_tokens, architecture.decoder_length - 1)
+        if draft_tokens and architecture.num_beams == 1:
+            search = DraftedSearch(graph, architecture, draft_tokens)
+            self._drafted = CompiledSearch(search, architecture, xla) if xla else search
         if architecture.num_beams > 1:  # there is no single answer to read
             self._second_pass: SecondPass = SecondSearch(self._search)
         else:
@@ -117,16 +131,32 @@ class Decoder(tf.Module):
         self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rows = (packed, length, limit)
+        batch = tf.shape(packed)[0]
         if isinstance(self._search, CompiledSearch):
-            return self._search.search(*rows)
+            return self._drafted_if_few(self._search.rows_of(batch), rows)
 
         def one_row() -> tuple[tf.Tensor, tf.Tensor]:
             """The commonest request: here TensorFlow knows that it is one row."""
             first = (tf.ensure_shape(part[:1], [1, *part.shape[1:]]) for part in rows)
-            return self._search.search(*first)
+            return (self._drafted or self._search).search(*first)
 
         found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
-            tf.shape(packed)[0] == 1, one_row, lambda: self._search.search(*rows)
+            batch == 1, one_row, lambda: self._drafted_if_few(batch, rows)
+        )
+        return found
+
+    def _drafted_if_few(
+        self, together: tf.Tensor, rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode with drafts if few rows are decoded together: with many, a step costs more by
+        more than there are fewer steps."""
+        drafted = self._drafted
+        if drafted is None:
+            return self._search.search(*rows)
+        found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
+            together <= self._drafted_rows,
+            lambda: drafted.search(*rows),
+            lambda: self._search.search(*rows),
         )
         return found
 

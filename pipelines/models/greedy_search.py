@@ -16,7 +16,7 @@ from pipelines.models.written import append, nothing_written
 # the larger of 1 and its own size. Rounding was measured at under a hundredth of it (on an H200
 # 3e-6 in float32, and nearly half of it in tf32: docs/benchmarks/gpu.md); one row in some
 # hundreds is in doubt.
-_DOUBT: Final = 1e-3
+DOUBT: Final = 1e-3
 
 
 class _State(NamedTuple):
@@ -68,7 +68,7 @@ class GreedySearch:
                 memory,
             )
             best, lead = self._choose(logits, state)
-            doubtful = state.doubtful | (~state.stopped & (lead < _DOUBT))
+            doubtful = state.doubtful | (~state.stopped & (lead < DOUBT))
             best = tf.where(state.stopped, model.pad_id, best)
             position = state.position + 1
             return _State(

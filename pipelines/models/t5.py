@@ -18,7 +18,8 @@ from pipelines.models.attention import (
     padding_bias,
     split_heads,
 )
-from pipelines.models.decoder import Cache, Memory, Position, Seq2SeqGraph, causal_bias
+from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.positions import Position, bias_at, causal_bias
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS, T5Stacks
 
 # keras-hub names an argument of its own `mask`, which Keras takes for masking metadata. No
@@ -126,20 +127,40 @@ class T5Graph(Seq2SeqGraph):
         memory: Memory,
         beams: int = 1,
     ) -> tuple[tf.Tensor, Cache]:
-        rows = tf.size(token_ids)
-        place = self._position(position, rows, cache, self.decoder_biases[0])
+        place = self._position(position, tf.size(token_ids), cache)
+        return self._step(token_ids, place, cache, memory, beams)
+
+    def steps(
+        self, token_ids: tf.Tensor, position: tf.Tensor, cache: Cache, memory: Memory
+    ) -> tuple[tf.Tensor, Cache]:
+        count = token_ids.shape[1]
+        positions = position[:, tf.newaxis] + tf.range(count)
+        place = self._position(positions, tf.size(position), cache)
+        return self._step(tf.reshape(token_ids, [-1]), place, cache, memory, count)
+
+    def _step(
+        self,
+        token_ids: tf.Tensor,
+        place: Position,
+        cache: Cache,
+        memory: Memory,
+        together: int,
+    ) -> tuple[tf.Tensor, Cache]:
+        rows = tf.size(token_ids) // place.count
+        biases = [
+            bias_at(tf.convert_to_tensor(each), place, rows, self.num_heads)
+            for each in self.decoder_biases
+        ]
         x = tf.gather(tf.identity(self.embeddings), token_ids)
         layers = []
         for i, block in enumerate(self.decoder_layers):
-            if 0 < i < len(self.decoder_biases):
-                place = self._with_bias(place, self.decoder_biases[i], position, rows)
-            attended, layer = self._attend_to_itself(
-                dense(self._norm(x), block.qkv), place, cache.layers[i]
-            )
+            bias = biases[min(i, len(biases) - 1)]
+            qkv = dense(self._norm(x), block.qkv)
+            attended, layer = self._attend_to_itself(qkv, place, bias, cache.layers[i])
             layers.append(layer)
             x += dense(attended, block.self_out)
             q = dense(self._norm(x), block.cross_q)
-            x += dense(self._attend_to_memory(q, memory, i, beams), block.cross_out)
+            x += dense(self._attend_to_memory(q, memory, i, together), block.cross_out)
             x += self._feed_forward(x, block)
         logits = dense(self._norm(x) * self.decoder_norm, self.head)
         return logits, Cache(tuple(layers))
@@ -162,12 +183,6 @@ class T5Graph(Seq2SeqGraph):
         distance = positions[tf.newaxis, :] - positions[:, tf.newaxis]
         centre = bias.shape[-1] // 2
         return tf.gather(bias, distance + centre, axis=1)[tf.newaxis]
-
-    def _with_bias(
-        self, place: Position, bias: tf.Tensor, position: tf.Tensor, rows: tf.Tensor
-    ) -> Position:
-        heads = rows * self.num_heads
-        return place._replace(bias=self._bias_of(bias, position, heads, place.visible))
 
     def _norm(self, x: tf.Tensor) -> tf.Tensor:
         """RMS norm without its weight, which is part of what reads the result."""

@@ -1,0 +1,169 @@
+"""What drafts save on a trained model's own documents, and that they change no id.
+
+    python -m benchmarks.decode.drafts VERSION CORPUS
+
+VERSION is a version that the pipeline pushed, CORPUS the folder of its corpus. The same weights
+are exported with different numbers of drafted ids; all of them decode each batch of held-out
+documents in turns, in an order that rotates, in TensorFlow's C++ session. Exit code 1 where ids
+differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.environment import machine, usable_cores
+from benchmarks.markdown import table
+from benchmarks.session import SignatureRunner
+from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.models.architecture import Architecture
+from pipelines.models.decoding import Decoder
+from pipelines.models.families import build_model, serving_graph
+from pipelines.models.shapes import CompiledShapes
+from tokenizer.contract import METERING_FILE
+
+EVAL_FILES = "eval*.jsonl"
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    arguments = _arguments()
+    checkpoint = open_checkpoint(arguments.version)
+    record = json.loads((arguments.version / METERING_FILE).read_text(encoding="utf-8"))
+    limits = {name: record[name] for name in ("max_input_tokens", "max_output_tokens")}
+    architecture = checkpoint.description.architecture(limits, checkpoint.tokenizer)
+    model = build_model(architecture)
+    checkpoint.load_into(model)
+    documents = (
+        json.loads(line)["document"]
+        for file in sorted(arguments.corpus.glob(EVAL_FILES))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    )
+    rows = [
+        checkpoint.tokenizer.encode(text)[: architecture.max_input_tokens]
+        for text in islice(documents, arguments.documents)
+    ]
+    if not rows:
+        raise SystemExit(f"{arguments.corpus} has no document in {EVAL_FILES}")
+    shapes = None
+    if arguments.xla:
+        widths = (architecture.encoder_length,)
+        shapes = CompiledShapes.of(architecture, sorted(arguments.rows), widths)
+    with tempfile.TemporaryDirectory() as directory:
+        runs = {
+            drafted: _export(
+                Path(directory, str(drafted)),
+                model,
+                architecture,
+                shapes=shapes,
+                drafted=drafted,
+                most_rows=max(arguments.rows),
+            )
+            for drafted in arguments.draft_tokens
+        }
+        measured = {
+            batch: _measure(runs, rows, batch, architecture) for batch in sorted(arguments.rows)
+        }
+    first, *others = arguments.draft_tokens
+    cells = [
+        (
+            batch,
+            f"{ms[first]:.2f}",
+            *(f"{ms[each]:.2f} ({ms[first] / ms[each]:.2f})" for each in others),
+        )
+        for batch, (ms, _) in measured.items()
+    ]
+    header = ("rows", *(f"{each} drafted" for each in arguments.draft_tokens))
+    export = "XLA export" if arguments.xla else "default export"
+    print(f"Milliseconds a document (speed against the first column), {export}, {machine()}.\n")
+    print(table(header, cells))
+    different = sum(count for _, count in measured.values())
+    print(f"{len(rows)} documents; {different} outputs differ from those of the first column.")
+    return 1 if different else 0
+
+
+def _export(
+    target: Path,
+    model: keras.Model,
+    architecture: Architecture,
+    *,
+    shapes: CompiledShapes | None,
+    drafted: int,
+    most_rows: int,
+) -> SignatureRunner:
+    graph = serving_graph(model, architecture)
+    decoder = Decoder(
+        graph, architecture, xla=shapes, draft_tokens=drafted, drafted_rows=most_rows
+    )
+    module = tf.Module()
+    module.decoder = decoder
+
+    @tf.function(input_signature=decoder.generate.input_signature, autograph=False)
+    def serve(ids: tf.Tensor, length: tf.Tensor, limit: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"written": decoder.generate(ids, length, limit)}
+
+    module.serve = serve
+    tf.saved_model.save(module, str(target), signatures={"serving_default": serve})
+    return SignatureRunner(target, threads=usable_cores())
+
+
+def _measure(
+    runs: dict[int, SignatureRunner],
+    rows: Sequence[Sequence[int]],
+    batch: int,
+    architecture: Architecture,
+) -> tuple[dict[int, float], int]:
+    """Milliseconds a document by number of drafted ids, and how many outputs differ."""
+    seconds = dict.fromkeys(runs, 0.0)
+    order = list(runs)
+    different = 0
+    for round_, start in enumerate(range(-batch, len(rows) - batch + 1, batch)):
+        # The first one is computed twice, and not counted the first time.
+        part = rows[max(start, 0) : max(start, 0) + batch]
+        length = np.array([len(row) for row in part], "int32")
+        ids = np.full((batch, architecture.max_input_tokens), architecture.pad_id, "int32")
+        for row, own in zip(ids, part, strict=True):
+            row[: len(own)] = own
+        written = {}
+        for each in order[round_ % len(order) :] + order[: round_ % len(order)]:
+            started = time.perf_counter()
+            written[each] = runs[each](
+                input_ids=ids, input_length=length, max_output_tokens=np.zeros_like(length)
+            )["written"].tolist()
+            seconds[each] += (time.perf_counter() - started) * (start >= 0)
+        if start >= 0:
+            expected = written[order[0]]
+            for each in order[1:]:
+                pairs = zip(expected, written[each], strict=True)
+                different += sum(one != other for one, other in pairs)
+    counted = len(rows) // batch * batch
+    return {each: 1e3 * spent / counted for each, spent in seconds.items()}, different
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("version", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--draft-tokens", type=int, nargs="+", default=[0, 1, 2, 3, 4, 6])
+    parser.add_argument("--documents", type=int, default=256)
+    parser.add_argument("--xla", action="store_true", help="measure the XLA export")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""Drafts change how many ids a step writes, and never which."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines.models.architecture import Architecture
+from pipelines.models.decoding import Decoder
+from pipelines.models.drafted_search import MOST_ROWS, DraftedSearch
+from pipelines.models.families import build_model, serving_graph
+from pipelines.models.shapes import CompiledShapes
+from pipelines.training.optimization import build_optimizer
+from pipelines.training.settings import TrainingSettings
+from pipelines.training.train_step import make_train_step
+
+PAD, EOS = 0, 1
+LIMIT = 14
+FAMILIES = ("t5", "bart")
+RULES: list[dict[str, Any]] = [
+    {},
+    {
+        "no_repeat_ngram_size": 2,
+        "min_output_tokens": 9,
+        "repetition_penalty": 1.3,
+        "banned_ids": ((7,), (8, 9), (10, 11, 12)),
+    },
+    {"forced_bos_id": 4, "force_eos": True, "min_output_tokens": 3, "no_repeat_ngram_size": 3},
+]
+
+
+def small(family: str, **changes: Any) -> Architecture:
+    values: dict[str, Any] = {
+        "family": family,
+        "vocabulary_size": 64,
+        "d_model": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "d_ff": 64,
+        "max_input_tokens": 24,
+        "max_output_tokens": LIMIT,
+        "prefix_ids": (5, 6),
+    }
+    return Architecture(**(values | changes))
+
+
+def random_model(architecture: Architecture) -> keras.Model:
+    """Weights wide enough that answers differ, and with EOS written at times."""
+    keras.utils.set_random_seed(8)
+    model = build_model(architecture)
+    random = np.random.default_rng(8)
+    for variable in model.backbone.weights:
+        wide = variable.path.endswith("kernel") or "token_embedding" in variable.path
+        variable.assign(random.normal(0, 0.7 if wide else 0.2, variable.shape))
+    return model
+
+
+def memory_of_rows() -> tuple[list[list[int]], list[list[int]]]:
+    """Documents, and summaries of which half copy two pieces of theirs."""
+    random = np.random.default_rng(5)
+    documents = [random.integers(8, 64, random.integers(14, 25)).tolist() for _ in range(16)]
+    summaries = []
+    for i, document in enumerate(documents):
+        copied = document[:4] + document[7 : 7 + i // 2]
+        own = random.integers(8, 64, 3 + i // 2).tolist()
+        summaries.append(copied if i % 2 else own)
+    return documents, summaries
+
+
+def trained_model(architecture: Architecture) -> keras.Model:
+    """A model that knows those rows by heart."""
+    keras.utils.set_random_seed(3)
+    model = build_model(architecture)
+    documents, summaries = memory_of_rows()
+    encoder = padded([[*architecture.prefix_ids, *each, EOS] for each in documents])
+    labels = padded([[*each, EOS] for each in summaries])
+    start = np.full((len(labels), 1), architecture.decoder_start_id, "int32")
+    batch = {
+        "encoder_token_ids": encoder,
+        "encoder_padding_mask": (encoder != PAD).astype("int32"),
+        "decoder_token_ids": np.concatenate([start, labels[:, :-1]], axis=1),
+        "decoder_padding_mask": (labels != PAD).astype("int32"),
+        "labels": labels,
+    }
+    settings = TrainingSettings.from_config(
+        {
+            "batch_size": len(labels),
+            "learning_rate": 0.01,
+            "warmup_steps": 10,
+            "steps": 200,
+            "optimizer": "adamw",
+        }
+    )
+    optimizer = build_optimizer(settings)
+    optimizer.build(model.trainable_variables)
+    step = make_train_step(model, optimizer, settings)
+    for _ in range(settings.steps):
+        nats, count = step({name: tf.constant(value) for name, value in batch.items()})
+    assert float(nats) / float(count) < 0.5, "it does not know them"
+    return model
+
+
+def padded(rows: list[list[int]]) -> np.ndarray:
+    width = max(map(len, rows))
+    return np.array([row + [PAD] * (width - len(row)) for row in rows], "int32")
+
+
+class Subject:
+    """A model with rows that it is asked for."""
+
+    def __init__(self, family: str, trained: bool) -> None:
+        self.architecture = small(family)
+        if trained:
+            self.model = trained_model(self.architecture)
+            documents = memory_of_rows()[0]
+        else:
+            self.model = random_model(self.architecture)
+            random = np.random.default_rng(1)
+            documents = [
+                random.integers(3, 64, random.integers(0, 25)).tolist() for _ in range(64)
+            ]
+        self.ids = padded(documents)
+        self.length = np.array([len(each) for each in documents], "int32")
+
+    def decoder(self, drafted: int, xla: bool = False, **rules: Any) -> Decoder:
+        architecture = replace(self.architecture, **rules)
+        shapes = CompiledShapes.of(architecture, (1, 4), (32,)) if xla else None
+        graph = serving_graph(self.model, architecture)
+        return Decoder(graph, architecture, xla=shapes, draft_tokens=drafted)
+
+    def answers(self, decoder: Decoder, rows: int, limit: int = 0) -> list[list[int]]:
+        """The output of all rows, so many at a time."""
+        found: list[list[int]] = []
+        for i in range(0, len(self.ids), rows):
+            part = slice(i, i + rows)
+            limits = np.full(len(self.ids[part]), limit, "int32")
+            written = decoder.generate(self.ids[part], self.length[part], limits)
+            found += [[each for each in row if each != PAD] for row in written.numpy().tolist()]
+        return found
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("t5", False),
+        ("bart", True),
+        pytest.param(("t5", True), marks=pytest.mark.long),
+        pytest.param(("bart", False), marks=pytest.mark.long),
+    ],
+    ids=["t5-random", "bart-trained", "t5-trained", "bart-random"],
+)
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return Subject(*request.param)
+
+
+@pytest.mark.parametrize("rules", RULES, ids=["plain", "repeats", "forced"])
+def test_ids_are_those_of_greedy_search(subject: Subject, rules: dict[str, Any]) -> None:
+    greedy, drafted = subject.decoder(0, **rules), subject.decoder(3, **rules)
+    expected = subject.answers(greedy, 64)
+    assert len({tuple(row) for row in expected}) > 10, "the model answers every row alike"
+    # Alone, a few at a time with drafts, and all at once, which are too many for drafts.
+    for rows in (1, MOST_ROWS, 64):
+        assert subject.answers(drafted, rows) == expected
+    for limit in (1, 2, 5):
+        few = subject.answers(drafted, MOST_ROWS, limit)
+        assert few == subject.answers(greedy, 64, limit)
+    none = np.zeros([0], "int32")
+    assert drafted.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
+
+
+@pytest.mark.parametrize(("longest", "drafted"), [(3, 16), (2, 1), (1, 3)])
+def test_more_is_drafted_than_there_is_to_write(longest: int, drafted: int) -> None:
+    subject = Subject("t5", trained=False)
+    expected = subject.answers(subject.decoder(0, max_output_tokens=longest), 64)
+    short = subject.decoder(drafted, max_output_tokens=longest)
+    assert subject.answers(short, MOST_ROWS) == expected
+
+
+class Watched(DraftedSearch):
+    """Keeps how many ids each row had after each step."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.positions: list[list[int]] = []
+
+    def _step(self, state: Any, *others: Any) -> Any:
+        after = super()._step(state, *others)
+        self.positions.append(after.position.numpy().tolist())
+        return after
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_row_that_copies_takes_fewer_steps_and_its_neighbour_does_not(family: str) -> None:
+    subject = Subject(family, trained=True)
+    search = Watched(
+        serving_graph(subject.model, subject.architecture), subject.architecture, 3
+    )
+    packed, length = subject.decoder(0)._pack(
+        tf.constant(subject.ids), tf.constant(subject.length)
+    )
+    written, _ = search.search(packed, length, tf.fill([16], LIMIT))
+    ids = tf.reduce_sum(tf.cast(written != PAD, tf.int32), axis=1).numpy()
+    steps = [
+        next(i for i, at in enumerate(search.positions, 1) if at[row] == ids[row])
+        for row in range(16)
+    ]
+    # Long ones, of which the second copies: eleven ids and EOS in two pieces.
+    assert ids[14] >= 10
+    assert ids[15] >= 10
+    assert steps[14] >= ids[14] - 2
+    assert steps[15] <= ids[15] // 2
+
+
+@pytest.mark.parametrize(
+    ("family", "trained"),
+    [
+        ("t5", True),
+        # Each takes ten seconds and more to compile.
+        pytest.param("t5", False, marks=pytest.mark.long),
+        pytest.param("bart", True, marks=pytest.mark.long),
+        pytest.param("bart", False, marks=pytest.mark.long),
+    ],
+)
+def test_compiled_by_xla_they_are_the_same(family: str, trained: bool) -> None:
+    subject = Subject(family, trained)
+    rules = {"no_repeat_ngram_size": 3, "min_output_tokens": 4}
+    expected = subject.answers(subject.decoder(0, **rules), 64)
+    compiled = subject.decoder(3, xla=True, **rules)
+    for rows in (1, 3):
+        assert subject.answers(compiled, rows) == expected
