@@ -213,6 +213,10 @@ class MeteringRecord:
       pipeline_run: id of the run that made the version.
       spans: spans of the corpus that it was trained on; only 0 for a corpus without spans.
       code_version: hash of the sources that made it, 16 hexadecimal digits.
+      xla_rows: numbers of rows that XLA compiles decoding for. Empty if it compiles nothing;
+        else a server must be started so that it may.
+      xla_widths: ids of a row, prefix and EOS included, that it is compiled for, with each of
+        those.
     """
 
     contract_version: int
@@ -227,7 +231,6 @@ class MeteringRecord:
     spans: tuple[int, ...]
     code_version: str
     xla_rows: tuple[int, ...] = ()
-    """See `BaseModelSpec`: a server must be started for a version that has any."""
     xla_widths: tuple[int, ...] = ()
 
     def save(self, model_dir: str | Path) -> None:

@@ -72,9 +72,13 @@ def main() -> int:
             decoder.generate(ids[i : i + 1], length[i : i + 1], limit[:1]).numpy()[0].tolist()
             for i in range(len(batch))
         ]
-        for *answers, other, doubt in zip(together, alone, expected, doubtful, strict=True):
-            own = [[each for each in row if each != architecture.pad_id] for row in answers]
-            if own != [other, other]:
+        for first, second, other, doubt in zip(
+            together, alone, expected, doubtful, strict=True
+        ):
+            written = [
+                [each for each in ids if each != architecture.pad_id] for ids in (first, second)
+            ]
+            if written != [other, other]:
                 different, close = different + (not doubt), close + bool(doubt)
     print(
         f"{len(rows)} held-out documents: {len(rows) - different - close} answers are the same "

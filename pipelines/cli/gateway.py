@@ -185,7 +185,7 @@ def gateway(
     from serving.gateway.ops.logs import LEVELS
     from serving.gateway.ops.tracing import TracingError
     from serving.gateway.running import CacheSettings, GatewaySettings, run_gateway
-    from serving.gateway.windows import WindowsSettingError
+    from serving.gateway.windows_opening import WindowsSettingError
     from serving.ledger import LedgerError
     from serving.ledger.retention import Retention
 

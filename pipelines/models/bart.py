@@ -169,7 +169,7 @@ class BartGraph(Seq2SeqGraph):
         memory: Memory,
         together: int,
     ) -> tuple[tf.Tensor, Cache]:
-        rows = tf.size(token_ids) // place.count
+        rows = tf.size(token_ids) // place.positions
         bias = bias_at(tf.constant(self._decoder_bias), place, rows, self.num_heads)
         x = tf.gather(tf.identity(self.embeddings), token_ids) + at
         x = x if self._norm_first else self.decoder_norm(x)

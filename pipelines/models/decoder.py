@@ -181,7 +181,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         layer = self._written(layer, place, qkv[:, size:])
         both = tf.reshape(layer, tf.stack([2, -1, place.steps, self.head_dim]))
         attended = attend_once(
-            one_position(qkv[:, :size], self.num_heads, place.count),
+            one_position(qkv[:, :size], self.num_heads, place.positions),
             both[0, :, : place.visible],
             both[1, :, : place.visible],
             bias,

@@ -15,16 +15,16 @@ class Position(NamedTuple):
     """The values that all layers of a step share.
 
     Attributes:
-      at: int32, the positions: a scalar where all rows are at one, or ``[rows, count]``.
-      count: positions of each row.
-      where: int32 ``[rows * count * 2 * heads]``, index of the step's places in a cache's
+      at: int32, the positions: a scalar where all rows are at one, or ``[rows, positions]``.
+      positions: how many each row has.
+      where: int32 ``[rows * positions * 2 * heads]``, index of the step's places in a cache's
         tensors: of each row and position the keys, then the values.
       steps: int32 scalar, number of positions for which the cache has room.
       visible: int32 scalar, number of positions of the cache that are read.
     """
 
     at: tf.Tensor
-    count: int
+    positions: int
     where: tf.Tensor
     steps: tf.Tensor
     visible: tf.Tensor
@@ -36,7 +36,7 @@ def position_of(
     """What the layers of a step share.
 
     Args:
-      at: int32 scalar, or ``[rows, count]`` with static ``count``.
+      at: int32 scalar, or ``[rows, positions]`` with static ``count``.
       rows: int32 scalar.
       num_heads: of each layer.
       steps: int32 scalar, number of positions for which the cache has room.
@@ -77,7 +77,7 @@ def bias_at(bias: tf.Tensor, place: Position, rows: tf.Tensor, num_heads: int) -
     # Positions past the most steps are of drafts alone, and any bias will do for them.
     own = tf.gather(bias, tf.clip_by_value(seen, 0, 2 * zero), axis=1)
     own = tf.tile(tf.transpose(own, [1, 0, 2, 3]), [1, num_heads // bias.shape[0], 1, 1])
-    return tf.reshape(own, tf.stack([-1, place.count, place.visible]))
+    return tf.reshape(own, tf.stack([-1, place.positions, place.visible]))
 
 
 def causal_bias(bias: tf.Tensor) -> tf.Tensor:

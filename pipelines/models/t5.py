@@ -146,7 +146,7 @@ class T5Graph(Seq2SeqGraph):
         memory: Memory,
         together: int,
     ) -> tuple[tf.Tensor, Cache]:
-        rows = tf.size(token_ids) // place.count
+        rows = tf.size(token_ids) // place.positions
         biases = [
             bias_at(tf.convert_to_tensor(each), place, rows, self.num_heads)
             for each in self.decoder_biases

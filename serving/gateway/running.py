@@ -24,7 +24,7 @@ from serving.gateway.ports import Truncation
 from serving.gateway.rates import READS_PER_MINUTE, Rates
 from serving.gateway.servers import GatewayServer, server_config
 from serving.gateway.tenants import Tenants
-from serving.gateway.windows import MEMORY, open_windows
+from serving.gateway.windows_opening import MEMORY, open_windows
 from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger
 from serving.ledger.authentication import LedgerKey
@@ -76,7 +76,8 @@ class GatewaySettings:
       poll_every_s: how often each model server is asked which versions it has.
       label: of the version that serves; None for the newest.
       canary: the tenants that another label's version serves.
-      rates_url: where requests and tokens a minute are counted, see `serving.gateway.windows`.
+      rates_url: where requests and tokens a minute are counted, see
+        `serving.gateway.windows_opening`.
       reads_per_minute: requests of each tenant that are not charged.
       truncation: of texts that are too long, where a request does not say.
       cors_origins: whose pages may call the API from a browser; ``*`` for all.

@@ -88,9 +88,9 @@ class UnitOfWork:
         self._month = f"{self._began:%Y-%m}"
         self.changes = Changes()
         self.undelivered = UndeliveredAnswers(
-            driver, statements, owner, self._began + retention.undelivered
+            driver, statements, owner, _after(self._began, retention.undelivered)
         )
-        self._kept_until = self._began + retention.keyed
+        self._kept_until = _after(self._began, retention.keyed)
         # As read, and as changed since.
         self._requests: dict[str, Request] = {}
         self._of_keys: dict[tuple[str, str], Request] = {}
@@ -314,3 +314,9 @@ class UnitOfWork:
             self._driver, self._statements, self._owner, self._began, self._kept_until
         )
         self.undelivered.write()
+
+
+def _after(moment: datetime.datetime, wait: datetime.timedelta) -> datetime.datetime:
+    """A moment later, as far as time can be written: a clock may be set to the last year."""
+    end = datetime.datetime.max.replace(tzinfo=moment.tzinfo)
+    return end if wait > end - moment else moment + wait

@@ -34,7 +34,8 @@ from serving.gateway.rates import READS_PER_MINUTE, Rates
 from serving.gateway.running import CacheSettings
 from serving.gateway.servers import GatewayServer, server_config
 from serving.gateway.tenants import Limits, Tenants
-from serving.gateway.windows import MEMORY, MemoryWindows, open_windows
+from serving.gateway.windows import MemoryWindows
+from serving.gateway.windows_opening import MEMORY, open_windows
 from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger, schema
 from serving.ledger.clock import Clock

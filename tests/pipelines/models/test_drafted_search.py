@@ -228,7 +228,7 @@ def test_a_row_that_copies_takes_fewer_steps_and_its_neighbour_does_not(family: 
 )
 def test_compiled_by_xla_they_are_the_same(family: str, trained: bool) -> None:
     subject = Subject(family, trained)
-    rules = {"no_repeat_ngram_size": 3, "min_output_tokens": 4}
+    rules: dict[str, Any] = {"no_repeat_ngram_size": 3, "min_output_tokens": 4}
     expected = subject.answers(subject.decoder(0, **rules), 64)
     compiled = subject.decoder(3, xla=True, **rules)
     for rows in (1, 3):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -17,7 +19,7 @@ LIMIT = 10
 ids = st.integers(2, 6)
 
 
-def architecture(**settings: object) -> Architecture:
+def architecture(**settings: Any) -> Architecture:
     return Architecture(
         **{
             "family": "bart",

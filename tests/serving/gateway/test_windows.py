@@ -11,14 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.gateway.windows import (
-    MemoryWindows,
-    RedisWindows,
-    Window,
-    WindowsError,
-    WindowsSettingError,
-    open_windows,
-)
+from serving.gateway.redis_windows import RedisWindows
+from serving.gateway.windows import MemoryWindows, Window, WindowsError
+from serving.gateway.windows_opening import WindowsSettingError, open_windows
 from tests.serving.gateway.redis_process import RedisProcess
 
 
