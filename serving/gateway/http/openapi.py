@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from serving.gateway.http import render
 from serving.gateway.http import response_schemas as responses
 from serving.gateway.http.openai_schemas import (
     ChatRequest,
@@ -52,6 +53,18 @@ _REASONS: Final = {
 _WAIT: Final = {
     "description": "Number of seconds after which to try again",
     "schema": {"type": "integer", "minimum": 1},
+}
+_NUMBER: Final = {"schema": {"type": "integer", "minimum": 0}}
+_TRUE: Final = {"schema": {"type": "string", "const": "true"}}
+_ANSWER_HEADERS: Final = {
+    render.TRUNCATED: {"description": "Tokens that were cut off", **_NUMBER},
+    render.REPLAYED: {"description": "The request was repeated by its key", **_TRUE},
+    render.REDELIVERED: {
+        "description": "An identical request, whose client had gone, was charged; not this one",
+        **_TRUE,
+    },
+    "x-ratelimit-remaining-requests": {"description": "Left of the minute", **_NUMBER},
+    "x-ratelimit-remaining-tokens": {"description": "Left of the minute", **_NUMBER},
 }
 # Where a request that comes again later may be answered.
 _WITH_WAIT: Final = {409, 429, 503}
@@ -215,6 +228,8 @@ def _described(method: str, path: str, operation: _Operation) -> dict[str, Any]:
         }
     content = {kind: _content(kind, model) for kind, model in operation.answer.items()}
     described["responses"] = {"200": {"description": "The answer", "content": content}}
+    if _IDEMPOTENCY_KEY in operation.parameters:
+        described["responses"]["200"]["headers"] = _ANSWER_HEADERS
     for status in sorted(operation.errors):
         error = {
             "description": _REASONS[status],
