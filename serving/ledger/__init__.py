@@ -3,27 +3,29 @@
 Needs no TensorFlow. `Ledger` is the way in; `README.md` states what always holds.
 """
 
-from serving.ledger.ledger import Ledger
-from serving.ledger.parts import ChargePart
-from serving.ledger.records import (
+from serving.ledger.errors import (
     AnswerExpiredError,
     BudgetExceededError,
-    Charge,
-    Entry,
     IdempotencyConflictError,
     LedgerError,
-    Pricing,
-    Replay,
     RequestInProgressError,
-    Reservation,
     ReservationLostError,
-    Reserved,
-    TokensBefore,
     TooManyAtOnceError,
-    Undelivered,
     UndeliveredInProgressError,
     UnknownRequestError,
     UnknownTenantError,
+)
+from serving.ledger.ledger import Ledger
+from serving.ledger.parts import ChargePart
+from serving.ledger.records import (
+    Charge,
+    Entry,
+    Pricing,
+    Replay,
+    Reservation,
+    Reserved,
+    TokensBefore,
+    Undelivered,
     Usage,
 )
 

@@ -24,8 +24,8 @@ from serving.ledger import schema
 from serving.ledger.authentication import LedgerKey, wrong_anchor_code
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, writing
+from serving.ledger.errors import LedgerError
 from serving.ledger.events import SOURCE
-from serving.ledger.records import LedgerError
 
 EVENT_TYPE: Final = "tallygraph.anchor"
 CHAINS_A_LINE: Final = 1000

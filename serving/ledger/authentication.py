@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from serving.ledger.records import LedgerError
+from serving.ledger.errors import LedgerError
 
 MIN_KEY_BYTES: Final = 32
 _ID_DIGITS: Final = 16

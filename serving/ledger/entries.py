@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from serving.ledger import schema
 from serving.ledger.database import reading
-from serving.ledger.records import Entry, UnknownTenantError
+from serving.ledger.errors import UnknownTenantError
+from serving.ledger.records import Entry
 
 
 @dataclass(frozen=True, slots=True)

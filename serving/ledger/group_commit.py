@@ -19,10 +19,9 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 
 from serving.ledger.database import retrying, wrote_nothing
+from serving.ledger.deliveries import MarkDelivered, MarkUndelivered
 from serving.ledger.ledger import Ledger
 from serving.ledger.operations import (
-    MarkDelivered,
-    MarkUndelivered,
     Operation,
     Outcome,
     Release,

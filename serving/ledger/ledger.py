@@ -11,10 +11,10 @@ from serving.ledger import schema
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading, retrying
+from serving.ledger.deliveries import MarkDelivered, MarkUndelivered
+from serving.ledger.errors import LedgerError
 from serving.ledger.leases import Lease
 from serving.ledger.operations import (
-    MarkDelivered,
-    MarkUndelivered,
     Operation,
     Outcome,
     Release,
@@ -27,7 +27,6 @@ from serving.ledger.records import (
     MAX_TEXT,
     Charge,
     Entry,
-    LedgerError,
     Pricing,
     Replay,
     Reservation,
@@ -38,8 +37,9 @@ from serving.ledger.records import (
 from serving.ledger.retention import KEEP, Retention
 from serving.ledger.sql import Statements
 from serving.ledger.transactions import transaction
-from serving.ledger.unit_of_work import UnitOfWork, Wanted
+from serving.ledger.unit_of_work import UnitOfWork
 from serving.ledger.usage import MonthUsage, usage_of_month
+from serving.ledger.wanted import Wanted
 
 Result = TypeVar("Result")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from serving.ledger.database import open_database, reading
-from serving.ledger.records import LedgerError
+from serving.ledger.errors import LedgerError
 from serving.ledger.upgrade import upgrade
 
 _MARKS = frozenset({"alembic_version", "chains", "entries"})

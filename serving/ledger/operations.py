@@ -11,28 +11,31 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from serving.ledger.changes import Request
+from serving.ledger.errors import (
+    AnswerExpiredError,
+    BudgetExceededError,
+    IdempotencyConflictError,
+    LedgerError,
+    RequestInProgressError,
+    ReservationLostError,
+    TooManyAtOnceError,
+    UndeliveredInProgressError,
+)
 from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
 from serving.ledger.records import (
     SCHEMA_VERSION,
-    AnswerExpiredError,
-    BudgetExceededError,
     Charge,
     Entry,
-    IdempotencyConflictError,
-    LedgerError,
     Pricing,
     Replay,
-    RequestInProgressError,
     Reservation,
-    ReservationLostError,
     Reserved,
-    TooManyAtOnceError,
     Undelivered,
-    UndeliveredInProgressError,
     Usage,
 )
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
-from serving.ledger.unit_of_work import UnitOfWork, Wanted
+from serving.ledger.unit_of_work import UnitOfWork
+from serving.ledger.wanted import Wanted
 
 Result = TypeVar("Result", covariant=True)
 
@@ -196,36 +199,6 @@ class Settle:
                 f"charge is of {of_parts}."
             )
         return charge
-
-
-@dataclass(frozen=True, slots=True)
-class MarkDelivered:
-    """See `serving.ledger.Ledger.delivered`. It reads nothing, and need not be on the disk: an
-    answer that is marked too late is one that is given away twice, and charged once."""
-
-    on_disk: ClassVar[bool] = False
-    request_ids: tuple[str, ...]
-
-    def want(self, wanted: Wanted) -> None:
-        """Nothing is looked up."""
-
-    def do(self, work: UnitOfWork) -> None:
-        work.undelivered.forget(self.request_ids)
-
-
-@dataclass(frozen=True, slots=True)
-class MarkUndelivered:
-    """See `serving.ledger.Ledger.undelivered`."""
-
-    on_disk: ClassVar[bool] = True
-    request_id: str
-
-    def want(self, wanted: Wanted) -> None:
-        wanted.request_ids.add(self.request_id)
-
-    def do(self, work: UnitOfWork) -> bool:
-        request = work.request(self.request_id)
-        return request.state != RELEASED and work.undelivered.free(request)
 
 
 @dataclass(frozen=True, slots=True)

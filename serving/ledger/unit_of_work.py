@@ -10,50 +10,20 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.changes import Changes, Request
 from serving.ledger.clock import Clock
+from serving.ledger.errors import UnknownRequestError
 from serving.ledger.parts import parts_to_text
-from serving.ledger.records import (
-    ENTRY_FIELDS,
-    Charge,
-    Entry,
-    Reservation,
-    TokensBefore,
-    UnknownRequestError,
-    Usage,
-)
+from serving.ledger.records import ENTRY_FIELDS, Charge, Entry, Reservation, TokensBefore, Usage
 from serving.ledger.retention import KEEP, Retention
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
 from serving.ledger.sql import Driver, Row, Statements, time_of
 from serving.ledger.undelivered import UndeliveredAnswers
-
-
-@dataclass(slots=True)
-class Wanted:
-    """What is to be read.
-
-    Attributes:
-      request_ids: to be settled, released or reversed.
-      tenants: that reserve; `keyed`, `budgeted` and `counted` are those of them that give an
-        idempotency key, have a budget, or a limit of requests at a time.
-      keys: idempotency keys.
-      unkeyed, hashes: tenants and hashes of requests that may get an undelivered answer.
-      models: that were used.
-    """
-
-    request_ids: set[str] = field(default_factory=set)
-    tenants: set[str] = field(default_factory=set)
-    keyed: set[str] = field(default_factory=set)
-    budgeted: set[str] = field(default_factory=set)
-    counted: set[str] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
-    unkeyed: set[str] = field(default_factory=set)
-    hashes: set[str] = field(default_factory=set)
-    models: set[str] = field(default_factory=set)
+from serving.ledger.wanted import Wanted
 
 
 def _nothing() -> Sequence[Row]:

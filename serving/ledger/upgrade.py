@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from serving.ledger import schema
 from serving.ledger.database import reading, writing
-from serving.ledger.records import LedgerError
+from serving.ledger.errors import LedgerError
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _VERSION: Final = sa.table("alembic_version", sa.column("version_num"))

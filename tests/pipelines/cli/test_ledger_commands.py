@@ -118,6 +118,15 @@ def test_a_reversal_names_who_made_it(database: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "at", ["pat:secret@127.0.0.1:9/none", "127.0.0.1:9/none?password=secret"]
+)
+def test_no_message_shows_a_password(at: str) -> None:
+    status, said = tallygraph(f"postgresql+psycopg://{at}", "ledger", "list", "acme")
+    assert (status, "Cannot open the ledger postgresql+psycopg://" in said) == (1, True), said
+    assert "secret" not in said
+
+
 def test_an_invoice_as_csv_has_each_column_once(database: str) -> None:
     entry = json.loads(tallygraph(database, "ledger", "show", "acme", "1")[1])
     words = ("bill", "invoice", "acme", entry["month"], "--format", "csv")

@@ -25,14 +25,25 @@ def main(url: str, label: str, lease_s: float) -> None:
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         do, request_id = json.loads(line)
+        told = lease.id
         try:
             if do == "reserve":
                 ledger.reserve(
                     Reservation(request_id, "acme", 1000, "0" * 64, 3000, request_id, 3)
                 )
+                told = lease.id
+            elif do == "ask":
+                # The same of all processes, without a key.
+                reserved = ledger.reserve(
+                    Reservation(request_id, "beta", 1000, "0" * 64, route="summaries")
+                )
+                told = f"{type(reserved).__name__} {reserved.request_id}"
+            elif do == "release":
+                ledger.release(request_id)
+            elif do == "delivered":
+                ledger.delivered(request_id)
             else:
                 ledger.settle(request_id, usage(), charge(), b"an answer")
-            told = lease.id
         except LedgerError as error:
             told = type(error).__name__
         print(json.dumps(told), flush=True)

@@ -28,12 +28,14 @@ from serving.ledger import (
     schema,
 )
 from serving.ledger.clock import utc_now
+from serving.ledger.deliveries import MarkDelivered
 from serving.ledger.group_commit import MAX_GROUP, GroupCommit
-from serving.ledger.operations import MarkDelivered, Reserve, Settle
+from serving.ledger.operations import Reserve, Settle
 from serving.ledger.sql import Driver, Statement, Statements
 from serving.ledger.transactions import transaction
-from serving.ledger.unit_of_work import UnitOfWork, Wanted
+from serving.ledger.unit_of_work import UnitOfWork
 from serving.ledger.verification import verify
+from serving.ledger.wanted import Wanted
 from tests.serving.ledger.ledger_values import charge, usage
 from tests.serving.ledger.standing_clock import Clock
 

@@ -3,6 +3,7 @@ back while the others run, and a stopped one that goes on charges for nothing th
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import sqlite3
@@ -93,6 +94,38 @@ def test_reservations_of_the_dead_and_the_stopped_come_back(
         charged = connection.scalars(sa.select(schema.entries.c.request_id)).all()
     assert sorted(charged) == ["r2", "r3", "r4"]
     assert verify(engine) == (3, [])
+
+
+def test_what_the_dead_were_delivering_is_given_to_the_next_who_asks(
+    engine: sa.Engine, processes: list[LedgerProcess]
+) -> None:
+    """Charged once, whoever dies, and computed by nobody a second time."""
+    first, second, third = processes
+    assert first.do("ask", "r0") == "Reserved r0"
+    first.do("settle", "r0")
+    first.process.kill()
+
+    def taken(by: LedgerProcess, name: str) -> bool:
+        """Whether it has the answer; until the lease has ended, it would have to compute it."""
+        told = by.do("ask", name)
+        if told == "Undelivered r0":
+            return True
+        assert told == f"Reserved {name}"
+        by.do("release", name)
+        return False
+
+    names = (f"second-{n}" for n in itertools.count())
+    wait_until(lambda: taken(second, next(names)), "the first one's lease to end")
+    # It dies with it, too.
+    second.process.kill()
+    names = (f"third-{n}" for n in itertools.count())
+    wait_until(lambda: taken(third, next(names)), "the second one's lease to end")
+    third.do("delivered", "r0")
+    assert third.do("ask", "last") == "Reserved last"
+    with engine.connect() as connection:
+        charged = connection.scalars(sa.select(schema.entries.c.request_id)).all()
+    assert list(charged) == ["r0"]
+    assert verify(engine) == (1, [])
 
 
 def states(engine: sa.Engine) -> dict[str, str]:

@@ -1,0 +1,61 @@
+"""What the ledger refuses, and why. None of these has written anything."""
+
+from __future__ import annotations
+
+
+class LedgerError(RuntimeError):
+    """Base of every error of the ledger. Nothing was written. Not worth a retry."""
+
+
+class BudgetExceededError(LedgerError):
+    """The most that the request can cost is more than the tenant has left this month.
+
+    Attributes:
+      budget_micro, used_micro, asked_micro: the month's budget, what of it is spent or
+        reserved, and what was asked for.
+    """
+
+    def __init__(self, budget_micro: int, used_micro: int, asked_micro: int) -> None:
+        super().__init__(
+            f"The budget of this month is {budget_micro} millionths, of which {used_micro} "
+            f"are spent or reserved. Requested: {asked_micro}. Raise the budget, lower the "
+            "limit of output tokens, or wait for the next month."
+        )
+        self.budget_micro = budget_micro
+        self.used_micro = used_micro
+        self.asked_micro = asked_micro
+
+
+class TooManyAtOnceError(LedgerError):
+    """As many of the tenant's requests as may be are under way. Worth a retry."""
+
+
+class IdempotencyConflictError(LedgerError):
+    """The idempotency key has been used for a request with another body."""
+
+
+class RequestInProgressError(LedgerError):
+    """A request with this idempotency key is under way. Worth a retry after a moment."""
+
+
+class UndeliveredInProgressError(RequestInProgressError):
+    """An identical request, whose client went away, is still computed: its answer will belong
+    to this one. Worth a retry after a moment."""
+
+
+class AnswerExpiredError(LedgerError):
+    """The request of this idempotency key was charged, and its answer is no longer kept. It is
+    not charged again."""
+
+
+class UnknownRequestError(LedgerError):
+    """There is no reservation of this id that waits to be settled or released."""
+
+
+class ReservationLostError(UnknownRequestError):
+    """What was reserved for the request has been released: nothing is charged for it. The
+    process was stopped for longer than its lease. Worth a retry of the whole request."""
+
+
+class UnknownTenantError(LedgerError):
+    """The ledger has no such tenant."""
