@@ -18,6 +18,7 @@ from serving.ledger.verification import verify
 from tests.serving.gateway.gated_proxy import GatedProxy, gated_postgres
 from tests.serving.gateway.kill_rig import KilledPostgres
 from tests.support.running_gateway import DEADLINE_S, RunningGateway, gateway_on
+from tests.support.waiting import wait_until
 
 
 @contextmanager
@@ -136,12 +137,14 @@ def test_it_is_out_when_asked(
                 assert answer.json()["error"]["code"] == "overloaded"
                 assert answer.headers["retry-after"] == "1"
             assert client.get("/healthz").status_code == 200
-            ready = stack.admin("/readyz")
-            assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
-            assert "The ledger cannot be written" in ready.json()["problems"][0]
+            # What the probe found a moment ago holds for as long.
+            wait_until(lambda: stack.admin("/readyz").status_code == 503, "not ready")
+            ready = stack.admin("/readyz").json()
+            assert ready["status"] == "not ready"
+            assert "The ledger cannot be written" in ready["problems"][0]
         finally:
             postgres.start()
-        assert stack.admin("/readyz").status_code == 200
+        wait_until(lambda: stack.admin("/readyz").status_code == 200, "ready")
         assert ask(client).status_code == 200
     assert gate.questions == 2
     assert stack.states() == {"settled": 2}
