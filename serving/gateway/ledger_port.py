@@ -40,6 +40,7 @@ from serving.ledger import (
 
 _LOG = logging.getLogger(__name__)
 
+BUDGET_LEFT: Final = "x-ratelimit-remaining-budget-micro"
 WAIT_FOR_ANSWER_S: Final = 60.0
 """How long a request waits for an answer that is computed for nobody else: as long as for a
 model."""
@@ -206,8 +207,14 @@ def _refusal(error: Exception) -> GatewayError:
     """What the client gets where the ledger reserves nothing."""
     what = str(error)
     if isinstance(error, BudgetExceededError):
+        left = max(0, error.budget_micro - error.used_micro)
         return GatewayError(
-            429, what, "insufficient_quota", "insufficient_quota", limit="budget"
+            429,
+            what,
+            "insufficient_quota",
+            "insufficient_quota",
+            limit="budget",
+            headers={BUDGET_LEFT: str(left)},
         )
     if isinstance(error, TooManyAtOnceError):
         return GatewayError(

@@ -246,6 +246,10 @@ def _content(kind: str, model: type[BaseModel]) -> dict[str, Any]:
         return _schema(model)
     # Of each event: JSON, but for the last.
     chunk = {"contentMediaType": _JSON, "contentSchema": _schema(model)["schema"]}
+    if model is responses.ResponseEvent:  # whose last one says so itself
+        data: dict[str, Any] = {"type": "string", **chunk}
+        properties = {"event": {"type": "string"}, "data": data}
+        return {"schema": {"type": "object", "properties": properties, "required": ["data"]}}
     data = {"type": "string", "anyOf": [{"const": "[DONE]"}, chunk]}
     return {"schema": {"type": "object", "properties": {"data": data}, "required": ["data"]}}
 

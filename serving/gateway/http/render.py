@@ -25,6 +25,7 @@ EXPOSED: Final = (
     REPLAYED,
     REDELIVERED,
     TRUNCATED,
+    "x-ratelimit-remaining-budget-micro",
     *(
         f"x-ratelimit-{what}-{of}"
         for of in ("requests", "tokens")

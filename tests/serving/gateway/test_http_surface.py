@@ -145,6 +145,10 @@ def test_the_budget_that_is_left(gateway: RunningGateway) -> None:
         usage = client.get("/v1/usage").json()
     assert usage["amount_micro"] == 22
     assert usage["remaining_micro"] == 1000 - 22
+    with gateway.client(gateway.key("poor", budget_micro=30)) as client:
+        assert client.post("/v1/summaries", json=BODY).status_code == 429
+        refused = client.post("/v1/summaries", json={**BODY, "max_output_tokens": 3})
+        assert refused.headers["x-ratelimit-remaining-budget-micro"] == "30"
     with gateway.client(gateway.key("free")) as client:
         assert client.get("/v1/usage").json()["remaining_micro"] is None
 
