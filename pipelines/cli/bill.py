@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.markup import escape
 
+from pipelines.cli.bill_invoice import invoice
 from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
 from pipelines.cli.database import DATABASE, Database, opened
 
@@ -24,25 +25,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def invoice(
-    tenant: Annotated[str, typer.Argument(help="The tenant.")],
-    month: Annotated[str, typer.Argument(help="Month in UTC, such as 2026-11.")],
-    format: Annotated[str, typer.Option(help="Format: json, csv or html.")] = "json",
-    database: Database = DATABASE,
-) -> None:
-    """Print a tenant's invoice for a month; creating it again gives the same bytes."""
-    from serving.billing.invoice import InvoiceError, make_invoice
-    from serving.billing.invoice_formats import FORMATS
-
-    if format not in FORMATS:
-        fail(f"Unknown format {format!r}. Expected: {', '.join(FORMATS)}.", EXIT_BAD_INPUT)
-    with opened(database, tenant=tenant) as engine:
-        try:
-            made = make_invoice(engine, tenant, month)
-        except InvoiceError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    print(FORMATS[format](made), end="")
+app.command()(invoice)
 
 
 @app.command()

@@ -1,9 +1,10 @@
-"""A tenant's invoice for a month, made from its ledger alone.
+"""What a tenant's month costs, line by line, made from its ledger alone.
 
 An invoice covers a section of the tenant's chain: from the first entry that was written in the
 month, or later, to the last one before the first of a later month. Entries are never changed,
 so creating an old invoice again gives the same bytes; a charge that is reversed later is
-credited on the invoice of the month of its reversal.
+credited on the invoice of the month of its reversal. `serving.billing.invoice_document` makes
+of it what is sent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from serving.billing.currencies import CurrencyError, decimals_of, minor_units, money
 from serving.ledger import schema
 from serving.ledger.chain import FIRST_HASH
 from serving.ledger.database import reading
@@ -87,12 +89,15 @@ class Invoice:
     total_micro: int
 
     @property
+    def decimals(self) -> int:
+        """Decimals of the currency; 2 if there are no entries, and so no currency."""
+        return decimals_of(self.currency) if self.currency else 2
+
+    @property
     def payable(self) -> str:
-        """Return the total with two decimals, rounded half away from zero, such as
-        ``12.35``."""
-        cents = (abs(self.total_micro) + 5_000) // 10_000
-        sign = "-" if self.total_micro < 0 and cents else ""
-        return f"{sign}{cents // 100}.{cents % 100:02d}"
+        """Return what the lines cost before taxes, each rounded once, such as ``12.35``."""
+        lines = (minor_units(line.amount_micro, self.decimals) for line in self.lines)
+        return money(sum(lines), self.decimals)
 
 
 def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
@@ -102,7 +107,8 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
       month: such as ``2026-11``. The invoice of a month that is not over may still grow.
 
     Raises:
-      InvoiceError: the month is not valid, or its entries are in several currencies.
+      InvoiceError: the month is not valid, or its entries are in several currencies, or in
+        one that is not in ISO 4217.
     """
     columns = schema.entries.c
     try:
@@ -131,6 +137,11 @@ def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
     if len(currencies) > 1:
         named = ", ".join(sorted(currencies))
         raise InvoiceError(f"The entries of {month} are in several currencies: {named}.")
+    try:
+        for currency in currencies:
+            decimals_of(currency)
+    except CurrencyError as error:
+        raise InvoiceError(f"The entries of {month} cannot be invoiced. {error}") from None
     input_tokens, cached_tokens, output_tokens = (int(count or 0) for count in tokens)
     return Invoice(
         tenant=tenant,
@@ -202,28 +213,3 @@ def micro(amount: int) -> str:
     """Format millionths as a decimal number, such as ``-0.000700``."""
     whole, rest = divmod(abs(amount), 1_000_000)
     return f"{'-' if amount < 0 else ''}{whole}.{rest:06d}"
-
-
-def columns_of(lines: Sequence[InvoiceLine]) -> list[list[str]]:
-    """Return lines as texts, for tables."""
-    return [
-        [
-            line.price_id,
-            line.model,
-            line.kind,
-            line.month,
-            line.meter,
-            _tier(line),
-            "" if (price := line.price_micro_per_1k_tokens) is None else micro(price),
-            str(line.requests),
-            str(line.tokens),
-            micro(line.amount_micro),
-        ]
-        for line in lines
-    ]
-
-
-def _tier(line: InvoiceLine) -> str:
-    if line.meter == "all":
-        return ""
-    return str(line.tier) if line.tier else "free"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import pwd
@@ -125,16 +123,6 @@ def test_no_message_shows_a_password(at: str) -> None:
     status, said = tallygraph(f"postgresql+psycopg://{at}", "ledger", "list", "acme")
     assert (status, "Cannot open the ledger postgresql+psycopg://" in said) == (1, True), said
     assert "secret" not in said
-
-
-def test_an_invoice_as_csv_has_each_column_once(database: str) -> None:
-    entry = json.loads(tallygraph(database, "ledger", "show", "acme", "1")[1])
-    words = ("bill", "invoice", "acme", entry["month"], "--format", "csv")
-    heading, line, total = csv.reader(io.StringIO(tallygraph(database, *words)[1]))
-    assert len(set(heading)) == len(heading)
-    row = dict(zip(heading, line, strict=True))
-    assert (row["month"], row["usage month"]) == (entry["month"], entry["month"])
-    assert dict(zip(heading, total, strict=True))["amount"] == "0.000700"
 
 
 def test_anchors_and_keys_by_command(database: str, tmp_path: Path) -> None:

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
-import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from serving.billing.invoice import InvoiceError, make_invoice
-from serving.billing.invoice_formats import FORMATS, as_csv, as_html, as_json
-from serving.ledger import Charge, Entry, Ledger, Reservation, Usage
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
-
-
-class Book:
-    """A ledger that is written to at times of the test's choosing."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
-        self.now = datetime.datetime(2026, 11, 1)
-        self.ledger = Ledger(engine, "gateway-0", lambda: self.now)
-        self._requests = 0
-
-    def charge(self, amount: int, at: str, tenant: str = "acme", **changes: Any) -> Entry:
-        self._requests += 1
-        self.now = datetime.datetime.fromisoformat(at)
-        request_id = f"request-{self._requests}"
-        self.ledger.reserve(Reservation(request_id, tenant, amount, "0" * 64))
-        values = {"model": "summarizer", "price_id": "2026", "currency": "EUR", **changes}
-        usage = Usage(values["model"], "7", "f", 1, 10, 2, 3, "stop", 5)
-        price = Charge(amount, values["currency"], values["price_id"])
-        return self.ledger.settle(request_id, usage, price, b"answer")
+from tests.serving.billing.invoice_book import Book
 
 
 @pytest.fixture
@@ -76,9 +49,7 @@ def test_an_old_invoice_never_changes(book: Book) -> None:
     # A clock that jumps back does not reach into it either.
     book.charge(3, "2026-11-20")
     after = make_invoice(book.engine, "acme", "2026-11")
-    assert [render(after) for render in FORMATS.values()] == [
-        render(before) for render in FORMATS.values()
-    ]
+    assert after == before
     december = make_invoice(book.engine, "acme", "2026-12")
     assert [(line.kind, line.month, line.amount_micro) for line in december.lines] == [
         ("charge", "2026-11", 3),
@@ -104,29 +75,10 @@ def test_every_entry_is_on_one_invoice(book: Book) -> None:
     assert sum(invoice.total_micro for invoice in invoices) == 1 + 1 + 3 + 2 + 5 + 4 + 9 + 12
 
 
-def test_formats(book: Book) -> None:
-    book.charge(1_234_567, "2026-11-02", model="a<b>")
-    invoice = make_invoice(book.engine, "acme", "2026-11")
-    document = json.loads(as_json(invoice))
-    assert (document["total_micro"], document["payable"]) == (1_234_567, "1.23")
-    rows = list(csv.reader(io.StringIO(as_csv(invoice))))
-    assert len(set(rows[0])) == len(rows[0]) == len(rows[1]) == len(rows[2])
-    assert (rows[0][1], rows[0][6]) == ("month", "usage month")
-    assert rows[1] == [
-        *("acme", "2026-11", "EUR", "2026", "a<b>", "charge", "2026-11", "all", "", ""),
-        *("1", "13", "1.234567"),
-    ]
-    assert rows[2][-1] == "1.234567"
-    page = as_html(invoice)
-    assert "<td>a&lt;b&gt;</td>" in page
-    assert invoice.last_hash in page
-
-
 def test_a_month_without_entries(book: Book) -> None:
     invoice = make_invoice(book.engine, "acme", "2026-11")
     assert (invoice.lines, invoice.total_micro, invoice.payable) == ((), 0, "0.00")
     assert (invoice.first_entry, invoice.last_entry) == (1, 0)
-    assert "No entries." in as_html(invoice)
 
 
 @pytest.mark.parametrize(
@@ -147,18 +99,3 @@ def test_two_currencies_are_two_invoices(book: Book) -> None:
     book.charge(1, "2026-11-03", currency="USD")
     with pytest.raises(InvoiceError, match="several currencies: EUR, USD"):
         make_invoice(book.engine, "acme", "2026-11")
-
-
-@pytest.mark.parametrize(
-    ("total", "payable"),
-    [
-        (4_999, "0.00"),
-        (5_000, "0.01"),
-        (-5_000, "-0.01"),
-        (-4_999, "0.00"),
-        (10**12, "1000000.00"),
-    ],
-)
-def test_rounding(book: Book, total: int, payable: str) -> None:
-    empty = make_invoice(book.engine, "acme", "2026-11")
-    assert replace(empty, total_micro=total).payable == payable

@@ -1,0 +1,102 @@
+"""`tallygraph bill invoice`: a tenant's invoice for a month, to read, to send or to import."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import EXIT_BAD_INPUT, err, fail
+from pipelines.cli.database import DATABASE, Database, opened
+
+_PDF = "pdf"
+
+
+def invoice(
+    tenant: Annotated[str, typer.Argument(help="The tenant.")],
+    month: Annotated[str, typer.Argument(help="Month in UTC, such as 2026-11.")],
+    format: Annotated[str, typer.Option(help="Format: text, json, csv, html or pdf.")] = "json",
+    details: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with seller, buyers, terms and taxes. Without it, only a draft can "
+            "be made."
+        ),
+    ] = None,
+    issued: Annotated[
+        str,
+        typer.Option(
+            help="Date of issue, such as 2026-12-02; empty: the first day after the month."
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write to; not given: print it.")
+    ] = None,
+    font: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="TrueType or OpenType file for names in a script that no bundled font has; "
+            "may be repeated. Only for pdf."
+        ),
+    ] = None,
+    database: Database = DATABASE,
+) -> None:
+    """Print a tenant's invoice for a month; creating it again gives the same bytes.
+
+    Until the month has ended, it is a draft without a number.
+    """
+    from serving.billing.invoice import InvoiceError, make_invoice
+    from serving.billing.invoice_details import DetailsError, load_details
+    from serving.billing.invoice_document import make_document
+    from serving.billing.invoice_formats import FORMATS
+    from serving.ledger.clock import utc_now
+
+    known = (*FORMATS, _PDF)
+    if format not in known:
+        fail(f"Unknown format {format!r}. Expected: {', '.join(known)}.", EXIT_BAD_INPUT)
+    if format == _PDF and output is None and sys.stdout.isatty():
+        fail("A PDF is not for a terminal. Give a file with --output.", EXIT_BAD_INPUT)
+    try:
+        on = _day(issued)
+        named = load_details(details) if details else None
+        with opened(database, tenant=tenant) as engine:
+            usage = make_invoice(engine, tenant, month)
+        document = make_document(usage, named, utc_now(), on)
+        if format == _PDF:
+            from serving.billing.invoice_pdf import as_pdf
+
+            pdf = as_pdf(document, font or [])
+            content, missing = pdf.content, pdf.without_letter
+        else:
+            content, missing = FORMATS[format](document).encode(), ()
+    except (InvoiceError, DetailsError) as error:
+        fail(str(error), EXIT_BAD_INPUT)
+    if output:
+        try:
+            output.write_bytes(content)
+        except OSError as error:
+            fail(f"Cannot write the invoice: {error}")
+    else:
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    if missing:
+        shown = ", ".join(f"U+{ord(letter):04X}" for letter in missing)
+        err.print(
+            f"warning: no font has these characters, which are boxes in the PDF: {shown}. "
+            "Give a font that has them with --font.",
+            markup=False,
+        )
+
+
+def _day(text: str) -> date | None:
+    from serving.billing.invoice import InvoiceError
+
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise InvoiceError(
+            f"A date of issue is expected in the form 2026-12-02. Received: {text!r}"
+        ) from None
