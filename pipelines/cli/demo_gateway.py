@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import typer
 
-from pipelines.cli import bill
 from pipelines.cli import ledger as ledger_command
+from pipelines.cli.bill_invoice import invoice
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
 from serving.version_folders import complete_versions
 
@@ -123,7 +123,7 @@ def _demonstrate(folder: Path, model_dir: Path, text: str, engine: str, timeout_
     ledger_command.verify(tenant="", database=database)
 
     _step("6/6  the invoice")
-    bill.invoice(tenant=_TENANT, month=entry.month, format="json", database=database)
+    invoice(tenant=_TENANT, month=entry.month, format="json", database=database)
     print()  # an invoice ends with its last byte
 
 
