@@ -83,13 +83,13 @@ def run(
             f"no corpus given. Expected --corpus PATH, or corpus.path in {config}.",
             EXIT_BAD_INPUT,
         )
+    quote = quoted(prices, settings.serving.model_name, plan)
     if _is_plain_path(source) and not Path(source).exists():
         fail(  # before TFX, which takes a while to load
             f"The corpus {source} does not exist. Expected: a file, a folder or a glob of "
             f"files below {Path.cwd()}, or an absolute path.",
             EXIT_BAD_INPUT,
         )
-    quote = quoted(prices, settings.serving.model_name, plan)
     request = RunRequest(
         settings,
         lambda champion: with_champion(asked, champion, config, set_ or [], from_scratch=True),
