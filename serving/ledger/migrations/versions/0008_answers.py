@@ -57,4 +57,3 @@ def upgrade() -> None:
         sa.Column("holder", _TEXT),
     )
     op.create_index("undelivered_by_request", "undelivered", ["tenant", "request_hash"])
-    op.create_index("undelivered_by_time", "undelivered", ["kept_until"])
