@@ -43,7 +43,11 @@ def savings(
         typer.Option(help="Tokens per second that an instance computes when it is never idle."),
     ],
     use: Annotated[
-        float, typer.Option(help="Share of the time that an instance is busy.")
+        float,
+        typer.Option(
+            help="Assumed share of the time that a rented instance is busy; the rest is for "
+            "peaks and nights."
+        ),
     ] = 0.3,
     at_least: Annotated[
         float, typer.Option(help="Instances that autoscaling always keeps running.")
@@ -73,14 +77,13 @@ def savings(
             result = compared.savings(tokens, made.total_micro, renting)
         except (InvoiceError, ValueError) as error:
             fail(str(error), EXIT_BAD_INPUT)
-    out.print(f"{tokens:,} tokens in {month}, costs in {made.currency or 'no currency'}")
-    out.print(f"  by the token         {result.by_token:14,.2f}")
-    out.print(f"  rented by the month  {result.rented:14,.2f}, {result.idle:,.2f} of it idle")
-    out.print(f"  autoscaled           {result.autoscaled:14,.2f}")
-    out.print(f"  saved by the token   {result.saved:14,.2f}")
+    for line in compared.told(result, renting, made.currency, month):
+        out.print(line, markup=False)
     if plot:
-        plot.write_text(draw_savings(result, renting, made.currency), encoding="utf-8")
-        out.print(f"drawn: {plot}")
+        title = f"{tenant}, {month}: by the token, or renting?"
+        picture = draw_savings(result, renting, made.currency, title)
+        plot.write_text(picture, encoding="utf-8")
+        out.print(f"drawn: {plot}", markup=False)
 
 
 @app.command()

@@ -9,8 +9,9 @@ peaks, and nights):
   price of a month taken by the hour, times ``hourly_premium``;
 - by the token: what the ledger says.
 
-The textbook case is one instance at 3,000 a month that is busy 30 % of the time: 2,100 of the
-3,000 pay for waiting, and what is used costs 3,000 / 0.3 = 10,000 for the work of one instance.
+The textbook case is one GPU at 3,000 a month that is busy 30 % of the time: 2,100 of the 3,000
+pay for waiting, and the work that would fill a GPU costs 3,000 / 0.3 = 10,000
+(`docs/for/finance.md`).
 """
 
 from __future__ import annotations
@@ -72,14 +73,27 @@ class Renting:
 
 
 @dataclass(frozen=True, slots=True)
+class Million:
+    """What a million tokens cost, in the currency's unit; not a number without any tokens."""
+
+    by_token: float
+    rented: float
+    autoscaled: float
+
+
+@dataclass(frozen=True, slots=True)
 class Savings:
     """A month's usage, paid in three ways; costs in the currency's unit.
 
     Attributes:
       idle: what of the rented instances' cost pays for waiting.
+      use: the share of the time that the rented instances would have been busy with the month's
+        tokens: what was measured, beside what was assumed (`Renting.use`).
       break_even_tokens: tokens a month from which one rented instance is the cheaper way, at
-        the price by the token that was paid; infinite where it was nothing. Beyond what an
-        instance can do at its ``use`` it never is.
+        the price by the token that was paid; infinite where it was nothing.
+      break_even_use: the share of the time for which those tokens keep one instance busy. Above
+        1, and above what is assumed (`Renting.use`), renting is never the cheaper way: an
+        instance cannot do so much.
     """
 
     tokens: int
@@ -87,7 +101,19 @@ class Savings:
     rented: float
     autoscaled: float
     idle: float
+    use: float
     break_even_tokens: float
+    break_even_use: float
+
+    @property
+    def million(self) -> Million:
+        """What a million of the month's tokens cost each way."""
+        return Million(
+            *(
+                cost * 1_000_000 / self.tokens if self.tokens else math.nan
+                for cost in (self.by_token, self.rented, self.autoscaled)
+            )
+        )
 
     @property
     def saved(self) -> float:
@@ -112,11 +138,44 @@ def savings(tokens: int, by_token_micro: int, renting: Renting) -> Savings:
     by_token = by_token_micro / 1_000_000
     rented = renting.rented(tokens)
     busy = tokens / renting.capacity * renting.month_price
+    even = renting.month_price * tokens / by_token if by_token else math.inf
     return Savings(
         tokens=tokens,
         by_token=by_token,
         rented=rented,
         autoscaled=renting.autoscaled(tokens),
         idle=max(0.0, rented - busy),
-        break_even_tokens=(renting.month_price * tokens / by_token if by_token else math.inf),
+        use=busy / rented,
+        break_even_tokens=even,
+        break_even_use=even / renting.capacity,
     )
+
+
+def told(result: Savings, renting: Renting, currency: str, month: str) -> list[str]:
+    """Say the comparison in lines."""
+    rows = (
+        ("by the token", result.by_token, result.million.by_token),
+        ("rented by the month", result.rented, result.million.rented),
+        ("autoscaled", result.autoscaled, result.million.autoscaled),
+    )
+    even = "never: the tokens cost nothing"
+    if math.isfinite(result.break_even_tokens):
+        even = (
+            f"{result.break_even_tokens:,.0f} tokens a month, which keep one instance busy "
+            f"{result.break_even_use:.1%} of the time"
+        )
+        if result.break_even_use > renting.use:
+            even += ", more than is assumed: renting does not get cheaper"
+    return [
+        f"{result.tokens:,} tokens in {month}; costs in {currency or 'no currency'}",
+        f"{'':22}{'the month':>14}{'a million tokens':>20}",
+        *(f"  {name:20}{cost:14,.2f}{_million(million):>20}" for name, cost, million in rows),
+        f"saved by the token: {result.saved:,.2f}",
+        f"idle while rented: {result.idle:,.2f} of {result.rented:,.2f}",
+        f"utilisation: {result.use:.1%} measured, {renting.use:.1%} assumed",
+        f"break-even: {even}",
+    ]
+
+
+def _million(cost: float) -> str:
+    return "-" if math.isnan(cost) else f"{cost:,.4f}"
