@@ -39,13 +39,13 @@ class CurrencyError(ValueError):
     """The code is not that of a currency that can be paid in."""
 
 
-def decimals_of(currency: str) -> int:
+def decimals_of(currency: object) -> int:
     """Return how many decimals a currency has.
 
     Raises:
       CurrencyError: it is not in the table.
     """
-    if currency not in DECIMALS:
+    if not isinstance(currency, str) or currency not in DECIMALS:
         raise CurrencyError(
             "A currency must be one of ISO 4217 that can be paid in, such as EUR, USD or JPY. "
             f"Received: {currency!r}"

@@ -25,17 +25,17 @@ an old one: the ledger's charges are recalculated from it (`serving.billing.audi
 from __future__ import annotations
 
 import datetime
-import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Self
 
+from serving.billing.currencies import CurrencyError, decimals_of
 from serving.billing.price import Price
-from serving.billing.price_table import price_from_table, price_problems
+from serving.billing.price_table import Problem, price_from_table, price_problems
+from serving.billing.toml_lines import Lines
 from serving.ledger import Charge, Pricing, TokensBefore, Usage
-
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
 class PriceBookError(ValueError):
@@ -55,32 +55,21 @@ class PriceBook:
 
         Raises:
           PriceBookError: the file is missing, not TOML, or not valid; lists everything that is
-              wrong.
+              wrong, with its line.
         """
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            document = tomllib.loads(text)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise PriceBookError(f"Cannot read the price book {path}: {error}") from None
-        problems: list[str] = []
-        currency = document.get("currency")
-        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-            problems.append(f"currency must be ISO 4217, such as EUR. Received: {currency!r}")
-        if unknown := sorted(set(document) - {"currency", "prices"}):
-            problems.append(f"unknown: {', '.join(unknown)}")
-        prices = []
-        for place, table in enumerate(document.get("prices", []), start=1):
-            if found := price_problems(table):
-                problems += [f"price {place}: {each}" for each in found]
-            else:
-                prices.append(price_from_table(table))
-        problems += _conflicts(prices)
-        if not problems and not prices:
-            problems.append("it has no [[prices]] entry")
-        if problems:
+        if problems := list(_problems(document)):
+            lines = Lines(text)
+            listed = sorted((lines[where], problem) for where, problem in problems)
             raise PriceBookError(
-                f"The price book {path} is not valid:\n- " + "\n- ".join(problems)
+                f"The price book {path} is not valid:"
+                + "".join(f"\n- line {line}: {problem}" for line, problem in listed)
             )
-        return cls(str(currency), tuple(prices))
+        return cls(document["currency"], tuple(map(price_from_table, document["prices"])))
 
     def price(self, model: str, plan: str, day: datetime.date) -> Price:
         """Return the price that is valid on a day, UTC.
@@ -112,15 +101,41 @@ class PriceBook:
         return lambda usage, before: self.charge(price, usage, before)
 
 
-def _conflicts(prices: list[Price]) -> list[str]:
-    problems = []
-    for key, what in (
-        (lambda price: price.id, "id"),
-        (lambda price: (price.model, price.plan, price.valid_from), "model, plan and date"),
+def _problems(document: dict[str, Any]) -> Iterator[Problem]:
+    """Everything that is wrong with a price book, each with its path in the document."""
+    try:
+        decimals_of(document.get("currency", ""))
+    except CurrencyError as error:
+        yield ("currency",), f"currency: {error}"
+    for name in set(document) - {"currency", "prices"}:
+        yield (name,), f"unknown: {name}"
+    tables = document.get("prices", [])
+    if not isinstance(tables, list):
+        yield ("prices",), f"prices must be [[prices]] tables. Received: {tables!r}"
+        return
+    if not tables:
+        yield (), "it has no [[prices]] entry"
+    for position, table in enumerate(tables):
+        for where, problem in price_problems(table):
+            yield ("prices", position, *where), f"price {position + 1}: {problem}"
+    yield from _conflicts(tables)
+
+
+def _conflicts(tables: list[Any]) -> Iterator[Problem]:
+    """Prices that cannot be told apart, however wrong they are otherwise."""
+    for keys, what in (
+        (("id",), "id"),
+        (("model", "plan", "valid_from"), "model, plan and date"),
     ):
-        seen = set()
-        for price in prices:
-            if key(price) in seen:
-                problems.append(f"two prices have the same {what}: {key(price)}")
-            seen.add(key(price))
-    return problems
+        first: dict[str, int] = {}
+        for position, table in enumerate(tables):
+            if not isinstance(table, dict) or not set(keys) <= set(table):
+                continue
+            # Of values of any type: whatever they are, equal ones are written alike.
+            values = ", ".join(str(table[key]) for key in keys)
+            before = first.setdefault(values, position)
+            if before != position:
+                yield (
+                    ("prices", position),
+                    f"price {position + 1} has the same {what} as price {before + 1}: {values}",
+                )

@@ -9,10 +9,14 @@ from dataclasses import MISSING, fields
 from typing import Any, Final
 
 from serving.billing.price import Price, Tier
+from serving.billing.toml_lines import Path
 
 MAX_PRICE_MICRO: Final = 10**12
 MAX_TOKENS: Final = 10**15
 MAX_TIERS: Final = 16
+Problem = tuple[Path, str]
+"""The path of a value in the document, or in the table, and what is wrong with it."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -26,28 +30,37 @@ def price_from_table(table: dict[str, Any]) -> Price:
     return Price(**(table | tiers))
 
 
-def price_problems(table: Any) -> list[str]:
+def price_problems(table: Any) -> list[Problem]:
     """Return everything that is wrong with a table; nothing if it is a valid price."""
     if not isinstance(table, dict):
-        return ["must be a table"]
+        return [((), "must be a table")]
     known = {field.name: field.default is MISSING for field in fields(Price)}
-    problems = [f"{name} is missing" for name in known if known[name] and name not in table]
-    problems += [f"unknown: {name}" for name in sorted(set(table) - set(known))]
+    problems: list[Problem] = [
+        ((), f"{name} is missing") for name in known if known[name] and name not in table
+    ]
+    problems += [((name,), f"unknown: {name}") for name in set(table) - set(known)]
     for name in set(known) & set(table):
-        value = table[name]
-        if name.startswith("price_"):
-            problems += _integer_problems(name, value, MAX_PRICE_MICRO)
-        elif name.startswith("free_"):
-            problems += _integer_problems(name, value, MAX_TOKENS)
-        elif name.endswith("_tiers"):
-            free = table.get(f"free_{name.removesuffix('_tiers')}_tokens", 0)
-            problems += _tier_problems(name, value, free)
-        elif name == "valid_from":
-            if type(value) is not datetime.date:
-                problems.append(f"{name} must be a date (2026-11-01). Received: {value!r}")
-        elif not isinstance(value, str) or not _NAME.fullmatch(value):
-            problems.append(f"{name} must be a non-empty name. Received: {value!r}")
-    return sorted(problems)
+        problems += [((name,), problem) for problem in _value_problems(name, table)]
+    return problems
+
+
+def _value_problems(name: str, table: dict[str, Any]) -> Iterator[str]:
+    value = table[name]
+    if name.startswith("price_"):
+        yield from _integer_problems(name, value, MAX_PRICE_MICRO)
+    elif name.startswith("free_"):
+        yield from _integer_problems(name, value, MAX_TOKENS)
+    elif name.endswith("_tiers"):
+        free = table.get(f"free_{name.removesuffix('_tiers')}_tokens", 0)
+        yield from _tier_problems(name, value, free)
+    elif name == "valid_from":
+        if type(value) is not datetime.date:
+            yield f"{name} must be a date (2026-11-01). Received: {value!r}"
+    elif not isinstance(value, str) or not _NAME.fullmatch(value):
+        yield (
+            f"{name} must be at most 63 letters, digits, '_', '.' and '-', and begin with a "
+            f"letter or digit. Received: {value!r}"
+        )
 
 
 def _integer_problems(name: str, value: Any, most: int) -> Iterator[str]:

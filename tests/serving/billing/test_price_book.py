@@ -67,24 +67,71 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = text.replace("= 1200", "= -1").replace("2026-12-01", '"December"')
     with pytest.raises(PriceBookError) as wrong:
         book(tmp_path, text)
-    assert [line[2:] for line in str(wrong.value).splitlines()[1:]] == [
-        "currency must be ISO 4217, such as EUR. Received: 'euro'",
-        "price 1: plan must be a non-empty name. Received: 3",
-        "price 2: price_micro_per_1k_output_tokens must be an integer of 0 or more. "
+    assert str(wrong.value).splitlines()[1:] == [
+        "- line 2: currency: A currency must be one of ISO 4217 that can be paid in, such as "
+        "EUR, USD or JPY. Received: 'euro'",
+        "- line 8: price 1: plan must be at most 63 letters, digits, '_', '.' and '-', and "
+        "begin with a letter or digit. Received: 3",
+        "- line 15: price 2: valid_from must be a date (2026-11-01). Received: 'December'",
+        "- line 20: price 2: price_micro_per_1k_output_tokens must be an integer of 0 or more. "
         "Received: -1",
-        "price 2: valid_from must be a date (2026-11-01). Received: 'December'",
     ]
 
 
 def test_books_that_contradict_themselves(tmp_path: Path) -> None:
-    with pytest.raises(PriceBookError, match="two prices have the same id: 2026-01"):
+    with pytest.raises(
+        PriceBookError, match=r"line 13: price 2 has the same id as price 1: 20"
+    ):
         book(tmp_path, BOOK.replace('"2026-12"', '"2026-01"'))
-    with pytest.raises(PriceBookError, match="the same model, plan and date"):
+    with pytest.raises(PriceBookError, match="the same model, plan and date as price 1: summ"):
         book(tmp_path, BOOK.replace("2026-12-01", "2026-01-01"))
-    with pytest.raises(PriceBookError, match=r"it has no \[\[prices\]\]"):
+    with pytest.raises(PriceBookError, match=r"line 1: it has no \[\[prices\]\]"):
         book(tmp_path, 'currency = "EUR"')
     with pytest.raises(PriceBookError, match="Cannot read the price book"):
         PriceBook.load(tmp_path / "nothing.toml")
+
+
+def test_a_mistake_hides_no_contradiction(tmp_path: Path) -> None:
+    """Two prices of one id are found where both are wrong in other ways, too."""
+    text = (
+        BOOK.replace('"2026-12"', '"2026-01"')
+        .replace("= 400", "= -4")
+        .replace("= 300", "= 3.5")
+    )
+    with pytest.raises(PriceBookError) as wrong:
+        book(tmp_path, text)
+    assert [line.split(": ")[:2] for line in str(wrong.value).splitlines()[1:]] == [
+        ["- line 9", "price 1"],
+        ["- line 13", "price 2 has the same id as price 1"],
+        ["- line 18", "price 2"],
+    ]
+
+
+@pytest.mark.parametrize("code", ["ZZZ", "XXX", "eur", ""])
+def test_what_is_no_currency_has_no_prices(tmp_path: Path, code: str) -> None:
+    with pytest.raises(PriceBookError, match=f"line 2: currency: .* Received: '{code}'"):
+        book(tmp_path, BOOK.replace('"EUR"', f'"{code}"'))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            'currency = "EUR"\nprices = 3',
+            "line 2: prices must be [[prices]] tables. Received: 3",
+        ),
+        ('currency = "EUR"\nprices = [3, {}]', "line 2: price 1: must be a table"),
+        ('currency = "EUR"\nprices = [3, {}]', "line 2: price 2: id is missing"),
+        ('currency = ["EUR"]', "line 1: currency: A currency must be"),
+        ("", "line 1: currency: A currency must be"),
+        (f"{BOOK}[prices.more]\n", "line 21: price 2: unknown: more"),
+        (f"rate = 3\n{BOOK}", "line 1: unknown: rate"),
+    ],
+)
+def test_books_of_another_shape(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(PriceBookError) as wrong:
+        book(tmp_path, text)
+    assert f"\n- {problem}" in str(wrong.value)
 
 
 def test_the_example_is_a_price_book() -> None:
@@ -141,4 +188,4 @@ input_tiers = [
 def test_tiers_that_make_no_sense(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(PriceBookError) as wrong:
         book(tmp_path, f"{BOOK}\n{text}")
-    assert f"- price 2: {problem}" in str(wrong.value)
+    assert f": price 2: {problem}" in str(wrong.value)
