@@ -1,4 +1,4 @@
-"""The options by which commands that charge nobody are given a price book."""
+"""The options by which commands that charge nobody are given a price book, and its plans."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 Prices = Annotated[
     Path | None, typer.Option(help="Price book, a TOML file: say what summaries cost.")
 ]
+PlanPrices = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="TALLYGRAPH_PRICES",
+        help="Price book, a TOML file: a plan that it does not have is refused. Not given: the "
+        "plan is not checked.",
+    ),
+]
 Plan = Annotated[str, typer.Option(help="Plan of the price book.")]
 PLAN: Final = "standard"
 
@@ -30,3 +38,21 @@ def quoted(prices: Path | None, model: str, plan: str) -> PriceQuote | None:
         return PriceQuote.load(prices, model, plan)
     except PriceBookError as error:
         fail(str(error), EXIT_BAD_INPUT)
+
+
+def check_plan(prices: Path | None, plan: str) -> None:
+    """End the command if a price book is given that cannot be used, or has no such plan."""
+    if prices is None:
+        return
+    from serving.billing import PriceBook, PriceBookError
+
+    try:
+        plans = sorted({price.plan for price in PriceBook.load(prices).prices})
+    except PriceBookError as error:
+        fail(str(error), EXIT_BAD_INPUT)
+    if plan not in plans:
+        fail(
+            f"The price book {prices} has no plan {plan!r}. Expected: one of "
+            f"{', '.join(plans)}. Choose one of them, or add a price for the plan.",
+            EXIT_BAD_INPUT,
+        )

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipelines.cli.console import EXIT_BAD_INPUT, err, fail, out
 from pipelines.cli.database import DATABASE, Database, checked_month, opened
+from pipelines.cli.prices import PlanPrices, check_plan
 
 app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 
@@ -34,11 +35,13 @@ def create(
     max_concurrent: Annotated[
         int | None, typer.Option(help="Concurrent requests; not given: no limit.")
     ] = None,
+    prices: PlanPrices = None,
     database: Database = DATABASE,
 ) -> None:
     """Create a tenant, and print its API key, once."""
     from serving.gateway.tenants import Limits, TenantError, Tenants
 
+    check_plan(prices, plan)
     with opened(database, create=True) as engine:
         try:
             known = Tenants(engine)

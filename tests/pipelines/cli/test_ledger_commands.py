@@ -166,3 +166,15 @@ def test_tenants_are_listed_a_page_at_a_time(database: str) -> None:
     assert names("--after", "gamma") == []
     assert "--after beta" in tallygraph(database, "tenants", "list", "--limit", "2")[1]
     assert "--after" not in tallygraph(database, "tenants", "list", "--limit", "4")[1]
+
+
+def test_a_tenant_is_not_created_on_a_plan_without_prices(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    words = ("tenants", "create", "acme", "--prices", str(PRICES))
+    status, said = tallygraph(url, *words, "--plan", "gold")
+    assert (status, "no plan 'gold'. Expected: one of standard, volume." in said) == (2, True)
+    assert not (tmp_path / "ledger.sqlite").exists()
+    assert tallygraph(url, *words, "--plan", "volume")[0] == 0
+    (tmp_path / "wrong.toml").write_text("currency = 3")
+    status, said = tallygraph(url, *words[:-1], str(tmp_path / "wrong.toml"))
+    assert (status, "line 1: currency: " in said) == (2, True), said
