@@ -80,8 +80,9 @@ def invoice(
         except OSError as error:
             fail(f"Cannot write the invoice: {error}")
     else:
+        sys.stdout.flush()  # what was printed before it comes before it
         sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+        sys.stdout.buffer.flush()
     if missing:
         shown = ", ".join(f"U+{ord(letter):04X}" for letter in missing)
         err.print(
