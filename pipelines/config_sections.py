@@ -217,12 +217,18 @@ class ExportConfig:
     )
 
     draft_tokens: int = setting(
-        3,
+        0,
         "Ids that greedy decoding drafts in each step, from what followed a row's last ids in "
         "its text and its output; a step writes as many more ids as were right. Changes no "
-        "output; 0: none.",
+        "output, and saves time where outputs copy from the text; 0: none.",
         ge=0,
         le=16,
+    )
+    drafted_rows: int | None = setting(
+        None,
+        "Most rows that are decoded together with drafts. Unset: as it pays on CPUs, a row "
+        "alone in the default export, and none in XLA's.",
+        ge=0,
     )
 
     @model_validator(mode="after")

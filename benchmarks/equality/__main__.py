@@ -4,8 +4,8 @@
 
 VERSION is a version that the pipeline pushed, CORPUS the folder of its corpus. Both
 implementations decode greedily from the weights that the version carries, ours 32 documents at
-a time and each alone, with the drafts of the default settings. Exit code 1 where the ids of a
-row differ though no decision of it was too close for rounding.
+a time and each alone with drafts (`export.draft_tokens`). Exit code 1 where the ids of a row
+differ though no decision of it was too close for rounding.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import numpy as np
 
 from benchmarks.equality.keras_hub_answers import keras_hub_answers
 from pipelines.checkpoints.opening import open_checkpoint
-from pipelines.config_sections import ExportConfig
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 from tokenizer.contract import METERING_FILE
 
 BATCH = 32
+DRAFTED = 2
 EVAL_FILES = "eval*.jsonl"
 
 
@@ -45,7 +45,7 @@ def main() -> int:
     decoder = Decoder(
         serving_graph(model, architecture),
         architecture,
-        draft_tokens=ExportConfig().draft_tokens,
+        draft_tokens=DRAFTED,
     )
     documents = [
         json.loads(line)["document"]

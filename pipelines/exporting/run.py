@@ -39,7 +39,8 @@ def export_fn(arguments: ExportArguments) -> None:
     architecture = trained.description.architecture(settings, tokenizer)
     model = build_model(architecture)
     trained.load_into(model)
-    shapes = _compiled_shapes(arguments.custom_config["export"], architecture)
+    export = arguments.custom_config["export"]
+    shapes = _compiled_shapes(export, architecture)
     export_base_model(
         arguments.base_model_dir,
         transform_graph_dir=str(arguments.transform_output / "transform_fn"),
@@ -47,7 +48,8 @@ def export_fn(arguments: ExportArguments) -> None:
             serving_graph(model, architecture),
             architecture,
             xla=shapes,
-            draft_tokens=arguments.custom_config["export"]["draft_tokens"],
+            draft_tokens=export["draft_tokens"],
+            drafted_rows=export["drafted_rows"],
         ),
         detokenizer=tokenizer.graph_tokenizer(),
         spec=BaseModelSpec(

@@ -69,7 +69,7 @@ class Decoder(tf.Module):
         self._drafted_rows = drafted_rows
         # A row of one step has nothing to draft.
         draft_tokens = min(draft_tokens, architecture.decoder_length - 1)
-        if draft_tokens and architecture.num_beams == 1:
+        if draft_tokens and drafted_rows and architecture.num_beams == 1:
             search = DraftedSearch(graph, architecture, draft_tokens)
             self._drafted = CompiledSearch(search, architecture, xla) if xla else search
         if architecture.num_beams > 1:  # there is no single answer to read
@@ -151,7 +151,9 @@ class Decoder(tf.Module):
         """Decode with drafts if few rows are decoded together: with many, a step costs more by
         more than there are fewer steps."""
         drafted = self._drafted
-        if drafted is None:
+        # One row has come here only if it is compiled.
+        fewest = 1 if isinstance(self._search, CompiledSearch) else 2
+        if drafted is None or self._drafted_rows < fewest:
             return self._search.search(*rows)
         found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
             together <= self._drafted_rows,
