@@ -20,7 +20,8 @@ from pipelines.models.attention import (
 )
 from pipelines.models.bart_stacks import BartStacks
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
-from pipelines.models.positions import Position, bias_at, causal_bias
+from pipelines.models.kernels import LayerKernels
+from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS
 
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
@@ -169,22 +170,23 @@ class BartGraph(Seq2SeqGraph):
         memory: Memory,
         together: int,
     ) -> tuple[tf.Tensor, Cache]:
-        rows = tf.size(token_ids) // place.positions
+        rows = tf.size(token_ids) // place.per_row
+        turned = self.is_turned and one_row_of(token_ids, place)
         bias = bias_at(tf.constant(self._decoder_bias), place, rows, self.num_heads)
         x = tf.gather(tf.identity(self.embeddings), token_ids) + at
         x = x if self._norm_first else self.decoder_norm(x)
         layers = []
         for i, block in enumerate(self.decoder_layers):
-            qkv = dense(self._before(block.self_norm, x), block.qkv, block.qkv_bias)
+            qkv = block.product("qkv", self._before(block.self_norm, x), turned)
             attended, layer = self._attend_to_itself(qkv, place, bias, cache.layers[i])
             layers.append(layer)
-            out = dense(attended, block.self_out, block.self_out_bias)
+            out = block.product("self_out", attended, turned)
             x = self._after(block.self_norm, out + x)
-            q = dense(self._before(block.cross_norm, x), block.cross_q, block.cross_q_bias)
+            q = block.product("cross_q", self._before(block.cross_norm, x), turned)
             attended = self._attend_to_memory(q, memory, i, together)
-            out = dense(attended, block.cross_out, block.cross_out_bias)
+            out = block.product("cross_out", attended, turned)
             x = self._after(block.cross_norm, out + x)
-            x = self._feed_forward(x, block)
+            x = self._feed_forward(x, block, turned)
         x = self.decoder_norm(x) if self._norm_first else x
         logits = dense(x, self.head, self.logits_bias)
         return logits, Cache(tuple(layers))
@@ -215,9 +217,9 @@ class BartGraph(Seq2SeqGraph):
         """A block's sum with its input: a BART's is normed."""
         return x if self._norm_first else norm(x)
 
-    def _feed_forward(self, x: tf.Tensor, block: _Block) -> tf.Tensor:
-        inner = dense(self._before(block.ff_norm, x), block.ff_in, block.ff_in_bias)
-        out = dense(self._activation(inner), block.ff_out, block.ff_out_bias)
+    def _feed_forward(self, x: tf.Tensor, block: _Block, turned: bool = False) -> tf.Tensor:
+        inner = block.product("ff_in", self._before(block.ff_norm, x), turned)
+        out = block.product("ff_out", self._activation(inner), turned)
         return self._after(block.ff_norm, out + x)
 
 
@@ -236,7 +238,7 @@ class _Norm(tf.Module):
         return centred * tf.math.rsqrt(variance + _EPSILON) * self.gamma + self.beta
 
 
-class _Block(tf.Module):
+class _Block(LayerKernels):
     """One BART layer's weights; projections that read the same input are one matrix.
 
     The query's scale, ``head_dim ** -0.5``, is put into its weights.

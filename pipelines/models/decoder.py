@@ -15,6 +15,7 @@ from pipelines.models.attention import (
     padding_bias,
     split_heads,
 )
+from pipelines.models.kernels import LayerKernels
 from pipelines.models.positions import Position, position_of
 
 
@@ -56,6 +57,9 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     num_decoder_layers: int
     num_heads: int
     head_dim: int
+    decoder_layers: list[LayerKernels]
+    is_turned = False
+    """Whether kernels are stored in both layouts; see `turn_kernels`."""
     for_xla = False
     """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
 
@@ -121,6 +125,12 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           Logits float32 ``[rows * decoder_length, vocabulary_size]``, those of row 0 first.
         """
 
+    def turn_kernels(self) -> None:
+        """Store the decoder's kernels again, in the layout that `steps` of one row wants."""
+        for block in self.decoder_layers:
+            block.turn()
+        self.is_turned = True
+
     def empty_cache(
         self, rows: tf.Tensor, limit: tf.Tensor, most: int, spare: int = 0
     ) -> Cache:
@@ -181,7 +191,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         layer = self._written(layer, place, qkv[:, size:])
         both = tf.reshape(layer, tf.stack([2, -1, place.steps, self.head_dim]))
         attended = attend_once(
-            one_position(qkv[:, :size], self.num_heads, place.positions),
+            one_position(qkv[:, :size], self.num_heads, place.per_row),
             both[0, :, : place.visible],
             both[1, :, : place.visible],
             bias,

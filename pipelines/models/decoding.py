@@ -70,6 +70,8 @@ class Decoder(tf.Module):
         # A row of one step has nothing to draft.
         draft_tokens = min(draft_tokens, architecture.decoder_length - 1)
         if draft_tokens and drafted_rows and architecture.num_beams == 1:
+            if not xla:
+                graph.turn_kernels()
             search = DraftedSearch(graph, architecture, draft_tokens)
             self._drafted = CompiledSearch(search, architecture, xla) if xla else search
         if architecture.num_beams > 1:  # there is no single answer to read

@@ -16,7 +16,7 @@ class Position(NamedTuple):
 
     Attributes:
       at: int32, the positions: a scalar where all rows are at one, or ``[rows, positions]``.
-      positions: how many each row has.
+      per_row: number of positions of each row.
       where: int32 ``[rows * positions * 2 * heads]``, index of the step's places in a cache's
         tensors: of each row and position the keys, then the values.
       steps: int32 scalar, number of positions for which the cache has room.
@@ -24,7 +24,7 @@ class Position(NamedTuple):
     """
 
     at: tf.Tensor
-    positions: int
+    per_row: int
     where: tf.Tensor
     steps: tf.Tensor
     visible: tf.Tensor
@@ -55,6 +55,11 @@ def position_of(
     return Position(at, count, tf.reshape(where, [-1]), steps, visible)
 
 
+def one_row_of(token_ids: tf.Tensor, place: Position) -> bool:
+    """Whether a step is known to be several positions of one row: int32 ``[positions]``."""
+    return place.per_row > 1 and bool(token_ids.shape[0] == place.per_row)
+
+
 def bias_at(bias: tf.Tensor, place: Position, rows: tf.Tensor, num_heads: int) -> tf.Tensor:
     """A step's part of a bias by distance, for all heads of all rows.
 
@@ -77,7 +82,7 @@ def bias_at(bias: tf.Tensor, place: Position, rows: tf.Tensor, num_heads: int) -
     # Positions past the most steps are of drafts alone, and any bias will do for them.
     own = tf.gather(bias, tf.clip_by_value(seen, 0, 2 * zero), axis=1)
     own = tf.tile(tf.transpose(own, [1, 0, 2, 3]), [1, num_heads // bias.shape[0], 1, 1])
-    return tf.reshape(own, tf.stack([-1, place.positions, place.visible]))
+    return tf.reshape(own, tf.stack([-1, place.per_row, place.visible]))
 
 
 def causal_bias(bias: tf.Tensor) -> tf.Tensor:

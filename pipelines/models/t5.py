@@ -19,7 +19,8 @@ from pipelines.models.attention import (
     split_heads,
 )
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
-from pipelines.models.positions import Position, bias_at, causal_bias
+from pipelines.models.kernels import LayerKernels
+from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS, T5Stacks
 
 # keras-hub names an argument of its own `mask`, which Keras takes for masking metadata. No
@@ -146,7 +147,8 @@ class T5Graph(Seq2SeqGraph):
         memory: Memory,
         together: int,
     ) -> tuple[tf.Tensor, Cache]:
-        rows = tf.size(token_ids) // place.positions
+        rows = tf.size(token_ids) // place.per_row
+        turned = self.is_turned and one_row_of(token_ids, place)
         biases = [
             bias_at(tf.convert_to_tensor(each), place, rows, self.num_heads)
             for each in self.decoder_biases
@@ -155,13 +157,14 @@ class T5Graph(Seq2SeqGraph):
         layers = []
         for i, block in enumerate(self.decoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            qkv = dense(self._norm(x), block.qkv)
+            qkv = block.product("qkv", self._norm(x), turned)
             attended, layer = self._attend_to_itself(qkv, place, bias, cache.layers[i])
             layers.append(layer)
-            x += dense(attended, block.self_out)
-            q = dense(self._norm(x), block.cross_q)
-            x += dense(self._attend_to_memory(q, memory, i, together), block.cross_out)
-            x += self._feed_forward(x, block)
+            x += block.product("self_out", attended, turned)
+            q = block.product("cross_q", self._norm(x), turned)
+            attended = self._attend_to_memory(q, memory, i, together)
+            x += block.product("cross_out", attended, turned)
+            x += self._feed_forward(x, block, turned)
         logits = dense(self._norm(x) * self.decoder_norm, self.head)
         return logits, Cache(tuple(layers))
 
@@ -189,17 +192,17 @@ class T5Graph(Seq2SeqGraph):
         variance = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
         return x * tf.math.rsqrt(variance + self._epsilon)
 
-    def _feed_forward(self, x: tf.Tensor, block: _Block) -> tf.Tensor:
-        x = dense(self._norm(x), block.ff_in)
+    def _feed_forward(self, x: tf.Tensor, block: _Block, turned: bool = False) -> tf.Tensor:
+        x = block.product("ff_in", self._norm(x), turned)
         if block.gated:
             x, linear = tf.split(x, 2, axis=-1)
             x = self._activation(x) * linear
         else:
             x = self._activation(x)
-        return dense(x, block.ff_out)
+        return block.product("ff_out", x, turned)
 
 
-class _Block(tf.Module):
+class _Block(LayerKernels):
     """One T5 layer's weights; projections that read the same input are one matrix.
 
     The weight of the norm before a projection is part of that projection.

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pipelines.models.attention import dense
 from pipelines.models.greedy_search import two_best
+from pipelines.models.kernels import LayerKernels
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 64, 101, 1117 * 3, 32128])
@@ -36,3 +37,24 @@ def test_one_row_times_a_kernel_of_any_size(shape: tuple[int, int]) -> None:
     kernel = random.normal(size=shape).astype(np.float32)
     expected = x.astype(np.float64) @ kernel
     np.testing.assert_allclose(dense(tf.constant(x), tf.constant(kernel)), expected, atol=2e-4)
+
+
+class Layer(LayerKernels):
+    """Kernels of some size, of which one has a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = np.random.default_rng(2)
+        for name in ("qkv", "self_out", "cross_q", "cross_out", "ff_in", "ff_out"):
+            setattr(self, name, tf.Variable(random.normal(size=[8, 6]).astype(np.float32)))
+        self.qkv_bias = tf.Variable(random.normal(size=[6]).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["qkv", "ff_out"])
+def test_a_kernels_other_layout_gives_the_same_product(name: str) -> None:
+    layer = Layer()
+    layer.turn()
+    x = tf.constant(np.random.default_rng(3).normal(size=[3, 8]), tf.float32)
+    turned = layer.product(name, x, turned=True)
+    np.testing.assert_allclose(turned, layer.product(name, x), atol=1e-5)
+    assert layer.turned[name].shape == [6, 8]
