@@ -15,15 +15,9 @@ class Position(NamedTuple):
     """The values that all layers of a step share.
 
     Attributes:
-<<<<<<< HEAD
-      at: int32, the positions: a scalar where all rows are at one, or ``[rows, positions]``.
+      at: int32, the positions: a scalar where all rows are at one, or ``[rows, per_row]``.
       per_row: number of positions of each row.
-      where: int32 ``[rows * positions * 2 * heads]``, index of the step's places in a cache's
-=======
-      at: int32, the positions: a scalar where all rows are at one, or ``[rows, count]``.
-      per_row: number of positions of each row.
-      where: int32 ``[rows * count * 2 * heads]``, index of the step's places in a cache's
->>>>>>> 97e54b8 (Types: a field of a named tuple no longer hides tuple.count)
+      where: int32 ``[rows * per_row * 2 * heads]``, index of the step's places in a cache's
         tensors: of each row and position the keys, then the values.
       steps: int32 scalar, number of positions for which the cache has room.
       visible: int32 scalar, number of positions of the cache that are read.
