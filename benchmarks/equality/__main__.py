@@ -72,18 +72,11 @@ def main() -> int:
             decoder.generate(ids[i : i + 1], length[i : i + 1], limit[:1]).numpy()[0].tolist()
             for i in range(len(batch))
         ]
-<<<<<<< HEAD
         for first, second, other, doubt in zip(
             together, alone, expected, doubtful, strict=True
         ):
             written = [
                 [each for each in ids if each != architecture.pad_id] for ids in (first, second)
-=======
-        rows_of_ids = zip(together, alone, expected, doubtful, strict=True)
-        for first, second, other, doubt in rows_of_ids:
-            written = [
-                [each for each in row if each != architecture.pad_id] for row in (first, second)
->>>>>>> b5db397 (Equality check: rows and their drafts have types that mypy can tell)
             ]
             if written != [other, other]:
                 different, close = different + (not doubt), close + bool(doubt)
