@@ -22,11 +22,15 @@ from serving.model_config import ModelConfigFile
 from serving.rollout import ModelServers, Rollout
 from tests.support.empty_registry import lay_registry
 
+# A message, as every saved_model.pb is.
+GRAPH = b"\x08\x01"
 
-def make_model(path: Path, content: bytes = b"graph") -> Path:
+
+def make_model(path: Path, content: bytes = GRAPH) -> Path:
     (path / "variables").mkdir(parents=True)
     (path / "saved_model.pb").write_bytes(content)
     (path / "variables" / "variables.data-00000-of-00001").write_bytes(content * 1000)
+    (path / "variables" / "variables.index").touch()
     return path
 
 
@@ -205,7 +209,7 @@ def test_it_pushes_only_what_every_validator_blessed(
 def test_old_versions_are_deleted_but_no_labelled_one(tmp_path: Path) -> None:
     served = tmp_path / "served" / "summarizer"
     for version in ("1", "2", "3", "4"):
-        make_model(served / version, version.encode())
+        make_model(served / version, bytes([8, int(version)]))
     config = ModelConfigFile(served.parent / "models.config")
     config.add_model("summarizer", served)
     Rollout(config, "summarizer", ModelServers([])).promote(2)

@@ -55,7 +55,7 @@ def test_one_that_ends_by_itself_says_why(tmp_path: Path) -> None:
         process.wait_until()
     message = str(ended.value)
     assert message.startswith("The gateway ended with status 2 before it was ready. Its log")
-    assert "currency must be ISO 4217" in message
+    assert "of ISO 4217 that can be paid in" in message
 
 
 def test_one_that_is_not_ready_in_time_says_so(tmp_path: Path) -> None:

@@ -135,5 +135,5 @@ def test_a_gateway_that_does_not_start_says_why(model_dir: Path, tmp_path: Path)
     )
     assert done.returncode == 1
     assert "The gateway ended with status 2 before it was ready" in done.stderr
-    assert "currency must be ISO 4217" in done.stderr
+    assert "of ISO 4217 that can be paid in" in done.stderr
     assert processes_that_name(model_dir) == []

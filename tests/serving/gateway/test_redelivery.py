@@ -119,8 +119,12 @@ def test_whoever_goes_away_again_leaves_it_for_the_next(
     key = gateway.key()
     gate.shut()
     ask_and_leave(gateway, gate, key)
+    before = gateway.tasks()
     with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
         connection.sendall(request_bytes(key, BODY))
+        wait_until(
+            lambda: gateway.tasks() > before, "the gateway to take up the second request"
+        )
     gate.open()
     gateway.wait_until_settled(1)
     wait_until(lambda: waiting_answers(gateway) == 1, "the answer to be free again")
