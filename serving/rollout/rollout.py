@@ -17,13 +17,9 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, Model
 
 from serving.model_config import ModelConfigFile, model_of, serve_labelled
 from serving.rollout.labels import labelled, promoted, rolled_back, unlabelled
+from serving.rollout.loadable import why_not_loadable
 from serving.rollout.servers import ModelServers, ServerError
-from serving.version_folders import (
-    SAVED_MODEL,
-    complete_versions,
-    version_folder,
-    why_not_loadable,
-)
+from serving.version_folders import SAVED_MODEL, complete_versions, version_folder
 
 LOAD_TIMEOUT_S = 300.0
 

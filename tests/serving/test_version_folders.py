@@ -11,7 +11,6 @@ from serving.version_folders import (
     numbered_folders,
     version_folder,
     version_number,
-    why_not_loadable,
 )
 
 
@@ -49,26 +48,3 @@ def test_a_version_is_its_folder(tmp_path: Path) -> None:
     assert version_folder(tmp_path, 4) == tmp_path / "4"
     assert complete_versions(tmp_path / "gone") == {}
     assert version_folder(tmp_path / "gone", 4) == tmp_path / "gone" / "4"
-
-
-def test_what_a_version_lacks(tmp_path: Path) -> None:
-    version = tmp_path / "1"
-    version.mkdir()
-    assert why_not_loadable(version) == (
-        "saved_model.pb cannot be read: No such file or directory"
-    )
-    (version / "saved_model.pb").touch()
-    assert why_not_loadable(version) == "saved_model.pb is empty"
-    (version / "saved_model.pb").write_bytes(b"\x08\x01\x12\x05ab")
-    assert why_not_loadable(version) == "saved_model.pb is no protocol buffer, or was cut off"
-    (version / "saved_model.pb").write_bytes(b"\x08\x01\x12\x02ab")
-    assert why_not_loadable(version) is None
-    variables = version / "variables"
-    variables.mkdir()
-    assert why_not_loadable(version) is None
-    (variables / "variables.data-00001-of-00002").touch()
-    assert why_not_loadable(version) == "variables/variables.index is missing"
-    (variables / "variables.index").touch()
-    assert why_not_loadable(version) == "variables/ has 1 of 2 files variables.data-*"
-    (variables / "variables.data-00000-of-00002").touch()
-    assert why_not_loadable(version) is None
