@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 from hypothesis import settings
 
@@ -59,6 +60,11 @@ def _longest() -> dict[str, float]:
 
 def pytest_sessionfinish() -> None:
     remove_made()
+    # A worker of pytest-xdist that takes over ten seconds to exit is killed, and what it has
+    # measured would be lost.
+    measured = coverage.Coverage.current()
+    if measured is not None:
+        measured.save()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -119,7 +119,8 @@ def test_a_pinned_tokenizer_that_was_changed_is_refused(
     examples: Examples, output: TokenizerArtifact, tmp_path: Path
 ) -> None:
     save_tokenizer(train_sentencepiece(["Some corpus."], 300), tmp_path / "pinned")
-    (tmp_path / "pinned" / "tokenizer.model").open("ab").write(b"\0")
+    with (tmp_path / "pinned" / "tokenizer.model").open("ab") as file:
+        file.write(b"\0")
     with pytest.raises(TokenizerError, match="were changed after"):
         train(examples, output, pinned=str(tmp_path / "pinned"))
     assert not Path(output.uri).exists()

@@ -32,7 +32,7 @@ BEAMS: dict[str, Any] = {
 TEXTS = ["Then the size of that file is returned.", "", "a table of records " * 20]
 
 
-@pytest.fixture(scope="module", params=["t5", "bart"])
+@pytest.fixture(scope="module", params=["t5", pytest.param("bart", marks=pytest.mark.long)])
 def trained(
     request: pytest.FixtureRequest,
     corpus: TransformedCorpus,

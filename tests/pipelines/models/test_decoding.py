@@ -207,7 +207,11 @@ def test_padding_and_what_lies_in_it_change_nothing(
 
 @pytest.mark.parametrize(
     ("family", "xla"),
-    [("t5", False), ("bart", False), pytest.param("t5", True, marks=pytest.mark.long)],
+    [
+        ("t5", False),
+        pytest.param("bart", False, marks=pytest.mark.long),
+        pytest.param("t5", True, marks=pytest.mark.long),
+    ],
 )
 def test_a_near_tie_at_every_step_is_decided_as_for_the_row_alone(
     family: str, xla: bool
@@ -254,9 +258,8 @@ def test_each_row_keeps_its_own_limit(
     assert answers(decoder, ids, length, limits) == expected
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_beams_end_at_each_rows_own_limit(family: str) -> None:
-    architecture, _, decoder = decoded(small(family, num_beams=3))
+def test_every_search_ends_at_each_rows_own_limit(any_search: Subject) -> None:
+    architecture, _, decoder = any_search
     ids, length = random_rows(architecture, 8, seed=6)
     limits = [1, 1, 3, 5, 12, 100, 2, 4]
     together = answers(decoder, ids, length, limits)
@@ -319,8 +322,15 @@ def test_what_exceeds_the_input_limit_is_not_read(
     assert answers(decoder, ids, np.full([8], 45, "int32")) == cut
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize(
+    ("family", "size"),
+    [
+        ("t5", 2),
+        ("bart", 3),
+        pytest.param("t5", 3, marks=pytest.mark.long),
+        pytest.param("bart", 2, marks=pytest.mark.long),
+    ],
+)
 def test_no_sequence_is_written_twice(family: str, size: int) -> None:
     architecture = small(family, no_repeat_ngram_size=size, max_output_tokens=24)
     model = random_model(architecture)
@@ -377,8 +387,10 @@ def test_compiled_by_xla_it_gives_the_same_answers(
     tf.saved_model.save(compiled, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     assert answers(loaded, ids, length, limits) == expected
-    # As a server warms it up: one step for every row, and rows of its own.
-    assert answers(loaded, ids[:3], length[:3], [1] * 3) == [row[:1] for row in expected[:3]]
+    # As a server warms it up: one step for every row, and rows of its own. What a beam search
+    # writes in one step need not begin what it writes in several.
+    warm = (ids[:3], length[:3], [1] * 3)
+    assert answers(loaded, *warm) == answers(plain, *warm)
     none = np.zeros([0], "int32")
     assert loaded.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
     saved = saved_model_pb2.SavedModel()

@@ -151,7 +151,7 @@ class Subject:
     scope="module",
     params=[
         ("t5", False),
-        ("bart", True),
+        pytest.param(("bart", True), marks=pytest.mark.long),
         pytest.param(("t5", True), marks=pytest.mark.long),
         pytest.param(("bart", False), marks=pytest.mark.long),
     ],
@@ -176,7 +176,14 @@ def test_ids_are_those_of_greedy_search(subject: Subject, rules: dict[str, Any])
     assert drafted.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
 
 
-@pytest.mark.parametrize(("longest", "drafted"), [(3, 16), (2, 1), (1, 3)])
+@pytest.mark.parametrize(
+    ("longest", "drafted"),
+    [
+        (3, 16),
+        pytest.param(2, 1, marks=pytest.mark.long),
+        pytest.param(1, 3, marks=pytest.mark.long),
+    ],
+)
 def test_more_is_drafted_than_there_is_to_write(longest: int, drafted: int) -> None:
     subject = Subject("t5", trained=False)
     expected = subject.answers(subject.decoder(0, max_output_tokens=longest), 64)
@@ -197,7 +204,7 @@ class Watched(DraftedSearch):
         return after
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["t5", pytest.param("bart", marks=pytest.mark.long)])
 def test_a_row_that_copies_takes_fewer_steps_and_its_neighbour_does_not(family: str) -> None:
     subject = Subject(family, trained=True)
     search = Watched(
@@ -219,16 +226,9 @@ def test_a_row_that_copies_takes_fewer_steps_and_its_neighbour_does_not(family: 
     assert steps[15] <= ids[15] // 2
 
 
-@pytest.mark.parametrize(
-    ("family", "trained"),
-    [
-        ("t5", True),
-        # Each takes ten seconds and more to compile.
-        pytest.param("t5", False, marks=pytest.mark.long),
-        pytest.param("bart", True, marks=pytest.mark.long),
-        pytest.param("bart", False, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long  # each takes ten seconds and more to compile
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("trained", [True, False])
 def test_compiled_by_xla_they_are_the_same(family: str, trained: bool) -> None:
     subject = Subject(family, trained)
     rules: dict[str, Any] = {"no_repeat_ngram_size": 3, "min_output_tokens": 4}

@@ -98,6 +98,7 @@ def test_compiled_batches_have_few_shapes_and_lose_no_row(examples: str) -> None
     assert len(shapes(12)) > 6
 
 
+@pytest.mark.long
 def test_bfloat16_of_a_compiled_step_is_keras_policy_and_ends_with_the_training(
     examples: str, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_bfloat16_of_a_compiled_step_is_keras_policy_and_ends_with_the_training(
     assert ours != exact, "nothing was computed in bfloat16"
 
 
+@pytest.mark.long
 def test_what_is_trained_in_bfloat16_is_exported_in_float32(
     examples: str, tmp_path: Path
 ) -> None:

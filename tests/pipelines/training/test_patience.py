@@ -35,6 +35,7 @@ def test_it_stops_after_so_many_validations_without_gain(
         assert min(losses[i + 1 : i + 4]) < min(losses[: i + 1])
 
 
+@pytest.mark.long
 def test_an_interrupted_training_stops_at_the_same_step(
     unbroken: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

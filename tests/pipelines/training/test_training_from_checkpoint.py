@@ -210,6 +210,7 @@ def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
     assert answer["summary"].numpy().tolist() == [b""]
 
 
+@pytest.mark.long
 def test_a_pushed_model_trains_on(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_pushed_model_trains_on(
     assert min(row["val_loss"] for row in history(args)) < best
 
 
+@pytest.mark.long
 def test_a_model_that_is_found_in_the_run_trains_on_whatever_sizes_the_settings_have(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
