@@ -21,6 +21,7 @@ from pipelines.cli.locations import (
     Output,
     find_served,
 )
+from pipelines.layout import OutputLayout
 from serving.version_folders import complete_versions
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def serve(
         fail(
             f"{model_dir} contains no version. Expected: folders whose names are numbers, "
             "as `tallygraph run` pushes them; use --output for the output folder of another "
-            "run, or --model-dir for another folder.",
+            f"run, or --model-dir for another folder.{_why_nothing_is_pushed(output)}",
             EXIT_BAD_INPUT,
         )
     compiled = CompiledVersions.of(model_dir)
@@ -223,3 +224,10 @@ def _serve(engine: str, binary: str, image: str, spec: ServerSpec, timeout_s: fl
 
 def _interrupt(signal_number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _why_nothing_is_pushed(output: Path) -> str:
+    """Where the last run into a folder says why it pushed nothing, if there was one."""
+    reports = OutputLayout(output, "").report_file.parent.glob("*.html")
+    newest = max(reports, key=lambda report: report.stat().st_mtime, default=None)
+    return f" The report of the last run says what kept it back: {newest}" if newest else ""

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from pipelines.layout import OutputLayout
 from serving.engines import RunningServer, ServerFiles
 from tests.support.warm_model_server import WarmEngine
 from tokenizer.contract import MeteringRecord
@@ -80,6 +81,12 @@ def test_nothing_pushed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     status, message = tallygraph("serve")
     assert status == 2
     assert message.startswith("error: build/serving/summarizer contains no version. Expected")
+    assert "report" not in message
+    report = OutputLayout(Path("build"), "summarizer").report_file
+    report.parent.mkdir(parents=True)
+    report.touch()
+    _, message = tallygraph("serve")
+    assert f"says what kept it back: {report}" in message
     status, message = tallygraph("versions", "list", "--offline")
     assert status == 2
     assert "Cannot read the model config" in message
