@@ -95,7 +95,16 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return decoded(small(request.param))
 
 
-@pytest.fixture(scope="module", params=[(f, b) for f in FAMILIES for b in (1, 3)], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("t5", 1),
+        ("bart", 1),
+        ("t5", 3),
+        pytest.param(("bart", 3), marks=pytest.mark.long),
+    ],
+    ids=str,
+)
 def any_search(request: pytest.FixtureRequest) -> Subject:
     """The same, greedy and with beams."""
     family, num_beams = request.param

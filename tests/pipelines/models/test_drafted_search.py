@@ -161,7 +161,14 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return Subject(*request.param)
 
 
-@pytest.mark.parametrize("rules", RULES, ids=["plain", "repeats", "forced"])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(RULES[0], id="plain", marks=pytest.mark.long),
+        pytest.param(RULES[1], id="repeats"),
+        pytest.param(RULES[2], id="forced", marks=pytest.mark.long),
+    ],
+)
 def test_ids_are_those_of_greedy_search(subject: Subject, rules: dict[str, Any]) -> None:
     greedy, drafted = subject.decoder(0, **rules), subject.decoder(3, **rules)
     expected = subject.answers(greedy, 64)

@@ -52,7 +52,8 @@ def bart(
     return args
 
 
-@pytest.fixture(scope="module", params=["t5", "bart"])
+# A BART is trained by `make test` in the run on the emulated cluster.
+@pytest.fixture(scope="module", params=["t5", pytest.param("bart", marks=pytest.mark.long)])
 def exported(
     request: pytest.FixtureRequest, corpus: TransformedCorpus
 ) -> tuple[SimpleNamespace, Tokenizer]:

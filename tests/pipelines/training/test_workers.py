@@ -108,6 +108,7 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
     assert not Path(args.serving_model_dir).exists()
 
 
+@pytest.mark.long
 def test_a_worker_that_cannot_start_is_named_with_its_last_words() -> None:
     with pytest.raises(WorkerLostError, match=r"(?s)worker \d of 2 .* status 1 .*KeyError"):
         run_workers("pipelines.training.worker_process", {}, None, 2)
