@@ -182,5 +182,7 @@ def run_gateway(settings: GatewaySettings) -> None:
             server.run()
     finally:
         keeper.stop()
+        engine.dispose()
+        charging.dispose()
     if not server.started:
         sys.exit(STARTUP_FAILURE)

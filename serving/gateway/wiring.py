@@ -98,7 +98,7 @@ def open_gateway(
         }
 
     async def close() -> None:
-        await commits.flush()
+        await commits.aclose()
         await model.close()
         await rates.close()
         usage_threads.shutdown(wait=False, cancel_futures=True)

@@ -80,6 +80,7 @@ class GroupCommit:
         # The thread's own.
         self._connection: sa.Connection | None = None
         self._used_at = 0.0
+        self._closed = False
         # One: two groups at a time would wait for each other's locks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
@@ -114,6 +115,14 @@ class GroupCommit:
         self._begin()
         if self._writing is not None:
             await self._writing
+
+    async def aclose(self) -> None:
+        """Write what is marked as delivered, and give the kept connection back: call it before
+        the ledger's engine is disposed of, which cannot close what is not in its pool. What is
+        still asked for is done, and keeps no connection any more."""
+        await self.flush()
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._give_back)
 
     async def _write(self, operation: Operation[R]) -> R:
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -199,6 +208,13 @@ class GroupCommit:
             connection.close()
             raise
         self._connection, self._used_at = connection, time.monotonic()
+        if self._closed:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _is_of_one(error: Exception) -> bool:

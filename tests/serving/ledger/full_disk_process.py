@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -47,29 +48,30 @@ async def locked_out(ledger: Ledger, break_it: Callable[[], Callable[[], None]])
       What became of the charge, of two write probes and of the reservation while it was broken,
       and of the next request.
     """
-    group, told = GroupCommit(ledger), list[str]()
-    probe = WriteProbe(ledger.engine, every_s=0)
+    told = list[str]()
+    async with aclosing(GroupCommit(ledger)) as group:
+        probe = WriteProbe(ledger.engine, every_s=0)
 
-    async def reserve(request_id: str) -> None:
-        asked = Reservation(request_id, "acme", 10, "0" * 64, max_concurrent=1)
-        await group.reserve(asked)
+        async def reserve(request_id: str) -> None:
+            asked = Reservation(request_id, "acme", 10, "0" * 64, max_concurrent=1)
+            await group.reserve(asked)
 
-    await reserve("first")
-    probe.check()
-    mend = break_it()
-    told.append(await failed(lambda: group.settle("first", usage(), charge(1), b"")))
-    told.append(await failed(lambda: asyncio.to_thread(probe.check)))
-    told.append(await failed(lambda: asyncio.to_thread(ledger.check_writable)))
-    await GatewayLedger(group).release("first")
-    told.append(state(ledger.engine, "first"))
-    mend()
-    while state(ledger.engine, "first") != "released":
-        await asyncio.sleep(0.01)
-    probe.check()
-    await reserve("second")
-    await group.settle("second", usage(), charge(1), b"")
-    told.append(state(ledger.engine, "second"))
-    return told
+        await reserve("first")
+        probe.check()
+        mend = break_it()
+        told.append(await failed(lambda: group.settle("first", usage(), charge(1), b"")))
+        told.append(await failed(lambda: asyncio.to_thread(probe.check)))
+        told.append(await failed(lambda: asyncio.to_thread(ledger.check_writable)))
+        await GatewayLedger(group).release("first")
+        told.append(state(ledger.engine, "first"))
+        mend()
+        while state(ledger.engine, "first") != "released":
+            await asyncio.sleep(0.01)
+        probe.check()
+        await reserve("second")
+        await group.settle("second", usage(), charge(1), b"")
+        told.append(state(ledger.engine, "second"))
+        return told
 
 
 async def failed(do: Callable[[], Awaitable[object]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -61,10 +62,10 @@ def test_who_waits_at_the_same_time_shares_a_commit(
     count = 3 * MAX_GROUP
 
     async def all_at_once() -> list[Entry]:
-        grouped = GroupCommit(ledger)
-        tenants = ("acme", "other", "third")
-        requests = [reservation(tenant=tenants[n % 3]) for n in range(count)]
-        return await asyncio.gather(*(run(grouped, request) for request in requests))
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            tenants = ("acme", "other", "third")
+            requests = [reservation(tenant=tenants[n % 3]) for n in range(count)]
+            return await asyncio.gather(*(run(grouped, request) for request in requests))
 
     entries = asyncio.run(all_at_once())
     assert len({(entry.tenant, entry.number) for entry in entries}) == count
@@ -82,19 +83,19 @@ def test_one_that_is_refused_does_not_spoil_the_others(
     again = reservation(idempotency_key="k", request_hash=known.request_hash)
 
     async def at_once() -> list[Any]:
-        grouped = GroupCommit(ledger)
-        return await asyncio.gather(
-            grouped.reserve(reservation()),
-            grouped.reserve(reservation(amount_micro=10, budget_micro=9)),
-            grouped.settle("unknown", usage(), charge(), b""),
-            grouped.settle("known", usage(), charge(1001), b""),
-            grouped.reserve(again),
-            grouped.settle("known", usage(), charge(), b"the answer"),
-            grouped.settle("known", usage(), charge(), b"the answer"),
-            grouped.reserve(again),
-            grouped.release("known"),
-            return_exceptions=True,
-        )
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            return await asyncio.gather(
+                grouped.reserve(reservation()),
+                grouped.reserve(reservation(amount_micro=10, budget_micro=9)),
+                grouped.settle("unknown", usage(), charge(), b""),
+                grouped.settle("known", usage(), charge(1001), b""),
+                grouped.reserve(again),
+                grouped.settle("known", usage(), charge(), b"the answer"),
+                grouped.settle("known", usage(), charge(), b"the answer"),
+                grouped.reserve(again),
+                grouped.release("known"),
+                return_exceptions=True,
+            )
 
     results = asyncio.run(at_once())
     first, budget, unknown, dear, under_way, settled, twice, answered, released = results
@@ -130,19 +131,19 @@ def test_what_one_does_the_next_one_of_its_group_sees(
     )
 
     async def at_once() -> list[Any]:
-        grouped = GroupCommit(ledger)
-        return await asyncio.gather(
-            grouped.reserve(first),
-            grouped.reserve(second),  # one too many at a time
-            grouped.release(old.request_id),
-            grouped.reserve(taken),  # its key is free again
-            grouped.reserve(other),
-            grouped.settle(first.request_id, usage(), charge(900), b""),
-            grouped.settle(taken.request_id, usage(), charge(900), b""),
-            grouped.reserve(third),
-            grouped.reserve(reservation(**{**limits, "amount_micro": 201})),
-            return_exceptions=True,
-        )
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            return await asyncio.gather(
+                grouped.reserve(first),
+                grouped.reserve(second),  # one too many at a time
+                grouped.release(old.request_id),
+                grouped.reserve(taken),  # its key is free again
+                grouped.reserve(other),
+                grouped.settle(first.request_id, usage(), charge(900), b""),
+                grouped.settle(taken.request_id, usage(), charge(900), b""),
+                grouped.reserve(third),
+                grouped.reserve(reservation(**{**limits, "amount_micro": 201})),
+                return_exceptions=True,
+            )
 
     results = asyncio.run(at_once())
     assert [type(each) for each in results] == [
@@ -173,14 +174,14 @@ def test_where_one_cannot_be_written_each_is_written_alone(
         raise ZeroDivisionError
 
     async def at_once() -> tuple[Any, ...]:
-        grouped = GroupCommit(ledger)
-        return await asyncio.gather(
-            grouped.reserve(reservation()),
-            grouped.reserve(reservation(request_id="known")),
-            grouped.settle("known", usage(), no_price, b""),
-            grouped.settle("known", usage(), charge(), b"the answer"),
-            return_exceptions=True,
-        )
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            return await asyncio.gather(
+                grouped.reserve(reservation()),
+                grouped.reserve(reservation(request_id="known")),
+                grouped.settle("known", usage(), no_price, b""),
+                grouped.settle("known", usage(), charge(), b"the answer"),
+                return_exceptions=True,
+            )
 
     reserved, taken, failed, settled = asyncio.run(at_once())
     assert isinstance(reserved, Reserved)
@@ -241,16 +242,16 @@ def test_only_what_reserves_does_not_wait_for_the_disk(
         levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
     async def work() -> None:
-        grouped = GroupCommit(ledger)
-        one, two, three = (reservation() for _ in range(3))
-        await asyncio.gather(grouped.reserve(one), grouped.reserve(two))
-        await asyncio.gather(
-            grouped.reserve(three), grouped.settle(one.request_id, usage(), charge(), b"")
-        )
-        await grouped.release(two.request_id)
-        with pytest.raises(BudgetExceededError):
-            await grouped.reserve(reservation(budget_micro=1))
-        await grouped.settle(three.request_id, usage(), charge(), b"")
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            one, two, three = (reservation() for _ in range(3))
+            await asyncio.gather(grouped.reserve(one), grouped.reserve(two))
+            await asyncio.gather(
+                grouped.reserve(three), grouped.settle(one.request_id, usage(), charge(), b"")
+            )
+            await grouped.release(two.request_id)
+            with pytest.raises(BudgetExceededError):
+                await grouped.reserve(reservation(budget_micro=1))
+            await grouped.settle(three.request_id, usage(), charge(), b"")
 
     asyncio.run(work())
     ledger.reverse("acme", 1, "a wrong price", "pat")
@@ -278,8 +279,8 @@ def test_a_race_for_a_budget_among_gateways_overspends_nothing(
             ran.append(request.tenant)
 
         async def all_at_once() -> None:
-            grouped = GroupCommit(Ledger(engine, name, clock))
-            await asyncio.gather(*(ask(grouped, request) for request in mine))
+            async with aclosing(GroupCommit(Ledger(engine, name, clock))) as grouped:
+                await asyncio.gather(*(ask(grouped, request) for request in mine))
 
         asyncio.run(all_at_once())
 
@@ -314,8 +315,8 @@ def test_a_storm_of_retries_is_one_charge(
             return answer
 
     async def storm() -> list[bytes]:
-        grouped = GroupCommit(ledger)
-        return await asyncio.gather(*(ask(grouped, number) for number in range(50)))
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            return await asyncio.gather(*(ask(grouped, number) for number in range(50)))
 
     assert len(set(asyncio.run(storm()))) == 1
     assert verify(engine) == (1, [])
@@ -325,15 +326,34 @@ def test_what_is_begun_is_done_though_nobody_waits(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
     async def give_up() -> None:
-        grouped = GroupCommit(ledger)
-        waiting = [asyncio.create_task(run(grouped, reservation())) for _ in range(3)]
-        await asyncio.sleep(0)  # each has asked
-        waiting[1].cancel()
-        first, second, third = await asyncio.gather(*waiting, return_exceptions=True)
-        assert (first.number, third.number) == (1, 2)
-        assert isinstance(second, asyncio.CancelledError)
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            waiting = [asyncio.create_task(run(grouped, reservation())) for _ in range(3)]
+            await asyncio.sleep(0)  # each has asked
+            waiting[1].cancel()
+            first, second, third = await asyncio.gather(*waiting, return_exceptions=True)
+            assert (first.number, third.number) == (1, 2)
+            assert isinstance(second, asyncio.CancelledError)
 
     asyncio.run(give_up())
     with engine.connect() as connection:
         states = connection.scalars(sa.select(schema.requests.c.state)).all()
     assert sorted(states) == ["reserved", "settled", "settled"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_connection_is_left_when_it_is_closed(
+    ledger: Ledger, engine: sa.Engine, reservation: Make
+) -> None:
+    """The pool has all again, and can close them; what comes late keeps none, either."""
+
+    async def work() -> None:
+        grouped = GroupCommit(ledger)
+        await run(grouped, reservation())
+        assert engine.pool.checkedout() == 1
+        await grouped.aclose()
+        assert engine.pool.checkedout() == 0
+        await run(grouped, reservation())
+        assert engine.pool.checkedout() == 0
+
+    asyncio.run(work())
+    assert verify(engine) == (2, [])

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -53,9 +54,13 @@ def test_a_locked_database_is_asked_again(
         assert refused.wait(DEADLINE_S)
         blocker.rollback()
 
+    async def alone() -> Entry:
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            return await run(grouped, reservation())
+
     releasing = threading.Thread(target=release)
     releasing.start()
-    entry = asyncio.run(run(GroupCommit(ledger), reservation()))
+    entry = asyncio.run(alone())
     releasing.join()
     blocker.close()
     assert entry.number == 1
@@ -81,9 +86,9 @@ def test_a_group_that_ends_a_deadlock_is_written_again(
     lock = sa.select(schema.chains).where(schema.chains.c.tenant == sa.bindparam("tenant"))
 
     async def at_once() -> list[Any]:
-        grouped = GroupCommit(ledger)
-        requests = [reservation(tenant=tenant) for tenant in ("acme", "other")]
-        return await asyncio.gather(*(grouped.reserve(each) for each in requests))
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            requests = [reservation(tenant=tenant) for tenant in ("acme", "other")]
+            return await asyncio.gather(*(grouped.reserve(each) for each in requests))
 
     with blocker.connect() as connection, ThreadPoolExecutor(1) as pool:
         connection.execute(lock.with_for_update(), {"tenant": "other"})
@@ -125,13 +130,13 @@ def group_of_two(ledger: Ledger, reservation: Make) -> list[Any]:
     ledger.reserve(reservation(request_id="known"))
 
     async def ask() -> list[Any]:
-        grouped = GroupCommit(ledger)
-        together = [
-            grouped.reserve(reservation()),
-            grouped.settle("known", usage(), charge(), b""),
-        ]
-        results = await asyncio.gather(*together, return_exceptions=True)
-        return [*results, await run(grouped, reservation())]
+        async with aclosing(GroupCommit(ledger)) as grouped:
+            together = [
+                grouped.reserve(reservation()),
+                grouped.settle("known", usage(), charge(), b""),
+            ]
+            results = await asyncio.gather(*together, return_exceptions=True)
+            return [*results, await run(grouped, reservation())]
 
     return asyncio.run(ask())
 

@@ -7,6 +7,7 @@ import asyncio
 import datetime
 import itertools
 from collections.abc import Callable
+from contextlib import aclosing
 
 import pytest
 import sqlalchemy as sa
@@ -181,32 +182,32 @@ def test_one_of_many_at_once_gets_it(ledger: Ledger, engine: sa.Engine, same: Ma
     """In one transaction, and by the marks of the same transaction."""
 
     async def work() -> None:
-        group = GroupCommit(ledger)
-        await group.reserve(same())
-        await group.settle("request-1", usage(), charge(), b"the answer")
-        results = await asyncio.gather(
-            group.reserve(same()),
-            group.undelivered("request-1"),
-            *(group.reserve(same()) for _ in range(4)),
-        )
-        kinds = [type(each) for each in results]
-        assert kinds == [Reserved, bool, Undelivered, Reserved, Reserved, Reserved]
-        group.delivered("request-1")
-        assert isinstance(await group.reserve(same()), Reserved)
-        # By itself, where nothing else is written.
-        settled = same()
-        await group.reserve(settled)
-        await group.settle(settled.request_id, usage(), charge(), b"the answer")
-        assert kept(engine) == [settled.request_id]
-        group.delivered(settled.request_id)
-        await asyncio.to_thread(wait_until, lambda: kept(engine) == [], "the mark")
-        # At the end.
-        last = same()
-        await group.reserve(last)
-        await group.settle(last.request_id, usage(), charge(), b"the answer")
-        group.delivered(last.request_id)
-        await group.flush()
-        assert kept(engine) == []
+        async with aclosing(GroupCommit(ledger)) as group:
+            await group.reserve(same())
+            await group.settle("request-1", usage(), charge(), b"the answer")
+            results = await asyncio.gather(
+                group.reserve(same()),
+                group.undelivered("request-1"),
+                *(group.reserve(same()) for _ in range(4)),
+            )
+            kinds = [type(each) for each in results]
+            assert kinds == [Reserved, bool, Undelivered, Reserved, Reserved, Reserved]
+            group.delivered("request-1")
+            assert isinstance(await group.reserve(same()), Reserved)
+            # By itself, where nothing else is written.
+            settled = same()
+            await group.reserve(settled)
+            await group.settle(settled.request_id, usage(), charge(), b"the answer")
+            assert kept(engine) == [settled.request_id]
+            group.delivered(settled.request_id)
+            await asyncio.to_thread(wait_until, lambda: kept(engine) == [], "the mark")
+            # At the end.
+            last = same()
+            await group.reserve(last)
+            await group.settle(last.request_id, usage(), charge(), b"the answer")
+            group.delivered(last.request_id)
+            await group.flush()
+            assert kept(engine) == []
 
     asyncio.run(work())
     assert verify(engine)[1] == []
