@@ -74,7 +74,7 @@ def savings(
             )
             made = make_invoice(engine, tenant, month)
             tokens = made.input_tokens + made.output_tokens
-            result = compared.savings(tokens, made.total_micro, renting)
+            result = compared.savings(tokens, made.usage_micro, renting)
         except (InvoiceError, ValueError) as error:
             fail(str(error), EXIT_BAD_INPUT)
     for line in compared.told(result, renting, made.currency, month):

@@ -42,6 +42,10 @@ def invoice(
             "may be repeated. Only for pdf."
         ),
     ] = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `ledger archive`, for a month that is archived."),
+    ] = None,
     database: Database = DATABASE,
 ) -> None:
     """Print a tenant's invoice for a month; creating it again gives the same bytes.
@@ -63,7 +67,7 @@ def invoice(
         on = _day(issued)
         named = load_details(details) if details else None
         with opened(database, tenant=tenant) as engine:
-            usage = make_invoice(engine, tenant, month)
+            usage = make_invoice(engine, tenant, month, archives)
         document = make_document(usage, named, utc_now(), on)
         if format == _PDF:
             from serving.billing.invoice_pdf import as_pdf

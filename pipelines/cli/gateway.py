@@ -158,6 +158,17 @@ def gateway(
             "32 bytes, as of `openssl rand -hex 32`; not given: they are not.",
         ),
     ] = None,
+    events_to: Annotated[
+        str,
+        typer.Option(
+            help="URL to which usage events and alerts are posted as they are written, or a "
+            "file to append them to; several gateways share the work. Empty: they wait for "
+            "`tallygraph ledger deliver`."
+        ),
+    ] = "",
+    events_token_file: Annotated[
+        Path | None, typer.Option(help="File that contains the bearer token for that URL.")
+    ] = None,
     database_connections: Annotated[
         int,
         typer.Option(
@@ -226,6 +237,8 @@ def gateway(
             timedelta(days=keep_answers_days), timedelta(seconds=keep_undelivered_s)
         ),
         ledger_key=ledger_key_file,
+        events_to=events_to or None,
+        events_token=events_token_file,
         database_connections=database_connections,
         host=host,
         port=port,
@@ -240,7 +253,7 @@ def gateway(
         run_gateway(settings)
     except (
         *(BackendError, PriceBookError, WindowsSettingError, CacheError, TracingError),
-        LedgerError,
+        *(LedgerError, OSError),
     ) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:

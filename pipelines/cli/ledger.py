@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,17 +13,10 @@ from rich.table import Table
 
 from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
 from pipelines.cli.database import DATABASE, Database, checked_month, opened
+from pipelines.cli.ledger_corrections import KeyFile, refund, reverse, top_up
 
 app = typer.Typer(help="Read, check and correct the usage ledger.", no_args_is_help=True)
 
-_KeyFile = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="TALLYGRAPH_LEDGER_KEY_FILE",
-        help="File of the key with which entries and anchors are authenticated: at least 32 "
-        "bytes, as of `openssl rand -hex 32`.",
-    ),
-]
 _Tenant = Annotated[str, typer.Argument(help="Whose entries.")]
 
 
@@ -120,20 +111,29 @@ def verify(
             "must agree with; may be repeated."
         ),
     ] = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `ledger archive`: the entries in it are checked, too. Without it, "
+            "what the ledger says of them is believed."
+        ),
+    ] = None,
     database: Database = DATABASE,
 ) -> None:
     """Check the hash of every entry, that no entry is missing, and that all sums are right."""
     from serving.ledger import LedgerError, verification
     from serving.ledger.anchors import Anchors, read_anchors
+    from serving.ledger.archive import read_archives
     from serving.ledger.authentication import LedgerKey
 
     with opened(database, tenant=tenant) as engine:
         try:
             keys = [LedgerKey.load(path) for path in key_file or []]
             known = read_anchors(anchors, keys) if anchors else Anchors()
+            chains = read_archives(engine, archives, keys, known.ends) if archives else {}
         except LedgerError as error:
             fail(str(error), EXIT_BAD_INPUT)
-        report = verification.check(engine, tenant or None, keys, known.ends)
+        report = verification.check(engine, tenant or None, keys, known.ends, chains)
     findings = [*known.findings, *map(str, report.findings)]
     for finding in findings:
         out.print(f"[red]{escape(finding)}[/]")
@@ -147,6 +147,38 @@ def verify(
 
 
 @app.command()
+def archive(
+    month: Annotated[str, typer.Option(help="The month, such as 2026-11; it must be over.")],
+    to: Annotated[
+        Path, typer.Option(help="Folder for the file; keep it, and copies of the file.")
+    ],
+    key_file: KeyFile = None,
+    database: Database = DATABASE,
+) -> None:
+    """Move a closed month's entries into a file, which is verified before they are deleted.
+
+    If it is stopped, call it again: nothing is lost, and nothing is written twice.
+    """
+    from serving.ledger import LedgerError
+    from serving.ledger.archive import archive_month
+    from serving.ledger.authentication import LedgerKey
+
+    checked_month(month)
+    with opened(database) as engine:
+        try:
+            key = LedgerKey.load(key_file) if key_file else None
+            done = archive_month(engine, month, to, key)
+        except LedgerError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    out.print(
+        f"{done.entries} entries are in {done.path}, {done.removed} of them were removed from "
+        "the database now",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
 def anchor(
     to: Annotated[
         Path | None,
@@ -157,7 +189,7 @@ def anchor(
     by_outbox: Annotated[
         bool, typer.Option("--outbox", help="Have it delivered with the usage events.")
     ] = False,
-    key_file: _KeyFile = None,
+    key_file: KeyFile = None,
     database: Database = DATABASE,
 ) -> None:
     """Write down how far each tenant's chain has come, so that `ledger verify --anchors` finds
@@ -181,32 +213,9 @@ def anchor(
     out.print(f"{len(lines)} lines of an anchor written, {how}")
 
 
-@app.command()
-def reverse(
-    tenant: Annotated[str, typer.Argument(help="The tenant.")],
-    number: Annotated[int, typer.Argument(help="Number of the charge to reverse.")],
-    reason: Annotated[str, typer.Option(help="Reason, recorded in the ledger.")],
-    by: Annotated[
-        str,
-        typer.Option(
-            help="Who reverses it, recorded in the ledger; empty: this system's user."
-        ),
-    ] = "",
-    key_file: _KeyFile = None,
-    database: Database = DATABASE,
-) -> None:
-    """Reverse a charge: add an entry that takes it back, and says why and by whom."""
-    from serving.ledger import Ledger, LedgerError
-    from serving.ledger.authentication import LedgerKey
-
-    with opened(database, tenant=tenant) as engine:
-        try:
-            key = LedgerKey.load(key_file) if key_file else None
-            ledger = Ledger(engine, "tallygraph-ledger", key=key)
-            entry = ledger.reverse(tenant, number, reason, by or _user())
-        except LedgerError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
+app.command()(reverse)
+app.command()(refund)
+app.command("top-up")(top_up)
 
 
 @app.command()
@@ -238,17 +247,7 @@ def deliver(
 
     with opened(database) as engine:
         try:
-            token = token_file.read_text().strip() if token_file else None
-            web = to.startswith(("http://", "https://"))
-            sink = outbox.to_http(to, token) if web else outbox.to_file(Path(to))
+            sink = outbox.open_sink(to, token_file)
             out.print(f"{outbox.deliver(engine, sink)} events delivered")
         except (outbox.DeliveryError, OSError) as error:
             fail(str(error))
-
-
-def _user() -> str:
-    """The system's user, whatever the environment says."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"

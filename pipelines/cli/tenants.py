@@ -127,6 +127,27 @@ def change(
 
 
 @app.command()
+def alerts(
+    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    percents: Annotated[
+        str,
+        typer.Argument(help="Shares of its budget in percent, such as 50,80,100, or none."),
+    ],
+    database: Database = DATABASE,
+) -> None:
+    """Choose at which shares of its monthly budget an event is delivered, once a month each."""
+    from serving.ledger import LedgerError
+    from serving.ledger.budgets import set_alerts
+
+    with opened(database, tenant=name) as engine:
+        try:
+            shares = set_alerts(engine, name, "" if percents == "none" else percents)
+        except LedgerError as error:
+            fail(str(error), EXIT_BAD_INPUT)
+    out.print(f"alerts of {name} at: {', '.join(f'{each} %' for each in shares) or 'none'}")
+
+
+@app.command()
 def erase(
     name: Annotated[str, typer.Argument(help="Name of the tenant.")],
     yes: Annotated[bool, typer.Option("--yes", help="Erase without asking.")] = False,

@@ -6,18 +6,28 @@ the entries before it. So an amount is what the price book says, or it is found 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from serving.billing.price import Price
 from serving.billing.price_book import PriceBook
-from serving.ledger import Entry, TokensBefore, Usage, schema
+from serving.ledger import Entry, LedgerError, TokensBefore, Usage, schema
 from serving.ledger.database import reading
-from serving.ledger.parts import parts_from_text, parts_to_text
+from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
+from serving.ledger.refunds import (
+    Refunded,
+    refund_of_amount,
+    refund_of_rest,
+    refund_of_tokens,
+    what_is_left,
+)
 from serving.ledger.verified_chain import Finding
 
 _ROWS_AT_A_TIME: Final = 1000
+_OF_CHARGE: Final = ("amount_micro", "parts", "input_tokens", "cached_tokens", "output_tokens")
 
 
 def audit(
@@ -37,7 +47,7 @@ def audit(
     # A reversal reads the charge that it takes back from the same moment.
     charges = schema.entries.alias()
     query = (
-        sa.select(schema.entries, charges.c.amount_micro, charges.c.parts)
+        sa.select(schema.entries, *(charges.c[name] for name in _OF_CHARGE))
         .outerjoin(
             charges,
             (charges.c.request_id == columns.request_id)
@@ -48,18 +58,29 @@ def audit(
     )
     if tenant is not None:
         query = query.where(columns.tenant == tenant)
-    checked, findings = 0, []
+    checked, findings, of_tenant = 0, [], ""
+    taken: dict[str, list[Entry]] = {}  # of the tenant's charges, by request
     with reading(engine) as connection:
+        archived = set(connection.scalars(sa.select(schema.archives.c.tenant).distinct()))
         rows = connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(query)
         for row in rows:
             checked += 1
-            *values, amount, parts = row
+            values = tuple(row)[: len(columns)]
             entry = Entry(**dict(zip(columns.keys(), values, strict=True)))
-            wrong = (
-                _wrong_charge(entry, book, prices.get(entry.price_id))
-                if entry.kind == "charge"
-                else _wrong_reversal(entry, amount, parts)
-            )
+            if entry.tenant != of_tenant:
+                taken.clear()
+                of_tenant = entry.tenant
+            if entry.kind == "charge":
+                wrong = _wrong_charge(entry, book, prices.get(entry.price_id))
+            elif entry.kind == "top_up":
+                wrong = ""
+            else:
+                before = taken.setdefault(entry.request_id, [])
+                of_charge = tuple(row)[len(columns) :]
+                # What a charge was that is archived, is not here any more.
+                unknown = of_charge[0] is None and entry.tenant in archived
+                wrong = "" if unknown else _wrong_return(entry, of_charge, before)
+                before.append(entry)
             if wrong:
                 findings.append(Finding(entry.tenant, entry.number, wrong))
     return checked, findings
@@ -102,16 +123,48 @@ def _wrong_charge(entry: Entry, book: PriceBook, price: Price | None) -> str:
     return ""
 
 
-def _wrong_reversal(entry: Entry, amount: int | None, parts: str | None) -> str:
-    if amount is None or parts is None:
+def _wrong_return(entry: Entry, of_charge: Sequence[Any], before: Sequence[Entry]) -> str:
+    """What is wrong with a reversal or a refund.
+
+    Args:
+      of_charge: `_OF_CHARGE` of the charge; None each where there is none.
+      before: what was given back of it by entries before.
+    """
+    if of_charge[0] is None:
         return "reverses a charge that does not exist"
-    negatives = parts_to_text(part.negative() for part in parts_from_text(parts))
-    if (entry.amount_micro, entry.parts) != (-amount, negatives):
+    charge = replace(entry, kind="charge", **dict(zip(_OF_CHARGE, of_charge, strict=True)))
+    try:
+        expected = _expected_return(entry, what_is_left(charge, before))
+    except LedgerError as error:
+        return f"gives back what is not left of its charge: {error}"
+    counts = (expected.input_tokens, expected.cached_tokens, expected.output_tokens)
+    parts = parts_to_text(part.negative() for part in expected.parts)
+    said = (-entry.input_tokens, -entry.cached_tokens, -entry.output_tokens)
+    if (-entry.amount_micro, entry.parts, said) != (expected.amount_micro, parts, counts):
         return (
-            f"takes {entry.amount_micro} millionths back. Expected: {-amount}, according to "
-            "its charge"
+            f"takes {entry.amount_micro} millionths back, in parts {entry.parts}. Expected: "
+            f"{-expected.amount_micro}, {parts}, according to its charge"
         )
     return ""
+
+
+def _expected_return(entry: Entry, left: Refunded) -> Refunded:
+    """
+    Raises:
+      LedgerError: so much is not left.
+    """
+    if entry.kind == "reversal":
+        return left
+    tokens = {
+        meter: -count
+        for meter in METERS
+        if (count := tokens_of(parts_from_text(entry.parts), meter))
+    }
+    if tokens:
+        return refund_of_tokens(left, tokens)
+    if entry.input_tokens or entry.output_tokens:
+        return refund_of_rest(left)
+    return refund_of_amount(left, -entry.amount_micro)
 
 
 def _as_one(price: Price, entry: Entry) -> int:

@@ -13,16 +13,22 @@ import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from serving.billing.currencies import CurrencyError, decimals_of, minor_units, money
 from serving.ledger import schema
+from serving.ledger.archived_month import archived_month, is_archived
 from serving.ledger.chain import FIRST_HASH
 from serving.ledger.database import reading
+from serving.ledger.errors import LedgerError
 from serving.ledger.months import month_bounds
 from serving.ledger.parts import METERS
+
+CREDIT: Final = "credit"
+"""The kind of the line that takes off what was paid in advance."""
 
 _ROWS_AT_A_TIME: Final = 1000
 
@@ -36,7 +42,8 @@ class InvoiceLine:
     """The usage of one model at one price.
 
     Attributes:
-      kind: ``charge``, or ``reversal``, whose tokens and amount are negative.
+      kind: ``charge``; ``reversal`` or ``refund``, whose tokens and amount are negative; or
+        ``credit``: what of the others was paid in advance, as one negative amount.
       month: of the usage, whose allowance and tiers apply: the invoice's, or an earlier one if
         a request began just before the month, or if a charge of that month was reversed.
       meter: ``input`` (computed), ``cached`` (input from a cache) or ``output``; ``all`` for
@@ -68,7 +75,8 @@ class Invoice:
       first_entry, last_entry: numbers of the ledger's entries that it covers; ``last_entry`` is
         one less than ``first_entry`` if there are none.
       last_hash: hash of the last entry, with which the ledger up to it can be compared later.
-      requests: number of charges minus those that were reversed.
+      requests: number of charges minus those that were reversed; a refund of a part of one
+        changes nothing.
       input_tokens, cached_tokens, output_tokens: of all requests; input tokens include cached
         ones.
       lines: in the order of price, model, kind, month, meter and tier.
@@ -94,45 +102,78 @@ class Invoice:
         return decimals_of(self.currency) if self.currency else 2
 
     @property
+    def usage_micro(self) -> int:
+        """What was used costs, whether it was paid in advance or not."""
+        return sum(line.amount_micro for line in self.lines if line.kind != CREDIT)
+
+    @property
     def payable(self) -> str:
         """Return what the lines cost before taxes, each rounded once, such as ``12.35``."""
         lines = (minor_units(line.amount_micro, self.decimals) for line in self.lines)
         return money(sum(lines), self.decimals)
 
 
-def make_invoice(engine: sa.Engine, tenant: str, month: str) -> Invoice:
+def make_invoice(
+    engine: sa.Engine, tenant: str, month: str, archives: Path | None = None
+) -> Invoice:
     """Build a tenant's invoice.
 
     Args:
       month: such as ``2026-11``. The invoice of a month that is not over may still grow.
+      archives: folder with the archives, for a month whose entries are archived.
 
     Raises:
-      InvoiceError: the month is not valid, or its entries are in several currencies, or in
-        one that is not in ISO 4217.
+      InvoiceError: the month is not valid, its entries are archived and cannot be read, or they
+        are in several currencies, or in one that is not in ISO 4217.
     """
-    columns = schema.entries.c
     try:
         start, end = month_bounds(month)
-    except ValueError as error:
+        if not is_archived(engine, tenant, month):
+            return _invoice(engine, tenant, month, start, end)
+        if archives is None:
+            raise InvoiceError(
+                f"The entries of {month} are archived. Give the folder of the archives."
+            )
+        with archived_month(engine, tenant, month, archives) as archived:
+            return _invoice(archived, tenant, month, start, end)
+    except (ValueError, LedgerError) as error:
         raise InvoiceError(str(error)) from None
+
+
+def _invoice(
+    engine: sa.Engine,
+    tenant: str,
+    month: str,
+    start: datetime.datetime,
+    end: datetime.datetime,
+) -> Invoice:
+    columns = schema.entries.c
     with reading(engine) as connection:
         first = _first_since(connection, tenant, start)
         after = _first_since(connection, tenant, end)
         covered = (columns.tenant == tenant, columns.number >= first, columns.number < after)
         requests, *tokens = connection.execute(
             sa.select(
-                sa.func.sum(sa.case((columns.kind == "charge", 1), else_=-1)),
+                sa.func.sum(
+                    sa.case(
+                        (columns.kind == "charge", 1), (columns.kind == "reversal", -1), else_=0
+                    )
+                ),
                 sa.func.sum(columns.input_tokens),
                 sa.func.sum(columns.cached_tokens),
                 sa.func.sum(columns.output_tokens),
             ).where(*covered)
         ).one()
-        lines = _lines(connection, covered)
+        lines = _lines(connection, covered) + _credit(connection, tenant, month, covered)
         currencies = connection.scalars(
             sa.select(columns.currency).where(*covered).distinct()
         ).all()
         last_hash = connection.scalar(
             sa.select(columns.hash).where(columns.tenant == tenant, columns.number == after - 1)
+        ) or connection.scalar(
+            sa.select(schema.archives.c.last_hash).where(
+                schema.archives.c.tenant == tenant, schema.archives.c.last_number == after - 1
+            )
         )
     if len(currencies) > 1:
         named = ", ".join(sorted(currencies))
@@ -188,6 +229,27 @@ def _lines(
     return tuple(InvoiceLine(*key, *line) for key, line in sorted(sums.items(), key=_place))
 
 
+def _credit(
+    connection: sa.Connection,
+    tenant: str,
+    month: str,
+    covered: Sequence[sa.ColumnElement[bool]],
+) -> tuple[InvoiceLine, ...]:
+    """What of the other lines was paid in advance: all since the tenant's first top-up."""
+    columns, chains = schema.entries.c, schema.chains.c
+    since = connection.scalar(sa.select(chains.credit_since).where(chains.tenant == tenant))
+    if since is None:
+        return ()
+    taken = connection.scalar(
+        sa.select(sa.func.sum(columns.amount_micro)).where(
+            *covered, columns.kind != "top_up", columns.number > since
+        )
+    )
+    if not taken:
+        return ()
+    return (InvoiceLine("", "", CREDIT, month, "all", 0, None, 0, 0, -int(taken)),)
+
+
 def _place(line: tuple[tuple[Any, ...], list[int]]) -> tuple[Any, ...]:
     """Where a line stands: in the order of its key, meters in their own."""
     *before, meter, tier, price = line[0]
@@ -196,15 +258,24 @@ def _place(line: tuple[tuple[Any, ...], list[int]]) -> tuple[Any, ...]:
 
 
 def _first_since(connection: sa.Connection, tenant: str, moment: datetime.datetime) -> int:
-    """Number of the first entry written at a moment or later; one past the last if none."""
+    """Number of the first entry of the month that begins at a moment, or of a later one; one
+    past the last if none."""
     columns = schema.entries.c
     number = connection.scalar(
         sa.select(sa.func.min(columns.number)).where(
             columns.tenant == tenant, columns.created_at >= moment
         )
     )
+    archives = schema.archives.c
+    archived = connection.scalar(
+        sa.select(sa.func.min(archives.first_number)).where(
+            archives.tenant == tenant, archives.month >= f"{moment:%Y-%m}"
+        )
+    )
+    if archived is not None:
+        return int(archived)  # what is archived comes before what is not
     if number is None:
-        last = sa.select(sa.func.max(columns.number)).where(columns.tenant == tenant)
+        last = sa.select(schema.chains.c.number).where(schema.chains.c.tenant == tenant)
         number = (connection.scalar(last) or 0) + 1
     return int(number)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from serving.billing.currencies import minor_units, money, rounded
-from serving.billing.invoice import Invoice, InvoiceError
+from serving.billing.invoice import CREDIT, Invoice, InvoiceError
 from serving.billing.invoice_details import RATE_OF_ONE, Buyer, InvoiceDetails, Seller, Tax
 from serving.ledger.months import month_bounds
 
@@ -102,7 +102,7 @@ def make_document(
         )
     draft = _why_a_draft(usage, details, now, end)
     buyer = details.buyer(usage.tenant) if details else Buyer(name=usage.tenant)
-    lines = tuple(minor_units(line.amount_micro, usage.decimals) for line in usage.lines)
+    lines = _rounded(usage)
     net = sum(lines)
     taxes = tuple(_taxed(tax, net) for tax in (details.taxes(usage.tenant) if details else ()))
     number = due = None
@@ -129,6 +129,14 @@ def make_document(
         gross_minor=net + sum(tax.amount_minor for tax in taxes),
         notes=(*buyer.notes, *(details.invoice.notes if details else ())),
     )
+
+
+def _rounded(usage: Invoice) -> tuple[int, ...]:
+    """Each line, rounded once; where all was paid in advance, nothing is left of it."""
+    lines = [minor_units(line.amount_micro, usage.decimals) for line in usage.lines]
+    if lines and usage.lines[-1].kind == CREDIT and not usage.total_micro:
+        lines[-1] = -sum(lines[:-1])
+    return tuple(lines)
 
 
 def invoice_number(prefix: str, tenant: str, month: str) -> str:

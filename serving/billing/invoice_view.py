@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from serving.billing.invoice import InvoiceLine, micro
+from serving.billing.invoice import CREDIT, InvoiceLine, micro
 from serving.billing.invoice_details import Party
 from serving.billing.invoice_document import InvoiceDocument
 
@@ -94,9 +94,13 @@ def view_of(document: InvoiceDocument) -> InvoiceView:
 
 
 def _item(line: InvoiceLine) -> str:
+    if line.kind == CREDIT:
+        return "Paid in advance"
+    if line.kind == "refund" and line.meter == "all":
+        return f"Refund: {line.model} (price {line.price_id})"
     tier = "" if line.meter == "all" else f", tier {line.tier}" if line.tier else ", free"
-    reversal = "Reversal: " if line.kind == "reversal" else ""
-    return f"{reversal}{line.model}, {_METERS[line.meter]}{tier} (price {line.price_id})"
+    what = {"reversal": "Reversal: ", "refund": "Refund: "}.get(line.kind, "")
+    return f"{what}{line.model}, {_METERS[line.meter]}{tier} (price {line.price_id})"
 
 
 def _lines_of(party: Party) -> tuple[str, ...]:

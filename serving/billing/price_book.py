@@ -58,9 +58,25 @@ class PriceBook:
               wrong, with its line.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            content = path.read_bytes()
+        except OSError as error:
+            raise PriceBookError(f"Cannot read the price book {path}: {error}") from None
+        return cls.parse(content, path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> Self:
+        """The price book that a file contains.
+
+        Args:
+          path: of the file, for messages.
+
+        Raises:
+          PriceBookError: as `load`.
+        """
+        try:
+            text = content.decode("utf-8")
             document = tomllib.loads(text)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise PriceBookError(f"Cannot read the price book {path}: {error}") from None
         if problems := list(_problems(document)):
             lines = Lines(text)

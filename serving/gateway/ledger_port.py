@@ -23,6 +23,7 @@ from serving.gateway.ledger_outages import (
 from serving.ledger import (
     AnswerExpiredError,
     BudgetExceededError,
+    CreditExhaustedError,
     Entry,
     IdempotencyConflictError,
     Pricing,
@@ -48,6 +49,7 @@ _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _REFUSALS: Final = (
     BudgetExceededError,
+    CreditExhaustedError,
     TooManyAtOnceError,
     IdempotencyConflictError,
     AnswerExpiredError,
@@ -215,6 +217,15 @@ def _refusal(error: Exception) -> GatewayError:
             "insufficient_quota",
             limit="budget",
             headers={BUDGET_LEFT: str(left)},
+        )
+    if isinstance(error, CreditExhaustedError):
+        return GatewayError(
+            429,
+            what,
+            "insufficient_quota",
+            "insufficient_quota",
+            limit="credit",
+            headers={BUDGET_LEFT: str(max(0, error.left_micro))},
         )
     if isinstance(error, TooManyAtOnceError):
         return GatewayError(

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
 from uvicorn.config import STARTUP_FAILURE
 
-from serving.billing import PriceBook
+from serving.billing.price_book_file import PriceBookFile
 from serving.gateway.backends import Canary, ServedModel
 from serving.gateway.backends.model import POLL_EVERY_S
 from serving.gateway.cache import AnswerCache, open_store
@@ -29,13 +30,15 @@ from serving.gateway.wiring import open_gateway
 from serving.ledger import Ledger
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.database import open_database
+from serving.ledger.delivery import EventDelivery
 from serving.ledger.leases import LEASE_S, Lease
 from serving.ledger.opening import open_ledger
+from serving.ledger.outbox import open_sink
 from serving.ledger.recovery import LeaseKeeper
 from serving.ledger.retention import KEEP, Retention, remove_expired
 
-# For charges and the lease: what is read never keeps them waiting.
-_CHARGING_CONNECTIONS: Final = 3
+# For charges, the lease and the delivery of events: what is read never keeps them waiting.
+_CHARGING_CONNECTIONS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class GatewaySettings:
       retention: how long answers are kept.
       ledger_key: file of the key that entries are authenticated with; None: they are not.
       database_connections: for what is read; charges have connections of their own.
+      events_to: URL or file that usage events are delivered to; None: they are not delivered.
+      events_token: file of the bearer token for the URL; None for none.
       cache: None for none.
       traces_url: receiver of OTLP over HTTP; None for no traces.
       host, port: where clients call the API.
@@ -106,6 +111,8 @@ class GatewaySettings:
     retention: Retention = KEEP
     ledger_key: Path | None = None
     database_connections: int = 20
+    events_to: str | None = None
+    events_token: Path | None = None
     rates_url: str = MEMORY
     reads_per_minute: int = READS_PER_MINUTE
     truncation: Truncation = "auto"
@@ -130,12 +137,14 @@ def run_gateway(settings: GatewaySettings) -> None:
       WindowsSettingError: rates cannot be counted where they should be.
       TracingError: traces are wanted and cannot be made.
       ValueError: the log level is not valid, or the time of the lease.
+      OSError: the token for events cannot be read.
       LedgerError: the database has another program's tables, or a later version's; the ledger's
         key cannot be read.
       sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
     configure_logs(settings.log_level)
-    prices = PriceBook.load(settings.prices)
+    metrics = Metrics()
+    prices = PriceBookFile(settings.prices, told=metrics.price_book)
     tracer = open_tracer(settings.traces_url)
     rates = Rates(open_windows(settings.rates_url), settings.reads_per_minute)
     model = ServedModel(
@@ -146,7 +155,6 @@ def run_gateway(settings: GatewaySettings) -> None:
         settings.canary,
         poll_every_s=settings.poll_every_s,
     )
-    metrics = Metrics()
     cache = settings.cache.open(metrics) if settings.cache else None
     charging = open_ledger(settings.database_url, create=True, pool_size=_CHARGING_CONNECTIONS)
     engine = open_database(settings.database_url, settings.database_connections)
@@ -154,7 +162,8 @@ def run_gateway(settings: GatewaySettings) -> None:
     lease.renew()
     key = LedgerKey.load(settings.ledger_key) if settings.ledger_key else None
     ledger = Ledger(charging, lease, retention=settings.retention, key=key)
-    keeper = LeaseKeeper(ledger, lease, [lambda: remove_expired(charging)])
+    keeper = LeaseKeeper(ledger, lease, [prices.reload, lambda: remove_expired(charging)])
+    delivery = _delivery(settings, charging, lease, metrics)
     gateway = open_gateway(
         engine,
         Tenants(engine),
@@ -175,14 +184,31 @@ def run_gateway(settings: GatewaySettings) -> None:
     server = GatewayServer(
         server_config(create_app(gateway), settings.host, settings.port),
         server_config(create_private_app(gateway), settings.admin_host, settings.admin_port),
-        on_bound=keeper.start,
+        on_bound=lambda: _start(keeper, delivery),
     )
     try:
         with contextlib.suppress(KeyboardInterrupt):
             server.run()
     finally:
+        if delivery is not None:
+            delivery.stop()
         keeper.stop()
         engine.dispose()
         charging.dispose()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _delivery(
+    settings: GatewaySettings, engine: sa.Engine, lease: Lease, metrics: Metrics
+) -> EventDelivery | None:
+    if settings.events_to is None:
+        return None
+    sink = open_sink(settings.events_to, settings.events_token)
+    return EventDelivery(engine, lease, sink, metrics.events_delivered)
+
+
+def _start(keeper: LeaseKeeper, delivery: EventDelivery | None) -> None:
+    keeper.start()
+    if delivery is not None:
+        delivery.start()

@@ -10,7 +10,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
-from serving.billing import PriceBook
 from serving.gateway.admission import Admission, Callers
 from serving.gateway.backends import ServedModel
 from serving.gateway.cache import AnswerCache
@@ -21,7 +20,7 @@ from serving.gateway.ops.ledger_lag import LedgerLag
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.observed import ObservedCache, ObservedLedger, ObservedModel
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
-from serving.gateway.ports import Truncation
+from serving.gateway.ports import PricesPort, Truncation
 from serving.gateway.rates import Rates
 from serving.gateway.service import SummaryService
 from serving.gateway.tenants import Caller, Tenants
@@ -40,7 +39,7 @@ def open_gateway(
     tenants: Tenants,
     model: ServedModel,
     ledger: Ledger,
-    prices: PriceBook,
+    prices: PricesPort,
     rates: Rates,
     metrics: Metrics,
     *,

@@ -6,6 +6,7 @@ Needs no TensorFlow. `Ledger` is the way in; `README.md` states what always hold
 from serving.ledger.errors import (
     AnswerExpiredError,
     BudgetExceededError,
+    CreditExhaustedError,
     IdempotencyConflictError,
     LedgerError,
     RequestInProgressError,
@@ -34,6 +35,7 @@ __all__ = [
     "BudgetExceededError",
     "Charge",
     "ChargePart",
+    "CreditExhaustedError",
     "Entry",
     "IdempotencyConflictError",
     "Ledger",

@@ -15,9 +15,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from serving.ledger.records import SCHEMA_VERSION, Entry
 
@@ -25,13 +28,17 @@ FIRST_HASH: Final = "0" * 64
 """What a tenant's first entry has as its previous hash."""
 
 _NAMES: Final = tuple(field.name for field in fields(Entry))
-_HASHED: Final = tuple(name for name in _NAMES if name not in ("hash", "code"))
-_VALUES: Final = {
-    1: attrgetter(*_HASHED[: _HASHED.index("previous_hash") + 1]),
-    2: attrgetter(*_HASHED[: _HASHED.index("work_hash") + 1]),
-    3: attrgetter(*_HASHED),
+HASHED: Final = tuple(name for name in _NAMES if name not in ("hash", "code"))
+"""The fields that are hashed, in their order."""
+
+_LENGTHS: Final = {
+    1: HASHED.index("previous_hash") + 1,
+    2: HASHED.index("work_hash") + 1,
+    3: len(HASHED),
 }
-_CREATED_AT: Final = _HASHED.index("created_at")
+_VALUES: Final = attrgetter(*HASHED)
+_SCHEMA_VERSION: Final = HASHED.index("schema_version")
+_CREATED_AT: Final = HASHED.index("created_at")
 _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -39,7 +46,27 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 def entry_hash(entry: Entry) -> str:
     """The hash that an entry must have; its own is not read."""
-    values = list(_VALUES.get(entry.schema_version, _VALUES[SCHEMA_VERSION])(entry))
-    values[_CREATED_AT] = (entry.created_at - _EPOCH) // _MICROSECOND
-    text = _ENCODER.encode(values)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hash_of(_VALUES(entry))
+
+
+def hash_of(hashed: Sequence[Any]) -> str:
+    """The same of an entry's fields as they were read from a database.
+
+    Args:
+      hashed: in the order of `HASHED`; the time as a datetime or as SQLite keeps it.
+    """
+    length = _LENGTHS.get(hashed[_SCHEMA_VERSION], _LENGTHS[SCHEMA_VERSION])
+    values = [*hashed[:length]]
+    values[_CREATED_AT] = _microseconds(values[_CREATED_AT])
+    try:
+        text = orjson.dumps(values)
+    except orjson.JSONEncodeError:  # what UTF-8 cannot say, or more than 64 bits
+        text = _ENCODER.encode(values).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()
+
+
+def _microseconds(moment: datetime.datetime | str) -> int:
+    """Since 1970, UTC."""
+    if isinstance(moment, str):
+        moment = datetime.datetime.fromisoformat(moment)
+    return (moment - _EPOCH) // _MICROSECOND

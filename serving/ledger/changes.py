@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
@@ -45,10 +46,12 @@ class Changes:
     Attributes:
       entries: in the order of their chains.
       answers: of requests with a key, by their ids.
+      credits: of the tenants of the entries, the columns of the chains that say so.
     """
 
     entries: list[Entry] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
+    credits: dict[str, Mapping[str, int | None]] = field(default_factory=dict)
     _new: dict[str, Request] = field(default_factory=dict)
     _ended: dict[str, list[str]] = field(default_factory=lambda: {SETTLED: [], RELEASED: []})
     _reserved: Counter[Account] = field(default_factory=Counter)
@@ -113,11 +116,17 @@ class Changes:
         driver.write(
             statements.move_chain,
             [
-                {"tenant": tenant, "number": entry.number, "hash": entry.hash}
+                {
+                    "tenant": tenant,
+                    "number": entry.number,
+                    "hash": entry.hash,
+                    **self.credits[tenant],
+                }
                 for tenant, entry in last_ones.items()
             ],
         )
-        months = {(each.tenant, each.month, each.model): each for each in self.entries}
+        used = [entry for entry in self.entries if entry.kind != "top_up"]
+        months = {(each.tenant, each.month, each.model): each for each in used}
         driver.write(
             statements.set_month, [_month_row(months[each]) for each in sorted(months)]
         )
@@ -132,7 +141,7 @@ class Changes:
                 for (tenant, month), amount in sorted(self._reserved.items())
             ],
         )
-        counts = Counter((each.tenant, each.month) for each in self.entries)
+        counts = Counter((each.tenant, each.month) for each in used)
         driver.write(
             statements.add_to_account,
             [

@@ -55,6 +55,9 @@ def erase_tenant(engine: sa.Engine, tenant: str) -> Erased:
                 ),
                 of,
             ).rowcount
+            keys += connection.execute(
+                sa.text("DELETE FROM archived_keys WHERE tenant = :tenant"), of
+            ).rowcount
             connection.execute(
                 sa.text(
                     "UPDATE requests SET route = NULL WHERE tenant = :tenant "

@@ -26,6 +26,23 @@ class BudgetExceededError(LedgerError):
         self.asked_micro = asked_micro
 
 
+class CreditExhaustedError(LedgerError):
+    """The most that the request can cost is more than is left of what the tenant has paid in
+    advance.
+
+    Attributes:
+      left_micro, asked_micro: what is neither charged nor reserved, and what was asked for.
+    """
+
+    def __init__(self, left_micro: int, asked_micro: int) -> None:
+        super().__init__(
+            f"Of the prepaid credit, {left_micro} millionths are neither spent nor reserved. "
+            f"Requested: {asked_micro}. Top the credit up, or lower the limit of output tokens."
+        )
+        self.left_micro = left_micro
+        self.asked_micro = asked_micro
+
+
 class TooManyAtOnceError(LedgerError):
     """As many of the tenant's requests as may be are under way. Worth a retry."""
 

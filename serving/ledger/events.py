@@ -13,17 +13,20 @@ from typing import Final
 from serving.ledger.records import Entry
 
 EVENT_TYPE: Final = "tallygraph.usage"
+TOP_UP_TYPE: Final = "tallygraph.credit"
 SOURCE: Final = "tallygraph/ledger"
 
 
 def usage_event(entry: Entry) -> str:
-    """The event of an entry, as JSON."""
+    """The event of an entry, as JSON. That of a top-up is of another type, so that nobody
+    takes it for usage."""
+    which = f"/{entry.number}" if entry.kind == "refund" else ""  # there may be several
     return json.dumps(
         {
             "specversion": "1.0",
-            "id": f"{entry.request_id}/{entry.kind}",
+            "id": f"{entry.request_id}/{entry.kind}{which}",
             "source": SOURCE,
-            "type": EVENT_TYPE,
+            "type": TOP_UP_TYPE if entry.kind == "top_up" else EVENT_TYPE,
             "subject": entry.tenant,
             "time": entry.created_at.replace(tzinfo=datetime.UTC).isoformat(),
             "datacontenttype": "application/json",

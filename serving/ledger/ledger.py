@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.clock import Clock, utc_now
+from serving.ledger.corrections import Refund, Reverse, TopUp, check_said
 from serving.ledger.database import reading, retrying
 from serving.ledger.deliveries import MarkDelivered, MarkUndelivered
 from serving.ledger.errors import LedgerError
@@ -19,12 +21,11 @@ from serving.ledger.operations import (
     Outcome,
     Release,
     Reserve,
-    Reverse,
     Settle,
 )
+from serving.ledger.parts import Meter
 from serving.ledger.probe import WriteProbe
 from serving.ledger.records import (
-    MAX_TEXT,
     Charge,
     Entry,
     Pricing,
@@ -81,6 +82,7 @@ class Ledger:
 
         Raises:
           BudgetExceededError: it could cost more than is left.
+          CreditExhaustedError: it could cost more than is left of what was paid in advance.
           IdempotencyConflictError: its key was used for another body.
           RequestInProgressError: the same request is under way.
           UndeliveredInProgressError: an identical one is, whose client went away.
@@ -151,12 +153,72 @@ class Ledger:
           LedgerError: there is no such charge, it is reversed already, or it is not said why
             and by whom.
         """
-        for name, text in (("reason", reason), ("name of who makes it", made_by)):
-            if not 0 < len(text.strip()) <= MAX_TEXT:
-                raise LedgerError(
-                    f"A reversal needs a {name} of 1 to {MAX_TEXT} characters. Received: "
-                    f"{text[:MAX_TEXT]!r}"
-                )
+        check_said("reversal", reason, made_by)
+        return self._do(Reverse(self._charge(tenant, number), reason, made_by))
+
+    def refund(
+        self,
+        tenant: str,
+        number: int,
+        reason: str,
+        made_by: str,
+        *,
+        amount_micro: int | None = None,
+        tokens: Mapping[Meter, int] | None = None,
+    ) -> Entry:
+        """Give a part of a charge back: an amount, or tokens, or all that is left.
+
+        Args:
+          number: of the charge's entry.
+          reason, made_by: as of `reverse`.
+          amount_micro: in millionths; it gives no tokens back to the month.
+          tokens: how many of each meter, from the charge's highest tier down.
+
+        Raises:
+          LedgerError: there is no such charge, not so much is left of it, both an amount and
+            tokens are given, or it is not said why and by whom.
+        """
+        check_said("refund", reason, made_by)
+        if amount_micro is not None and tokens is not None:
+            raise LedgerError("A refund is of an amount or of tokens. Received: both.")
+        charge = self._charge(tenant, number)
+        return self._do(Refund(charge, reason, made_by, amount_micro, tokens))
+
+    def top_up(
+        self,
+        tenant: str,
+        amount_micro: int,
+        currency: str,
+        reason: str,
+        made_by: str,
+        request_id: str | None = None,
+    ) -> Entry:
+        """Add to what a tenant has paid in advance. From its first top-up on, the tenant is
+        refused when its credit is used up.
+
+        Args:
+          amount_micro: in millionths; 0 to have a tenant pay in advance who has not paid yet;
+            negative to pay back what is left.
+          currency: ISO 4217; that of the prices.
+          reason, made_by: as of `reverse`.
+          request_id: unique for ever; with the same one it is added once. None: a new one.
+
+        Raises:
+          LedgerError: more is paid back than is left, the request's id is taken, or it is not
+            said why and by whom.
+        """
+        check_said("top-up", reason, made_by)
+        request_id = request_id or f"top-up-{uuid.uuid4().hex}"
+        try:
+            return self._do(TopUp(tenant, request_id, amount_micro, currency, reason, made_by))
+        except sa.exc.IntegrityError:
+            raise LedgerError(f"The top-up {request_id} is already in the ledger.") from None
+
+    def _charge(self, tenant: str, number: int) -> Entry:
+        """
+        Raises:
+          LedgerError: there is none.
+        """
         of_charge = sa.select(schema.entries).where(
             schema.entries.c.tenant == tenant,
             schema.entries.c.number == number,
@@ -164,9 +226,22 @@ class Ledger:
         )
         with reading(self.engine) as connection:
             found = connection.execute(of_charge).one_or_none()
+            archived = schema.archives.c
+            in_archive = connection.scalar(
+                sa.select(archived.month).where(
+                    archived.tenant == tenant,
+                    archived.first_number <= number,
+                    archived.last_number >= number,
+                )
+            )
+        if in_archive:
+            raise LedgerError(
+                f"Entry {number} of {tenant} is in the archive of {in_archive}, and can no "
+                "longer be reversed or refunded. Give credit with a top-up, or on an invoice."
+            )
         if found is None:
             raise LedgerError(f"The tenant {tenant} has no charge with the number {number}.")
-        return self._do(Reverse(Entry(**found._mapping), reason, made_by))
+        return Entry(**found._mapping)
 
     def check_writable(self) -> None:
         """See `serving.ledger.probe.WriteProbe.check`: for whether a gateway is ready."""

@@ -7,13 +7,14 @@ it is told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from serving.ledger.changes import Request
 from serving.ledger.errors import (
     AnswerExpiredError,
     BudgetExceededError,
+    CreditExhaustedError,
     IdempotencyConflictError,
     LedgerError,
     RequestInProgressError,
@@ -21,9 +22,8 @@ from serving.ledger.errors import (
     TooManyAtOnceError,
     UndeliveredInProgressError,
 )
-from serving.ledger.parts import METERS, parts_from_text, parts_to_text, tokens_of
+from serving.ledger.parts import METERS, tokens_of
 from serving.ledger.records import (
-    SCHEMA_VERSION,
     Charge,
     Entry,
     Pricing,
@@ -98,6 +98,10 @@ class Reserve:
 
     def _check_budget(self, work: UnitOfWork) -> None:
         budget, amount = self.reservation.budget_micro, self.reservation.amount_micro
+        credit = work.budgets.left_micro(self.reservation.tenant)
+        # A request that can cost nothing needs some credit all the same.
+        if credit is not None and (amount > credit or credit <= 0):
+            raise CreditExhaustedError(credit, amount)
         if budget is None:
             return
         used = work.used_micro(self.reservation.tenant)
@@ -217,54 +221,6 @@ class Release:
             return False
         work.end(request, RELEASED)
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class Reverse:
-    """See `serving.ledger.Ledger.reverse`.
-
-    Attributes:
-      charge: as it is in the ledger, where it never changes.
-      reason, made_by: why it is reversed, and who does it.
-    """
-
-    on_disk: ClassVar[bool] = True
-    charge: Entry
-    reason: str
-    made_by: str
-
-    def want(self, wanted: Wanted) -> None:
-        wanted.request_ids.add(self.charge.request_id)
-        wanted.models.add(self.charge.model)
-
-    def do(self, work: UnitOfWork) -> Entry:
-        charge = self.charge
-        request = work.request(charge.request_id)
-        if (number := work.reversal(charge.request_id)) is not None:
-            raise LedgerError(
-                f"Charge {charge.number} was already reversed, by entry {number}."
-            )
-        before = work.tokens_before(request.tenant, request.month, charge.model)
-        parts = parts_from_text(charge.parts)
-        reversal = replace(
-            charge,
-            kind="reversal",
-            input_tokens=-charge.input_tokens,
-            cached_tokens=-charge.cached_tokens,
-            output_tokens=-charge.output_tokens,
-            amount_micro=-charge.amount_micro,
-            reason=self.reason,
-            created_at=work.now(),
-            schema_version=SCHEMA_VERSION,  # that of the charge may be an older one
-            made_by=self.made_by,
-            month=request.month,
-            input_tokens_before=before.input_tokens,
-            cached_tokens_before=before.cached_tokens,
-            output_tokens_before=before.output_tokens,
-            parts=parts_to_text(part.negative() for part in parts),
-        )
-        work.pay(request, -charge.amount_micro)
-        return work.append(reversal)
 
 
 @dataclass(frozen=True, slots=True)

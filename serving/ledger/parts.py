@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from typing import Final, Literal, get_args
 
+import orjson
+
 Meter = Literal["input", "cached", "output"]
 """The kinds of tokens that are counted separately: computed input, input from a cache,
 output."""
@@ -65,13 +67,16 @@ def amount_of(text: str) -> int | None:
     Raises:
       ValueError: it was not written by `parts_to_text`.
     """
+    total = 0
     try:
-        parts = [(meter, int(amount)) for meter, _, _, _, amount in json.loads(text)]
+        parts = orjson.loads(text)
+        for meter, _, _, _, amount in parts:
+            if meter not in METERS:
+                raise ValueError(meter)
+            total += int(amount)
     except (TypeError, ValueError):
-        parts = [("", 0)]
-    if any(meter not in METERS for meter, _ in parts):
-        raise ValueError(f"These are not the parts of a charge: {text!r}")
-    return sum(amount for _, amount in parts) if parts else None
+        raise ValueError(f"These are not the parts of a charge: {text!r}") from None
+    return total if parts else None
 
 
 def tokens_of(parts: Iterable[ChargePart], meter: Meter) -> int:

@@ -14,7 +14,7 @@ MAX_INTEGER: Final = 2**63 - 1
 SCHEMA_VERSION: Final = 3
 """Of the entries that are written now; see `serving.ledger.chain`."""
 
-EntryKind = Literal["charge", "reversal"]
+EntryKind = Literal["charge", "reversal", "refund", "top_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,9 @@ class Entry:
     Attributes:
       tenant: who pays.
       number: position in the tenant's chain; numbers run from 1 without a gap.
-      kind: a charge, or the reversal of one, whose counts and amounts are its negatives.
-      request_id: of the request that was charged.
+      kind: a charge; the reversal of one, whose counts and amounts are its negatives; a refund
+        of a part of one, negative, too; or a top-up of what is paid in advance.
+      request_id: of the request that was charged; of a top-up, its own.
       request_hash: SHA-256 of the request's body, in hex.
       model: name of the model that counted.
       model_version: version of it, as it was pushed.
@@ -177,10 +178,11 @@ class Entry:
       output_tokens: ids that were written.
       finish_reasons: of the request's summaries, joined by commas.
       latency_ms: from the request's arrival to its answer.
-      amount_micro: what it costs, in millionths of the currency's unit.
+      amount_micro: what the tenant owes by it, in millionths of the currency's unit; negative
+        where it is given back or has been paid.
       currency: ISO 4217, such as ``EUR``.
       price_id: which price of the price book.
-      reason: of a reversal, in the words of whoever made it.
+      reason: of all but a charge, in the words of whoever made it.
       created_at: UTC.
       previous_hash: hash of the tenant's entry before this one.
       hash: SHA-256 of the other fields, in hex; see `serving.ledger.chain`.
@@ -191,7 +193,8 @@ class Entry:
       parts: what the amount is the sum of, as `serving.ledger.parts` writes it.
       work_hash: hash of the texts and limits that a model server computed; empty where it
         computed nothing. By it `tallygraph bill reconcile` finds the request in a server's log.
-      made_by: of a reversal, the person or program that made it; not in entries of version 2.
+      made_by: of all but a charge, the person or program that made it; not in entries of
+        version 2.
       code: authenticates the hash, if there was a key; see `serving.ledger.authentication`. It
         is not in the hash.
     """

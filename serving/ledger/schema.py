@@ -48,6 +48,8 @@ accounts: Final = sa.Table(
     sa.Column("spent_micro", sa.BigInteger, nullable=False),
     sa.Column("reserved_micro", sa.BigInteger, nullable=False),
     sa.Column("entry_count", sa.BigInteger, nullable=False),
+    # The highest share of the month's budget that has been alerted of.
+    sa.Column("alerted_percent", sa.Integer, nullable=False, server_default="0"),
     sa.CheckConstraint("reserved_micro >= 0", name="reserved_not_negative"),
 )
 
@@ -63,13 +65,25 @@ month_tokens: Final = sa.Table(
     sa.Column("output_tokens", sa.BigInteger, nullable=False),
 )
 
-# The end of each tenant's chain of entries.
+# At which shares of their month's budget tenants want an alert: percents, joined by commas.
+alert_shares: Final = sa.Table(
+    "alert_shares",
+    metadata,
+    sa.Column("tenant", _TEXT, sa.ForeignKey("tenants.name"), primary_key=True),
+    sa.Column("percents", _TEXT, nullable=False),
+)
+
+# The end of each tenant's chain of entries; and of those who pay in advance: since which entry,
+# how much they have bought, and what of it is charged.
 chains: Final = sa.Table(
     "chains",
     metadata,
     sa.Column("tenant", _TEXT, primary_key=True),
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("credit_since", sa.BigInteger),
+    sa.Column("credit_micro", sa.BigInteger),
+    sa.Column("credit_used_micro", sa.BigInteger),
 )
 
 RESERVED: Final = "reserved"
@@ -166,10 +180,51 @@ entries: Final = sa.Table(
     sa.Column("work_hash", sa.String(64), nullable=False),
     sa.Column("made_by", _TEXT, nullable=False),
     sa.Column("code", sa.String(96), nullable=False),
-    # A request is charged once, and its charge is reversed once.
-    sa.UniqueConstraint("request_id", "kind", name="one_entry_a_kind"),
-    sa.CheckConstraint("kind in ('charge', 'reversal')", name="kind"),
+    # A request is charged once, and its charge is reversed once; refunds may be several.
+    sa.Index(
+        "one_entry_a_kind",
+        "request_id",
+        "kind",
+        sa.text("(CASE WHEN kind = 'refund' THEN number ELSE 0 END)"),
+        unique=True,
+    ),
+    sa.CheckConstraint("kind in ('charge', 'reversal', 'refund', 'top_up')", name="kind"),
     sa.Index("entries_by_time", "tenant", "created_at"),
+)
+
+# Closed months whose entries are in a file, of this SHA-256; and whether they are here no more.
+archive_files: Final = sa.Table(
+    "archive_files",
+    metadata,
+    sa.Column("month", sa.String(7), primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("entries", sa.BigInteger, nullable=False),
+    sa.Column("written_at", sa.DateTime, nullable=False),
+    sa.Column("removed", sa.Boolean, nullable=False),
+)
+
+# Sections of chains that are in an archive: the only entries that can be deleted. What they and
+# those before them add up to is carried forward.
+archives: Final = sa.Table(
+    "archives",
+    metadata,
+    sa.Column("tenant", _TEXT, primary_key=True),
+    sa.Column("last_number", sa.BigInteger, primary_key=True),
+    sa.Column("first_number", sa.BigInteger, nullable=False),
+    sa.Column("month", sa.String(7), nullable=False),
+    sa.Column("last_hash", sa.String(64), nullable=False),
+    sa.Column("carried", sa.Text, nullable=False),
+)
+
+# Idempotency keys of requests whose charges are archived: they stay used.
+archived_keys: Final = sa.Table(
+    "archived_keys",
+    metadata,
+    sa.Column("tenant", _TEXT, primary_key=True),
+    sa.Column("idempotency_key", _TEXT, primary_key=True),
+    sa.Column("request_id", _TEXT, nullable=False),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("month", sa.String(7), nullable=False),
 )
 
 # Usage events that have not been delivered yet.
@@ -184,4 +239,5 @@ outbox: Final = sa.Table(
         autoincrement=True,
     ),
     sa.Column("event", sa.Text, nullable=False),
+    sa.Column("holder", _TEXT),  # the lease of the process that delivers it
 )

@@ -49,7 +49,8 @@ _STATEMENTS: Final = {
     # Read, in this order.
     "lock_requests": f"SELECT {_REQUEST} FROM requests WHERE request_id IN {{request_ids}} "
     "ORDER BY request_id FOR UPDATE",
-    "lock_chains": "SELECT tenant, number, hash FROM chains "
+    "lock_chains": "SELECT tenant, number, hash, credit_since, credit_micro, "
+    "credit_used_micro FROM chains "
     f"WHERE tenant IN ({{tenants}} UNION {_OF_REQUESTS}) "
     "ORDER BY tenant FOR UPDATE OF chains",
     "add_chain": "INSERT INTO chains (tenant, number, hash) VALUES (:tenant, :number, :hash) "
@@ -60,8 +61,19 @@ _STATEMENTS: Final = {
     "AND model IN {models}",
     "used_of_accounts": "SELECT tenant, spent_micro + reserved_micro FROM accounts "
     "WHERE tenant IN {tenants} AND month = :month",
+    "reserved_of_tenants": "SELECT tenant, sum(reserved_micro) FROM accounts "
+    "WHERE tenant IN {tenants} GROUP BY tenant",
+    # Of the accounts that requests are to be charged to.
+    "watched": "SELECT DISTINCT a.tenant, a.month, a.spent_micro, a.alerted_percent, "
+    "t.budget_micro, s.percents FROM requests r JOIN alert_shares s ON s.tenant = r.tenant "
+    "JOIN tenants t ON t.name = r.tenant "
+    "JOIN accounts a ON a.tenant = r.tenant AND a.month = r.month "
+    "WHERE r.request_id IN {request_ids} AND t.budget_micro IS NOT NULL",
+    # Those that are archived are settled, and have no answer any more.
     "requests_of_keys": f"SELECT {_REQUEST} FROM requests "
-    "WHERE tenant IN {tenants} AND idempotency_key IN {keys}",
+    "WHERE tenant IN {tenants} AND idempotency_key IN {keys} UNION ALL "
+    "SELECT request_id, tenant, idempotency_key, request_hash, 'settled', month, 0, NULL "
+    "FROM archived_keys WHERE tenant IN {tenants} AND idempotency_key IN {keys}",
     "under_way": "SELECT tenant, count(*) FROM requests "
     "WHERE tenant IN {tenants} AND state = 'reserved' GROUP BY tenant",
     "answer": "SELECT answer FROM answers WHERE request_id = :request_id AND kept_until > :now",
@@ -72,8 +84,8 @@ _STATEMENTS: Final = {
     "undelivered_answer": "SELECT answer FROM undelivered WHERE request_id = :request_id",
     "charge": f"SELECT {_ENTRY} FROM entries "
     "WHERE request_id = :request_id AND kind = 'charge'",
-    "reversal": "SELECT number FROM entries "
-    "WHERE request_id = :request_id AND kind = 'reversal'",
+    "given_back": f"SELECT {_ENTRY} FROM entries "
+    "WHERE request_id = :request_id AND kind IN ('reversal', 'refund') ORDER BY number",
     # Written.
     "add_request": f"INSERT INTO requests ({_REQUEST}, owner, created_at) VALUES "
     "(:request_id, :tenant, :idempotency_key, :request_hash, :state, :month, :reserved_micro, "
@@ -95,7 +107,11 @@ _STATEMENTS: Final = {
     "WHERE request_id = :request_id",
     "remove_undelivered": "DELETE FROM undelivered WHERE request_id IN {request_ids}",
     "add_event": "INSERT INTO outbox (event) VALUES (:event)",
-    "move_chain": "UPDATE chains SET number = :number, hash = :hash WHERE tenant = :tenant",
+    "move_chain": "UPDATE chains SET number = :number, hash = :hash, "
+    "credit_since = :credit_since, credit_micro = :credit_micro, "
+    "credit_used_micro = :credit_used_micro WHERE tenant = :tenant",
+    "set_alerted": "UPDATE accounts SET alerted_percent = :percent "
+    "WHERE tenant = :tenant AND month = :month",
     "set_month": "INSERT INTO month_tokens "
     "(tenant, month, model, input_tokens, cached_tokens, output_tokens) VALUES "
     "(:tenant, :month, :model, :input_tokens, :cached_tokens, :output_tokens) "

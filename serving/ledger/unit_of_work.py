@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from serving.ledger.authentication import LedgerKey
+from serving.ledger.budgets import Budgets
 from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.changes import Changes, Request
 from serving.ledger.clock import Clock
@@ -60,6 +61,7 @@ class UnitOfWork:
         self.undelivered = UndeliveredAnswers(
             driver, statements, owner, _after(self._began, retention.undelivered)
         )
+        self.budgets = Budgets(driver, statements)
         self._kept_until = _after(self._began, retention.keyed)
         # As read, and as changed since.
         self._requests: dict[str, Request] = {}
@@ -89,7 +91,9 @@ class UnitOfWork:
         # All are on their way before the first is waited for.
         requests = ask(statements.lock_requests, request_ids=ids) if ids else _nothing
         chains = ask(statements.lock_chains, request_ids=ids, tenants=tenants)
-        tokens = used = of_keys = under_way = undelivered = _nothing
+        tokens = used = of_keys = under_way = undelivered = watched = _nothing
+        if ids:
+            watched = ask(statements.watched, request_ids=ids)
         if ids and wanted.models:
             models = sorted(wanted.models)
             tokens = ask(
@@ -116,7 +120,8 @@ class UnitOfWork:
             )
 
         self._requests = {row[0]: Request(*row) for row in requests()}
-        self._chains = {tenant: (number, last) for tenant, number, last in chains()}
+        ends = chains()
+        self._chains = {tenant: (number, last) for tenant, number, last, *_ in ends}
         self._tokens = {row[:3]: TokensBefore(*row[3:]) for row in tokens()}
         self._used = Counter({(row[0], self._month): row[1] for row in used()})
         for row in of_keys():
@@ -127,6 +132,7 @@ class UnitOfWork:
                 self._of_keys[request.tenant, request.idempotency_key] = request
         self._under_way = Counter(dict(under_way()))
         self.undelivered.read(undelivered())
+        self.budgets.read([(tenant, *rest) for tenant, _, _, *rest in ends], watched())
         return wanted.tenants - self._chains.keys()
 
     # What is known.
@@ -171,13 +177,16 @@ class UnitOfWork:
             if entry.request_id == request_id and entry.kind == "charge":
                 return entry
         (row,) = self._driver.ask(self._statements.charge, request_id=request_id)()
-        values = dict(zip(ENTRY_FIELDS, row, strict=True))
-        return Entry(**values | {"created_at": time_of(values["created_at"])})
+        return _entry(row)
 
-    def reversal(self, request_id: str) -> int | None:
-        """The number of the entry that reverses a request's charge; None for none."""
-        rows = self._driver.ask(self._statements.reversal, request_id=request_id)()
-        return rows[0][0] if rows else None
+    def given_back(self, request_id: str) -> list[Entry]:
+        """The reversal and the refunds of a request's charge."""
+        rows = self._driver.ask(self._statements.given_back, request_id=request_id)()
+        return [_entry(row) for row in rows] + [
+            entry
+            for entry in self.changes.entries
+            if entry.request_id == request_id and entry.kind != "charge"
+        ]
 
     # What changes.
 
@@ -197,6 +206,7 @@ class UnitOfWork:
             self._of_keys[request.tenant, request.idempotency_key] = request
         self.changes.reserved(request)
         self._used[request.tenant, self._month] += asked.amount_micro
+        self.budgets.reserved(request.tenant, asked.amount_micro)
         self._under_way[request.tenant] += 1
 
     def settle(self, request: Request, usage: Usage, charge: Charge, answer: bytes) -> Entry:
@@ -235,6 +245,7 @@ class UnitOfWork:
         if request.idempotency_key is not None:
             self.changes.answers[request.request_id] = answer
         self.undelivered.settled(request, answer)
+        self.budgets.charged(entry)
         self.end(request, SETTLED, charge.amount_micro)
         return entry
 
@@ -249,11 +260,13 @@ class UnitOfWork:
         own = entry_hash(entry)
         entry = replace(entry, hash=own, code=self._key.of_entry(own) if self._key else "")
         self._chains[entry.tenant] = entry.number, entry.hash
-        self._tokens[entry.tenant, entry.month, entry.model] = TokensBefore(
-            entry.input_tokens_before + entry.input_tokens,
-            entry.cached_tokens_before + entry.cached_tokens,
-            entry.output_tokens_before + entry.output_tokens,
-        )
+        if entry.model:
+            self._tokens[entry.tenant, entry.month, entry.model] = TokensBefore(
+                entry.input_tokens_before + entry.input_tokens,
+                entry.cached_tokens_before + entry.cached_tokens,
+                entry.output_tokens_before + entry.output_tokens,
+            )
+        self.budgets.added(entry)
         self.changes.entries.append(entry)
         return entry
 
@@ -277,13 +290,23 @@ class UnitOfWork:
         """
         self.changes.paid(request, spent_micro, reserved_micro)
         self._used[request.tenant, request.month] += spent_micro + reserved_micro
+        self.budgets.reserved(request.tenant, reserved_micro)
 
     def write(self) -> None:
         """Write all that has changed."""
+        self.changes.credits = {
+            entry.tenant: self.budgets.columns(entry.tenant) for entry in self.changes.entries
+        }
         self.changes.write(
             self._driver, self._statements, self._owner, self._began, self._kept_until
         )
         self.undelivered.write()
+        self.budgets.write()
+
+
+def _entry(row: Row) -> Entry:
+    values = dict(zip(ENTRY_FIELDS, row, strict=True))
+    return Entry(**values | {"created_at": time_of(values["created_at"])})
 
 
 def _after(moment: datetime.datetime, wait: datetime.timedelta) -> datetime.datetime:

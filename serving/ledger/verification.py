@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,10 +15,11 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.anchors import ChainEnd
 from serving.ledger.authentication import LedgerKey
+from serving.ledger.budgets import Credit
+from serving.ledger.carried import carried, go_on
 from serving.ledger.database import reading
-from serving.ledger.records import ENTRY_FIELDS, Entry
 from serving.ledger.schema import RESERVED, SETTLED
-from serving.ledger.verified_chain import Chain, Counts, Finding, ModelMonth
+from serving.ledger.verified_chain import ROW_FIELDS, Chain, Counts, Finding, ModelMonth
 
 _ROWS_AT_A_TIME: Final = 1000
 _TENANTS_AT_A_TIME: Final = 500
@@ -51,6 +54,7 @@ def check(
     tenant: str | None = None,
     keys: Sequence[LedgerKey] = (),
     ends: Mapping[str, Sequence[ChainEnd]] = MappingProxyType({}),
+    archived: Mapping[str, Chain] = MappingProxyType({}),
 ) -> Report:
     """Check every entry against its hash, its neighbours, and all that is derived from it; and
     all that is derived against the entries.
@@ -61,6 +65,9 @@ def check(
         must be. None: codes are not checked.
       ends: of anchors, by tenant: each must be in the chain. Without them it cannot be found
         that a tenant's last entries are missing, and its chain's end changed to fit.
+      archived: chains as far as they were read from archives
+        (`serving.ledger.archive.read_archives`). Of a tenant that is not among them, it is
+        believed what is written down of its archived entries.
     """
     report = Report()
     with reading(engine) as connection:
@@ -68,7 +75,10 @@ def check(
         names = iter(there)
         # The database's own order of names is that of the ranges below.
         while some := list(islice(names, _TENANTS_AT_A_TIME)):
-            chains = {name: Chain(name, keys, ends.get(name, ())) for name in some}
+            chains = {
+                name: archived.get(name) or Chain(name, keys, ends.get(name, ()))
+                for name in some
+            }
             _read(connection, chains)
             for each in chains.values():
                 report.checked += each.checked
@@ -102,33 +112,46 @@ def _tenants(connection: sa.Connection, tenant: str | None) -> Sequence[str]:
 def _read(connection: sa.Connection, chains: Mapping[str, Chain]) -> None:
     """Check tenants that follow one another."""
     first, *_, last = [*chains, *chains]
+    between = {"first": first, "last": last}
 
-    def of(column: sa.Column[str]) -> sa.ColumnElement[bool]:
-        return column == first if first == last else column.between(first, last)
+    def ask(statement: str) -> Any:
+        return connection.execute(_STATEMENTS[statement], between)
 
-    for entry, month in _entries(connection, of):
-        chains[entry.tenant].add(entry, month)
-    for row in connection.execute(_settled_without_charge(of)):
-        chains[row.tenant].found(f"the request {row.request_id} is settled and has no charge")
-    ends = {
-        tenant: (number, last_hash)
-        for tenant, number, last_hash in connection.execute(
-            sa.select(schema.chains).where(of(schema.chains.c.tenant))
-        )
-    }
-    sums = _sums(connection, of)
+    states = {tenant: (last, state) for tenant, last, state in ask("archives")}
+    for tenant, (last, state) in states.items():
+        if not chains[tenant].number:
+            go_on(chains[tenant], state)
+        elif carried(chains[tenant]) != state:
+            chains[tenant].found(
+                f"its archived entries, up to {last}, add up to {carried(chains[tenant])}. "
+                f"Found in the ledger: {state}"
+            )
+    entries = ask("entries_after_archives" if states else "entries")
+    while some := entries.fetchmany(_ROWS_AT_A_TIME):
+        for tenant, rows in groupby(some, _tenant_of):
+            add_row = chains[tenant].add_row
+            for row in rows:
+                add_row(tuple(row))
+    settled = dict(map(tuple, ask("settled")))
+    if any(settled.get(name, 0) != chain.charged for name, chain in chains.items()):
+        for tenant, request_id in ask("settled_without_charge"):
+            chains[tenant].found(f"the request {request_id} is settled and has no charge")
+    ends = {row[0]: row[1:] for row in map(tuple, ask("chains"))}
+    sums = _sums(ask)
     for tenant, chain in chains.items():
-        spent, reserved, open_now, counts, tokens = sums.of(tenant)
-        chain.check_end(ends.get(tenant))
-        chain.check_sums("spent", spent, chain.spent)
-        chain.check_sums("reserved", reserved, open_now)
-        chain.check_counts(counts)
-        chain.check_tokens(tokens)
+        of = sums.get(tenant) or _Sums()
+        number, last_hash, *credit = ends.get(tenant, (None,) * 5)
+        chain.check_end(None if number is None else (number, last_hash))
+        chain.check_credit(None if not credit or credit[0] is None else Credit(*credit))
+        chain.check_sums("spent", of.spent, chain.spent)
+        chain.check_sums("reserved", of.reserved, of.open_now)
+        chain.check_counts(of.counts)
+        chain.check_tokens(of.tokens)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Sums:
-    """What the derived tables say, by tenant.
+    """What the derived tables say of a tenant.
 
     Attributes:
       spent, reserved, counts: of the accounts, by month.
@@ -136,79 +159,65 @@ class _Sums:
       tokens: of the months, by month and model.
     """
 
-    spent: dict[str, dict[str, int]]
-    reserved: dict[str, dict[str, int]]
-    open_now: dict[str, dict[str, int]]
-    counts: dict[str, dict[str, int]]
-    tokens: dict[str, dict[ModelMonth, Counts]]
-
-    def of(
-        self, tenant: str
-    ) -> tuple[
-        dict[str, int], dict[str, int], dict[str, int], dict[str, int], dict[ModelMonth, Counts]
-    ]:
-        return (
-            self.spent.get(tenant, {}),
-            self.reserved.get(tenant, {}),
-            self.open_now.get(tenant, {}),
-            self.counts.get(tenant, {}),
-            self.tokens.get(tenant, {}),
-        )
+    spent: dict[str, int] = field(default_factory=dict)
+    reserved: dict[str, int] = field(default_factory=dict)
+    open_now: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    tokens: dict[ModelMonth, Counts] = field(default_factory=dict)
 
 
-def _sums(connection: sa.Connection, of: Any) -> _Sums:
-    sums = _Sums({}, {}, {}, {}, {})
-    requests = schema.requests.c
-    for row in connection.execute(
-        sa.select(schema.accounts).where(of(schema.accounts.c.tenant))
-    ):
-        sums.spent.setdefault(row.tenant, {})[row.month] = row.spent_micro
-        sums.reserved.setdefault(row.tenant, {})[row.month] = row.reserved_micro
-        sums.counts.setdefault(row.tenant, {})[row.month] = row.entry_count
-    for tenant, month, total in connection.execute(
-        sa.select(requests.tenant, requests.month, sa.func.sum(requests.reserved_micro))
-        .where(of(requests.tenant), requests.state == RESERVED)
-        .group_by(requests.tenant, requests.month)
-    ):
-        sums.open_now.setdefault(tenant, {})[month] = int(total)
-    for row in connection.execute(
-        sa.select(schema.month_tokens).where(of(schema.month_tokens.c.tenant))
-    ):
-        counts = row.input_tokens, row.cached_tokens, row.output_tokens
-        sums.tokens.setdefault(row.tenant, {})[row.month, row.model] = counts
+def _sums(ask: Callable[[str], Any]) -> Mapping[str, _Sums]:
+    sums = defaultdict[str, _Sums](_Sums)
+    for tenant, month, spent, reserved, count in ask("accounts"):
+        of = sums[tenant]
+        of.spent[month], of.counts[month] = spent, count
+        if reserved:
+            of.reserved[month] = reserved
+    for tenant, month, total in ask("open"):
+        if total:
+            sums[tenant].open_now[month] = int(total)
+    for tenant, month, model, *counts in ask("month_tokens"):
+        read, cached, written = counts
+        sums[tenant].tokens[month, model] = read, cached, written
     return sums
 
 
-def _settled_without_charge(of: Any) -> sa.Select[str, str]:
-    requests, entries = schema.requests.c, schema.entries.c
-    charged = (
-        (entries.request_id == requests.request_id)
-        & (entries.kind == "charge")
-        & (entries.tenant == requests.tenant)
-    )
-    return (
-        sa.select(requests.tenant, requests.request_id)
-        .select_from(schema.requests.outerjoin(schema.entries, charged))
-        .where(of(requests.tenant), requests.state == SETTLED, entries.tenant.is_(None))
-        .order_by(requests.tenant, requests.created_at, requests.request_id)
-    )
-
-
-def _entries(connection: sa.Connection, of: Any) -> Iterator[tuple[Entry, str | None]]:
-    """Entries in order, and the month that each is in the account of."""
-    entries, requests = schema.entries.c, schema.requests.c
-    settled = (
-        (requests.request_id == entries.request_id)
-        & (requests.tenant == entries.tenant)
-        & (requests.state == SETTLED)
-    )
-    rows = connection.execute(
-        sa.select(*(entries[name] for name in ENTRY_FIELDS), requests.month)
-        .select_from(schema.entries.outerjoin(schema.requests, settled))
-        .where(of(entries.tenant))
-        .order_by(entries.tenant, entries.number),
-        execution_options={"yield_per": _ROWS_AT_A_TIME},
-    )
-    for row in rows:
-        values: tuple[Any, ...] = tuple(row)
-        yield Entry(*values[:-1]), values[-1]
+_tenant_of: Final = itemgetter(0)
+_ROW: Final = f"{', '.join(f'e.{name}' for name in ROW_FIELDS)}, r.month"
+_WITH_REQUEST: Final = (
+    "LEFT JOIN requests r ON r.request_id = e.request_id "
+    f"AND r.tenant = e.tenant AND r.state = '{SETTLED}'"
+)
+_BETWEEN: Final = "tenant BETWEEN :first AND :last"
+# In plain SQL: rows come as the driver makes them, and nothing is parsed that is as expected.
+_STATEMENTS: Final = {
+    name: sa.text(text).execution_options(yield_per=_ROWS_AT_A_TIME)
+    for name, text in {
+        # Entries in order, and the month that each is in the account of.
+        "entries": f"SELECT {_ROW} FROM entries e {_WITH_REQUEST} "
+        f"WHERE e.{_BETWEEN} ORDER BY e.tenant, e.number",
+        "entries_after_archives": f"SELECT {_ROW} FROM entries e {_WITH_REQUEST} "
+        "LEFT JOIN (SELECT tenant, max(last_number) AS last FROM archives "
+        f"WHERE {_BETWEEN} GROUP BY tenant) a ON a.tenant = e.tenant "
+        f"WHERE e.{_BETWEEN} AND e.number > coalesce(a.last, 0) ORDER BY e.tenant, e.number",
+        # The last one of each tenant comes last.
+        "archives": "SELECT tenant, last_number, carried FROM archives "
+        f"WHERE {_BETWEEN} ORDER BY tenant, last_number",
+        "settled": f"SELECT tenant, count(*) FROM requests WHERE {_BETWEEN} "
+        f"AND state = '{SETTLED}' GROUP BY tenant",
+        "settled_without_charge": "SELECT r.tenant, r.request_id FROM requests r "
+        "LEFT JOIN entries e ON e.request_id = r.request_id AND e.tenant = r.tenant "
+        # Of one whose charge is archived, what was given back later is here.
+        "AND (e.kind = 'charge' OR EXISTS (SELECT 1 FROM archives a "
+        f"WHERE a.tenant = r.tenant)) WHERE r.{_BETWEEN} AND r.state = '{SETTLED}' "
+        "AND e.tenant IS NULL ORDER BY r.tenant, r.created_at, r.request_id",
+        "chains": "SELECT tenant, number, hash, credit_since, credit_micro, credit_used_micro "
+        f"FROM chains WHERE {_BETWEEN}",
+        "accounts": "SELECT tenant, month, spent_micro, reserved_micro, entry_count "
+        f"FROM accounts WHERE {_BETWEEN}",
+        "open": "SELECT tenant, month, sum(reserved_micro) FROM requests "
+        f"WHERE {_BETWEEN} AND state = '{RESERVED}' GROUP BY tenant, month",
+        "month_tokens": "SELECT tenant, month, model, input_tokens, cached_tokens, "
+        f"output_tokens FROM month_tokens WHERE {_BETWEEN}",
+    }.items()
+}

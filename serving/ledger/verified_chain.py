@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
 from serving.ledger.anchors import ChainEnd
 from serving.ledger.authentication import LedgerKey, wrong_entry_code
-from serving.ledger.chain import FIRST_HASH, entry_hash
+from serving.ledger.budgets import Credit
+from serving.ledger.chain import FIRST_HASH, HASHED, entry_hash, hash_of
 from serving.ledger.parts import amount_of
-from serving.ledger.records import Entry
+from serving.ledger.records import SCHEMA_VERSION, Entry
+from serving.ledger.sql import time_of
 
 COUNTS: Final = ("input_tokens", "cached_tokens", "output_tokens")
 
@@ -22,7 +23,24 @@ ModelMonth = tuple[str, str]
 Counts = tuple[int, int, int]
 """Input, cached and output tokens."""
 
+ROW_FIELDS: Final = (*HASHED, "hash", "code")
+"""Of an entry, in the order in which `Chain.add_row` takes them; the month of its request
+follows."""
+
 _NOTHING: Final[Counts] = (0, 0, 0)
+_LENGTH: Final = len(HASHED)
+_MONTH_OF_REQUEST: Final = len(ROW_FIELDS)
+_plain: Final = itemgetter(
+    *map(
+        ROW_FIELDS.index,
+        (
+            *("number", "kind", "model", "amount_micro", "parts", "previous_hash", "hash"),
+            *("code", "schema_version", "month"),
+            *COUNTS,
+            *(f"{name}_before" for name in COUNTS),
+        ),
+    )
+)
 _used: Final = attrgetter(*COUNTS)
 _before: Final = attrgetter(*(f"{name}_before" for name in COUNTS))
 
@@ -59,6 +77,8 @@ class Chain:
       counts: entries, by month.
       tokens: by month and model.
       begins: where the next entry must say that it begins.
+      credit: what was paid in advance; None: nothing.
+      charged: charges of requests that are settled.
     """
 
     tenant: str
@@ -70,10 +90,12 @@ class Chain:
     unauthenticated: int = 0
     authenticated: bool = False
     findings: list[Finding] = field(default_factory=list)
-    spent: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
+    spent: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     tokens: dict[ModelMonth, Counts] = field(default_factory=dict)
     begins: dict[ModelMonth, Counts] = field(default_factory=dict)
+    credit: Credit | None = None
+    charged: int = 0
 
     def __post_init__(self) -> None:
         self._anchored: dict[int, list[ChainEnd]] = {}
@@ -81,8 +103,80 @@ class Chain:
             if end.number:
                 self._anchored.setdefault(end.number, []).append(end)
 
+    def begin_after(self, number: int, previous: str) -> None:
+        """Begin behind an entry that is archived; earlier anchors are held to the archive."""
+        self.number, self.previous = number, previous
+        for end in self._anchored.get(number, ()):
+            if end.hash != previous:
+                self.found(other_hash(previous, end), number)
+        self._anchored = {n: ends for n, ends in self._anchored.items() if n > number}
+
     def found(self, what: str, number: int | None = None) -> None:
         self.findings.append(Finding(self.tenant, number, what))
+
+    def add_row(self, row: Sequence[Any]) -> None:
+        """Check the next entry, as it was read.
+
+        Args:
+          row: `ROW_FIELDS`, and the month in whose account it is.
+        """
+        if not self._add_plain(row):
+            values = dict(zip(ROW_FIELDS, row, strict=False))
+            values["created_at"] = time_of(values["created_at"])
+            self.add(Entry(**values), row[_MONTH_OF_REQUEST])
+
+    def _add_plain(self, row: Sequence[Any]) -> bool:
+        """Add an entry with which nothing is wrong and nothing special: nearly all are. What
+        `add` finds out of an `Entry`, this compares with what is expected, as quick as it can.
+
+        Returns:
+          Whether it is such an entry; if not, nothing is changed.
+        """
+        number, kind, model, amount, parts, previous, own, code, version, month, *counts = (
+            _plain(row)
+        )
+        read, cached, written, read_before, cached_before, written_before = counts
+        key = month, model
+        before = read_before, cached_before, written_before
+        if (
+            number != self.number + 1
+            or previous != self.previous
+            or month != row[_MONTH_OF_REQUEST]
+            or version != SCHEMA_VERSION
+            or kind == "top_up"
+            or self.keys
+            or number in self._anchored
+            or before != self.begins.get(key, _NOTHING)
+            or own != hash_of(row[:_LENGTH])
+        ):
+            return False
+        try:
+            total = amount_of(parts)
+        except ValueError:
+            return False
+        if total is not None and total != amount:
+            return False
+        self.checked += 1
+        self.unauthenticated += not code
+        self.authenticated = self.authenticated or bool(code)
+        self.number, self.previous = number, own
+        self._count(kind, key, amount, (read, cached, written))
+        self.begins[key] = (
+            read_before + read,
+            cached_before + cached,
+            written_before + written,
+        )
+        return True
+
+    def _count(self, kind: str, key: ModelMonth, amount: int, used: Counts) -> None:
+        month = key[0]
+        self.spent[month] = self.spent.get(month, 0) + amount
+        self.counts[month] = self.counts.get(month, 0) + 1
+        self.tokens[key] = _sum(self.tokens.get(key, _NOTHING), used)
+        if kind == "charge":
+            self.charged += 1
+        if self.credit is not None:
+            self.credit.used_micro += amount
 
     def add(self, entry: Entry, month: str | None) -> None:
         """Check the next entry.
@@ -92,21 +186,28 @@ class Chain:
         """
         self.checked += 1
         self._check_link(entry)
+        if entry.kind == "top_up":
+            self._top_up(entry)
+            return
         if month is None:
             self.found("has no request that was settled", entry.number)
             return
         key = month, entry.model
         begins = self.begins.get(key, _NOTHING)
-        self.spent[month] += entry.amount_micro
-        self.counts[month] += 1
         used = _used(entry)
-        self.tokens[key] = _sum(self.tokens.get(key, _NOTHING), used)
+        self._count(entry.kind, key, entry.amount_micro, used)
         if entry.schema_version != 1:  # which says nothing of it
             for what in _misplaced(entry, month, begins):
                 self.found(what, entry.number)
             # From what it says itself: one wrong entry is not the fault of all after it.
             begins = _before(entry)
         self.begins[key] = _sum(begins, used)
+
+    def _top_up(self, entry: Entry) -> None:
+        if any(_used(entry)):
+            self.found("is a top-up, and has tokens", entry.number)
+        self.credit = self.credit or Credit(entry.number)
+        self.credit.add(entry)
 
     def _check_link(self, entry: Entry) -> None:
         if entry.number != self.number + 1:
@@ -121,22 +222,18 @@ class Chain:
         self._check_code(entry)
         for end in self._anchored.pop(entry.number, ()):
             if end.hash != entry.hash:
-                self.found(
-                    f"has the hash {entry.hash}. Expected: {end.hash}, according to the anchor "
-                    f"of {end.at}",
-                    entry.number,
-                )
+                self.found(other_hash(entry.hash, end), entry.number)
         self.number, self.previous = entry.number, entry.hash
 
     def _check_code(self, entry: Entry) -> None:
         self.unauthenticated += not entry.code
+        before, self.authenticated = self.authenticated, self.authenticated or bool(entry.code)
         if not self.keys:
             return
         if entry.code:
-            self.authenticated = True
             if wrong := wrong_entry_code(self.keys, entry.hash, entry.code):
                 self.found(wrong, entry.number)
-        elif self.authenticated:
+        elif before:
             self.found("is not authenticated. Entries before it are", entry.number)
 
     def gone(self) -> list[Finding]:
@@ -168,6 +265,8 @@ class Chain:
         self, what: str, said: Mapping[str, int], expected: Mapping[str, int]
     ) -> None:
         """Hold the accounts of the months to what the rows add up to."""
+        if said == expected:
+            return
         for month in sorted({*said, *expected}):
             if (account := said.get(month, 0)) != (total := expected.get(month, 0)):
                 self.found(
@@ -177,15 +276,26 @@ class Chain:
 
     def check_counts(self, said: Mapping[str, int]) -> None:
         """Hold the numbers of entries that the accounts say to those that there are."""
+        if said == self.counts:
+            return
         for month in sorted({*said, *self.counts}):
-            if (count := said.get(month, 0)) != self.counts[month]:
+            if (count := said.get(month, 0)) != (expected := self.counts.get(month, 0)):
                 self.found(
                     f"{count} entries are counted in {month} according to its account. "
-                    f"Expected: {self.counts[month]}"
+                    f"Expected: {expected}"
                 )
+
+    def check_credit(self, said: Credit | None) -> None:
+        """Hold what is written down of the tenant's credit to its entries."""
+        if said != self.credit:
+            self.found(
+                f"its credit is {said}. Expected: {self.credit}, according to its entries"
+            )
 
     def check_tokens(self, said: Mapping[ModelMonth, Counts]) -> None:
         """Hold what the next request of a month would begin with to the entries."""
+        if said == self.tokens:
+            return
         for key in sorted({*said, *self.tokens}):
             month, model = key
             pairs = zip(said.get(key, _NOTHING), self.tokens.get(key, _NOTHING), strict=True)
@@ -195,6 +305,11 @@ class Chain:
                         f"{counted} {name} of {model} are counted in {month}. Expected: "
                         f"{expected}, according to its entries"
                     )
+
+
+def other_hash(found: str, end: ChainEnd) -> str:
+    """What is wrong with an entry that an anchor knows by another hash."""
+    return f"has the hash {found}. Expected: {end.hash}, according to the anchor of {end.at}"
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

@@ -16,7 +16,7 @@ The schema is the same on SQLite and PostgreSQL; `tallygraph gateway` and every 
 opens a ledger migrate an older one to this version. Times are UTC; tokens and money are
 integers; money is in millionths of the currency's unit. Read it with any SQL client, but write
 to it only with `tallygraph`: entries contain a hash of the one before them, and the database
-refuses to change or delete entries. The rules: [the ledger's
+refuses to change entries, or to delete any that is not archived. The rules: [the ledger's
 README](../../serving/ledger/README.md).
 """
 # Said here, for a table has no place to say it; a table that is missing here fails the build.
@@ -26,12 +26,17 @@ _TABLES = {
     "accounts": "What a tenant has spent and reserved in a calendar month.",
     "month_tokens": "A tenant's tokens of a model in a month, which determine the tier in "
     "which the next request begins.",
-    "chains": "The last entry of each tenant's chain.",
+    "alert_shares": "At which shares of its month's budget a tenant's spending is alerted of.",
+    "chains": "The last entry of each tenant's chain; and its prepaid credit.",
     "leases": "Gateways that run; the counter of one that has died stands still.",
     "requests": "Every admitted request, with the state of its reservation.",
     "answers": "The stored responses for repeated idempotency keys, for a while.",
     "undelivered": "Charged responses that their client may not have got, for a while.",
-    "entries": "The ledger itself: charges and their reversals. Append only.",
+    "entries": "The ledger itself: charges, reversals, refunds and top-ups. Append only.",
+    "archive_files": "Months whose entries are archived, and what their files must be.",
+    "archives": "Sections of chains that are archived, and what the entries up to there add up "
+    "to. Append only.",
+    "archived_keys": "Idempotency keys of requests whose charges are archived: they stay used.",
     "outbox": "Usage events that have not been delivered yet.",
 }
 

@@ -44,14 +44,20 @@ response's `X-Request-Id` is its `request_id`.
 {log}
 ## Usage events
 
-A charge or reversal puts one event into the outbox, in the same transaction. `tallygraph ledger
-deliver --to https://...` posts pending events as `{content_type}`, each at least once and
+A charge, reversal or refund puts one event into the outbox, in the same transaction.
+`tallygraph gateway --events-to https://...` posts them while it runs, and `tallygraph ledger
+deliver --to https://...` by hand, as `{content_type}`, each at least once and
 always with the same `id`, in the format that OpenMeter ingests (CloudEvents 1.0, type
 `{event_type}`):
 
 ```json
 {event}
 ```
+
+Other types go the same way; ignore those that you do not use: `tallygraph.credit` for a top-up
+of prepaid credit; `tallygraph.budget` when a tenant's spending reaches a share of its month's
+budget (`month`, `percent`, `budget_micro`, `spent_micro`, and the `entry` and `request_id` that
+reached it); `tallygraph.anchor`.
 """
 
 _ENTRY = Entry(

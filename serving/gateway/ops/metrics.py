@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -117,6 +117,38 @@ class Metrics:
             "Requests to a model server that are not completed",
         )
 
+        self._prices = self._gauge(
+            "tallygraph_price_book_info",
+            "1 for the price book in use, by the beginning of its file's SHA-256",
+            ["fingerprint"],
+        )
+        self._refused_books = self._counter(
+            "tallygraph_price_book_refused",
+            "Changed price books that could not be used; the former one stayed",
+        )
+        self._events = self._counter(
+            "tallygraph_events_delivered",
+            "Usage events delivered by this gateway",
+        )
+        self._failed_deliveries = self._counter(
+            "tallygraph_event_deliveries_failed",
+            "Deliveries of usage events that failed, and are tried again",
+        )
+
+    def price_book(self, fingerprint: str, used: bool) -> None:
+        """A price book is in use now, or could not be used."""
+        if used:
+            self._prices.clear()
+            self._prices.labels(fingerprint).set(1)
+        else:
+            self._refused_books.inc()
+
+    def events_delivered(self, events: int, failed: bool) -> None:
+        """Count what a delivery has come to."""
+        self._events.inc(events)
+        if failed:
+            self._failed_deliveries.inc()
+
     def set_under_way(self, requests: int) -> None:
         self._under_way.set(requests)
 
@@ -204,8 +236,8 @@ class Metrics:
     def _histogram(self, name: str, documentation: str, labels: list[str]) -> Histogram:
         return Histogram(name, documentation, labels, buckets=_SECONDS, registry=self._registry)
 
-    def _counter(self, name: str, documentation: str, labels: list[str]) -> Counter:
+    def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(name, documentation, labels, registry=self._registry)
 
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(name, documentation, registry=self._registry)
+    def _gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(name, documentation, labels, registry=self._registry)

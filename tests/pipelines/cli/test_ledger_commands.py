@@ -25,6 +25,8 @@ COMMANDS = (
     ("ledger", "verify"),
     ("ledger", "verify", "--tenant", "TENANT"),
     ("ledger", "reverse", "TENANT", "1", "--reason", "a test"),
+    ("ledger", "refund", "TENANT", "1", "--rest", "--reason", "a test"),
+    ("ledger", "top-up", "TENANT", "100", "--currency", "EUR", "--reason", "a test"),
     ("ledger", "deliver", "--to", "events.jsonl"),
     ("ledger", "recover"),
     ("ledger", "anchor", "--outbox"),
@@ -35,6 +37,7 @@ COMMANDS = (
     ("tenants", "key", "TENANT"),
     ("tenants", "revoke", "0123456789abcdef"),
     ("tenants", "change", "TENANT", "--plan", "other"),
+    ("tenants", "alerts", "TENANT", "50,80"),
     ("tenants", "erase", "TENANT", "--yes"),
     ("tenants", "list"),
 )
@@ -178,3 +181,36 @@ def test_a_tenant_is_not_created_on_a_plan_without_prices(tmp_path: Path) -> Non
     (tmp_path / "wrong.toml").write_text("currency = 3")
     status, said = tallygraph(url, *words[:-1], str(tmp_path / "wrong.toml"))
     assert (status, "line 1: currency: " in said) == (2, True), said
+
+
+def test_refunds_top_ups_and_alerts_by_command(database: str) -> None:
+    def refund(*options: str) -> tuple[int, str]:
+        words = ("ledger", "refund", "acme", "1", "--reason", "a test", *options)
+        return tallygraph(database, *words)
+
+    assert refund()[0] == 2 and refund("--rest", "--amount-micro", "1")[0] == 2
+    for tokens in ("output", "output=x", "words=1"):
+        status, said = refund("--tokens", tokens)
+        assert (status, "--tokens expects one of input, cached, output" in said) == (2, True)
+    assert refund("--amount-micro", "200") == (0, "entry 2: -200 millionths EUR\n")
+    status, said = refund("--amount-micro", "501")
+    assert (status, "500 millionths are left" in said) == (2, True)
+    assert refund("--rest", "--by", "finance") == (0, "entry 3: -500 millionths EUR\n")
+
+    def top_up(currency: str, *options: str) -> tuple[int, str]:
+        words = ("--currency", currency, "--reason", "a payment", *options)
+        return tallygraph(database, "ledger", "top-up", *words)
+
+    assert top_up("EURO", "acme", "100")[0] == 2
+    once = ("--request-id", "payment-17", "acme", "100")
+    assert top_up("EUR", *once) == (0, "entry 4: -100 millionths EUR\n")
+    status, said = top_up("EUR", *once)
+    assert (status, "payment-17 is already in the ledger" in said) == (2, True)
+    assert top_up("EUR", "acme", "--", "-100")[0] == 0
+    assert tallygraph(database, "ledger", "verify")[0] == 0
+
+    alerts = ("tenants", "alerts", "acme")
+    assert tallygraph(database, *alerts, "80,50")[1] == "alerts of acme at: 50 %, 80 %\n"
+    assert tallygraph(database, *alerts, "none")[1] == "alerts of acme at: none\n"
+    status, said = tallygraph(database, *alerts, "101")
+    assert (status, "whole numbers from 1 to 100" in said) == (2, True)

@@ -54,7 +54,8 @@ def forge(engine: sa.Engine, upto: int | None, **changes: Any) -> None:
     """Write a tenant's chain anew, with everything made to fit; or delete what comes after."""
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(sa.text("DROP TRIGGER entries_are_for_ever ON entries"))
+            for trigger in ("entries_are_for_ever", "entries_are_archived"):
+                connection.execute(sa.text(f"DROP TRIGGER {trigger} ON entries"))
         else:
             for change in ("update", "delete"):
                 connection.execute(sa.text(f"DROP TRIGGER entries_no_{change}"))
@@ -147,7 +148,8 @@ def test_a_tenant_of_whom_nothing_is_left(
     append_to(tmp_path / "anchors", make_anchor(engine))
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(sa.text("DROP TRIGGER entries_are_for_ever ON entries"))
+            for trigger in ("entries_are_for_ever", "entries_are_archived"):
+                connection.execute(sa.text(f"DROP TRIGGER {trigger} ON entries"))
         else:
             connection.execute(sa.text("DROP TRIGGER entries_no_delete"))
         for table in ("entries", "requests", "chains", "accounts", "month_tokens"):

@@ -347,13 +347,15 @@ def test_no_connection_is_left_when_it_is_closed(
     """The pool has all again, and can close them; what comes late keeps none, either."""
 
     async def work() -> None:
+        pool = engine.pool
+        assert isinstance(pool, sa.QueuePool)
         grouped = GroupCommit(ledger)
         await run(grouped, reservation())
-        assert engine.pool.checkedout() == 1
+        assert pool.checkedout() == 1
         await grouped.aclose()
-        assert engine.pool.checkedout() == 0
+        assert pool.checkedout() == 0
         await run(grouped, reservation())
-        assert engine.pool.checkedout() == 0
+        assert pool.checkedout() == 0
 
     asyncio.run(work())
     assert verify(engine) == (2, [])

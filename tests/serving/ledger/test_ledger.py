@@ -140,7 +140,7 @@ def test_the_month_of_the_reservation_pays(
     ledger.settle("request-1", usage(), charge(700), b"")
     with engine.connect() as connection:
         rows = connection.execute(sa.select(schema.accounts)).all()
-    assert [tuple(row) for row in rows] == [("acme", "2026-11", 700, 0, 1)]
+    assert [tuple(row) for row in rows] == [("acme", "2026-11", 700, 0, 1, 0)]
     assert verify(engine) == (1, [])
 
 

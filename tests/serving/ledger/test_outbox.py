@@ -1,10 +1,10 @@
-"""Usage events arrive at least once, in order, each with the same id."""
+"""Usage events arrive at least once, each with the same id; of one process, in order."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from serving.ledger import Ledger, Reservation
+from serving.ledger import Ledger, Reservation, schema
+from serving.ledger.delivery import EventDelivery
+from serving.ledger.leases import Lease
 from serving.ledger.outbox import BATCH, DeliveryError, deliver, to_file, to_http, waiting
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.support.waiting import wait_until
 
 Fill = Callable[[int], None]
 
@@ -101,6 +104,17 @@ def test_events_are_appended_to_a_file(
     assert (third["id"], third["data"]["amount_micro"]) == ("request-1/reversal", -700)
 
 
+def test_half_of_a_line_takes_no_event_with_it(
+    engine: sa.Engine, fill: Fill, tmp_path: Path
+) -> None:
+    fill(1)
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"specversion":"1.0","id":"req')
+    deliver(engine, to_file(file))
+    half, whole = file.read_text().splitlines()
+    assert (half[-3:], json.loads(whole)["id"]) == ("req", "request-1/charge")
+
+
 def test_events_are_posted_in_batches(
     engine: sa.Engine, fill: Fill, receiver: Receiver
 ) -> None:
@@ -132,3 +146,86 @@ def test_nobody_is_there(engine: sa.Engine, fill: Fill, tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match="Cannot append to"):
         deliver(engine, to_file(tmp_path))
     assert waiting(engine) == 1
+
+
+def lease(engine: sa.Engine, label: str) -> Lease:
+    made = Lease(engine, label)
+    made.renew()
+    return made
+
+
+def holders(engine: sa.Engine) -> list[str | None]:
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.select(schema.outbox.c.holder)))
+
+
+def test_what_another_one_is_sending_is_not_sent_twice(engine: sa.Engine, fill: Fill) -> None:
+    """It takes what is left; what was not taken from the other one is free again."""
+    fill(BATCH + 7)
+    one, other = lease(engine, "one"), lease(engine, "other")
+    meanwhile: list[str] = []
+
+    def refuse(events: Sequence[str]) -> None:
+        assert len(events) == BATCH
+        assert deliver(engine, meanwhile.extend, other) == 7
+        assert holders(engine) == [one.id] * BATCH
+        raise DeliveryError("no")
+
+    with pytest.raises(DeliveryError):
+        deliver(engine, refuse, one)
+    assert len(meanwhile) == 7
+    assert holders(engine) == [None] * BATCH
+    assert deliver(engine, meanwhile.extend, other) == BATCH
+    assert len(set(meanwhile)) == BATCH + 7
+
+
+def test_what_a_process_had_claimed_that_died_is_delivered_by_another_one(
+    engine: sa.Engine, fill: Fill
+) -> None:
+    fill(3)
+    dead, living = lease(engine, "dead"), lease(engine, "living")
+    with engine.begin() as connection:
+        connection.execute(schema.outbox.update().values(holder=dead.id))
+    got: list[str] = []
+    assert deliver(engine, got.extend, living) == 0
+    dead.end()
+    assert deliver(engine, got.extend, living) == 3
+
+
+def test_several_gateways_share_the_work(
+    engine: sa.Engine, fill: Fill, receiver: Receiver
+) -> None:
+    """Each event is sent once, for nobody dies; and what is written meanwhile, too."""
+    fill(30)
+    leases = [lease(engine, f"gateway-{number}") for number in range(3)]
+    deliveries = [
+        EventDelivery(engine, each, to_http(receiver.url), every_s=0.01) for each in leases
+    ]
+    for each in deliveries:
+        each.start()
+    fill(30)
+    wait_until(lambda: waiting(engine) == 0, "all events to be delivered")
+    for each in deliveries:
+        each.stop()
+    ids = [event["id"] for body in receiver.bodies for event in body]
+    assert sorted(ids) == sorted(f"request-{number}/charge" for number in range(1, 61))
+
+
+def test_a_receiver_that_fails_is_asked_again_later(
+    engine: sa.Engine, fill: Fill, receiver: Receiver
+) -> None:
+    fill(2)
+    receiver.statuses = [503, 500]
+    told: list[tuple[int, bool]] = []
+    delivery = EventDelivery(
+        engine,
+        lease(engine, "gateway"),
+        to_http(receiver.url),
+        lambda *what: told.append(what),
+        first_pause_s=0.01,
+    )
+    delivery.start()
+    wait_until(lambda: waiting(engine) == 0, "the events to be delivered")
+    delivery.stop()
+    assert told[:3] == [(0, True), (0, True), (2, False)]
+    assert [len(body) for body in receiver.bodies] == [2, 2, 2]

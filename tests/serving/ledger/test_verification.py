@@ -35,7 +35,8 @@ def by_hand(engine: sa.Engine, *statements: sa.Executable) -> None:
     """What somebody with all rights over the database may do."""
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(sa.text("DROP TRIGGER entries_are_for_ever ON entries"))
+            for trigger in ("entries_are_for_ever", "entries_are_archived"):
+                connection.execute(sa.text(f"DROP TRIGGER {trigger} ON entries"))
         else:
             for change in ("update", "delete"):
                 connection.execute(sa.text(f"DROP TRIGGER entries_no_{change}"))
