@@ -38,6 +38,14 @@ def gateway(
     model_look_every_s: Annotated[
         float, typer.Option(help="Seconds between health checks of a model server.")
     ] = 1.0,
+    model_wait_s: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds for which a request that finds no model server up waits for one, "
+            "before anything is reserved; 0: it is rejected at once.",
+        ),
+    ] = 60.0,
     label: Annotated[
         str, typer.Option(help="Label of the version to use; empty: the newest version.")
     ] = "",
@@ -220,6 +228,7 @@ def gateway(
         model_name=model_name or model_dir.resolve().name,
         model_urls=model_url,
         poll_every_s=model_look_every_s,
+        model_wait_s=model_wait_s,
         label=label or None,
         canary=canary,
         rates_url=rates,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
 
@@ -32,18 +33,38 @@ class Callers:
         return caller
 
 
+class Held(Protocol):
+    """Requests that wait for a model server: see `serving.gateway.backends.waiting`."""
+
+    waiting: int
+
+    def waiting_of(self, tenant: str) -> int:
+        """Those of a tenant."""
+
+
+class _NobodyWaits:
+    waiting = 0
+
+    def waiting_of(self, tenant: str) -> int:
+        return 0
+
+
 class Admission:
     """Counts requests under way. For the tasks of one event loop.
+
+    Those that wait for a model server take nobody's place: their queue has bounds of its own.
 
     The last quarter of the capacity is for other tenants than the one that uses all the rest:
     no tenant keeps the others out alone, by slow bodies or many requests.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, held: Held | None = None) -> None:
         """
         Args:
           capacity: requests under way at a time.
+          held: those among them that wait.
         """
+        self._held: Held = _NobodyWaits() if held is None else held
         self._capacity = capacity
         self._capacity_of_one_tenant = capacity - capacity // 4
         self._tenants = Counter[str]()
@@ -51,7 +72,7 @@ class Admission:
 
     def enter(self) -> bool:
         """Count a request that has arrived; False where there is no capacity for it."""
-        if self.under_way >= self._capacity:
+        if self.under_way - self._held.waiting >= self._capacity:
             return False
         self.under_way += 1
         return True
@@ -62,7 +83,8 @@ class Admission:
         Raises:
           GatewayError: 503, the tenant has as many requests under way as one may.
         """
-        if self._tenants[tenant] >= self._capacity_of_one_tenant:
+        active = self._tenants[tenant] - self._held.waiting_of(tenant)
+        if active >= self._capacity_of_one_tenant:
             raise overloaded(
                 "Too many of your requests are running. Try again in a moment.", limit="shed"
             )

@@ -48,6 +48,15 @@ class GatewayError(Exception):
         self.quota = quota
 
 
+class NoServerUpError(GatewayError):
+    """503: no model server could be asked. Nothing was computed."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(
+            503, message, "server_error", "overloaded", retry_after_s=retry_after_s
+        )
+
+
 def bad_request(
     message: str, param: str | None = None, code: str | None = None
 ) -> GatewayError:

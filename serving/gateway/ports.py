@@ -192,10 +192,40 @@ class LedgerPort(Protocol):
         """Release what is reserved for a request, now or as soon as it can be done."""
 
 
+class ModelWaitPort(Protocol):
+    """The queue of requests that have found no server up.
+
+    Attributes:
+      wait_s: how long a request waits at most; 0: not at all.
+    """
+
+    wait_s: float
+
+    def must_wait(self) -> bool:
+        """Whether a request that comes now has to wait."""
+
+    async def turn(self, request_id: str, tenant: str, size_bytes: int, until: float) -> None:
+        """Return when a server is up, and the request's turn has come.
+
+        Args:
+          until: how long it may wait, as ``time.monotonic()``.
+
+        Raises:
+          GatewayError: no server was up in time, too many wait, or the client went away.
+        """
+
+    def abandon(self, request_id: str) -> bool:
+        """The client went away: whether the request was waiting, which it no longer does."""
+
+
 class ModelPort(Protocol):
     """A model on its servers."""
 
     name: str
+
+    @property
+    def wait(self) -> ModelWaitPort:
+        """Of requests that find no server up."""
 
     def deadline(self) -> float:
         """Until when a request that begins now is waited for, as ``time.monotonic()``."""
@@ -204,7 +234,7 @@ class ModelPort(Protocol):
         """The version that serves a tenant now.
 
         Raises:
-          GatewayError: no server has one.
+          NoServerUpError: no server has one.
         """
 
     async def summarize(
@@ -214,6 +244,7 @@ class ModelPort(Protocol):
 
         Raises:
           VersionGoneError: no server has the version any more; nothing was computed.
+          NoServerUpError: none could be reached; nothing was computed.
           GatewayError: no server answers, or the answer is not a metered model's.
         """
 

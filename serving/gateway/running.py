@@ -15,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from serving.billing.price_book_file import PriceBookFile
 from serving.gateway.backends import Canary, ServedModel
-from serving.gateway.backends.model import POLL_EVERY_S
+from serving.gateway.backends.model import MODEL_WAIT_S, POLL_EVERY_S
 from serving.gateway.cache import AnswerCache, open_store
 from serving.gateway.http.app import create_app, create_private_app
 from serving.gateway.ops.logs import configure_logs
@@ -77,6 +77,8 @@ class GatewaySettings:
       model_dir: folder of the model's versions.
       model_urls: addresses of the model servers, REST or gRPC.
       poll_every_s: how often each model server is asked which versions it has.
+      model_wait_s: how long a request that finds no model server up waits for one; 0: not at
+        all.
       label: of the version that serves; None for the newest.
       canary: the tenants that another label's version serves.
       rates_url: where requests and tokens a minute are counted, see
@@ -104,6 +106,7 @@ class GatewaySettings:
     model_name: str
     model_urls: Sequence[str]
     poll_every_s: float = POLL_EVERY_S
+    model_wait_s: float = MODEL_WAIT_S
     label: str | None = None
     canary: Canary | None = None
     name: str = "gateway"
@@ -154,6 +157,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         settings.label,
         settings.canary,
         poll_every_s=settings.poll_every_s,
+        wait_s=settings.model_wait_s,
     )
     cache = settings.cache.open(metrics) if settings.cache else None
     charging = open_ledger(settings.database_url, create=True, pool_size=_CHARGING_CONNECTIONS)

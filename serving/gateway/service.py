@@ -4,6 +4,8 @@
 
     admit → price → reserve → (cached | infer) → render → settle → remember
 
+A request that finds no model server up waits for one first, with nothing reserved.
+
 What is written, and when: the most that the request can cost is reserved before the model is
 asked. The response leaves only after the ledger has the charge, and the response, in one
 transaction. So whoever has a response has been charged for it, and whoever was charged can get
@@ -24,7 +26,8 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from serving.billing import Price, PriceBookError
-from serving.gateway.errors import GatewayError, bad_request, overloaded
+from serving.gateway.errors import GatewayError, NoServerUpError, bad_request, overloaded
+from serving.gateway.patience import Patience
 from serving.gateway.ports import (
     CachePort,
     LedgerPort,
@@ -49,6 +52,7 @@ from tokenizer.contract import MeteredSummary
 T = TypeVar("T")
 
 _VERSION_ATTEMPTS: Final = 3
+_CHANGES_TOO_FAST: Final = "The model's versions change too fast. Try again in a moment."
 
 
 class SummaryService:
@@ -71,6 +75,7 @@ class SummaryService:
           truncation: of texts that are too long, where a request does not say.
         """
         self._model = model
+        self._patience = Patience(model)
         self._ledger = ledger
         self._prices = prices
         self._rates = rates
@@ -100,8 +105,10 @@ class SummaryService:
 
     async def undelivered(self, request_id: str) -> None:
         """The client of a request without an idempotency key went away: its answer, which may
-        still be computed, belongs to the next identical request, and is not charged again."""
-        await self._ledger.undelivered(request_id)
+        still be computed, belongs to the next identical request, and is not charged again. A
+        request that was waiting for a model server is given up."""
+        if not self._patience.abandon(request_id):
+            await self._ledger.undelivered(request_id)
 
     async def count(self, caller: Caller, texts: Sequence[str]) -> list[tuple[int, int]]:
         """Input and truncated tokens of each text, without a summary and without a charge.
@@ -110,15 +117,18 @@ class SummaryService:
           GatewayError: no model server answers.
         """
         await self._rates.admit_read(caller)
-        return await self._model.count(caller.tenant, texts)
+        return await self._patience.count(caller, texts, self._patience.until())
 
     async def _sell(
         self, caller: Caller, request: SummaryRequest, render: Render
     ) -> SummaryResponse:
         started = time.monotonic()
         quota = await self._rates.admit(caller)
+        until = self._patience.until()
+        if self._patience.is_needed() and not await self._all_cached(caller, request):
+            await self._patience.turn(caller, request, until)
         version = await self._model.version(caller.tenant)
-        await self._check_lengths(caller, request, version)
+        await self._check_lengths(caller, request, version, until)
         price = self._price(caller)
         reservation = _reservation(caller, request, version, price)
         reserved = await self._ledger.reserve(reservation)
@@ -131,7 +141,7 @@ class SummaryService:
         with self._single_flight.claim() as claim:
             try:
                 result = await self._cached_or_inferred(
-                    caller, request, version, reserved.request_id, claim
+                    caller, request, version, reserved.request_id, claim, until
                 )
                 self._check_truncation(request, result)
                 response = render(result)
@@ -147,15 +157,26 @@ class SummaryService:
             await self._remember(caller, request, result)
         return SummaryResponse(response, quota, reserved.request_id)
 
+    async def _all_cached(self, caller: Caller, request: SummaryRequest) -> bool:
+        """Whether the request can be answered without a model server."""
+        if self._cache is None:
+            return False
+        try:
+            version = await self._model.version(caller.tenant)
+        except NoServerUpError:
+            return False
+        of = caller.tenant, version, request.texts, request.max_output_tokens
+        return None not in await self._cache.find(*of)
+
     async def _check_lengths(
-        self, caller: Caller, request: SummaryRequest, version: ServedVersion
+        self, caller: Caller, request: SummaryRequest, version: ServedVersion, until: float
     ) -> None:
         """Refuse texts that would be cut off, where that is not wanted, before anything is
         computed. Only texts that may be too long are counted."""
         most = version.metering.max_input_tokens
         if self._cuts(request) or all(most_tokens(text) <= most for text in request.texts):
             return
-        for read, cut in await self._model.count(caller.tenant, request.texts):
+        for read, cut in await self._patience.count(caller, request.texts, until):
             if cut:
                 raise _too_long(read, cut)
 
@@ -182,10 +203,13 @@ class SummaryService:
         version: ServedVersion,
         request_id: str,
         claim: Claim,
+        until: float,
     ) -> SummaryResult:
         """Summaries by the version that serves now, or the one that has taken its place; the
-        model is asked only for what the cache does not have of that version."""
+        model is asked only for what the cache does not have of that version. Where the last
+        server has just gone, the next one is waited for, with what is reserved."""
         deadline = self._model.deadline()
+        failure: GatewayError = overloaded(_CHANGES_TOO_FAST)
         for _ in range(_VERSION_ATTEMPTS):
             rows = await self._cached(caller, version, request, claim, deadline)
             missing = _without_answer(request.texts, rows)
@@ -200,10 +224,18 @@ class SummaryService:
             except VersionGoneError:
                 version = await self._model.version(caller.tenant, fresh=True)
                 continue
+            except NoServerUpError as error:
+                if time.monotonic() >= until:
+                    raise
+                failure = error
+                await self._patience.turn(caller, request, until)
+                version = await self._model.version(caller.tenant, fresh=True)
+                deadline = self._model.deadline()
+                continue
             summaries = [row or next(inferred) for row in rows]
             cached_tokens = [row.input_tokens if row else 0 for row in rows]
             return SummaryResult(request_id, version, summaries, cached_tokens)
-        raise overloaded("The model's versions change too fast. Try again in a moment.")
+        raise failure
 
     async def _cached(
         self,

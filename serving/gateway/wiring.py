@@ -74,6 +74,7 @@ def open_gateway(
     # So few at a time that no tenant's usage takes all connections from the keys of others.
     usage_threads = ThreadPoolExecutor(USAGE_CONNECTIONS, thread_name_prefix="usage")
     metrics.watch(LedgerLag(engine, clock))
+    metrics.watch_wait(model.name, model.wait)
 
     async def usage(caller: Caller, month: str | None) -> Mapping[str, Any]:
         await rates.admit_read(caller)
@@ -108,7 +109,7 @@ def open_gateway(
     return Gateway(
         services={model.name: service},
         callers=Callers(tenants, tracer),
-        admission=Admission(max_under_way),
+        admission=Admission(max_under_way, model.wait),
         metrics=metrics,
         usage=usage,
         readiness=readiness,

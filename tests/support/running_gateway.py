@@ -206,6 +206,7 @@ def gateway_on(
     settle_for_s: float = SETTLE_FOR_S,
     reads_per_minute: int = READS_PER_MINUTE,
     cors_origins: Sequence[str] = (),
+    wait_s: float = 0.0,
 ) -> Iterator[RunningGateway]:
     """A gateway on a port of its own.
 
@@ -214,10 +215,12 @@ def gateway_on(
       folder: for the price book.
       models: folder of the model's versions, which the servers serve.
       clock: of the ledger and the prices.
-      poll_every_s, settle_for_s: see `ServedModel` and `open_gateway`.
+      poll_every_s, wait_s, settle_for_s: see `ServedModel` and `open_gateway`.
     """
     (folder / "prices.toml").write_text(prices)
-    model = ServedModel("summarizer", model_urls, models, poll_every_s=poll_every_s)
+    model = ServedModel(
+        "summarizer", model_urls, models, poll_every_s=poll_every_s, wait_s=wait_s
+    )
     metrics = Metrics()
     answers = cache.open(metrics) if cache else None
     windows = MemoryWindows(RATE_TIME) if rates_url == MEMORY else open_windows(rates_url)

@@ -19,7 +19,8 @@ from serving.gateway.backends.canary import Canary
 from serving.gateway.backends.connecting import connect
 from serving.gateway.backends.errors import BackendError, broken
 from serving.gateway.backends.replicas import Replica, Replicas
-from serving.gateway.errors import GatewayError, overloaded
+from serving.gateway.backends.waiting import ModelWait
+from serving.gateway.errors import GatewayError, NoServerUpError, overloaded
 from serving.gateway.ports import ServedVersion, VersionGoneError
 from serving.version_folders import version_folder
 from tokenizer.contract import (
@@ -39,6 +40,8 @@ from tokenizer.contract import (
 _LOG = logging.getLogger(__name__)
 
 POLL_EVERY_S: Final = 1.0
+MODEL_WAIT_S: Final = 60.0
+"""How long a gateway's requests wait where none of its model servers is up, unless it says."""
 _POLL_TIMEOUT_S: Final = 5.0
 _TYPES: Final = {"string": str, "int32": int}
 
@@ -55,6 +58,7 @@ class ServedModel:
         canary: Canary | None = None,
         timeout_s: float = 60.0,
         poll_every_s: float = POLL_EVERY_S,
+        wait_s: float = 0.0,
     ) -> None:
         """
         Args:
@@ -65,15 +69,21 @@ class ServedModel:
           canary: the tenants that are answered by another label's version.
           timeout_s: for an answer, whatever has to be tried for it.
           poll_every_s: how often each server is polled.
+          wait_s: how long a request that finds no server up waits for one; 0: not at all.
 
         Raises:
-          BackendError: no URL, one that is not valid, a canary without a label, or no time
-            between two health checks.
+          BackendError: no URL, one that is not valid, a canary without a label, no time
+            between two health checks, or a time to wait that is not valid.
         """
         if not 0 < poll_every_s < math.inf:
             raise BackendError(
                 "The interval between health checks of model servers must be more than 0 "
                 f"seconds. Received: {poll_every_s}."
+            )
+        if not 0 <= wait_s < math.inf:
+            raise BackendError(
+                "The time that a request waits for a model server must be 0 seconds or more. "
+                f"Received: {wait_s}."
             )
         if not urls:
             raise BackendError("At least one URL of a model server is required.")
@@ -93,9 +103,11 @@ class ServedModel:
         self.replicas = Replicas(
             [Replica(connect(url, name), labels, timeout) for url in urls], poll_every_s
         )
+        self.wait = ModelWait(lambda: self.replicas.up(label), self.replicas.under_way, wait_s)
         self._versions: dict[int, ServedVersion] = {}
 
     async def close(self) -> None:
+        await self.wait.close()
         await self.replicas.close()
 
     async def poll(self) -> None:
@@ -120,7 +132,7 @@ class ServedModel:
           fresh: poll the servers first.
 
         Raises:
-          GatewayError: no server has one.
+          NoServerUpError: no server has one.
         """
         number = None if fresh else self._number(tenant)
         if number is None:
@@ -128,7 +140,7 @@ class ServedModel:
             number = self._number(tenant)
         if number is None:
             which = f"the version {self._label!r}" if self._label else "a version"
-            raise overloaded(
+            raise NoServerUpError(
                 f"No model server currently has {which} of {self.name}. Try again in a moment."
             )
         return self._versions.get(number) or await self._load(number)
@@ -148,6 +160,7 @@ class ServedModel:
 
         Raises:
           VersionGoneError: no server has the version any more. Nothing was computed.
+          NoServerUpError: none could be reached. Nothing was computed.
           GatewayError: no server answers, or the answer is not a metered model's.
         """
         inputs: dict[str, list[Any]] = {

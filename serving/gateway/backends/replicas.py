@@ -21,7 +21,7 @@ from serving.gateway.backends.errors import (
     took_too_long,
 )
 from serving.gateway.backends.server import Columns, ModelServer, ServerStatus
-from serving.gateway.errors import overloaded
+from serving.gateway.errors import NoServerUpError, overloaded
 from serving.gateway.ports import VersionGoneError
 
 _LOG = logging.getLogger(__name__)
@@ -160,6 +160,18 @@ class Replicas:
     def healthy(self) -> list[Replica]:
         return [replica for replica in self.replicas if replica.ejected is None]
 
+    def up(self, label: str | None) -> int:
+        """How many are healthy and have the version that a label, or None for the newest, means
+        to them."""
+        return sum(
+            replica.ejected is None and replica.version_of(label) is not None
+            for replica in self.replicas
+        )
+
+    def under_way(self) -> int:
+        """Requests that they have been asked and have not answered."""
+        return sum(replica.under_way for replica in self.replicas)
+
     def serving_version(self, label: str | None) -> int | None:
         """The version that a label means to most servers, and of two the newer.
 
@@ -205,6 +217,7 @@ class Replicas:
 
         Raises:
           VersionGoneError: no server has it; nothing was computed.
+          NoServerUpError: none could be reached; nothing was computed.
           GatewayError: what the client gets.
         """
         give_up_at = min(time.monotonic() + THREAD_WAIT_S, deadline)
@@ -254,7 +267,7 @@ class Replicas:
             raise _NoThreadLeft if _has_no_thread(refused) else refusal(refused)
         if any(not replica.has(version) for replica in self.healthy()):
             raise VersionGoneError
-        raise overloaded("No model server can be reached. Try again in a moment.")
+        raise NoServerUpError("No model server can be reached. Try again in a moment.")
 
     def candidates(self, version: int) -> list[Replica]:
         """Which are asked, one after the other; unhealthy ones only when no other is left."""

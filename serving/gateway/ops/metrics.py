@@ -15,6 +15,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
+from serving.gateway.backends.waiting import OUTCOMES, ModelWait
 from serving.gateway.errors import GatewayError
 from serving.gateway.ops.request_record import RequestRecord
 from serving.ledger import Entry, Usage
@@ -114,8 +115,27 @@ class Metrics:
         )
         self._model_under_way = self._gauge(
             "tallygraph_model_requests_under_way",
-            "Requests to a model server that are not completed",
+            "Requests to model servers that are not completed",
+            ["model"],
         )
+        self._waiting = self._gauge(
+            "tallygraph_model_requests_waiting",
+            "Requests that have found no model server up and wait for one",
+            ["model"],
+        )
+        self._waits = self._histogram(
+            "tallygraph_model_wait_duration_seconds",
+            "How long requests waited for a model server, by what came of it: served, expired, "
+            "rejected (too many waited) or abandoned (the client went away)",
+            ["model", "outcome"],
+        )
+
+    def watch_wait(self, model: str, wait: ModelWait) -> None:
+        """Show who waits for a server of a model, from now on."""
+        self._model_under_way.labels(model)
+        self._waiting.labels(model).set_function(lambda: wait.waiting)
+        outcomes = {each: self._waits.labels(model, each) for each in OUTCOMES}
+        wait.observe = lambda outcome, seconds: outcomes[outcome].observe(seconds)
 
         self._prices = self._gauge(
             "tallygraph_price_book_info",
@@ -199,7 +219,8 @@ class Metrics:
     def model_call(self, model: str, operation: str = OPERATION) -> Iterator[None]:
         """Around a request to a model server."""
         started, error = time.monotonic(), ""
-        self._model_under_way.inc()
+        under_way = self._model_under_way.labels(model)
+        under_way.inc()
         try:
             yield
         except BaseException as raised:
@@ -207,7 +228,7 @@ class Metrics:
             error = code or type(raised).__name__
             raise
         finally:
-            self._model_under_way.dec()
+            under_way.dec()
             self._model_duration.labels(operation, model, error).observe(
                 time.monotonic() - started
             )

@@ -9,7 +9,7 @@ from serving.gateway.ledger_port import LedgerClient
 from serving.gateway.ops.metrics import COUNT_OPERATION, OPERATION, Metrics
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import Tracer
-from serving.gateway.ports import CachePort, ModelPort, ServedVersion
+from serving.gateway.ports import CachePort, ModelPort, ModelWaitPort, ServedVersion
 from serving.ledger import Entry, Pricing, Replay, Reservation, Reserved, Undelivered, Usage
 from tokenizer.contract import MeteredSummary
 
@@ -54,6 +54,22 @@ class ObservedLedger:
             yield
 
 
+class ObservedWait:
+    """Each wait for a model server. What does not wait leaves no span."""
+
+    def __init__(self, wait: ModelWaitPort, tracer: Tracer) -> None:
+        self.wait_s = wait.wait_s
+        self.must_wait = wait.must_wait
+        self.abandon = wait.abandon
+        self._wait = wait
+        self._tracer = tracer
+
+    async def turn(self, request_id: str, tenant: str, size_bytes: int, until: float) -> None:
+        if self._wait.must_wait():
+            with self._tracer.part("wait"):
+                await self._wait.turn(request_id, tenant, size_bytes, until)
+
+
 class ObservedModel:
     """Each request to the model's servers."""
 
@@ -61,6 +77,7 @@ class ObservedModel:
         self.name = model.name
         self.deadline = model.deadline
         self.version = model.version
+        self.wait = ObservedWait(model.wait, tracer)
         self._model = model
         self._metrics = metrics
         self._tracer = tracer
