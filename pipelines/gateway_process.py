@@ -17,6 +17,8 @@ from typing import Final, Self
 from serving.engines.base import HeldPorts
 
 READY: Final = "/readyz"
+"""Private path; responds with 200 while requests are taken."""
+SERVING: Final = "/model-servers"
 """Private path; responds with 200 once a model server has an available version."""
 ALIVE: Final = "/healthz"
 """Responds with 200 as soon as the gateway listens, whatever the state of the model servers."""
@@ -116,8 +118,8 @@ class GatewayProcess:
                 start_new_session=True,
             )
 
-    def wait_until(self, path: str = READY, timeout_s: float = 120.0) -> None:
-        """Wait until the gateway responds with 200 at `READY` or `ALIVE`.
+    def wait_until(self, path: str = SERVING, timeout_s: float = 120.0) -> None:
+        """Wait until the gateway responds with 200 at `SERVING`, `READY` or `ALIVE`.
 
         Raises:
           GatewayProcessError: it ended, or did not respond with 200 in time.

@@ -183,15 +183,27 @@ def gateway(
             min=1, help="Connections to the database for reading; charges have their own."
         ),
     ] = 20,
+    drain_s: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds for which requests are taken after SIGTERM, while /readyz is 503: "
+            "as long as load balancers need to notice. Then the gateway answers what is "
+            "under way, and ends.",
+        ),
+    ] = 0.0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
     admin_host: Annotated[
         str,
         typer.Option(
-            help="Address for /metrics and /readyz, which show tenants and model servers."
+            help="Address for /metrics, /readyz and /model-servers, which show tenants and "
+            "model servers."
         ),
     ] = "127.0.0.1",
-    admin_port: Annotated[int, typer.Option(help="Port for /metrics and /readyz.")] = 8601,
+    admin_port: Annotated[
+        int, typer.Option(help="Port for /metrics, /readyz and /model-servers.")
+    ] = 8601,
 ) -> None:
     """Serve an OpenAI-compatible API that charges by the token."""
     # Of what is imported nothing is garbage, and looking for it takes a tenth of a start.
@@ -249,6 +261,7 @@ def gateway(
         events_to=events_to or None,
         events_token=events_token_file,
         database_connections=database_connections,
+        drain_s=drain_s,
         host=host,
         port=port,
         admin_host=admin_host,

@@ -95,6 +95,7 @@ class GatewaySettings:
       events_token: file of the bearer token for the URL; None for none.
       cache: None for none.
       traces_url: receiver of OTLP over HTTP; None for no traces.
+      drain_s: how long requests are taken after SIGTERM, when it is no longer ready.
       host, port: where clients call the API.
       admin_host, admin_port: where those who run it find metrics and readiness.
       log_level: of the logs on standard error, see `serving.gateway.ops.logs`.
@@ -123,6 +124,7 @@ class GatewaySettings:
     cache: CacheSettings | None = None
     traces_url: str | None = None
     log_level: str = "info"
+    drain_s: float = 0.0
     host: str = "127.0.0.1"
     port: int = 8600
     admin_host: str = "127.0.0.1"
@@ -189,6 +191,8 @@ def run_gateway(settings: GatewaySettings) -> None:
         server_config(create_app(gateway), settings.host, settings.port),
         server_config(create_private_app(gateway), settings.admin_host, settings.admin_port),
         on_bound=lambda: _start(keeper, delivery),
+        drain=gateway.drain,
+        drain_s=settings.drain_s,
     )
     try:
         with contextlib.suppress(KeyboardInterrupt):

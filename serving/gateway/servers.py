@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
 
+from serving.gateway.draining import Drain
 from serving.gateway.http.limits import gateway_protocol
+
+_LOG = logging.getLogger(__name__)
+
+# What has arrived on a kept-alive connection when it would be closed is read, and answered.
+_LAST_REQUESTS_S: Final = 0.1
 
 
 def server_config(app: Starlette, host: str, port: int) -> uvicorn.Config:
@@ -28,7 +39,12 @@ def server_config(app: Starlette, host: str, port: int) -> uvicorn.Config:
 
 
 class GatewayServer(uvicorn.Server):
-    """Serves the public application, and the private one as long as it does."""
+    """Serves the public application, and the private one as long as it does.
+
+    On SIGTERM it is not ready from then on, and answers as before for a while, in which those
+    who send requests learn of it. Then it takes no more connections, closes those that are idle
+    and answers what is under way. Another signal, and SIGINT, shorten the while.
+    """
 
     def __init__(
         self,
@@ -36,13 +52,20 @@ class GatewayServer(uvicorn.Server):
         private: uvicorn.Config,
         on_bound: Callable[[], None] = lambda: None,
         private_socket: socket.socket | None = None,
+        drain: Drain | None = None,
+        drain_s: float = 0.0,
     ) -> None:
         """
         Args:
           on_bound: called when clients can connect.
           private_socket: bound; None to bind what is configured.
+          drain: what the applications read; None where they need not know.
+          drain_s: how long requests are taken after SIGTERM.
         """
         super().__init__(public)
+        self._drain = Drain() if drain is None else drain
+        self._drain_s = drain_s
+        self._drained_at: float | None = None
         self.private = _PrivateServer(private)
         self._on_bound = on_bound
         self._private_sockets = [private_socket] if private_socket else None
@@ -55,8 +78,29 @@ class GatewayServer(uvicorn.Server):
         if self.started:
             self._serving = asyncio.create_task(self.private.serve(self._private_sockets))
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal: not ready from now on."""
+        if self._drain.begun or sig == signal.SIGINT:
+            self._drain_s = 0.0
+        self._drain.begun = True
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether it is time to close, asked ten times a second."""
+        if not await super().on_tick(counter):
+            return False
+        self._drain.begun = True
+        now = time.monotonic()
+        if self._drained_at is None:
+            self._drained_at = now
+            _LOG.info("The gateway ends: it takes requests for another %g s", self._drain_s)
+        return now >= self._drained_at + self._drain_s
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is under way; then nobody needs to look at it any more."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_LAST_REQUESTS_S)
         await super().shutdown(sockets)
         if self._serving is not None:
             self.private.should_exit = True

@@ -85,8 +85,6 @@ def open_gateway(
 
     async def readiness() -> Mapping[str, Any]:
         problems = []
-        if (problem := await model.problem()) is not None:
-            problems.append(problem)
         try:
             await run_in_threadpool(ledger.check_writable)
         except sa.exc.SQLAlchemyError as error:
@@ -94,6 +92,14 @@ def open_gateway(
         return {
             "status": "not ready" if problems else "ready",
             "problems": problems,
+        }
+
+    async def model_servers() -> Mapping[str, Any]:
+        problem = await model.problem()
+        return {
+            "status": "up" if problem is None else "down",
+            "problem": problem,
+            "requests_waiting": model.wait.waiting,
             "model_servers": model.replicas.described(),
         }
 
@@ -113,6 +119,7 @@ def open_gateway(
         metrics=metrics,
         usage=usage,
         readiness=readiness,
+        model_servers=model_servers,
         tracer=tracer,
         cors_origins=cors_origins,
         on_start=[model.poll],

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from pipelines.gateway_process import READY, GatewayProcess
+from pipelines.gateway_process import READY, SERVING, GatewayProcess
 from serving.gateway.tenants import Limits, Tenants
 from serving.ledger import schema
 from serving.ledger.database import open_database
@@ -49,9 +49,15 @@ class CommandGateway:
         )
 
     def ready(self) -> httpx.Response:
-        return httpx.get(
-            f"{self.process.admin_url}{READY}", timeout=DEADLINE_S, trust_env=False
-        )
+        """Whether it takes requests."""
+        return self._admin(READY)
+
+    def model_servers(self) -> httpx.Response:
+        """Whether one of them serves."""
+        return self._admin(SERVING)
+
+    def _admin(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.process.admin_url}{path}", timeout=DEADLINE_S, trust_env=False)
 
     def lines(self) -> list[dict[str, Any]]:
         """The log's lines, each a JSON object."""
@@ -85,7 +91,7 @@ def command_gateway(
     *options: str,
     database: str | None = None,
     prices: str = PRICES,
-    until: str | None = READY,
+    until: str | None = SERVING,
     environment: Mapping[str, str] | None = None,
     setup: str = "",
 ) -> Iterator[CommandGateway]:

@@ -44,7 +44,7 @@ def create_app(gateway: Gateway) -> Starlette:
 
 
 def create_private_app(gateway: Gateway) -> Starlette:
-    """The application for those who run the gateway: metrics and readiness."""
+    """The application for those who run the gateway: metrics, readiness, model servers."""
     app = Starlette(
         routes=Routes(gateway).private(),
         middleware=[_telemetry(gateway)],
@@ -59,6 +59,7 @@ def _telemetry(gateway: Gateway) -> Middleware:
         metrics=gateway.metrics,
         admission=gateway.admission,
         tracer=gateway.tracer,
+        drain=gateway.drain,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.gateway.admission import Admission, Callers
+from serving.gateway.draining import Drain
 from serving.gateway.errors import GatewayError
 from serving.gateway.http import render
 from serving.gateway.http.delivery import DeliveredResponse, sell
@@ -48,7 +49,9 @@ class Gateway:
     Attributes:
       services: by the name of the model.
       usage: what a caller has used in a month, such as ``2026-11``; None for this one.
-      readiness: whether requests can be served: its ``status``, and what is in the way.
+      readiness: whether requests can be taken: its ``status``, and what is in the way.
+      model_servers: whether one is up that serves requests: its ``status``, and each server.
+      drain: whether the gateway is going to end.
       on_start: begun before the first request; see `serving.gateway.http.app.FIRST_POLL_S`.
       on_close: gives back what the gateway holds.
       cors_origins: whose pages may call the API from a browser; ``*`` for all.
@@ -60,10 +63,12 @@ class Gateway:
     metrics: Metrics
     usage: Callable[[Caller, str | None], Awaitable[Mapping[str, Any]]]
     readiness: Callable[[], Awaitable[Mapping[str, Any]]]
+    model_servers: Callable[[], Awaitable[Mapping[str, Any]]]
     tracer: Tracer = NO_TRACES
     on_start: Sequence[Step] = ()
     on_close: Step = _nothing
     cors_origins: Sequence[str] = ()
+    drain: Drain = field(default_factory=Drain)
 
 
 class Routes:
@@ -93,6 +98,7 @@ class Routes:
             Route("/metrics", self.metrics),
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
+            Route("/model-servers", self.model_servers),
         ]
 
     async def chat(self, request: Request) -> Response:
@@ -178,11 +184,15 @@ class Routes:
         return _json({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """Requests can be served; if not, what is in the way."""
-        readiness = await self._gateway.readiness()
-        if readiness["status"] == "ready":
-            return _json(readiness)
-        return _json(readiness, 503, {"Retry-After": "1"})
+        """Requests can be taken; if not, what is in the way. It says nothing of model servers:
+        what finds none waits for one."""
+        if self._gateway.drain.begun:
+            return _json({"status": "ending", "problems": []}, 503, {"Retry-After": "1"})
+        return _status(await self._gateway.readiness(), "ready")
+
+    async def model_servers(self, request: Request) -> Response:
+        """Each model server as it was last heard of, and whether one serves requests."""
+        return _status(await self._gateway.model_servers(), "up")
 
     async def openapi(self, request: Request) -> Response:
         """The description of this API."""
@@ -267,6 +277,13 @@ def _response(
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "tallygraph"}
+
+
+def _status(found: Mapping[str, Any], good: str) -> Response:
+    """200 where the status is the good one, else 503."""
+    if found["status"] == good:
+        return _json(found)
+    return _json(found, 503, {"Retry-After": "1"})
 
 
 def _json(

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.gateway.admission import Admission
+from serving.gateway.draining import Drain
 from serving.gateway.errors import GatewayError, overloaded
 from serving.gateway.http.errors import error_response
 from serving.gateway.ops.logs import StructuredLogger, described
@@ -39,11 +40,14 @@ class Telemetry:
         metrics: Metrics,
         admission: Admission,
         tracer: Tracer = NO_TRACES,
+        drain: Drain | None = None,
     ) -> None:
         """
         Args:
           admission: to the API; what it does not admit is rejected with Retry-After.
+          drain: once it has begun, each response closes its connection.
         """
+        self._drain = Drain() if drain is None else drain
         self._app = app
         self._metrics = metrics
         self._admission = admission
@@ -61,7 +65,10 @@ class Telemetry:
         async def respond(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                MutableHeaders(scope=message)[_REQUEST_ID] = record.request_id
+                headers = MutableHeaders(scope=message)
+                headers[_REQUEST_ID] = record.request_id
+                if self._drain.begun:
+                    headers["Connection"] = "close"
             await send(message)
 
         entered = api and self._admission.enter()

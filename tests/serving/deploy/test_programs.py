@@ -237,7 +237,10 @@ def test_times_to_end_are_above_those_of_a_request() -> None:
     model_s = inspect.signature(ServedModel).parameters["timeout_s"].default
     pod = the("production", "Deployment")["spec"]["template"]["spec"]
     sleep_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] >= sleep_s + model_s + SETTLE_FOR_S
+    _, options = read_command_line(["gateway", *container("production", "Deployment")["args"]])
+    waits_s = options["drain_s"] + options["model_wait_s"]
+    assert (options["drain_s"], options["model_wait_s"]) == (15, 60)
+    assert pod["terminationGracePeriodSeconds"] > sleep_s + waits_s + model_s + SETTLE_FOR_S
     pod = the("production", "StatefulSet")["spec"]["template"]["spec"]
     assert pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] >= model_s
 
@@ -281,16 +284,16 @@ def test_the_gateway_answers_its_probes(gateway: RunningGateway) -> None:
     with gateway.client("nobody") as public:
         for probe in ("startupProbe", "livenessProbe"):
             assert public.get(path_of("production", "Deployment", probe)).status_code == 200
-        assert path_of("scale to zero", "Deployment", "readinessProbe") == "/healthz"
         assert public.get("/readyz").status_code == 404
     ready = path_of("production", "Deployment", "readinessProbe")
     assert ready == "/readyz"
     assert container("production", "Deployment")["readinessProbe"]["httpGet"]["port"] == "admin"
     (monitor,) = of_kind("production", "ServiceMonitor", "-gateway")
     assert gateway.admin(monitor["spec"]["endpoints"][0]["path"]).status_code == 200
-    # This model has no metering record: a gateway is not ready with it, and says so there.
-    response = gateway.admin(ready)
-    assert (response.status_code, response.json()["status"]) == (503, "not ready")
+    # This model has no metering record: no server serves requests, which wait for one.
+    assert gateway.admin(ready).status_code == 200
+    response = gateway.admin("/model-servers")
+    assert (response.status_code, response.json()["status"]) == (503, "down")
 
 
 def test_the_documented_manifests_command(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_every_rule_asks_for_what_there_is() -> None:
         asked |= check_expression(rule["expr"], recorded())
     assert recorded() - asked == {
         # For dashboards and metrics adapters.
-        "tallygraph:model_requests_under_way:sum",
+        "tallygraph:model_requests_wanted:sum",
         "tallygraph:output_tokens:rate2m",
     }
 
@@ -240,6 +240,7 @@ def test_scalers_ask_for_what_there_is(variant: str) -> None:
     asked = {"http_server_request_duration_seconds_count"} if variant != "production" else set()
     assert names == {
         "tallygraph_model_requests_under_way",
+        "tallygraph_model_requests_waiting",
         "tallygraph_tokens_total",
         *asked,
     }

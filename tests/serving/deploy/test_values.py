@@ -29,7 +29,12 @@ COMBINATIONS: dict[str, tuple[tuple[Path, ...], dict[str, str], str]] = {
         {"gateway.autoscaling.minReplicas": "7"},
         "gateway.autoscaling.minReplicas=7 is more than maxReplicas=6",
     ),
-    "no time to end": (MINIMAL, {"gateway.terminationGraceS": "60"}, "Expected: at least 80"),
+    "no time to end": (MINIMAL, {"gateway.terminationGraceS": "60"}, "Expected: at least 147"),
+    "nobody waits for what is started": (
+        (*PRODUCTION, EXAMPLES / "scale-to-zero.yaml"),
+        {"gateway.modelWaitS": "0"},
+        "would reject every request that comes while no model server is up",
+    ),
     "a canary beside the newest": (
         MINIMAL,
         {"gateway.canary.label": "canary"},

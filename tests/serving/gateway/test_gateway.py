@@ -252,12 +252,14 @@ def test_ready_and_alive(gateway: RunningGateway) -> None:
     with httpx.Client(base_url=gateway.url, trust_env=False, timeout=120) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         # Tenants, money and model servers are for those who run it.
-        for path in ("/readyz", "/metrics"):
+        for path in ("/readyz", "/model-servers", "/metrics"):
             assert client.get(path).status_code == 404
     assert gateway.admin("/healthz").json() == {"status": "ok"}
     ready = gateway.admin("/readyz").json()
     assert (ready["status"], ready["problems"]) == ("ready", [])
-    (server,) = ready["model_servers"]
+    found = gateway.admin("/model-servers").json()
+    assert (found["status"], found["problem"], found["requests_waiting"]) == ("up", None, 0)
+    (server,) = found["model_servers"]
     assert server["healthy"] and server["versions"] == [7]
     assert server["url"].startswith("http://127.0.0.1:")
     for path in ("/v1/models", "/v1/summaries", "/openapi.json"):

@@ -120,7 +120,8 @@ def assert_charged(gateway: CommandGateway, clients: list[LoadingClient]) -> Non
 def test_killed_and_started_again(
     scheme: str, servers: Servers, metered_models: Path, tmp_path: Path
 ) -> None:
-    with command_gateway(tmp_path, metered_models, servers.urls(scheme)) as gateway:
+    urls, at_once = servers.urls(scheme), ("--model-wait-s", "0")
+    with command_gateway(tmp_path, metered_models, urls, *at_once) as gateway:
         key = gateway.key()
         over = threading.Event()
         clients = [LoadingClient(gateway.url, key, over) for _ in range(CLIENTS)]
@@ -131,13 +132,13 @@ def test_killed_and_started_again(
             wait_until_asked(clients)
             kills.append(servers.kill(0))
             wait_until_asked(clients)
-            assert gateway.ready().status_code == 200
+            assert gateway.model_servers().status_code == 200
             servers.start(0)
             gateway.wait_for_log("is healthy again")
             # If the one that came back were not asked, nobody would be there now.
             kills += [servers.kill(1), servers.kill(2)]
             wait_until_asked(clients)
-            assert gateway.ready().status_code == 200
+            assert gateway.model_servers().status_code == 200
         finally:
             over.set()
             for client in clients:
@@ -153,9 +154,10 @@ def test_killed_and_started_again(
         servers.kill(0)
         late = LoadingClient(gateway.url, key, threading.Event())
         late.start()
-        wait_until(lambda: gateway.ready().status_code != 200, "a gateway without servers")
-        ready = gateway.ready()
-        assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
+        wait_until(lambda: gateway.model_servers().status_code != 200, "no server")
+        found = gateway.model_servers()
+        assert (found.status_code, found.headers["retry-after"]) == (503, "1")
+        assert gateway.ready().status_code == 200
         wait_until(lambda: late.failed, "a request that nobody answers")
         servers.start(0)
         gateway.process.wait_until()

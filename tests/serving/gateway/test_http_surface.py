@@ -59,10 +59,11 @@ def test_clients_do_not_learn_where_model_servers_are(
             ]
         assert [answer.status_code for answer in answers] == [503, 503]
         assert not any(address in answer.text for answer in answers)
-        ready = running.admin("/readyz")
-    assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
-    said = ready.json()
-    assert said["status"] == "not ready" and address in said["problems"][0]
+        assert running.admin("/readyz").json() == {"status": "ready", "problems": []}
+        found = running.admin("/model-servers")
+    assert (found.status_code, found.headers["retry-after"]) == (503, "1")
+    said = found.json()
+    assert said["status"] == "down" and address in said["problem"]
     (server,) = said["model_servers"]
     assert not server["healthy"] and address in server["url"]
 
