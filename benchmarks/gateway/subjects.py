@@ -26,7 +26,7 @@ from benchmarks.gateway.stub_answers import (
 )
 from pipelines.gateway_process import GatewayProcess
 from serving.engines.base import free_ports
-from serving.gateway.tenants import Tenants
+from serving.gateway.administration import Administrator, create_tenant, make_key
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
@@ -133,11 +133,12 @@ def running_subjects(directory: Path, logs: Path, peers: Path | None) -> Iterato
             stack.callback(engine.dispose)
             upgrade(engine)
             subjects.ledgers[name] = engine
-            tenants = Tenants(engine)
-            tenants.create("benchmark", "standard")
+            administrator = Administrator(engine, "benchmark")
+            create_tenant(administrator, "benchmark", "standard")
+            key = make_key(administrator, "benchmark").key
             log = logs / f"gateway-{engine.dialect.name}.log"
             gateway = stack.enter_context(_gateway(url, stub_port, models, directory, log))
-            target = Target(gateway.port, CHAT, tenants.make_key("benchmark"))
+            target = Target(gateway.port, CHAT, key)
             gateway.wait_until()
             database = server.get_pid() if name == POSTGRESQL else None
             subjects.ways[name] = Subject(target, gateway.pid, database)

@@ -16,7 +16,7 @@ from benchmarks import markdown
 from benchmarks.command import DOCS, write_page, write_results
 from benchmarks.environment import Machine, machine
 from benchmarks.ledger.filling import LARGE, add_entries, add_tenants, ask_once
-from serving.gateway.tenant_administration import list_tenants
+from serving.gateway.administration import list_tenants
 from serving.ledger import Ledger, schema
 from serving.ledger.clock import utc_now
 from serving.ledger.database import reading

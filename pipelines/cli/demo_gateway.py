@@ -132,13 +132,14 @@ def _step(title: str) -> None:
 
 
 def _tenants_key(ledger: sa.Engine) -> str:
-    from serving.gateway.tenants import TenantError, Tenants
+    from serving.gateway.administration import Administrator, create_tenant, make_key
+    from serving.gateway.tenants import TenantExistsError
 
-    tenants = Tenants(ledger)
+    demo = Administrator(ledger, "demo-gateway")
     # A folder of an earlier demo has the tenant already.
-    with contextlib.suppress(TenantError):
-        tenants.create(_TENANT, _PLAN)
-    key = tenants.make_key(_TENANT)
+    with contextlib.suppress(TenantExistsError):
+        create_tenant(demo, _TENANT, _PLAN)
+    key = make_key(demo, _TENANT).key
     prefix, key_id, _ = key.split("_", 2)
     out.print(f"tenant {_TENANT}, key {prefix}_{key_id}_…")
     return key

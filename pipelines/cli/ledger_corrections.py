@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli.administrator import system_user
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
 from pipelines.cli.database import DATABASE, Database, opened
 
@@ -44,7 +43,7 @@ def reverse(
 ) -> None:
     """Reverse a charge: add an entry that takes it back, and says why and by whom."""
     with opened(database, tenant=tenant) as engine, _correcting(engine, key_file) as ledger:
-        entry = ledger.reverse(tenant, number, reason, by or _user())
+        entry = ledger.reverse(tenant, number, reason, by or system_user())
     out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
 
 
@@ -79,7 +78,7 @@ def refund(
             tenant,
             number,
             reason,
-            by or _user(),
+            by or system_user(),
             amount_micro=amount_micro,
             tokens=counts,
         )
@@ -117,7 +116,7 @@ def top_up(
         fail(str(error), EXIT_BAD_INPUT)
     with opened(database, tenant=tenant) as engine, _correcting(engine, key_file) as ledger:
         entry = ledger.top_up(
-            tenant, amount_micro, currency, reason, by or _user(), request_id or None
+            tenant, amount_micro, currency, reason, by or system_user(), request_id or None
         )
     out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
 
@@ -147,11 +146,3 @@ def _tokens(text: str) -> tuple[Meter, int]:
             EXIT_BAD_INPUT,
         )
     return meter, int(count)
-
-
-def _user() -> str:
-    """The system's user, whatever the environment says."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"

@@ -40,19 +40,13 @@ def quoted(prices: Path | None, model: str, plan: str) -> PriceQuote | None:
         fail(str(error), EXIT_BAD_INPUT)
 
 
-def check_plan(prices: Path | None, plan: str) -> None:
-    """End the command if a price book is given that cannot be used, or has no such plan."""
+def plans_of(prices: Path | None) -> frozenset[str] | None:
+    """The plans of a price book; None where none is given. A wrong one ends the command."""
     if prices is None:
-        return
+        return None
     from serving.billing import PriceBook, PriceBookError
 
     try:
-        plans = sorted({price.plan for price in PriceBook.load(prices).prices})
+        return PriceBook.load(prices).plans
     except PriceBookError as error:
         fail(str(error), EXIT_BAD_INPUT)
-    if plan not in plans:
-        fail(
-            f"The price book {prices} has no plan {plan!r}. Expected: one of "
-            f"{', '.join(plans)}. Choose one of them, or add a price for the plan.",
-            EXIT_BAD_INPUT,
-        )

@@ -9,9 +9,21 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from pipelines.cli.administrator import By, administering
 from pipelines.cli.console import EXIT_BAD_INPUT, err, fail, out
 from pipelines.cli.database import DATABASE, Database, checked_month, opened
-from pipelines.cli.prices import PlanPrices, check_plan
+from pipelines.cli.prices import PlanPrices
+from pipelines.cli.tenant_keys import (
+    change_key,
+    list_keys,
+    make,
+    number,
+    resume,
+    revoke,
+    rotate,
+    suspend,
+)
+from pipelines.cli.tenant_reports import audit_log, usage
 
 app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 
@@ -36,56 +48,17 @@ def create(
         int | None, typer.Option(help="Concurrent requests; not given: no limit.")
     ] = None,
     prices: PlanPrices = None,
+    by: By = "",
     database: Database = DATABASE,
 ) -> None:
     """Create a tenant, and print its API key, once."""
-    from serving.gateway.tenants import Limits, TenantError, Tenants
+    from serving.gateway.administration import create_tenant, make_key
+    from serving.gateway.tenants import Limits
 
-    check_plan(prices, plan)
-    with opened(database, create=True) as engine:
-        try:
-            known = Tenants(engine)
-            limits = Limits(
-                budget_micro, requests_per_minute, tokens_per_minute, max_concurrent
-            )
-            known.create(name, plan, limits)
-            print(known.make_key(name))
-        except TenantError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-
-
-@app.command()
-def key(
-    name: Annotated[str, typer.Argument(help="Name of the tenant.")],
-    model: Annotated[
-        list[str], typer.Option(help="Model that the key may use; may be repeated.")
-    ] = ["*"],  # noqa: B006  (Typer copies it)
-    database: Database = DATABASE,
-) -> None:
-    """Create another API key for a tenant, and print it, once."""
-    from serving.gateway.tenants import TenantError, Tenants
-
-    with opened(database) as engine:
-        try:
-            print(Tenants(engine).make_key(name, model))
-        except TenantError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-
-
-@app.command()
-def revoke(
-    key: Annotated[str, typer.Argument(help="The key, or the part between its underscores.")],
-    database: Database = DATABASE,
-) -> None:
-    """Revoke a key: it is rejected from now on."""
-    from serving.gateway.tenants import TenantError, Tenants
-
-    with opened(database) as engine:
-        try:
-            Tenants(engine).revoke_key(key.split("_")[1] if "_" in key else key)
-        except TenantError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    out.print("revoked")
+    with administering(database, by, create=True, prices=prices, plan=plan) as administrator:
+        limits = Limits(budget_micro, requests_per_minute, tokens_per_minute, max_concurrent)
+        create_tenant(administrator, name, plan, limits)
+        print(make_key(administrator, name).key)
 
 
 @app.command()
@@ -101,12 +74,13 @@ def change(
     requests_per_minute: _Limit = None,
     tokens_per_minute: _Limit = None,
     max_concurrent: _Limit = None,
+    prices: PlanPrices = None,
+    by: By = "",
     database: Database = DATABASE,
 ) -> None:
     """Change a tenant's plan or limits; those that are not given stay the same. Running
     gateways follow."""
-    from serving.gateway.tenant_administration import change_tenant
-    from serving.gateway.tenants import TenantError
+    from serving.gateway.administration import change_tenant
 
     given = {
         "budget_micro": budget_micro,
@@ -114,12 +88,9 @@ def change(
         "tokens_per_minute": tokens_per_minute,
         "max_concurrent": max_concurrent,
     }
-    limits = {key: _limit(key, text) for key, text in given.items() if text is not None}
-    with opened(database) as engine:
-        try:
-            now_plan, now = change_tenant(engine, name, plan, limits)
-        except TenantError as error:
-            fail(str(error), EXIT_BAD_INPUT)
+    limits = {key: number(key, text) for key, text in given.items() if text is not None}
+    with administering(database, by, prices=prices, plan=plan) as administrator:
+        now_plan, now = change_tenant(administrator, name, plan, limits)
     out.print(f"{name}: plan {now_plan}", markup=False)
     for each in fields(now):
         value = getattr(now, each.name)
@@ -151,6 +122,7 @@ def alerts(
 def erase(
     name: Annotated[str, typer.Argument(help="Name of the tenant.")],
     yes: Annotated[bool, typer.Option("--yes", help="Erase without asking.")] = False,
+    by: By = "",
     database: Database = DATABASE,
 ) -> None:
     """Erase what a tenant has sent and received: its stored answers, idempotency keys and API
@@ -159,12 +131,12 @@ def erase(
     What accounting needs stays: its entries, sums, name and limits. Requests that are repeated
     with an old idempotency key are new ones after this. It cannot be undone.
     """
-    from serving.ledger.erasure import erase_tenant
+    from serving.gateway.administration import erase as erase_texts
 
-    with opened(database, tenant=name) as engine:
+    with administering(database, by, tenant=name) as administrator:
         if not yes:
             typer.confirm(f"Erase the texts and keys of {name}?", abort=True)
-        erased = erase_tenant(engine, name)
+        erased = erase_texts(administrator, name)
     out.print(
         f"erased: {erased.answers} answers, {erased.idempotency_keys} idempotency keys, "
         f"{erased.api_keys} API keys"
@@ -184,10 +156,11 @@ def list_(
     database: Database = DATABASE,
 ) -> None:
     """List the tenants: plan, limits, spending, number of valid keys."""
-    from serving.gateway.tenant_administration import list_tenants
+    from serving.gateway.administration import list_tenants
     from serving.ledger.clock import utc_now
 
-    shown = checked_month(month) or f"{utc_now():%Y-%m}"
+    now = utc_now()
+    shown = checked_month(month) or f"{now:%Y-%m}"
     with opened(database) as engine:
         # One more than is shown tells whether there are more.
         known = list_tenants(engine, shown, after, limit + 1)
@@ -210,7 +183,7 @@ def list_(
     )
     for tenant in known:
         limits = tenant.limits
-        good = sum(key.revoked_at is None for key in tenant.keys)
+        good = sum(key.state(now) == "active" for key in tenant.keys)
         table.add_row(
             tenant.name,
             tenant.plan,
@@ -229,13 +202,9 @@ def list_(
     out.print(table)
 
 
-def _limit(name: str, text: str) -> int | None:
-    if text == "none":
-        return None
-    if not text.isdecimal():
-        option = name.replace("_", "-")
-        fail(
-            f"--{option} expects a number, or none for no limit. Received: {text!r}",
-            EXIT_BAD_INPUT,
-        )
-    return int(text)
+for _command, _name in (
+    *((make, "key"), (list_keys, "keys"), (change_key, "change-key"), (rotate, "rotate")),
+    *((suspend, "suspend"), (resume, "resume"), (revoke, "revoke")),
+    *((usage, "usage"), (audit_log, "audit-log")),
+):
+    app.command(_name)(_command)

@@ -87,6 +87,11 @@ class PriceBook:
             )
         return cls(document["currency"], tuple(map(price_from_table, document["prices"])))
 
+    @property
+    def plans(self) -> frozenset[str]:
+        """Names of the plans that have a price."""
+        return frozenset(price.plan for price in self.prices)
+
     def price(self, model: str, plan: str, day: datetime.date) -> Price:
         """Return the price that is valid on a day, UTC.
 

@@ -24,6 +24,7 @@ class Callers:
         """Whose key it is; None where it is unknown or revoked.
 
         Raises:
+          KeyRefusedError: it has expired or is suspended.
           GatewayError: 503, the database cannot be reached.
         """
         caller = self._tenants.cached(key)

@@ -170,9 +170,13 @@ def run_gateway(settings: GatewaySettings) -> None:
     ledger = Ledger(charging, lease, retention=settings.retention, key=key)
     keeper = LeaseKeeper(ledger, lease, [prices.reload, lambda: remove_expired(charging)])
     delivery = _delivery(settings, charging, lease, metrics)
+    tenants = Tenants(engine)
+    keeper = LeaseKeeper(
+        ledger, lease, [lambda: remove_expired(charging), tenants.write_last_use]
+    )
     gateway = open_gateway(
         engine,
-        Tenants(engine),
+        tenants,
         model,
         ledger,
         prices,

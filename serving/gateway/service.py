@@ -284,6 +284,8 @@ def _reservation(
         max_concurrent=caller.limits.max_concurrent,
         idempotency_key=request.idempotency_key,
         route=request.route,
+        key_id=caller.key_id,
+        key_budget_micro=caller.key_budget_micro,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -28,6 +29,8 @@ from serving.gateway.usage import usage_of_month
 from serving.ledger import Ledger
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.group_commit import GroupCommit
+
+_LOG = logging.getLogger(__name__)
 
 MAX_UNDER_WAY: Final = 256
 USAGE_CONNECTIONS: Final = 4
@@ -108,6 +111,7 @@ def open_gateway(
         await model.close()
         await rates.close()
         usage_threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(_write_last_use, tenants)
         if cache is not None:
             await cache.close()
         await asyncio.to_thread(tracer.close)  # it sends what it has
@@ -125,3 +129,11 @@ def open_gateway(
         on_start=[model.poll],
         on_close=close,
     )
+
+
+def _write_last_use(tenants: Tenants) -> None:
+    """What is not written yet; it is worth no failure of an end in good order."""
+    try:
+        tenants.write_last_use()
+    except sa.exc.SQLAlchemyError as error:
+        _LOG.warning("When keys were used last is not written: %s", type(error).__name__)

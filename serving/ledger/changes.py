@@ -6,7 +6,7 @@ import datetime
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Any, Final
 
 from serving.ledger.events import usage_event
@@ -15,6 +15,13 @@ from serving.ledger.schema import RELEASED, SETTLED
 from serving.ledger.sql import Driver, Statements
 
 _fields_of: Final = attrgetter(*ENTRY_FIELDS)
+_DAILY: Final = (
+    *("tenant", "month", "key_id", "day", "model"),
+    *("requests", "input_tokens", "cached_tokens", "output_tokens", "amount_micro"),
+)
+
+# A charge is a request, which a reversal takes back; what is refunded in part stays one.
+_REQUESTS_OF: Final = {"charge": 1, "reversal": -1}
 
 Account = tuple[str, str]
 """A tenant and a month."""
@@ -27,6 +34,7 @@ class Request:
     Attributes:
       state: reserved, settled or released.
       route: of which API; None where an answer that is not delivered is not kept.
+      key_id: of the API key that it came with; empty where it is not known.
     """
 
     request_id: str
@@ -37,6 +45,11 @@ class Request:
     month: str
     reserved_micro: int
     route: str | None = None
+    key_id: str = ""
+
+
+DailyKey = tuple[str, str, str, str, str]
+"""A tenant, a month that pays, an API key, a day and a model."""
 
 
 @dataclass(slots=True)
@@ -56,6 +69,7 @@ class Changes:
     _ended: dict[str, list[str]] = field(default_factory=lambda: {SETTLED: [], RELEASED: []})
     _reserved: Counter[Account] = field(default_factory=Counter)
     _paid: dict[Account, tuple[int, int]] = field(default_factory=dict)
+    _daily: dict[DailyKey, tuple[int, ...]] = field(default_factory=dict)
 
     def reserved(self, request: Request) -> None:
         """A request is new."""
@@ -72,6 +86,20 @@ class Changes:
         account = request.tenant, request.month
         spent, reserved = self._paid.get(account, (0, 0))
         self._paid[account] = spent + spent_micro, reserved + reserved_micro
+
+    def used(self, entry: Entry, request: Request) -> None:
+        """An entry counts towards the day and the key of a request."""
+        day = entry.created_at.date().isoformat()
+        key = entry.tenant, request.month, request.key_id, day, entry.model
+        counts = (
+            _REQUESTS_OF.get(entry.kind, 0),
+            entry.input_tokens,
+            entry.cached_tokens,
+            entry.output_tokens,
+            entry.amount_micro,
+        )
+        before = self._daily.get(key)
+        self._daily[key] = tuple(map(add, before, counts)) if before else counts
 
     def write(
         self,
@@ -131,6 +159,13 @@ class Changes:
             statements.set_month, [_month_row(months[each]) for each in sorted(months)]
         )
         driver.write(
+            statements.add_daily_usage,
+            [
+                dict(zip(_DAILY, (*key, *self._daily[key]), strict=True))
+                for key in sorted(self._daily)
+            ],
+        )
+        driver.write(
             statements.reserve_in_account,
             [
                 {
@@ -167,6 +202,7 @@ def _request_row(request: Request) -> dict[str, Any]:
         "month": request.month,
         "reserved_micro": request.reserved_micro,
         "route": request.route,
+        "key_id": request.key_id,
     }
 
 

@@ -58,19 +58,19 @@ class _OfCharge:
         request = work.request(self.charge.request_id)
         before = work.tokens_before(request.tenant, request.month, entry.model)
         work.pay(request, entry.amount_micro)
-        return work.append(
-            replace(
-                entry,
-                reason=self.reason,
-                created_at=work.now(),
-                schema_version=SCHEMA_VERSION,  # that of the charge may be an older one
-                made_by=self.made_by,
-                month=request.month,
-                input_tokens_before=before.input_tokens,
-                cached_tokens_before=before.cached_tokens,
-                output_tokens_before=before.output_tokens,
-            )
+        given_back = replace(
+            entry,
+            reason=self.reason,
+            created_at=work.now(),
+            schema_version=SCHEMA_VERSION,  # that of the charge may be an older one
+            made_by=self.made_by,
+            month=request.month,
+            input_tokens_before=before.input_tokens,
+            cached_tokens_before=before.cached_tokens,
+            output_tokens_before=before.output_tokens,
         )
+        work.changes.used(given_back, request)
+        return work.append(given_back)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +26,11 @@ class Erased:
     api_keys: int
 
 
-def erase_tenant(engine: sa.Engine, tenant: str) -> Erased:
+def erase_tenant(
+    engine: sa.Engine,
+    tenant: str,
+    then: Callable[[sa.Connection, Erased], None] = lambda connection, erased: None,
+) -> Erased:
     """Remove a tenant's answers, its idempotency keys and its API keys.
 
     Entries, sums and the tenant's name and limits stay, and so do the hashes of its requests'
@@ -34,6 +39,9 @@ def erase_tenant(engine: sa.Engine, tenant: str) -> Erased:
 
     On SQLite the texts are overwritten in the file. PostgreSQL keeps them in its files until it
     has vacuumed the tables, and in its log until that is recycled.
+
+    Args:
+      then: what else is written in the same transaction.
     """
     of = {"tenant": tenant}
     on_sqlite = engine.dialect.name == "sqlite"
@@ -68,8 +76,10 @@ def erase_tenant(engine: sa.Engine, tenant: str) -> Erased:
             api_keys = connection.execute(
                 sa.text("DELETE FROM api_keys WHERE tenant = :tenant"), of
             ).rowcount
+            erased = Erased(sum(answers), keys, api_keys)
+            then(connection, erased)
         if on_sqlite:
             # What is in the log, too.
             connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.connection.execute("PRAGMA secure_delete = OFF")
-    return Erased(sum(answers), keys, api_keys)
+    return erased

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class LedgerError(RuntimeError):
     """Base of every error of the ledger. Nothing was written. Not worth a retry."""
 
 
 class BudgetExceededError(LedgerError):
-    """The most that the request can cost is more than the tenant has left this month.
+    """The most that the request can cost is more than the tenant, or its key, has left this
+    month.
 
     Attributes:
       budget_micro, used_micro, asked_micro: the month's budget, what of it is spent or
         reserved, and what was asked for.
     """
 
+    whose: ClassVar = ""
+
     def __init__(self, budget_micro: int, used_micro: int, asked_micro: int) -> None:
         super().__init__(
-            f"The budget of this month is {budget_micro} millionths, of which {used_micro} "
-            f"are spent or reserved. Requested: {asked_micro}. Raise the budget, lower the "
-            "limit of output tokens, or wait for the next month."
+            f"The budget {self.whose}of this month is {budget_micro} millionths, of which "
+            f"{used_micro} are spent or reserved. Requested: {asked_micro}. Raise the budget, "
+            "lower the limit of output tokens, or wait for the next month."
         )
         self.budget_micro = budget_micro
         self.used_micro = used_micro
@@ -41,6 +46,12 @@ class CreditExhaustedError(LedgerError):
         )
         self.left_micro = left_micro
         self.asked_micro = asked_micro
+
+
+class KeyBudgetExceededError(BudgetExceededError):
+    """It is the budget of the API key that does not suffice."""
+
+    whose: ClassVar = "of the API key "
 
 
 class TooManyAtOnceError(LedgerError):

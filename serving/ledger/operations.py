@@ -16,6 +16,7 @@ from serving.ledger.errors import (
     BudgetExceededError,
     CreditExhaustedError,
     IdempotencyConflictError,
+    KeyBudgetExceededError,
     LedgerError,
     RequestInProgressError,
     ReservationLostError,
@@ -75,6 +76,9 @@ class Reserve:
             wanted.keys.add(asked.idempotency_key)
         if asked.budget_micro is not None:
             wanted.budgeted.add(asked.tenant)
+        if asked.key_id is not None and asked.key_budget_micro is not None:
+            wanted.key_tenants.add(asked.tenant)
+            wanted.key_ids.add(asked.key_id)
         if asked.max_concurrent is not None:
             wanted.counted.add(asked.tenant)
         if asked.route is not None and asked.idempotency_key is None:
@@ -102,11 +106,15 @@ class Reserve:
         # A request that can cost nothing needs some credit all the same.
         if credit is not None and (amount > credit or credit <= 0):
             raise CreditExhaustedError(credit, amount)
-        if budget is None:
-            return
-        used = work.used_micro(self.reservation.tenant)
-        if used + amount > budget:
-            raise BudgetExceededError(budget, used, amount)
+        if budget is not None:
+            used = work.used_micro(self.reservation.tenant)
+            if used + amount > budget:
+                raise BudgetExceededError(budget, used, amount)
+        key_id, of_key = self.reservation.key_id, self.reservation.key_budget_micro
+        if key_id is not None and of_key is not None:
+            used = work.used_of_key_micro(key_id)
+            if used + amount > of_key:
+                raise KeyBudgetExceededError(of_key, used, amount)
 
     def _check_concurrency(self, work: UnitOfWork) -> None:
         most = self.reservation.max_concurrent

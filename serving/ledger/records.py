@@ -33,6 +33,9 @@ class Reservation:
       route: which API the body was sent to. Given, and without an idempotency key: an answer to
         the same body on the same route that was charged and not delivered is given to this
         request; and this one's is kept until it is delivered. None: neither.
+      key_id: of the API key that it came with, whose usage it is; None for none.
+      key_budget_micro: what that key may spend in the month, within the tenant's budget; None
+        for no limit.
     """
 
     request_id: str
@@ -43,6 +46,8 @@ class Reservation:
     idempotency_key: str | None = None
     max_concurrent: int | None = None
     route: str | None = None
+    key_id: str | None = None
+    key_budget_micro: int | None = None
 
     def __post_init__(self) -> None:
         _check(self)

@@ -1,8 +1,8 @@
 """The ledger's tables, for SQLite and PostgreSQL alike.
 
-Only ``entries`` are append-only. ``accounts``, ``month_tokens`` and ``chains``
-hold what the entries add up to, so that a request reads a row of each and not a month;
-`serving.ledger.verification` holds them to it.
+Only ``entries`` and ``audit_log`` are append-only. ``accounts``, ``month_tokens``,
+``daily_usage`` and ``chains`` hold what the entries add up to, so that a request reads a row of
+each and not a month; `serving.ledger.verification` holds them to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ tenants: Final = sa.Table(
     sa.Column("max_concurrent", sa.Integer),
 )
 
-# A key's secret is not kept: only its hash.
+# A key's secret is not kept: only its hash; while it is rotated, that of the one before, too.
 api_keys: Final = sa.Table(
     "api_keys",
     metadata,
@@ -37,6 +37,15 @@ api_keys: Final = sa.Table(
     sa.Column("models", sa.Text, nullable=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("revoked_at", sa.DateTime),
+    sa.Column("name", _TEXT, nullable=False, server_default=""),
+    sa.Column("scopes", sa.Text, nullable=False, server_default="*"),
+    sa.Column("budget_micro", sa.BigInteger),
+    sa.Column("expires_at", sa.DateTime),
+    sa.Column("suspended_at", sa.DateTime),
+    sa.Column("last_used_at", sa.DateTime),
+    sa.Column("previous_hash", sa.String(64)),
+    sa.Column("previous_until", sa.DateTime),
+    sa.Index("keys_by_tenant", "tenant"),
 )
 
 # Money and counts of a tenant in a calendar month, UTC, such as 2026-11.
@@ -71,6 +80,23 @@ alert_shares: Final = sa.Table(
     metadata,
     sa.Column("tenant", _TEXT, sa.ForeignKey("tenants.name"), primary_key=True),
     sa.Column("percents", _TEXT, nullable=False),
+)
+
+# What a tenant's key has used, by the day of the entries, UTC, and by the month that pays. No
+# key: entries from before it was written down.
+daily_usage: Final = sa.Table(
+    "daily_usage",
+    metadata,
+    sa.Column("tenant", _TEXT, primary_key=True),
+    sa.Column("month", sa.String(7), primary_key=True),
+    sa.Column("key_id", sa.String(32), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("model", _TEXT, primary_key=True),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("amount_micro", sa.BigInteger, nullable=False),
 )
 
 # The end of each tenant's chain of entries; and of those who pay in advance: since which entry,
@@ -115,6 +141,7 @@ requests: Final = sa.Table(
     sa.Column("owner", _TEXT, nullable=False),  # the lease
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("route", _TEXT),
+    sa.Column("key_id", sa.String(32), nullable=False, server_default=""),
     sa.CheckConstraint("state in ('reserved', 'settled', 'released')", name="state"),
     sa.UniqueConstraint("tenant", "idempotency_key", name="one_request_a_key"),
     sa.Index("requests_by_state", "state", "created_at"),
@@ -240,4 +267,25 @@ outbox: Final = sa.Table(
     ),
     sa.Column("event", sa.Text, nullable=False),
     sa.Column("holder", _TEXT),  # the lease of the process that delivers it
+)
+
+# What administrators have changed; the states before and after are JSON, without secrets.
+audit_log: Final = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column(
+        "id",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("actor", _TEXT, nullable=False),
+    sa.Column("via", sa.String(16), nullable=False),
+    sa.Column("action", _TEXT, nullable=False),
+    sa.Column("tenant", _TEXT, nullable=False),
+    sa.Column("subject", _TEXT, nullable=False),
+    sa.Column("before", sa.Text, nullable=False),
+    sa.Column("after", sa.Text, nullable=False),
+    sa.Index("audit_log_by_tenant", "tenant", "id"),
 )

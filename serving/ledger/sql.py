@@ -27,7 +27,8 @@ Values = Mapping[str, Any]
 Row = tuple[Any, ...]
 
 _REQUEST: Final = (
-    "request_id, tenant, idempotency_key, request_hash, state, month, reserved_micro, route"
+    "request_id, tenant, idempotency_key, request_hash, state, month, reserved_micro, route, "
+    "key_id"
 )
 _ENTRY: Final = ", ".join(ENTRY_FIELDS)
 # A list of texts, as something to select from, and a test for being in it.
@@ -69,10 +70,17 @@ _STATEMENTS: Final = {
     "JOIN tenants t ON t.name = r.tenant "
     "JOIN accounts a ON a.tenant = r.tenant AND a.month = r.month "
     "WHERE r.request_id IN {request_ids} AND t.budget_micro IS NOT NULL",
+    # A key's budget: what is spent, and what is reserved by requests under way.
+    "used_of_keys": "SELECT key_id, sum(micro) FROM ("
+    "SELECT key_id, amount_micro AS micro FROM daily_usage "
+    "WHERE tenant IN {tenants} AND month = :month AND key_id IN {key_ids} "
+    "UNION ALL SELECT key_id, reserved_micro FROM requests "
+    "WHERE tenant IN {tenants} AND state = 'reserved' AND month = :month "
+    "AND key_id IN {key_ids}) AS used GROUP BY key_id",
     # Those that are archived are settled, and have no answer any more.
     "requests_of_keys": f"SELECT {_REQUEST} FROM requests "
     "WHERE tenant IN {tenants} AND idempotency_key IN {keys} UNION ALL "
-    "SELECT request_id, tenant, idempotency_key, request_hash, 'settled', month, 0, NULL "
+    "SELECT request_id, tenant, idempotency_key, request_hash, 'settled', month, 0, NULL, '' "
     "FROM archived_keys WHERE tenant IN {tenants} AND idempotency_key IN {keys}",
     "under_way": "SELECT tenant, count(*) FROM requests "
     "WHERE tenant IN {tenants} AND state = 'reserved' GROUP BY tenant",
@@ -89,7 +97,7 @@ _STATEMENTS: Final = {
     # Written.
     "add_request": f"INSERT INTO requests ({_REQUEST}, owner, created_at) VALUES "
     "(:request_id, :tenant, :idempotency_key, :request_hash, :state, :month, :reserved_micro, "
-    ":route, :owner, :created_at)",
+    ":route, :key_id, :owner, :created_at)",
     "settle_requests": "UPDATE requests SET state = 'settled' "
     "WHERE request_id IN {request_ids}",
     # One that is released gives its key back.
@@ -117,6 +125,16 @@ _STATEMENTS: Final = {
     "(:tenant, :month, :model, :input_tokens, :cached_tokens, :output_tokens) "
     "ON CONFLICT (tenant, month, model) DO UPDATE SET input_tokens = excluded.input_tokens, "
     "cached_tokens = excluded.cached_tokens, output_tokens = excluded.output_tokens",
+    "add_daily_usage": "INSERT INTO daily_usage (tenant, month, key_id, day, model, requests, "
+    "input_tokens, cached_tokens, output_tokens, amount_micro) VALUES "
+    "(:tenant, :month, :key_id, :day, :model, :requests, "
+    ":input_tokens, :cached_tokens, :output_tokens, :amount_micro) "
+    "ON CONFLICT (tenant, month, key_id, day, model) DO UPDATE SET "
+    "requests = daily_usage.requests + excluded.requests, "
+    "input_tokens = daily_usage.input_tokens + excluded.input_tokens, "
+    "cached_tokens = daily_usage.cached_tokens + excluded.cached_tokens, "
+    "output_tokens = daily_usage.output_tokens + excluded.output_tokens, "
+    "amount_micro = daily_usage.amount_micro + excluded.amount_micro",
     "reserve_in_account": "INSERT INTO accounts "
     "(tenant, month, spent_micro, reserved_micro, entry_count) "
     "VALUES (:tenant, :month, 0, :reserved_micro, 0) ON CONFLICT (tenant, month) "

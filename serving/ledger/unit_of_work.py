@@ -69,6 +69,7 @@ class UnitOfWork:
         self._chains: dict[str, tuple[int, str]] = {}
         self._tokens: dict[tuple[str, str, str], TokensBefore] = {}
         self._used = Counter[tuple[str, str]]()
+        self._used_of_keys = Counter[tuple[str, str]]()
         self._under_way = Counter[str]()
 
     def read(self, wanted: Wanted) -> None:
@@ -91,7 +92,7 @@ class UnitOfWork:
         # All are on their way before the first is waited for.
         requests = ask(statements.lock_requests, request_ids=ids) if ids else _nothing
         chains = ask(statements.lock_chains, request_ids=ids, tenants=tenants)
-        tokens = used = of_keys = under_way = undelivered = watched = _nothing
+        tokens = used = used_of_keys = of_keys = under_way = undelivered = watched = _nothing
         if ids:
             watched = ask(statements.watched, request_ids=ids)
         if ids and wanted.models:
@@ -106,6 +107,13 @@ class UnitOfWork:
         if wanted.budgeted:
             budgeted = sorted(wanted.budgeted)
             used = ask(statements.used_of_accounts, tenants=budgeted, month=self._month)
+        if wanted.key_ids:
+            used_of_keys = ask(
+                statements.used_of_keys,
+                tenants=sorted(wanted.key_tenants),
+                key_ids=sorted(wanted.key_ids),
+                month=self._month,
+            )
         if wanted.keys:
             keyed, keys = sorted(wanted.keyed), sorted(wanted.keys)
             of_keys = ask(statements.requests_of_keys, tenants=keyed, keys=keys)
@@ -124,6 +132,9 @@ class UnitOfWork:
         self._chains = {tenant: (number, last) for tenant, number, last, *_ in ends}
         self._tokens = {row[:3]: TokensBefore(*row[3:]) for row in tokens()}
         self._used = Counter({(row[0], self._month): row[1] for row in used()})
+        self._used_of_keys = Counter(
+            {(row[0], self._month): int(row[1]) for row in used_of_keys()}
+        )
         for row in of_keys():
             request = self._requests.setdefault(row[0], Request(*row))
             self._of_keys[request.tenant, row[2]] = request
@@ -156,6 +167,10 @@ class UnitOfWork:
     def used_micro(self, tenant: str) -> int:
         """Spent or reserved this month."""
         return self._used[tenant, self._month]
+
+    def used_of_key_micro(self, key_id: str) -> int:
+        """Spent or reserved this month by requests of an API key."""
+        return self._used_of_keys[key_id, self._month]
 
     def under_way(self, tenant: str) -> int:
         return self._under_way[tenant]
@@ -200,6 +215,7 @@ class UnitOfWork:
             self._month,
             asked.amount_micro,
             asked.route,
+            asked.key_id or "",
         )
         self._requests[request.request_id] = request
         if request.idempotency_key is not None:
@@ -207,6 +223,7 @@ class UnitOfWork:
         self.changes.reserved(request)
         self._used[request.tenant, self._month] += asked.amount_micro
         self.budgets.reserved(request.tenant, asked.amount_micro)
+        self._used_of_keys[request.key_id, self._month] += asked.amount_micro
         self._under_way[request.tenant] += 1
 
     def settle(self, request: Request, usage: Usage, charge: Charge, answer: bytes) -> Entry:
@@ -244,6 +261,7 @@ class UnitOfWork:
         )
         if request.idempotency_key is not None:
             self.changes.answers[request.request_id] = answer
+        self.changes.used(entry, request)
         self.undelivered.settled(request, answer)
         self.budgets.charged(entry)
         self.end(request, SETTLED, charge.amount_micro)
@@ -291,6 +309,7 @@ class UnitOfWork:
         self.changes.paid(request, spent_micro, reserved_micro)
         self._used[request.tenant, request.month] += spent_micro + reserved_micro
         self.budgets.reserved(request.tenant, reserved_micro)
+        self._used_of_keys[request.key_id, request.month] += spent_micro + reserved_micro
 
     def write(self) -> None:
         """Write all that has changed."""

@@ -17,6 +17,7 @@ from serving.ledger.anchors import ChainEnd
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.budgets import Credit
 from serving.ledger.carried import carried, go_on
+from serving.ledger.daily_usage import wrong_usage
 from serving.ledger.database import reading
 from serving.ledger.schema import RESERVED, SETTLED
 from serving.ledger.verified_chain import ROW_FIELDS, Chain, Counts, Finding, ModelMonth
@@ -84,6 +85,13 @@ def check(
                 report.checked += each.checked
                 report.unauthenticated += each.unauthenticated
                 report.findings += each.findings
+        # It is added up from entries: where those are wrong, it says nothing.
+        wrong = {finding.tenant for finding in report.findings}
+        report.findings += [
+            Finding(name, None, what)
+            for name, what in wrong_usage(connection, tenant)
+            if name not in wrong
+        ]
     for name in sorted(({tenant} & ends.keys() if tenant else ends.keys()) - set(there)):
         report.findings += Chain(name, keys, ends[name]).gone()
     return report

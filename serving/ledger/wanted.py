@@ -15,6 +15,7 @@ class Wanted:
         idempotency key, have a budget, or a limit of requests at a time.
       keys: idempotency keys.
       unkeyed, hashes: tenants and hashes of requests that may get an undelivered answer.
+      key_tenants, key_ids: of requests whose API key has a budget of its own.
       models: that were used.
     """
 
@@ -26,4 +27,6 @@ class Wanted:
     keys: set[str] = field(default_factory=set)
     unkeyed: set[str] = field(default_factory=set)
     hashes: set[str] = field(default_factory=set)
+    key_tenants: set[str] = field(default_factory=set)
+    key_ids: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)

@@ -18,6 +18,7 @@ from serving.ledger import schema
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from tests.support.running_gateway import DEADLINE_S, PRICES
+from tests.support.tenants import add_key, add_tenant
 from tests.support.waiting import wait_until
 
 
@@ -39,8 +40,8 @@ class CommandGateway:
         return self.process.url
 
     def key(self, tenant: str = "acme", **limits: int) -> str:
-        self.tenants.create(tenant, "standard", Limits(**limits))
-        return self.tenants.make_key(tenant)
+        add_tenant(self.engine, tenant, Limits(**limits))
+        return add_key(self.engine, tenant)
 
     def client(self, key: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {key}"}

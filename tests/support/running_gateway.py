@@ -45,6 +45,7 @@ from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from serving.ledger.verified_chain import Finding
 from tests.support.rate_time import RATE_TIME
+from tests.support.tenants import add_key, add_tenant
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
@@ -105,8 +106,8 @@ class RunningGateway:
         return self.prefix + tenant
 
     def key(self, tenant: str = "acme", **limits: int) -> str:
-        self.tenants.create(self.name(tenant), "standard", Limits(**limits))
-        return self.tenants.make_key(self.name(tenant))
+        add_tenant(self.engine, self.name(tenant), Limits(**limits))
+        return add_key(self.engine, self.name(tenant))
 
     def client(self, key: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {key}"}

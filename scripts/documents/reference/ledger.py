@@ -28,6 +28,9 @@ _TABLES = {
     "which the next request begins.",
     "alert_shares": "At which shares of its month's budget a tenant's spending is alerted of.",
     "chains": "The last entry of each tenant's chain; and its prepaid credit.",
+    "daily_usage": "What a tenant's key has used of a model on a day: sums of entries. A key's "
+    "budget is checked against its month's.",
+    "audit_log": "What administrators have changed. Append only.",
     "leases": "Gateways that run; the counter of one that has died stands still.",
     "requests": "Every admitted request, with the state of its reservation.",
     "answers": "The stored responses for repeated idempotency keys, for a while.",

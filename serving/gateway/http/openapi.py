@@ -36,8 +36,9 @@ _KEY_SCHEME: Final = "api_key"
 
 _REASONS: Final = {
     400: "The request is not valid; the message says why",
-    401: "The API key is missing, unknown or revoked",
-    403: "The tenant's plan has no price for the model",
+    401: "The API key is missing, unknown, revoked or expired",
+    403: "The API key is suspended, or has not the scope for this; or the tenant's plan has no "
+    "price for the model",
     404: "There is no such model, or the key may not use it",
     408: "The body took too long to arrive",
     409: "The idempotency key was used for another request, or its first request is still "
@@ -118,8 +119,8 @@ _MODEL: Final = {
 }
 
 _READS_MODEL: Final = (502, 503, 504)
-_READS_BODY: Final = (400, 401, 404, 408, 413, 415, 500, *_READS_MODEL)
-_CHARGES: Final = (*_READS_BODY, 403, 409, 429)
+_READS_BODY: Final = (400, 401, 403, 404, 408, 413, 415, 500, *_READS_MODEL)
+_CHARGES: Final = (*_READS_BODY, 409, 429)
 
 _OPERATIONS: Final = {
     ("post", "/v1/chat/completions"): _Operation(
@@ -159,18 +160,18 @@ _OPERATIONS: Final = {
         CountRequest,
     ),
     ("get", "/v1/models"): _Operation(
-        "List the models that the key may use", {_JSON: responses.Models}, (401, 500, 503)
+        "List the models that the key may use", {_JSON: responses.Models}, (401, 403, 500, 503)
     ),
     ("get", "/v1/models/{model}"): _Operation(
         "A model that the key may use",
         {_JSON: responses.Model},
-        (401, 404, 500, 503),
+        (401, 403, 404, 500, 503),
         parameters=(_MODEL,),
     ),
     ("get", "/v1/usage"): _Operation(
         "Tokens and money that the tenant has used in a month, according to the ledger",
         {_JSON: responses.UsageOfMonth},
-        (400, 401, 429, 500, 503),
+        (400, 401, 403, 429, 500, 503),
         parameters=(_MONTH,),
     ),
     ("get", "/healthz"): _Operation(

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.gateway.admission import Admission, Callers
+from serving.gateway.api_keys import COUNT_TOKENS, MODELS, SUMMARIES, USAGE
 from serving.gateway.draining import Drain
 from serving.gateway.errors import GatewayError
 from serving.gateway.http import render
@@ -31,7 +32,7 @@ from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
 from serving.gateway.ports import SummaryRequest, SummaryResponse
 from serving.gateway.service import SummaryService
-from serving.gateway.tenants import Caller
+from serving.gateway.tenants import Caller, KeyRefusedError
 
 _CHALLENGE: Final = 'Bearer realm="tallygraph"'
 
@@ -103,7 +104,7 @@ class Routes:
 
     async def chat(self, request: Request) -> Response:
         """OpenAI's chat completions: the document is the last message of the user."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, SUMMARIES)
         identity, body = await read_body(request, ChatRequest)
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
@@ -113,7 +114,7 @@ class Routes:
 
     async def completions(self, request: Request) -> Response:
         """OpenAI's older completions: the document is the prompt."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, SUMMARIES)
         identity, body = await read_body(request, CompletionRequest)
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
@@ -123,7 +124,7 @@ class Routes:
 
     async def responses(self, request: Request) -> Response:
         """OpenAI's responses: the document is the input, or its last message of the user."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, SUMMARIES)
         identity, body = await read_body(request, ResponsesRequest)
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
@@ -134,7 +135,7 @@ class Routes:
 
     async def summaries(self, request: Request) -> Response:
         """The contract's own fields, for one text or many."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, SUMMARIES)
         identity, body = await read_body(request, SummariesRequest)
         asked = SummaryRequest(
             body.texts(),
@@ -150,7 +151,7 @@ class Routes:
 
     async def count_tokens(self, request: Request) -> Response:
         """The tokens that texts would be billed for."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, COUNT_TOKENS)
         _, body = await read_body(request, CountRequest)
         counts = await self._service(caller, body.model).count(caller, body.texts())
         rows = [{"input_tokens": read, "truncated_tokens": cut} for read, cut in counts]
@@ -158,20 +159,20 @@ class Routes:
 
     async def models(self, request: Request) -> Response:
         """The models that the key may use."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, MODELS)
         names = sorted(name for name in self._gateway.services if caller.may_ask(name))
         return _json({"object": "list", "data": [_model(name) for name in names]})
 
     async def model(self, request: Request) -> Response:
         """One of them."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, MODELS)
         name = request.path_params["model"]
         self._service(caller, name)
         return _json(_model(name))
 
     async def usage(self, request: Request) -> Response:
         """What the tenant has used in a month."""
-        caller = await self._caller(request)
+        caller = await self._caller(request, USAGE)
         return _json(await self._gateway.usage(caller, month(request)))
 
     async def metrics(self, request: Request) -> Response:
@@ -198,26 +199,39 @@ class Routes:
         """The description of this API."""
         return _json(openapi_document())
 
-    async def _caller(self, request: Request) -> Caller:
+    async def _caller(self, request: Request, scope: str) -> Caller:
         """Who sends the request, admitted.
 
+        Args:
+          scope: what the key must be for, see `serving.gateway.api_keys.SCOPES`.
+
         Raises:
-          GatewayError: 401, nobody that is known; 503, somebody with too much under way.
+          GatewayError: 401, nobody that is known, or a key that has expired; 403, one that is
+            suspended, or for something else; 503, somebody with too much under way.
         """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         bearer = scheme.lower() == "bearer"
-        caller = await self._gateway.callers.find(key.strip()) if bearer else None
+        try:
+            caller = await self._gateway.callers.find(key.strip()) if bearer else None
+        except KeyRefusedError as error:
+            raise _refused_key(error) from None
         if caller is None:
-            raise GatewayError(
-                401,
+            raise _unauthenticated(
+                "invalid_api_key",
                 "The API key is missing, unknown or revoked. Expected: the header "
                 "'Authorization: Bearer tg_…'.",
-                "authentication_error",
-                "invalid_api_key",
-                headers={"WWW-Authenticate": _CHALLENGE},
             )
         record = current()
         record.tenant = caller.tenant
+        if not caller.may_use(scope):
+            raise GatewayError(
+                403,
+                f"The API key {caller.key_id} is not for this. Expected: the scope {scope!r}. "
+                f"It has: {', '.join(sorted(caller.scopes))}. Use another key, or have the "
+                "scope added.",
+                "permission_error",
+                "insufficient_scope",
+            )
         self._gateway.admission.admit(caller.tenant)
         record.admitted = True
         return caller
@@ -235,6 +249,19 @@ class Routes:
             )
         current().model = model
         return service
+
+
+def _unauthenticated(code: str, message: str) -> GatewayError:
+    return GatewayError(
+        401, message, "authentication_error", code, headers={"WWW-Authenticate": _CHALLENGE}
+    )
+
+
+def _refused_key(error: KeyRefusedError) -> GatewayError:
+    """What the holder of a key gets that may not be used now."""
+    if error.code == "api_key_expired":
+        return _unauthenticated(error.code, str(error))
+    return GatewayError(403, str(error), "permission_error", error.code)
 
 
 def _asked(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from starlette.datastructures import Headers
 
-from serving.gateway.tenants import contains_key
+from serving.gateway.api_keys import contains_key
 from serving.ledger import Usage
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")

@@ -14,15 +14,15 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from pipelines.cli import app
-from serving.gateway.tenants import Limits, Tenants
 from tests.serving.billing.invoice_book import DETAILS, Book
+from tests.support.tenants import add_tenant
 
 Bill = Callable[..., Result]
 
 
 @pytest.fixture
 def book(engine: sa.Engine) -> Book:
-    Tenants(engine).create("acme", "standard", Limits())
+    add_tenant(engine)
     return Book(engine)
 
 

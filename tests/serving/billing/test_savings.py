@@ -18,10 +18,10 @@ from pipelines.cli import app
 from serving.billing import PriceBook
 from serving.billing.savings import SECONDS_A_MONTH, Renting, savings, told
 from serving.billing.savings_plot import draw_savings
-from serving.gateway.tenants import Limits, Tenants
 from serving.ledger import Ledger, Reservation, TokensBefore, Usage
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
+from tests.support.tenants import add_tenant
 
 # An instance that does 100 tokens a second, at 3,000 a month and 30 % use.
 TEXTBOOK = Renting(month_price=3000, tokens_per_second=100, use=0.3)
@@ -133,7 +133,7 @@ def test_the_example_for_finance_is_what_the_command_says(tmp_path: Path) -> Non
     url = f"sqlite:///{tmp_path}/ledger.sqlite"
     engine = open_database(url)
     upgrade(engine)
-    Tenants(engine).create("acme", "standard", Limits())
+    add_tenant(engine)
     ledger = Ledger(engine, "gateway-0", lambda: datetime.datetime(2026, 11, 25))
     usage = Usage("summarizer", "7", "f", 1, 1_261_440_000, 0, 315_360_000, "stop", 1)
     charge = book.charge(price, usage, TokensBefore())

@@ -16,6 +16,7 @@ from serving.ledger import schema
 from tests.serving.gateway.gated_proxy import GatedProxy
 from tests.support.rate_time import RateTime
 from tests.support.running_gateway import DEADLINE_S, MOST_MICRO, RunningGateway
+from tests.support.tenants import add_key, revoke
 
 
 def ask(client: httpx.Client, text: object = "one two three", **changes: Any) -> httpx.Response:
@@ -194,7 +195,7 @@ def test_tenants_know_nothing_of_each_other(gateway: RunningGateway) -> None:
 
 def test_keys_are_told_once_hashed_scoped_and_revocable(gateway: RunningGateway) -> None:
     key = gateway.key()
-    scoped = gateway.tenants.make_key(gateway.name("acme"), ["other-model"])
+    scoped = add_key(gateway.engine, gateway.name("acme"), "other-model")
     with gateway.engine.connect() as connection:
         rows = connection.execute(sa.select(schema.api_keys)).all()
     assert key.split("_", 2)[2] not in str(rows)
@@ -203,7 +204,8 @@ def test_keys_are_told_once_hashed_scoped_and_revocable(gateway: RunningGateway)
         assert ask(client).status_code == 404
     with gateway.client(key) as client:
         assert ask(client).status_code == 200
-        gateway.tenants.revoke_key(key.split("_")[1])
+        revoke(gateway.engine, key)
+        gateway.tenants.forget(gateway.name("acme"))
         assert ask(client).status_code == 401
     assert len(gateway.entries()) == 1
 

@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from tests.support.running_gateway import RunningGateway
+from tests.support.tenants import add_key
 
 TEXT = "one two three four five"
 SHORT = "one two three"
@@ -127,6 +128,6 @@ def test_one_model(gateway: RunningGateway, client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         client.models.retrieve("gpt-9")
     assert unknown.value.code == "model_not_found"
-    scoped = gateway.tenants.make_key(gateway.name("acme"), ["other"])
+    scoped = add_key(gateway.engine, gateway.name("acme"), "other")
     with pytest.raises(openai.NotFoundError):
         client.with_options(api_key=scoped).models.retrieve("summarizer")

@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.gateway.tenants import Limits
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
@@ -36,9 +35,7 @@ class Pair:
     clients: tuple[httpx.Client, httpx.Client]
 
     def key(self, name: str, **limits: int) -> str:
-        tenants = self.gateways[0].tenants
-        tenants.create(name, "standard", Limits(**limits))
-        return tenants.make_key(name)
+        return self.gateways[0].key(name, **limits)
 
     def ask(self, place: int, key: str) -> httpx.Response:
         return self.clients[place % 2].post(

@@ -34,6 +34,7 @@ from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from tests.support.running_gateway import DEADLINE_S, MOST_MICRO, RunningGateway, gateway_on
 from tests.support.sizes import sized
+from tests.support.tenants import add_key, add_tenant, revoke
 
 EXAMPLES = sized(quick=3, long=60)
 STEPS = 30
@@ -145,15 +146,15 @@ class Machine(RuleBasedStateMachine):
     def tenants_with_a_key(self) -> None:
         for kind, limits in LIMITS.items():
             name = f"{kind}-{Machine.runs}"
-            self.stack.tenants.create(name, "standard", limits)
+            add_tenant(self.stack.engine, name, limits)
             self.tenants[kind] = Expected(name, limits)
             self.make_key(kind, True)
 
     @rule(kind=TENANTS, may_ask=st.booleans())
     def make_key(self, kind: str, may_ask: bool) -> None:
         tenant = self.tenants[kind]
-        models = ["summarizer"] if may_ask else ["another"]
-        key = Key(self.stack.tenants.make_key(tenant.name, models), may_ask)
+        model = "summarizer" if may_ask else "another"
+        key = Key(add_key(self.stack.engine, tenant.name, model), may_ask)
         tenant.keys.append(key)
 
     @rule(kind=TENANTS, data=st.data())
@@ -162,7 +163,8 @@ class Machine(RuleBasedStateMachine):
         keys = self.tenants[kind].keys[1:]
         if keys:
             key = data.draw(st.sampled_from(keys))
-            self.stack.tenants.revoke_key(key.secret.split("_")[1])
+            revoke(self.stack.engine, key.secret)
+            self.stack.tenants.forget(self.tenants[kind].name)
             key.revoked = True
 
     @rule(kind=TENANTS, data=st.data(), name=KEY_NAMES, words=WORDS)

@@ -85,6 +85,14 @@ def forge(engine: sa.Engine, upto: int | None, **changes: Any) -> None:
                 input_tokens=120 * len(rows), output_tokens=30 * len(rows)
             )
         )
+        connection.execute(
+            schema.daily_usage.update().values(
+                requests=len(rows),
+                input_tokens=120 * len(rows),
+                output_tokens=30 * len(rows),
+                amount_micro=spent,
+            )
+        )
 
 
 def test_entries_that_were_deleted_at_the_end_are_found_by_an_anchor(
@@ -152,7 +160,14 @@ def test_a_tenant_of_whom_nothing_is_left(
                 connection.execute(sa.text(f"DROP TRIGGER {trigger} ON entries"))
         else:
             connection.execute(sa.text("DROP TRIGGER entries_no_delete"))
-        for table in ("entries", "requests", "chains", "accounts", "month_tokens"):
+        for table in (
+            "entries",
+            "requests",
+            "chains",
+            "accounts",
+            "month_tokens",
+            "daily_usage",
+        ):
             connection.execute(sa.text(f"DELETE FROM {table} WHERE tenant = 'beta'"))
     assert found(engine) == []
     (finding,) = found(engine, anchors=tmp_path / "anchors")

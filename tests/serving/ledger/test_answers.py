@@ -4,15 +4,12 @@ and of the one before."""
 from __future__ import annotations
 
 import datetime
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from serving.gateway.tenants import Tenants
 from serving.ledger import (
@@ -23,19 +20,21 @@ from serving.ledger import (
     Reserved,
     schema,
 )
-from serving.ledger.database import open_database, writing
+from serving.ledger.database import writing
 from serving.ledger.entries import Selection, select_entries
 from serving.ledger.erasure import Erased, erase_tenant
 from serving.ledger.leases import Lease
 from serving.ledger.recovery import release_ownerless
 from serving.ledger.retention import Retention, remove_expired
-from serving.ledger.upgrade import _MIGRATIONS, upgrade
+from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.serving.ledger.old_ledger import OLD_LEDGERS, opened_old
 from tests.serving.ledger.standing_clock import Clock
+from tests.support.tenants import add_key, add_tenant
 
 Make = Callable[..., Reservation]
-OLD = Path(__file__).with_name("old_ledgers") / "ledger-0004.sqlite"
+OLD = OLD_LEDGERS / "ledger-0004.sqlite"
 
 
 def count(engine: sa.Engine, table: sa.Table) -> int:
@@ -88,8 +87,8 @@ def test_a_tenants_texts_and_keys_are_erased_and_its_account_is_not(
     tenants = Tenants(engine)
     keys = {}
     for name in ("acme", "beta"):
-        tenants.create(name, "standard")
-        keys[name] = tenants.make_key(name)
+        add_tenant(engine, name)
+        keys[name] = add_key(engine, name)
     ledger = Ledger(engine, "gateway-0", clock)
     for tenant in keys:
         for changes in ({"idempotency_key": "a-name"}, {"route": "chat"}):
@@ -127,33 +126,8 @@ def test_a_tenants_texts_and_keys_are_erased_and_its_account_is_not(
 @pytest.fixture
 def old_engine(database_url: str, tmp_path: Path) -> Iterator[sa.Engine]:
     """The ledger that the version before leases and retention wrote, on each database."""
-    if database_url.startswith("sqlite"):
-        shutil.copy(OLD, tmp_path / "ledger.sqlite")
-        engine = open_database(database_url)
-    else:
-        engine = open_database(database_url)
-        _copy_old(engine)
-    yield engine
-    engine.dispose()
-
-
-def _copy_old(engine: sa.Engine) -> None:
-    """Its rows, into tables as its migrations made them."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    old = sa.create_engine(f"sqlite:///file:{OLD}?mode=ro&immutable=1&uri=true")
-    with writing(engine) as connection, old.connect() as source:
-        config.attributes.update(connection=connection, metadata=schema.metadata)
-        command.upgrade(config, "0004")
-        tables = sa.MetaData()
-        tables.reflect(source)
-        for table in tables.sorted_tables:
-            # The database numbers events itself, and must go on where these end.
-            columns = [each for each in table.c if (table.name, each.name) != ("outbox", "id")]
-            rows = [dict(row._mapping) for row in source.execute(sa.select(*columns))]
-            if rows and table.name != "alembic_version":
-                connection.execute(table.insert(), rows)
-    old.dispose()
+    with opened_old(OLD, "0004", database_url, tmp_path) as engine:
+        yield engine
 
 
 def test_a_ledger_of_the_version_before(old_engine: sa.Engine, reservation: Make) -> None:

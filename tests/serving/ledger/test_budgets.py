@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from serving.billing.audit import audit
 from serving.billing.invoice import make_invoice
 from serving.billing.invoice_document import make_document
-from serving.gateway.tenants import Limits, Tenants
+from serving.gateway.tenants import Limits
 from serving.ledger import (
     CreditExhaustedError,
     Ledger,
@@ -32,6 +32,7 @@ from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
 from tests.serving.ledger.standing_clock import START, Clock
 from tests.serving.ledger.test_positions import BOOK
+from tests.support.tenants import add_tenant
 
 Make = Callable[..., Reservation]
 
@@ -176,7 +177,7 @@ def test_where_all_was_paid_in_advance_nothing_is_left_to_pay(
 
 
 def budgeted(engine: sa.Engine, budget: int, percents: str = "50,80,100") -> None:
-    Tenants(engine).create("acme", "standard", Limits(budget_micro=budget))
+    add_tenant(engine, "acme", Limits(budget_micro=budget))
     assert set_alerts(engine, "acme", percents) == tuple(map(int, percents.split(",")))
 
 
@@ -256,10 +257,10 @@ def test_a_charge_that_is_settled_again_alerts_once(
 def test_without_a_budget_or_shares_nothing_is_alerted_of(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
-    Tenants(engine).create("acme", "standard")
+    add_tenant(engine, "acme")
     set_alerts(engine, "acme", "50")
     spend(ledger, reservation(), 600)
-    Tenants(engine).create("other", "standard", Limits(budget_micro=1))
+    add_tenant(engine, "other", Limits(budget_micro=1))
     spend(ledger, reservation(tenant="other"), 600)
     assert told(engine) == []
     set_alerts(engine, "acme", "")

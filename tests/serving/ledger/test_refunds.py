@@ -119,6 +119,7 @@ def test_a_forged_refund_is_found(ledger: Ledger, engine: sa.Engine, charged: En
     with writing(engine) as connection:
         connection.execute(sa.text("UPDATE chains SET hash = :hash"), {"hash": values["hash"]})
         connection.execute(sa.text("UPDATE accounts SET spent_micro = spent_micro - 32"))
+        connection.execute(sa.text("UPDATE daily_usage SET amount_micro = amount_micro - 32"))
     assert verify(engine) == (2, [])
     ((finding,),) = (audit(engine, BOOK)[1],)
     assert "takes -50 millionths back" in finding.what and "Expected: -18" in finding.what

@@ -11,13 +11,13 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from serving.gateway.tenants import Tenants
 from serving.ledger import Entry, Ledger, Reservation, schema
 from serving.ledger.chain import entry_hash
 from serving.ledger.database import writing
 from serving.ledger.operations import Reserve, Settle
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.support.tenants import add_tenant
 
 ENTRIES = schema.entries
 
@@ -214,7 +214,7 @@ def test_an_entry_of_another_tenants_request(engine: sa.Engine, five_entries: Le
 
 
 def test_every_tenant_has_its_chain(engine: sa.Engine) -> None:
-    Tenants(engine).create("acme", "standard")
+    add_tenant(engine)
     assert verify(engine) == (0, [])
     with writing(engine) as connection:
         connection.execute(schema.chains.delete())

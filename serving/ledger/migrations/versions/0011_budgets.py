@@ -4,7 +4,7 @@ Entries may be top-ups and refunds, of which a request may have several: SQLite 
 table's rules, so there it is written anew, with its guards.
 
 Revision ID: 0011
-Revises: 0009
+Revises: 0010
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 _TEXT = sa.String(255)
 _KINDS = "kind in ('charge', 'reversal', 'refund', 'top_up')"
