@@ -129,14 +129,6 @@ class Metrics:
             "rejected (too many waited) or abandoned (the client went away)",
             ["model", "outcome"],
         )
-
-    def watch_wait(self, model: str, wait: ModelWait) -> None:
-        """Show who waits for a server of a model, from now on."""
-        self._model_under_way.labels(model)
-        self._waiting.labels(model).set_function(lambda: wait.waiting)
-        outcomes = {each: self._waits.labels(model, each) for each in OUTCOMES}
-        wait.observe = lambda outcome, seconds: outcomes[outcome].observe(seconds)
-
         self._prices = self._gauge(
             "tallygraph_price_book_info",
             "1 for the price book in use, by the beginning of its file's SHA-256",
@@ -154,6 +146,13 @@ class Metrics:
             "tallygraph_event_deliveries_failed",
             "Deliveries of usage events that failed, and are tried again",
         )
+
+    def watch_wait(self, model: str, wait: ModelWait) -> None:
+        """Show who waits for a server of a model, from now on."""
+        self._model_under_way.labels(model)
+        self._waiting.labels(model).set_function(lambda: wait.waiting)
+        outcomes = {each: self._waits.labels(model, each) for each in OUTCOMES}
+        wait.observe = lambda outcome, seconds: outcomes[outcome].observe(seconds)
 
     def price_book(self, fingerprint: str, used: bool) -> None:
         """A price book is in use now, or could not be used."""
