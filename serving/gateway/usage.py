@@ -25,7 +25,10 @@ def usage_of_month(
         month = f"{clock():%Y-%m}"
     used = ledger_usage.usage_of_month(engine, caller.tenant, month)
     budget = caller.limits.budget_micro
-    left = None if budget is None else budget - used.amount_micro - used.reserved_micro
+    lefts = [ledger_usage.credit_left(engine, caller.tenant)]
+    if budget is not None:
+        lefts.append(budget - used.amount_micro - used.reserved_micro)
+    left = min((each for each in lefts if each is not None), default=None)
     return {
         **asdict(used),
         "budget_micro": budget,

@@ -25,7 +25,7 @@ from serving.ledger import schema
 from serving.ledger.anchors import ChainEnd
 from serving.ledger.archive_file import ArchiveError, archive_path, read_archive, sha256_of
 from serving.ledger.archive_removal import remove_month
-from serving.ledger.archive_writing import write_month
+from serving.ledger.archive_writing import parts_of, write_month
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.database import reading
@@ -85,7 +85,10 @@ def archive_month(
             )
         if known.removed:
             return Archived(path, entries, 0)
-    return Archived(path, entries, remove_month(engine, month, end))
+    removed = remove_month(engine, month, end)
+    for part in parts_of(path):  # of calls that were killed
+        part.unlink(missing_ok=True)
+    return Archived(path, entries, removed)
 
 
 def read_archives(

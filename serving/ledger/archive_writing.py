@@ -25,6 +25,7 @@ from serving.ledger.database import reading, writing
 from serving.ledger.verified_chain import ROW_FIELDS, Chain, Finding
 
 _AT_A_TIME: Final = 1000
+_PART: Final = ".part"
 _FIELDS: Final = ", ".join(f"e.{name}" for name in ROW_FIELDS)
 
 # A section: from behind what is archived to before the first entry of a later month.
@@ -40,6 +41,11 @@ _ENTRIES: Final = sa.text(
     "ON r.request_id = e.request_id AND r.tenant = e.tenant AND r.state = 'settled' "
     "WHERE e.tenant = :tenant AND e.number > :before AND e.number <= :last ORDER BY e.number"
 ).execution_options(yield_per=_AT_A_TIME)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Files that are written, or were, to become an archive."""
+    return list(path.parent.glob(f".{path.name}.*{_PART}"))
 
 
 def write_month(
@@ -62,7 +68,7 @@ def write_month(
     Raises:
       ArchiveError: its entries are not as they must be, or the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     try:
         with reading(engine) as connection:
             sections = connection.execute(_SECTIONS, {"until": end}).all()

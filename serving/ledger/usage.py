@@ -21,6 +21,13 @@ _ACCOUNT: Final = sa.text(
 )
 
 
+_CREDIT: Final = sa.text(
+    "SELECT c.credit_micro - c.credit_used_micro - coalesce((SELECT sum(a.reserved_micro) "
+    "FROM accounts a WHERE a.tenant = c.tenant), 0) FROM chains c "
+    "WHERE c.tenant = :tenant AND c.credit_since IS NOT NULL"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class MonthUsage:
     """Sums of a tenant's entries in a month: charges less what was reversed.
@@ -59,3 +66,15 @@ def usage_of_month(engine: sa.Engine, tenant: str, month: str) -> MonthUsage:
         account = connection.execute(_ACCOUNT, of).one_or_none()
     spent, reserved, entries = account or (0, 0, 0)
     return MonthUsage(tenant, month, read, cached, written, spent, entries, reserved)
+
+
+def credit_left(engine: sa.Engine, tenant: str) -> int | None:
+    """What is left of a tenant's prepaid credit, neither spent nor reserved, in millionths;
+    None: it does not pay in advance.
+
+    Raises:
+      sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
+    """
+    with reading(engine) as connection:
+        left = connection.scalar(_CREDIT, {"tenant": tenant})
+    return None if left is None else int(left)

@@ -36,6 +36,8 @@ def test_events_prices_and_credit_of_a_running_gateway(
 
             first, second = ask(), ask()
             assert (first.status_code, second.status_code) == (200, 429)
+            used = http.get("/v1/usage").json()
+            assert used["remaining_micro"] == MOST_MICRO - used["amount_micro"]
             error = second.json()["error"]
             assert (error["type"], error["code"]) == ("insufficient_quota",) * 2
             assert "prepaid credit" in error["message"]

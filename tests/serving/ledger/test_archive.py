@@ -350,5 +350,6 @@ def test_a_process_that_is_killed(
         assert verify(engine)[1] == []
     assert killed
     assert run(0) == 0
+    assert not list(tmp_path.glob(".*.part"))
     assert whole(engine, tmp_path) == (count, [])
     assert invoices(engine, tmp_path) == months

@@ -28,6 +28,7 @@ from serving.ledger import (
 from serving.ledger.budgets import set_alerts
 from serving.ledger.database import writing
 from serving.ledger.group_commit import GroupCommit
+from serving.ledger.usage import credit_left
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
 from tests.serving.ledger.standing_clock import START, Clock
@@ -61,8 +62,10 @@ def test_a_tenant_who_pays_in_advance_is_refused_when_it_is_used_up(
     with pytest.raises(CreditExhaustedError, match=r"500 millionths are neither.*: 1000") as no:
         ledger.reserve(second)
     assert (no.value.left_micro, no.value.asked_micro) == (500, 1000)
+    assert credit_left(engine, "acme") == 500
     ledger.settle(first.request_id, usage(), charge(300), b"")
-    ledger.reserve(second)  # 1,200 are left
+    assert (credit_left(engine, "acme"), credit_left(engine, "other")) == (1200, None)
+    ledger.reserve(second)
     ledger.release(second.request_id)
     spend(ledger, reservation(amount_micro=1200), 1200)
     with pytest.raises(CreditExhaustedError, match="0 millionths"):
