@@ -216,6 +216,12 @@ class ExportConfig:
         max_length=16,
     )
 
+    weights: Literal["float32", "int8"] = setting(
+        "float32",
+        "How the model's matrices are stored. 'int8' makes the exported graph about a quarter "
+        "as large and, on CPUs with int8 instructions, faster by half with XLA, which it "
+        "needs: xla = true. Summaries can differ from those in float32.",
+    )
     draft_tokens: int = setting(
         0,
         "Ids that greedy decoding drafts in each step, from what followed a row's last ids in "
@@ -230,6 +236,16 @@ class ExportConfig:
         "alone in the default export, and none in XLA's.",
         ge=0,
     )
+
+    @model_validator(mode="after")
+    def _int8_is_compiled(self) -> ExportConfig:
+        if self.weights == "int8" and not self.xla:
+            raise ValueError(
+                "weights = 'int8' needs xla = true: without XLA, a product of int8 takes "
+                "several times as long as one of float32. Expected: xla = true with it, and a "
+                "server that is started for XLA; or weights = 'float32'. Received: xla = false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _the_buckets_rise(self) -> ExportConfig:

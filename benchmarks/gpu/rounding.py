@@ -19,7 +19,7 @@ from benchmarks.decode.cases import SHAPES
 from benchmarks.decode.subject import load_keras_model, open_subject
 from benchmarks.gpu.child import Report
 from benchmarks.gpu.decode_rows import rows_of
-from pipelines.models import attention, bart, t5
+from pipelines.models import attention, kernels
 from pipelines.models.decoder import Seq2SeqGraph
 from pipelines.models.families import serving_graph
 
@@ -142,13 +142,11 @@ def _products(arithmetic: str) -> Iterator[None]:
         product = tf.cast(exact(x, kernel), tf.float32)
         return product if bias is None else product + bias
 
-    for module in (t5, bart):
-        vars(module)["dense"] = dense
+    vars(kernels)["dense"] = dense
     try:
         yield
     finally:
-        for module in (t5, bart):
-            vars(module)["dense"] = exact
+        vars(kernels)["dense"] = exact
 
 
 def _largest(x: np.ndarray, y: np.ndarray) -> float:

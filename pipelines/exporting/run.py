@@ -19,6 +19,7 @@ from pipelines.exporting.base_model import export_base_model
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
+from pipelines.models.kernels import STORAGES, Storage
 from pipelines.models.shapes import CompiledShapes
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 
@@ -40,12 +41,13 @@ def export_fn(arguments: ExportArguments) -> None:
     model = build_model(architecture)
     trained.load_into(model)
     export = arguments.custom_config["export"]
-    shapes = _compiled_shapes(export, architecture)
+    storage = STORAGES[export["weights"]]
+    shapes = _compiled_shapes(export, architecture, storage)
     export_base_model(
         arguments.base_model_dir,
         transform_graph_dir=str(arguments.transform_output / "transform_fn"),
         decoder=Decoder(
-            serving_graph(model, architecture),
+            serving_graph(model, architecture, storage),
             architecture,
             xla=shapes,
             draft_tokens=export["draft_tokens"],
@@ -80,9 +82,11 @@ def export_fn(arguments: ExportArguments) -> None:
 
 
 def _compiled_shapes(
-    export: Mapping[str, Any], architecture: Architecture
+    export: Mapping[str, Any], architecture: Architecture, storage: Storage
 ) -> CompiledShapes | None:
     """The shapes that XLA compiles; None where nothing is compiled."""
     if not export["xla"]:
         return None
-    return CompiledShapes.of(architecture, export["row_buckets"], export["width_buckets"])
+    each_alone = architecture.num_beams > 1 and storage.decides_each_alone
+    rows = (1,) if each_alone else export["row_buckets"]
+    return CompiledShapes.of(architecture, rows, export["width_buckets"])

@@ -13,14 +13,13 @@ from pipelines.models.architecture import LOGITS_BIAS, Architecture
 from pipelines.models.attention import (
     MASKED,
     attend,
-    dense,
     merge_heads,
     padding_bias,
     split_heads,
 )
 from pipelines.models.bart_stacks import BartStacks
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
-from pipelines.models.kernels import LayerKernels
+from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Matrix, Storage, frozen
 from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS
 
@@ -82,25 +81,22 @@ def build_bart(architecture: Architecture) -> keras.Model:
 class BartGraph(Seq2SeqGraph):
     """A BART's or a Pegasus's weights, fused for decoding, with the ops that use them."""
 
-    def __init__(self, model: keras.Model, architecture: Architecture) -> None:
-        super().__init__(name="bart")
+    def __init__(
+        self, model: keras.Model, architecture: Architecture, storage: Storage = FLOAT32
+    ) -> None:
+        super().__init__(storage, name="bart")
         backbone = model.backbone
         self.num_decoder_layers = architecture.decoder_layers
         self.num_heads = backbone.num_heads
         self.head_dim = backbone.hidden_dim // backbone.num_heads
         weights = {variable.path: variable.numpy() for variable in backbone.weights}
-        self.embeddings = _frozen(weights["token_embedding/embeddings"])
-        # Apart: a product with [d_model, vocabulary] takes half the time of one with its
-        # transpose.
-        scale = np.float32(architecture.logits_scale)
-        self.head = _frozen(scale * weights["token_embedding/embeddings"].T)
-        self.logits_bias = (
-            _frozen(model.get_layer(LOGITS_BIAS).bias.numpy())
-            if architecture.logits_bias
-            else None
+        self.embeddings = storage.table(weights["token_embedding/embeddings"])
+        self.head = self.embeddings.head(
+            np.float32(architecture.logits_scale),
+            model.get_layer(LOGITS_BIAS).bias.numpy() if architecture.logits_bias else None,
         )
-        self.encoder_positions = _frozen(weights["encoder_position_embedding/embeddings"])
-        self.decoder_positions = _frozen(weights["decoder_position_embedding/embeddings"])
+        self.encoder_positions = frozen(weights["encoder_position_embedding/embeddings"])
+        self.decoder_positions = frozen(weights["decoder_position_embedding/embeddings"])
         longest = architecture.decoder_length
         self._decoder_bias = np.array([[0.0] * longest + [MASKED] * (longest - 1)], np.float32)
         self._norm_first = architecture.family == "pegasus"
@@ -112,30 +108,27 @@ class BartGraph(Seq2SeqGraph):
         self.encoder_norm = _Norm(weights, "encoder_embeddings_layer_norm")
         self.decoder_norm = _Norm(weights, "decoder_embeddings_layer_norm")
         self.encoder_layers = [
-            _Block(weights, f"transformer_encoder_layer_{i}", "self_attention_layer")
+            _Block(weights, f"transformer_encoder_layer_{i}", storage.kernel)
             for i in range(architecture.num_layers)
         ]
         self.decoder_layers = [
-            _Block(weights, f"transformer_decoder_layer_{i}", "self_attention", cross=True)
+            _Block(weights, f"transformer_decoder_layer_{i}", storage.kernel, decodes=True)
             for i in range(self.num_decoder_layers)
         ]
 
     def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
         width = tf.shape(input_ids)[1]
         mask = padding_bias(input_length, width)
-        x = tf.gather(tf.identity(self.embeddings), input_ids) + self.encoder_positions[:width]
+        x = self.embeddings(input_ids) + self.encoder_positions[:width]
         x = x if self._norm_first else self.encoder_norm(x)
         for block in self.encoder_layers:
-            qkv = dense(self._before(block.self_norm, x), block.qkv, block.qkv_bias)
+            qkv = block.qkv(self._before(block.self_norm, x))
             q, k, v = split_heads(qkv, self.num_heads, 3)
-            attended = merge_heads(attend(q, k, v, mask))
-            out = dense(attended, block.self_out, block.self_out_bias)
+            out = block.self_out(merge_heads(attend(q, k, v, mask)))
             x = self._after(block.self_norm, out + x)
             x = self._feed_forward(x, block)
         x = self.encoder_norm(x) if self._norm_first else x
-        projected = [
-            dense(x, block.cross_kv, block.cross_kv_bias) for block in self.decoder_layers
-        ]
+        projected = [block.cross_kv(x) for block in self.decoder_layers]
         return self._memory(projected, input_length, width)
 
     def step(
@@ -171,43 +164,41 @@ class BartGraph(Seq2SeqGraph):
         together: int,
     ) -> tuple[tf.Tensor, Cache]:
         rows = tf.size(token_ids) // place.per_row
-        turned = self.is_turned and one_row_of(token_ids, place)
+        one_row = one_row_of(token_ids, place)
         bias = bias_at(tf.constant(self._decoder_bias), place, rows, self.num_heads)
-        x = tf.gather(tf.identity(self.embeddings), token_ids) + at
+        x = self.embeddings(token_ids) + at
         x = x if self._norm_first else self.decoder_norm(x)
         layers = []
         for i, block in enumerate(self.decoder_layers):
-            qkv = block.product("qkv", self._before(block.self_norm, x), turned)
+            qkv = block.qkv(self._before(block.self_norm, x), one_row)
             attended, layer = self._attend_to_itself(qkv, place, bias, cache.layers[i])
             layers.append(layer)
-            out = block.product("self_out", attended, turned)
+            out = block.self_out(attended, one_row)
             x = self._after(block.self_norm, out + x)
-            q = block.product("cross_q", self._before(block.cross_norm, x), turned)
+            q = block.cross_q(self._before(block.cross_norm, x), one_row)
             attended = self._attend_to_memory(q, memory, i, together)
-            out = block.product("cross_out", attended, turned)
+            out = block.cross_out(attended, one_row)
             x = self._after(block.cross_norm, out + x)
-            x = self._feed_forward(x, block, turned)
+            x = self._feed_forward(x, block, one_row)
         x = self.decoder_norm(x) if self._norm_first else x
-        logits = dense(x, self.head, self.logits_bias)
-        return logits, Cache(tuple(layers))
+        return self.head(x), Cache(tuple(layers))
 
     def read(self, token_ids: tf.Tensor, memory: Memory) -> tf.Tensor:
         bias = causal_bias(tf.constant(self._decoder_bias))
-        x = tf.gather(tf.identity(self.embeddings), token_ids)
+        x = self.embeddings(token_ids)
         x += self.decoder_positions[: token_ids.shape[1]]
         x = x if self._norm_first else self.decoder_norm(x)
         for i, block in enumerate(self.decoder_layers):
-            qkv = dense(self._before(block.self_norm, x), block.qkv, block.qkv_bias)
+            qkv = block.qkv(self._before(block.self_norm, x))
             q, k, v = split_heads(qkv, self.num_heads, 3)
-            attended = merge_heads(attend(q, k, v, bias))
-            out = dense(attended, block.self_out, block.self_out_bias)
+            out = block.self_out(merge_heads(attend(q, k, v, bias)))
             x = self._after(block.self_norm, out + x)
-            q = dense(self._before(block.cross_norm, x), block.cross_q, block.cross_q_bias)
-            out = dense(self._read_memory(q, memory, i), block.cross_out, block.cross_out_bias)
+            q = block.cross_q(self._before(block.cross_norm, x))
+            out = block.cross_out(self._read_memory(q, memory, i))
             x = self._after(block.cross_norm, out + x)
             x = self._feed_forward(x, block)
         x = self.decoder_norm(x) if self._norm_first else x
-        return dense(tf.reshape(x, [-1, x.shape[-1]]), self.head, self.logits_bias)
+        return self.head(tf.reshape(x, [-1, x.shape[-1]]))
 
     def _before(self, norm: _Norm, x: tf.Tensor) -> tf.Tensor:
         """What a block reads: a Pegasus's is normed."""
@@ -217,9 +208,9 @@ class BartGraph(Seq2SeqGraph):
         """A block's sum with its input: a BART's is normed."""
         return x if self._norm_first else norm(x)
 
-    def _feed_forward(self, x: tf.Tensor, block: _Block, turned: bool = False) -> tf.Tensor:
-        inner = block.product("ff_in", self._before(block.ff_norm, x), turned)
-        out = block.product("ff_out", self._activation(inner), turned)
+    def _feed_forward(self, x: tf.Tensor, block: _Block, one_row: bool = False) -> tf.Tensor:
+        inner = block.ff_in(self._before(block.ff_norm, x), one_row)
+        out = block.ff_out(self._activation(inner), one_row)
         return self._after(block.ff_norm, out + x)
 
 
@@ -228,8 +219,8 @@ class _Norm(tf.Module):
 
     def __init__(self, weights: dict[str, np.ndarray], path: str) -> None:
         super().__init__()
-        self.gamma = _frozen(weights[f"{path}/gamma"])
-        self.beta = _frozen(weights[f"{path}/beta"])
+        self.gamma = frozen(weights[f"{path}/gamma"])
+        self.beta = frozen(weights[f"{path}/beta"])
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         mean = tf.reduce_mean(x, axis=-1, keepdims=True)
@@ -238,7 +229,7 @@ class _Norm(tf.Module):
         return centred * tf.math.rsqrt(variance + _EPSILON) * self.gamma + self.beta
 
 
-class _Block(LayerKernels):
+class _Block(tf.Module):
     """One BART layer's weights; projections that read the same input are one matrix.
 
     The query's scale, ``head_dim ** -0.5``, is put into its weights.
@@ -248,25 +239,30 @@ class _Block(LayerKernels):
         self,
         weights: dict[str, np.ndarray],
         path: str,
-        self_attention: str,
-        cross: bool = False,
+        kernel: MakeKernel,
+        decodes: bool = False,
     ) -> None:
+        """Copy the weights of the layer at ``path``; ``decodes``: one of the decoder's."""
         super().__init__()
-        attention = f"{path}/{self_attention}"
-        self.qkv, self.qkv_bias = _joined(weights, attention, "query", "key", "value")
-        self.self_out, self.self_out_bias = _output(weights, attention)
+
+        def joined(attention: str, *names: str) -> Kernel:
+            return kernel(*_joined(weights, f"{path}/{attention}", *names))
+
+        def output(attention: str) -> Kernel:
+            matrix, bias = _weights_of(weights, f"{path}/{attention}/attention_output")
+            return kernel(matrix.reshape(-1, matrix.shape[-1]), bias)
+
+        attention = "self_attention" if decodes else "self_attention_layer"
+        self.qkv = joined(attention, "query", "key", "value")
+        self.self_out = output(attention)
         self.self_norm = _Norm(weights, f"{path}/self_attention_layer_norm")
-        if cross:
-            attention = f"{path}/cross_attention"
-            self.cross_q, self.cross_q_bias = _joined(weights, attention, "query")
-            self.cross_kv, self.cross_kv_bias = _joined(weights, attention, "key", "value")
-            self.cross_out, self.cross_out_bias = _output(weights, attention)
+        if decodes:
+            self.cross_q = joined("cross_attention", "query")
+            self.cross_kv = joined("cross_attention", "key", "value")
+            self.cross_out = output("cross_attention")
             self.cross_norm = _Norm(weights, f"{path}/cross_attention_layer_norm")
-        intermediate = f"{path}/feedforward_intermediate_dense"
-        self.ff_in = _frozen(weights[f"{intermediate}/kernel"])
-        self.ff_in_bias = _frozen(weights[f"{intermediate}/bias"])
-        self.ff_out = _frozen(weights[f"{path}/feedforward_output_dense/kernel"])
-        self.ff_out_bias = _frozen(weights[f"{path}/feedforward_output_dense/bias"])
+        self.ff_in = kernel(*_weights_of(weights, f"{path}/feedforward_intermediate_dense"))
+        self.ff_out = kernel(*_weights_of(weights, f"{path}/feedforward_output_dense"))
         self.ff_norm = _Norm(weights, f"{path}/feedforward_layer_norm")
 
 
@@ -274,27 +270,19 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.gelu(x, approximate=False)
 
 
-def _frozen(value: np.ndarray) -> tf.Variable:
-    return tf.Variable(value, trainable=False)
+def _weights_of(weights: dict[str, np.ndarray], path: str) -> tuple[Matrix, Matrix]:
+    """A projection's kernel and bias."""
+    return weights[f"{path}/kernel"], weights[f"{path}/bias"]
 
 
 def _joined(
     weights: dict[str, np.ndarray], attention: str, *names: str
-) -> tuple[tf.Variable, tf.Variable]:
+) -> tuple[Matrix, Matrix]:
     """Kernels ``[d_model, heads, head_dim]`` side by side as ``[d_model, out]``, and biases."""
     kernels, biases = [], []
     for name in names:
-        kernel = weights[f"{attention}/{name}/kernel"]
-        bias = weights[f"{attention}/{name}/bias"]
+        kernel, bias = _weights_of(weights, f"{attention}/{name}")
         scale = np.float32(kernel.shape[-1] ** -0.5 if name == "query" else 1.0)
         kernels.append(scale * kernel.reshape(kernel.shape[0], -1))
         biases.append(scale * bias.reshape(-1))
-    return _frozen(np.concatenate(kernels, axis=1)), _frozen(np.concatenate(biases))
-
-
-def _output(weights: dict[str, np.ndarray], attention: str) -> tuple[tf.Variable, tf.Variable]:
-    kernel = weights[f"{attention}/attention_output/kernel"]  # [heads, head_dim, d_model]
-    return (
-        _frozen(kernel.reshape(-1, kernel.shape[-1])),
-        _frozen(weights[f"{attention}/attention_output/bias"]),
-    )
+    return np.concatenate(kernels, axis=1), np.concatenate(biases)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import tensorflow as tf
 
@@ -15,8 +16,12 @@ from pipelines.models.attention import (
     padding_bias,
     split_heads,
 )
-from pipelines.models.kernels import LayerKernels
+from pipelines.models.kernels import Kernel, Storage
 from pipelines.models.positions import Position, position_of
+
+# Kernels of a decoder layer that each step reads. The cross-attention's keys and values are
+# projected once, for all of the input.
+_OF_A_STEP: Final = ("qkv", "self_out", "cross_q", "cross_out", "ff_in", "ff_out")
 
 
 class Memory(NamedTuple):
@@ -30,6 +35,16 @@ class Memory(NamedTuple):
     keys: tuple[tf.Tensor, ...]
     values: tuple[tf.Tensor, ...]
     bias: tf.Tensor
+
+    def repeated(self, copies: tf.Tensor) -> Memory:
+        """The memory of the batch so many times, one after the other."""
+
+        def of_each(part: tf.Tensor) -> tf.Tensor:
+            return tf.tile(part, tf.stack([copies, 1, 1]))
+
+        return Memory(
+            tuple(map(of_each, self.keys)), tuple(map(of_each, self.values)), of_each(self.bias)
+        )
 
 
 class Cache(NamedTuple):
@@ -57,11 +72,13 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     num_decoder_layers: int
     num_heads: int
     head_dim: int
-    decoder_layers: list[LayerKernels]
-    is_turned = False
-    """Whether kernels are stored in both layouts; see `turn_kernels`."""
+    decoder_layers: Sequence[tf.Module]
     for_xla = False
     """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        super().__init__(name=name)
+        self.storage = storage
 
     @abc.abstractmethod
     def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
@@ -126,10 +143,11 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         """
 
     def turn_kernels(self) -> None:
-        """Store the decoder's kernels again, in the layout that `steps` of one row wants."""
+        """Get the decoder's kernels ready for `steps` of one row."""
         for block in self.decoder_layers:
-            block.turn()
-        self.is_turned = True
+            for name in _OF_A_STEP:
+                kernel: Kernel = getattr(block, name)
+                kernel.turn()
 
     def empty_cache(
         self, rows: tf.Tensor, limit: tf.Tensor, most: int, spare: int = 0

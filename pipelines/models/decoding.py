@@ -27,6 +27,7 @@ from pipelines.models.second_pass import (
     decide_doubtful,
 )
 from pipelines.models.shapes import CompiledShapes
+from pipelines.models.written import nothing_written
 
 
 def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
@@ -74,12 +75,16 @@ class Decoder(tf.Module):
                 graph.turn_kernels()
             search = DraftedSearch(graph, architecture, draft_tokens)
             self._drafted = CompiledSearch(search, architecture, xla) if xla else search
+        each_alone = graph.storage.decides_each_alone
+        self._each_alone = architecture.num_beams > 1 and each_alone
         if architecture.num_beams > 1:  # there is no single answer to read
             self._second_pass: SecondPass = SecondSearch(self._search)
         else:
             self._second_pass = SecondReading(graph, architecture)
             if xla:
-                self._second_pass = CompiledSecondPass(self._second_pass, architecture)
+                # Read seldom, one width will do.
+                widths = xla.widths if each_alone else xla.widths[-1:]
+                self._second_pass = CompiledSecondPass(self._second_pass, architecture, widths)
 
     @tf.function(
         input_signature=[
@@ -116,9 +121,13 @@ class Decoder(tf.Module):
             limit += tf.cast(limit == model_limit, tf.int32)
         limit += start
         rows = (packed, length, limit)
-        output, doubtful = self._first_pass(*rows)
-        if isinstance(self._second_pass, SecondSearch):
-            doubtful &= tf.shape(packed)[0] > 1  # a row alone has just been decoded by itself
+        if self._each_alone:
+            doubtful = tf.fill(tf.shape(limit), True)
+            output = nothing_written(self._architecture, tf.size(limit))[:, 1:]
+        else:
+            output, doubtful = self._first_pass(*rows)
+            if isinstance(self._second_pass, SecondSearch):
+                doubtful &= tf.shape(packed)[0] > 1  # a row alone was decoded by itself
         if isinstance(self._second_pass, CompiledSecondPass):
             # So that a request for one step, as warm-up requests are, has it compiled.
             first = tf.range(tf.shape(packed)[0]) == 0

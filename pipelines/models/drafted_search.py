@@ -15,7 +15,7 @@ import tensorflow as tf
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.drafts import draft_ids
-from pipelines.models.greedy_search import DOUBT, two_best
+from pipelines.models.greedy_search import two_best
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import nothing_written, put
 
@@ -110,7 +110,7 @@ class DraftedSearch:
         holds = self._holds(best, draft, state, limit)
         written = tf.reduce_sum(tf.cast(holds, tf.int32), axis=1)
         position = state.position + written
-        doubtful = tf.reduce_any(holds & (lead < DOUBT), axis=1)
+        doubtful = tf.reduce_any(holds & (lead < self._graph.storage.doubt), axis=1)
         ended = tf.reduce_any(holds & (best == model.eos_id), axis=1)
         return _State(
             position=position,

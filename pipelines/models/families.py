@@ -7,6 +7,7 @@ import keras
 from pipelines.models.architecture import Architecture
 from pipelines.models.bart import BartGraph, build_bart
 from pipelines.models.decoder import Seq2SeqGraph
+from pipelines.models.kernels import FLOAT32, Storage
 from pipelines.models.t5 import T5Graph, build_t5
 
 
@@ -22,8 +23,10 @@ def build_model(architecture: Architecture) -> keras.Model:
     return build_bart(architecture)
 
 
-def serving_graph(model: keras.Model, architecture: Architecture) -> Seq2SeqGraph:
+def serving_graph(
+    model: keras.Model, architecture: Architecture, storage: Storage = FLOAT32
+) -> Seq2SeqGraph:
     """Return a trained model as the plain graph that is exported; it copies the weights."""
     if architecture.family == "t5":
-        return T5Graph(model, architecture)
-    return BartGraph(model, architecture)
+        return T5Graph(model, architecture, storage)
+    return BartGraph(model, architecture, storage)

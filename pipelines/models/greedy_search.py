@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -11,12 +11,6 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Seq2SeqGraph
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import append, nothing_written
-
-# A decision is in doubt when the best logit leads the second by less than this share of
-# the larger of 1 and its own size. Rounding was measured at under a hundredth of it (on an H200
-# 3e-6 in float32, and nearly half of it in tf32: docs/benchmarks/gpu.md); one row in some
-# hundreds is in doubt.
-DOUBT: Final = 1e-3
 
 
 class _State(NamedTuple):
@@ -57,7 +51,12 @@ class GreedySearch:
         model = self._architecture
         batch = tf.shape(packed)[0]
         memory = self._graph.encode(packed, length)
-        none = tf.ensure_shape(tf.fill([batch], False), [packed.shape[0]])
+        rows, static = batch, packed.shape[0]
+        if self._graph.storage.fewest_rows > 1:
+            copies = tf.where(batch == 1, self._graph.storage.fewest_rows, 1)
+            memory, limit = memory.repeated(copies), tf.tile(limit, [copies])
+            rows, static = batch * copies, None
+        none = tf.ensure_shape(tf.fill([rows], False), [static])
 
         def step(*variables: tf.Tensor) -> _State:
             state = _State(*variables)
@@ -68,7 +67,7 @@ class GreedySearch:
                 memory,
             )
             best, lead = self._choose(logits, state)
-            doubtful = state.doubtful | (~state.stopped & (lead < DOUBT))
+            doubtful = state.doubtful | (~state.stopped & (lead < self._graph.storage.doubt))
             best = tf.where(state.stopped, model.pad_id, best)
             position = state.position + 1
             return _State(
@@ -85,18 +84,16 @@ class GreedySearch:
                 step,
                 _State(
                     position=tf.constant(0),
-                    written=tf.ensure_shape(
-                        nothing_written(model, batch), [packed.shape[0], None]
-                    ),
+                    written=tf.ensure_shape(nothing_written(model, rows), [static, None]),
                     stopped=none,
                     doubtful=none,
-                    cache=self._graph.empty_cache(batch, limit, model.decoder_length),
+                    cache=self._graph.empty_cache(rows, limit, model.decoder_length),
                 ),
                 maximum_iterations=model.decoder_length,
                 parallel_iterations=1,
             )
         )
-        return final.written[:, 1:], final.doubtful
+        return final.written[:batch, 1:], final.doubtful[:batch]
 
     def _choose(self, logits: tf.Tensor, state: _State) -> tuple[tf.Tensor, tf.Tensor]:
         """The best id of each row, and its lead over the second in proportion to its size."""

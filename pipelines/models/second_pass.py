@@ -9,6 +9,7 @@ all steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import tensorflow as tf
@@ -18,7 +19,7 @@ from pipelines.models.decoder import Seq2SeqGraph
 from pipelines.models.greedy_search import two_best
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.search import Search
-from pipelines.models.shapes import with_width
+from pipelines.models.shapes import smallest_of, with_width
 
 
 class SecondPass(Protocol):
@@ -114,21 +115,32 @@ class SecondReading:
 
 
 class CompiledSecondPass:
-    """Compiles a second pass with XLA, for one width: that of the longest row."""
+    """Compiles a second pass with XLA, for a few widths."""
 
-    def __init__(self, second_pass: SecondPass, architecture: Architecture) -> None:
+    def __init__(
+        self, second_pass: SecondPass, architecture: Architecture, widths: Sequence[int]
+    ) -> None:
+        """Make the pass.
+
+        Args:
+          second_pass: to compile.
+          architecture: of the model.
+          widths: that a row is padded to the next of, rising; the last is the longest row's.
+        """
         self._compiled = tf.function(second_pass.decide, jit_compile=True, autograph=False)
         self._architecture = architecture
+        self._widths = widths
 
     def decide(
         self, written: tf.Tensor, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
     ) -> tf.Tensor:
         """Decide one row; see `SecondPass`."""
         model = self._architecture
-        packed = with_width(packed, model.encoder_length, model.pad_id)
+        width = smallest_of(self._widths, tf.shape(packed)[1])
+        packed = with_width(packed, width, model.pad_id)
         return self._compiled(
             tf.ensure_shape(written, [1, model.decoder_length]),
-            tf.ensure_shape(packed, [1, model.encoder_length]),
+            tf.ensure_shape(packed, [1, None]),
             length,
             limit,
         )

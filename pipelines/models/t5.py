@@ -13,13 +13,12 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.attention import (
     MASKED,
     attend,
-    dense,
     merge_heads,
     padding_bias,
     split_heads,
 )
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
-from pipelines.models.kernels import LayerKernels
+from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Storage, frozen
 from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS, T5Stacks
 
@@ -67,8 +66,13 @@ class T5Graph(Seq2SeqGraph):
     Supports gated and plain feed-forwards, tied and untied embeddings.
     """
 
-    def __init__(self, model: keras_hub.models.T5Seq2SeqLM, architecture: Architecture) -> None:
-        super().__init__(name="t5")
+    def __init__(
+        self,
+        model: keras_hub.models.T5Seq2SeqLM,
+        architecture: Architecture,
+        storage: Storage = FLOAT32,
+    ) -> None:
+        super().__init__(storage, name="t5")
         backbone = model.backbone
         self.num_decoder_layers = architecture.decoder_layers
         self.num_heads = backbone.num_heads
@@ -76,18 +80,19 @@ class T5Graph(Seq2SeqGraph):
         self._epsilon = backbone.layer_norm_epsilon
         self._activation = backbone.activation
         embedding = backbone.token_embedding
-        self.embeddings = _frozen(embedding.embeddings)
+        self.embeddings = storage.table(np.asarray(embedding.embeddings))
         tied = backbone.tie_embedding_weights
-        # Tied heads are scaled as T5 does it, and still stored apart: a product with a matrix
-        # [d_model, vocabulary] takes half the time of one with its transpose.
-        self.head = _frozen(
-            np.asarray(embedding.embeddings).T if tied else embedding.reverse_embeddings
+        self.head = (
+            self.embeddings.head(np.float32(1.0))
+            if tied
+            else storage.kernel(np.asarray(embedding.reverse_embeddings))
         )
+        # The states before a tied head are scaled, as T5 does it.
         scale = np.float32(backbone.hidden_dim**-0.5 if tied else 1.0)
-        self.decoder_norm = _frozen(scale * np.asarray(backbone.decoder_layer_norm.weight))
+        self.decoder_norm = frozen(scale * np.asarray(backbone.decoder_layer_norm.weight))
         encoder_norm = np.asarray(backbone.encoder_layer_norm.weight)
         self.encoder_layers, self.decoder_layers = (
-            [_Block(layer, encoder_norm) for layer in layers]
+            [_Block(layer, encoder_norm, storage.kernel) for layer in layers]
             for layers in (
                 backbone.encoder_transformer_layers,
                 backbone.decoder_transformer_layers,
@@ -96,11 +101,11 @@ class T5Graph(Seq2SeqGraph):
         # One for all layers, or one for each.
         own = slice(None) if architecture.bias_each_layer else slice(1)
         self.encoder_biases = [
-            _frozen(_encoder_bias(layer, architecture.encoder_length))
+            frozen(_encoder_bias(layer, architecture.encoder_length))
             for layer in backbone.encoder_transformer_layers[own]
         ]
         self.decoder_biases = [
-            _frozen(_decoder_bias(layer, architecture.decoder_length))
+            frozen(_decoder_bias(layer, architecture.decoder_length))
             for layer in backbone.decoder_transformer_layers[own]
         ]
 
@@ -110,14 +115,14 @@ class T5Graph(Seq2SeqGraph):
         biases = [
             self._encoder_position_bias(each, width) + mask for each in self.encoder_biases
         ]
-        x = tf.gather(tf.identity(self.embeddings), input_ids)
+        x = self.embeddings(input_ids)
         for i, block in enumerate(self.encoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            q, k, v = split_heads(dense(self._norm(x), block.qkv), self.num_heads, 3)
-            x += dense(merge_heads(attend(q, k, v, bias)), block.self_out)
+            q, k, v = split_heads(block.qkv(self._norm(x)), self.num_heads, 3)
+            x += block.self_out(merge_heads(attend(q, k, v, bias)))
             x += self._feed_forward(x, block)
         x = self._norm(x)
-        projected = [dense(x, block.cross_kv) for block in self.decoder_layers]
+        projected = [block.cross_kv(x) for block in self.decoder_layers]
         return self._memory(projected, input_length, width)
 
     def step(
@@ -148,38 +153,38 @@ class T5Graph(Seq2SeqGraph):
         together: int,
     ) -> tuple[tf.Tensor, Cache]:
         rows = tf.size(token_ids) // place.per_row
-        turned = self.is_turned and one_row_of(token_ids, place)
+        one_row = one_row_of(token_ids, place)
         biases = [
             bias_at(tf.convert_to_tensor(each), place, rows, self.num_heads)
             for each in self.decoder_biases
         ]
-        x = tf.gather(tf.identity(self.embeddings), token_ids)
+        x = self.embeddings(token_ids)
         layers = []
         for i, block in enumerate(self.decoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            qkv = block.product("qkv", self._norm(x), turned)
+            qkv = block.qkv(self._norm(x), one_row)
             attended, layer = self._attend_to_itself(qkv, place, bias, cache.layers[i])
             layers.append(layer)
-            x += block.product("self_out", attended, turned)
-            q = block.product("cross_q", self._norm(x), turned)
+            x += block.self_out(attended, one_row)
+            q = block.cross_q(self._norm(x), one_row)
             attended = self._attend_to_memory(q, memory, i, together)
-            x += block.product("cross_out", attended, turned)
-            x += self._feed_forward(x, block, turned)
-        logits = dense(self._norm(x) * self.decoder_norm, self.head)
+            x += block.cross_out(attended, one_row)
+            x += self._feed_forward(x, block, one_row)
+        logits = self.head(self._norm(x) * self.decoder_norm)
         return logits, Cache(tuple(layers))
 
     def read(self, token_ids: tf.Tensor, memory: Memory) -> tf.Tensor:
         biases = [causal_bias(tf.convert_to_tensor(each)) for each in self.decoder_biases]
-        x = tf.gather(tf.identity(self.embeddings), token_ids)
+        x = self.embeddings(token_ids)
         for i, block in enumerate(self.decoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            q, k, v = split_heads(dense(self._norm(x), block.qkv), self.num_heads, 3)
-            x += dense(merge_heads(attend(q, k, v, bias)), block.self_out)
-            q = dense(self._norm(x), block.cross_q)
-            x += dense(self._read_memory(q, memory, i), block.cross_out)
+            q, k, v = split_heads(block.qkv(self._norm(x)), self.num_heads, 3)
+            x += block.self_out(merge_heads(attend(q, k, v, bias)))
+            q = block.cross_q(self._norm(x))
+            x += block.cross_out(self._read_memory(q, memory, i))
             x += self._feed_forward(x, block)
         states = tf.reshape(self._norm(x) * self.decoder_norm, [-1, x.shape[-1]])
-        return dense(states, self.head)
+        return self.head(states)
 
     def _encoder_position_bias(self, bias: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         positions = tf.range(width)
@@ -192,54 +197,57 @@ class T5Graph(Seq2SeqGraph):
         variance = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
         return x * tf.math.rsqrt(variance + self._epsilon)
 
-    def _feed_forward(self, x: tf.Tensor, block: _Block, turned: bool = False) -> tf.Tensor:
-        x = block.product("ff_in", self._norm(x), turned)
+    def _feed_forward(self, x: tf.Tensor, block: _Block, one_row: bool = False) -> tf.Tensor:
+        x = block.ff_in(self._norm(x), one_row)
         if block.gated:
             x, linear = tf.split(x, 2, axis=-1)
             x = self._activation(x) * linear
         else:
             x = self._activation(x)
-        return block.product("ff_out", x, turned)
+        return block.ff_out(x, one_row)
 
 
-class _Block(LayerKernels):
+class _Block(tf.Module):
     """One T5 layer's weights; projections that read the same input are one matrix.
 
     The weight of the norm before a projection is part of that projection.
     """
 
-    def __init__(self, layer: tf.Module, encoder_norm: np.ndarray) -> None:
+    def __init__(self, layer: tf.Module, encoder_norm: np.ndarray, kernel: MakeKernel) -> None:
         """Copy a layer; ``encoder_norm`` is the norm's weight behind the last encoder layer."""
         super().__init__()
+
+        def joined(norm: object, *projectors: tf.Module) -> Kernel:
+            return kernel(_joined(norm, *projectors))
+
+        def output(projector: tf.Module) -> Kernel:
+            return kernel(np.asarray(projector.kernel))
+
         attention = layer.self_attention
-        self.qkv = _joined(
+        self.qkv = joined(
             layer.self_attention_layer_norm.weight,
             attention.query_projector,
             attention.key_projector,
             attention.value_projector,
         )
-        self.self_out = _frozen(attention.output_projector.kernel)
+        self.self_out = output(attention.output_projector)
         if layer.is_decoder:
             cross = layer.cross_attention
-            self.cross_q = _joined(
+            self.cross_q = joined(
                 layer.cross_attention_layer_norm.weight, cross.query_projector
             )
-            self.cross_kv = _joined(encoder_norm, cross.key_projector, cross.value_projector)
-            self.cross_out = _frozen(cross.output_projector.kernel)
+            self.cross_kv = joined(encoder_norm, cross.key_projector, cross.value_projector)
+            self.cross_out = output(cross.output_projector)
         self.gated = layer.use_gated_activation
         gate = [layer.gate_projector] if self.gated else []
-        self.ff_in = _joined(layer.layer_norm.weight, layer.input_projector, *gate)
-        self.ff_out = _frozen(layer.output_projector.kernel)
+        self.ff_in = joined(layer.layer_norm.weight, layer.input_projector, *gate)
+        self.ff_out = output(layer.output_projector)
 
 
-def _frozen(value: object) -> tf.Variable:
-    return tf.Variable(np.asarray(value), trainable=False)
-
-
-def _joined(norm: object, *projectors: tf.Module) -> tf.Variable:
+def _joined(norm: object, *projectors: tf.Module) -> np.ndarray:
     """Kernels side by side, ``[d_model, out]``, for an input that the norm has not scaled."""
     kernels = np.concatenate([np.asarray(each.kernel) for each in projectors], axis=1)
-    return _frozen(np.asarray(norm)[:, np.newaxis] * kernels)
+    return np.asarray(norm)[:, np.newaxis] * kernels
 
 
 def _encoder_bias(layer: tf.Module, length: int) -> np.ndarray:

@@ -148,3 +148,9 @@ def test_decoding_that_cannot_be_is_found_before_training(
 ) -> None:
     with pytest.raises(ConfigError, match=expected):
         parse_config({"model": model})
+
+
+def test_int8_without_xla_is_refused() -> None:
+    with pytest.raises(ConfigError, match="weights = 'int8' needs xla = true"):
+        parse_config({"export": {"weights": "int8"}})
+    assert parse_config({"export": {"weights": "int8", "xla": True}}).export.weights == "int8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,24 @@ def test_a_compiled_export_says_for_which_shapes(
     spec = BaseModelSpec.load(directory)
     longest = 10 + 1 + len(open_checkpoint(directory).tokenizer.encode("Return "))
     assert (spec.xla_rows, spec.xla_widths) == ((1, 3), (4, longest))
+
+
+def test_an_export_in_int8_is_small_and_compiles_beams_for_a_row_alone(
+    trained: SimpleNamespace, corpus: TransformedCorpus
+) -> None:
+    def stored(directory: Path) -> int:
+        return sum(file.stat().st_size for file in directory.glob("variables/*data*"))
+
+    settings = ExportConfig(xla=True, row_buckets=(1, 3), width_buckets=(200,))
+    whole = export(trained, corpus, "float32", settings=settings)
+    settings = replace(settings, weights="int8")
+    small = export(trained, corpus, "int8", settings=settings)
+    beams = export(trained, corpus, "int8-beams", settings=settings, **BEAMS)
+    assert stored(small) < 0.4 * stored(whole)
+    assert BaseModelSpec.load(small).xla_rows == (1, 3)
+    assert BaseModelSpec.load(beams).xla_rows == (1,)
+    # The weights that training may start from are those that were trained.
+    assert open_checkpoint(small).identity() == open_checkpoint(whole).identity()
 
 
 def test_settings_that_cannot_be_decoded_with_are_named(

@@ -8,7 +8,14 @@ import tensorflow as tf
 
 from pipelines.models.attention import dense
 from pipelines.models.greedy_search import two_best
-from pipelines.models.kernels import LayerKernels
+from pipelines.models.kernels import (
+    FloatKernel,
+    FloatTable,
+    Int8Kernel,
+    Int8Table,
+    Table,
+    quantised,
+)
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 64, 101, 1117 * 3, 32128])
@@ -39,22 +46,76 @@ def test_one_row_times_a_kernel_of_any_size(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(dense(tf.constant(x), tf.constant(kernel)), expected, atol=2e-4)
 
 
-class Layer(LayerKernels):
-    """Kernels of some size, of which one has a bias."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        random = np.random.default_rng(2)
-        for name in ("qkv", "self_out", "cross_q", "cross_out", "ff_in", "ff_out"):
-            setattr(self, name, tf.Variable(random.normal(size=[8, 6]).astype(np.float32)))
-        self.qkv_bias = tf.Variable(random.normal(size=[6]).astype(np.float32))
+def some(*shape: int, seed: int = 2) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["qkv", "ff_out"])
-def test_a_kernels_other_layout_gives_the_same_product(name: str) -> None:
-    layer = Layer()
-    layer.turn()
-    x = tf.constant(np.random.default_rng(3).normal(size=[3, 8]), tf.float32)
-    turned = layer.product(name, x, turned=True)
-    np.testing.assert_allclose(turned, layer.product(name, x), atol=1e-5)
-    assert layer.turned[name].shape == [6, 8]
+@pytest.mark.parametrize("bias", [None, some(6)], ids=["plain", "bias"])
+def test_a_kernels_other_layout_gives_the_same_product(bias: np.ndarray | None) -> None:
+    kernel = FloatKernel(some(8, 6), bias)
+    x = tf.constant(some(3, 8, seed=3))
+    expected = kernel(x)
+    assert expected.shape == [3, 6]
+    np.testing.assert_array_equal(kernel(x, of_one_row=True), expected)
+    kernel.turn()
+    assert kernel.turned is not None
+    assert kernel.turned.shape == [6, 8]
+    np.testing.assert_allclose(kernel(x, of_one_row=True), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [None, some(6)], ids=["plain", "bias"])
+def test_an_int8_product_is_that_of_the_quantised_row_and_kernel(
+    bias: np.ndarray | None,
+) -> None:
+    matrix, x = some(64, 6), some(2, 5, 64, seed=3)
+    x[0, 1] = 0.0
+    x[1, 2] *= 1e4
+    kernel = Int8Kernel.of(matrix, bias)
+    product = kernel(tf.constant(x)).numpy()
+    assert product.shape == (2, 5, 6)
+    row_scale = np.abs(x).max(axis=-1, keepdims=True) / np.float32(127)
+    steps = np.rint(x / np.where(row_scale == 0, 1, row_scale))
+    column_scale = np.abs(matrix).max(axis=0) / np.float32(127)
+    exact = (steps @ np.rint(matrix / column_scale)) * row_scale * column_scale
+    exact += 0 if bias is None else bias
+    np.testing.assert_allclose(product, exact, rtol=1e-5, atol=1e-5)
+    # Half a step of each of the two, at most, in each of 64 terms; far less in their sum.
+    close = x @ matrix + (0 if bias is None else bias)
+    error = np.abs(product - close) / np.maximum(np.abs(x).max(axis=-1, keepdims=True), 1e-9)
+    assert error.max() < 0.2
+
+
+def test_an_int8_product_of_a_row_is_the_same_in_any_batch() -> None:
+    kernel = Int8Kernel.of(some(512, 96), some(96))
+    x = some(33, 512, seed=5)
+    together = kernel(tf.constant(x)).numpy()
+    for rows in (1, 2, 3, 8):
+        np.testing.assert_array_equal(kernel(tf.constant(x[:rows])), together[:rows])
+
+
+def test_what_is_quantised_keeps_zeros_and_the_largest() -> None:
+    rows = np.array([[0, 0, 0], [-2, 1, 0.5], [1e-3, -1e-3, 0]], np.float32)
+    steps, scales = quantised(rows)
+    assert steps.dtype == np.int8
+    np.testing.assert_array_equal(steps, [[0, 0, 0], [-127, 64, 32], [127, -127, 0]])
+    np.testing.assert_allclose(scales[1:], [2 / 127, 1e-3 / 127], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("table", "error"), [(FloatTable, 0.0), (Int8Table, 0.5 / 127)])
+def test_a_table_and_its_head_are_of_the_same_rows(table: type[Table], error: float) -> None:
+    rows = some(20, 16)
+    stored = table(rows)
+    ids = tf.constant([[3, 3], [19, 0]])
+    size = np.abs(rows).max(axis=1, keepdims=True)
+    assert (np.abs(stored(ids) - rows[ids]) <= 1.01 * error * size[ids]).all()
+    states, bias = some(4, 16, seed=4), some(20, seed=5)
+    head = stored.head(np.float32(0.25), bias)
+    expected = 0.25 * states @ rows.T + bias
+    np.testing.assert_allclose(head(tf.constant(states)), expected, atol=1e-5 + 20 * error)
+
+
+def test_a_tied_head_in_int8_is_stored_once() -> None:
+    stored = Int8Table(some(20, 16))
+    head = stored.head(np.float32(1.0))
+    assert isinstance(head, Int8Kernel)
+    assert head.steps is stored.steps
