@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's: readers of any colour vision can tell them apart.
 BLUE, SKY, ORANGE, YELLOW = "#0072B2", "#56B4E9", "#E69F00", "#F0E442"
-VERMILION, GREEN, PURPLE = "#D55E00", "#009E73", "#CC79A7"
+VERMILION, GREEN, PURPLE, BLACK = "#D55E00", "#009E73", "#CC79A7", "#000000"
 
 _STYLE: Any = {
     "svg.fonttype": "none",

@@ -33,6 +33,7 @@ from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
+from pipelines.models.kernels import STORAGES, Storage
 from pipelines.models.shapes import CompiledShapes
 from tokenizer.contract import METERING_FILE
 
@@ -63,12 +64,14 @@ def main() -> int:
     if arguments.xla:
         widths = (architecture.encoder_length,)
         shapes = CompiledShapes.of(architecture, sorted(arguments.rows), widths)
+    storage = STORAGES[arguments.weights]
     with tempfile.TemporaryDirectory() as directory:
         runs = {
             drafted: _export(
                 Path(directory, str(drafted)),
                 model,
                 architecture,
+                storage=storage,
                 shapes=shapes,
                 drafted=drafted,
                 most_rows=max(arguments.rows),
@@ -88,7 +91,7 @@ def main() -> int:
         for batch, (ms, _) in measured.items()
     ]
     header = ("rows", *(f"{each} drafted" for each in arguments.draft_tokens))
-    export = "XLA export" if arguments.xla else "default export"
+    export = f"XLA export, {arguments.weights}" if arguments.xla else "default export"
     print(f"Milliseconds a document (speed against the first column), {export}, {machine()}.\n")
     print(table(header, cells))
     different = sum(count for _, count in measured.values())
@@ -101,11 +104,12 @@ def _export(
     model: keras.Model,
     architecture: Architecture,
     *,
+    storage: Storage,
     shapes: CompiledShapes | None,
     drafted: int,
     most_rows: int,
 ) -> SignatureRunner:
-    graph = serving_graph(model, architecture)
+    graph = serving_graph(model, architecture, storage)
     decoder = Decoder(
         graph, architecture, xla=shapes, draft_tokens=drafted, drafted_rows=most_rows
     )
@@ -162,7 +166,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--draft-tokens", type=int, nargs="+", default=[0, 1, 2, 3, 4, 6])
     parser.add_argument("--documents", type=int, default=256)
     parser.add_argument("--xla", action="store_true", help="measure the XLA export")
-    return parser.parse_args()
+    parser.add_argument("--weights", choices=list(STORAGES), default="float32")
+    arguments = parser.parse_args()
+    if arguments.weights == "int8" and not arguments.xla:
+        parser.error("--weights int8 needs --xla, as the export does")
+    return arguments
 
 
 if __name__ == "__main__":

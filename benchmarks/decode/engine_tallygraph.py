@@ -1,6 +1,6 @@
 """Our exported graph in TensorFlow's C++ session, as TF Serving runs it.
 
-Variant: ``default`` or ``xla``.
+Variant: ``default``, ``xla`` or ``int8`` (which is compiled, too).
 """
 
 from __future__ import annotations
@@ -24,11 +24,17 @@ from benchmarks.worker import ROOT
 from pipelines.config_sections import ExportConfig
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
+from pipelines.models.kernels import FLOAT32, INT8
 from pipelines.models.shapes import CompiledShapes
 
 # What the XLA export is compiled for; `inputs` are 128 or 512 ids wide.
 _ROWS = (1, 8, 32, 64)
 _WIDTHS = (128,)
+_KINDS = {
+    "default": "the default export",
+    "xla": "the XLA export",
+    "int8": "the XLA export in int8",
+}
 
 
 def has_xla_variant() -> bool:
@@ -42,8 +48,10 @@ def export(shape: Shape, directory: Path, variant: str) -> None:
     The default one also says which rows have a decision ``in_doubt``.
     """
     checkpoint, architecture = open_subject(shape, directory)
-    graph = serving_graph(load_keras_model(checkpoint, architecture), architecture)
-    shapes = CompiledShapes.of(architecture, _ROWS, _WIDTHS) if variant == "xla" else None
+    storage = INT8 if variant == "int8" else FLOAT32
+    graph = serving_graph(load_keras_model(checkpoint, architecture), architecture, storage)
+    compiled = variant != "default"
+    shapes = CompiledShapes.of(architecture, _ROWS, _WIDTHS) if compiled else None
     drafted = ExportConfig().draft_tokens
     decoder = Decoder(graph, architecture, xla=shapes, draft_tokens=drafted)
     module = tf.Module()
@@ -89,7 +97,7 @@ def load(job: Job) -> tuple[str, Generate]:
         )
         return answer["written"]
 
-    kind = "the XLA export" if job.variant == "xla" else "the default export"
+    kind = _KINDS[job.variant]
     about = f"tallygraph, {kind}, in a session of TensorFlow {tf.__version__}"
     return about, generate
 

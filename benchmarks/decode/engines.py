@@ -11,6 +11,7 @@ from benchmarks.worker import Worker
 
 OURS = "tallygraph"
 XLA = "tallygraph XLA"
+INT8 = "tallygraph int8"
 TRANSFORMERS = "transformers"
 CT2_FLOAT32 = "CTranslate2 float32"
 CT2_INT8 = "CTranslate2 int8"
@@ -48,6 +49,7 @@ def all_engines() -> list[Engine]:
     ours = [Engine(OURS, "engine_tallygraph", "default")]
     if has_xla_variant():
         ours.append(Engine(XLA, "engine_tallygraph", "xla"))
+        ours.append(Engine(INT8, "engine_tallygraph", "int8"))
     return [
         *ours,
         Engine("keras-hub", "engine_keras_hub", "default"),

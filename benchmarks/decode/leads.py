@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -118,8 +119,8 @@ def _ways(graph: Seq2SeqGraph, architecture: Architecture, rows: Rows) -> dict[s
         f"{_ODD} together": compute(stepping.one_by_one, _ODD),
         f"{BATCH} together": compute(stepping.one_by_one, BATCH),
         "widest": compute(stepping.one_by_one, 1, widest=True),
-        "1 drafted": compute(lambda *each: stepping.drafted(*each, 1), 1),
-        "3 drafted": compute(lambda *each: stepping.drafted(*each, 3), 1),
+        "1 drafted": compute(partial(stepping.drafted, drafted=1), 1),
+        "3 drafted": compute(partial(stepping.drafted, drafted=3), 1),
         "read": compute(stepping.read, 1, widest=True),
     }
 
@@ -190,7 +191,8 @@ class _Stepping:
 
 def _lead(logits: Logits) -> npt.NDArray[np.float32]:
     two = np.partition(logits, -2, axis=-1)[..., -2:]
-    return (two[..., 1] - two[..., 0]) / np.maximum(np.abs(two[..., 1]), 1.0)
+    lead = (two[..., 1] - two[..., 0]) / np.maximum(np.abs(two[..., 1]), np.float32(1.0))
+    return lead.astype(np.float32)
 
 
 def _moved(one: Logits, other: Logits, own: npt.NDArray[np.bool_]) -> Sequence[str]:

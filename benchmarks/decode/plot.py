@@ -8,12 +8,23 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from benchmarks.decode.results import Results, ShapeResults
-from benchmarks.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW, picture
+from benchmarks.plotting import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    picture,
+)
 
-# Ours are the blues.
+# Ours are the blues, and black.
 _COLOURS = {
     "tallygraph": BLUE,
     "tallygraph XLA": SKY,
+    "tallygraph int8": BLACK,
     "keras-hub": ORANGE,
     "keras-hub jitted": YELLOW,
     "transformers": VERMILION,

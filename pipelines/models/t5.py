@@ -247,7 +247,8 @@ class _Block(tf.Module):
 def _joined(norm: object, *projectors: tf.Module) -> np.ndarray:
     """Kernels side by side, ``[d_model, out]``, for an input that the norm has not scaled."""
     kernels = np.concatenate([np.asarray(each.kernel) for each in projectors], axis=1)
-    return np.asarray(norm)[:, np.newaxis] * kernels
+    joined: np.ndarray = np.asarray(norm)[:, np.newaxis] * kernels
+    return joined
 
 
 def _encoder_bias(layer: tf.Module, length: int) -> np.ndarray:
