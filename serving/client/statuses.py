@@ -29,7 +29,13 @@ NO_THREAD_LEFT: Final = "Server Threadpool Exhausted"
 """TensorFlow Serving's words over gRPC when each of its threads has a request. It has few by
 default: this comes long before it is busy computing, and is over when one is answered."""
 
-_NOT_SENT: Final = ("failed to connect", "errors resolving", "DNS resolution failed")
+_NOT_SENT: Final = (
+    "failed to connect",
+    "connections to all backends failing",
+    "empty address list",
+    "errors resolving",
+    "DNS resolution failed",
+)
 # TensorFlow Serving's own words, and our model server's, for what it has not begun to compute.
 _SERVER_IS_BUSY: Final = (
     "The batch scheduling queue",

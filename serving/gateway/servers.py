@@ -93,7 +93,8 @@ class GatewayServer(uvicorn.Server):
         now = time.monotonic()
         if self._drained_at is None:
             self._drained_at = now
-            _LOG.info("The gateway ends: it takes requests for another %g s", self._drain_s)
+            if self._drain_s:
+                _LOG.info("The gateway ends: it takes requests for %g s more", self._drain_s)
         return now >= self._drained_at + self._drain_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

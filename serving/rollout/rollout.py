@@ -9,7 +9,7 @@ file, which a restarted server reads, was never changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +138,11 @@ class Rollout:
     def _restore(self, before: ModelServerConfig) -> str:
         """Give every server the config that it had; names those that do not take it."""
         lost = []
-        for address in self._servers.addresses:
+        try:
+            addresses: Sequence[str] = self._servers.resolved()
+        except ServerError:  # a name that no longer has an address
+            addresses = self._servers.addresses
+        for address in addresses:
             with ModelServers([address]) as server:
                 try:
                     server.reload(before)

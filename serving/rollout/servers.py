@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,6 +21,12 @@ STATUS_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.1
 # A version that failed once, and has just been asked for again, is still reported as failed.
 _SETTLE_S: Final = 2.0
+Lookup = Callable[[str], Sequence[str]]
+"""The IP addresses that a host has now.
+
+Raises:
+  OSError: it has none.
+"""
 _State = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -28,23 +35,57 @@ class ServerError(RuntimeError):
 
 
 class ModelServers:
-    """Replicas that serve the same models. As a context manager it is closed on exit."""
+    """Replicas that serve the same models. As a context manager it is closed on exit.
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    A host may have several addresses, as a headless Service of Kubernetes has: each is a
+    server, and they are looked up again for each operation.
+    """
+
+    def __init__(self, addresses: Sequence[str], look_up: Lookup | None = None) -> None:
         """
         Args:
           addresses: ``host:port`` of each one's gRPC; none where no server is running.
+          look_up: the addresses of a host; None for the system's.
         """
         self.addresses = tuple(addresses)
-        self._channels = {address: grpc.insecure_channel(address) for address in addresses}
-        self._stubs = {
-            address: model_service_pb2_grpc.ModelServiceStub(channel)
-            for address, channel in self._channels.items()
-        }
+        self._look_up = look_up or system_addresses
+        self._channels: dict[str, grpc.Channel] = {}
+        self._stubs: dict[str, model_service_pb2_grpc.ModelServiceStub] = {}
 
     def close(self) -> None:
         for channel in self._channels.values():
             channel.close()
+
+    def _servers(self) -> dict[str, model_service_pb2_grpc.ModelServiceStub]:
+        """Each server that there is now, by its address."""
+        found = self.resolved()
+        for address in found:
+            if address not in self._channels:
+                channel = self._channels[address] = grpc.insecure_channel(address)
+                self._stubs[address] = model_service_pb2_grpc.ModelServiceStub(channel)
+        return {address: self._stubs[address] for address in found}
+
+    def resolved(self) -> list[str]:
+        """Each server's own address, as it is now.
+
+        Raises:
+          ServerError: a host has no address.
+        """
+        found = (each for address in self.addresses for each in self._resolved(address))
+        return list(dict.fromkeys(found))
+
+    def _resolved(self, address: str) -> list[str]:
+        host, _, port = address.rpartition(":")
+        try:
+            hosts = self._look_up(host.strip("[]"))
+        except OSError as error:
+            raise ServerError(
+                f"The address of {address} cannot be looked up: {error}. Expected: host:port "
+                "of a running server's gRPC API."
+            ) from None
+        if len(hosts) == 1:
+            return [address]  # as it was given, which says more
+        return [f"[{each}]:{port}" if ":" in each else f"{each}:{port}" for each in hosts]
 
     def reload(self, config: ModelServerConfig) -> None:
         """Send a config to every server.
@@ -53,7 +94,7 @@ class ModelServers:
           ServerError: one did not accept it; those before it have accepted it.
         """
         request = model_management_pb2.ReloadConfigRequest(config=config)
-        for address, stub in self._stubs.items():
+        for address, stub in self._servers().items():
             try:
                 response = stub.HandleReloadConfigRequest(request, timeout=RELOAD_TIMEOUT_S)
             except grpc.RpcError as error:
@@ -72,7 +113,7 @@ class ModelServers:
           ServerError: one could not load a version, or not in time.
         """
         started = time.monotonic()
-        for address in self._stubs:
+        for address in self._servers():
             while missing := set(versions) - self._available(
                 address, name, versions, settled=time.monotonic() > started + _SETTLE_S
             ):
@@ -93,7 +134,7 @@ class ModelServers:
         """
         return {
             address: {entry.version: _State.Name(entry.state) for entry in statuses}
-            for address in self._stubs
+            for address in self._servers()
             for statuses in [self._statuses(address, name)]
         }
 
@@ -139,6 +180,18 @@ class ModelServers:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def system_addresses(host: str) -> list[str]:
+    """The addresses of a host by the system: those of IPv4 where it has any, else of IPv6,
+    since a server need not listen on both.
+
+    Raises:
+      OSError: it has none.
+    """
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    ipv4 = [str(each[4][0]) for each in found if each[0] == socket.AF_INET]
+    return sorted({*(ipv4 or [str(each[4][0]) for each in found])})
 
 
 def _server_error(address: str, what: str, error: grpc.RpcError) -> ServerError:
