@@ -57,6 +57,10 @@ class Admission:
 
     The last quarter of the capacity is for other tenants than the one that uses all the rest:
     no tenant keeps the others out alone, by slow bodies or many requests.
+
+    Attributes:
+      under_way: requests that have arrived and are not completed.
+      capacity_of_one_tenant: requests of a tenant at a time.
     """
 
     def __init__(self, capacity: int, held: Held | None = None) -> None:
@@ -67,7 +71,7 @@ class Admission:
         """
         self._held: Held = _NobodyWaits() if held is None else held
         self._capacity = capacity
-        self._capacity_of_one_tenant = capacity - capacity // 4
+        self.capacity_of_one_tenant = capacity - capacity // 4
         self._tenants = Counter[str]()
         self.under_way = 0
 
@@ -85,7 +89,7 @@ class Admission:
           GatewayError: 503, the tenant has as many requests under way as one may.
         """
         active = self._tenants[tenant] - self._held.waiting_of(tenant)
-        if active >= self._capacity_of_one_tenant:
+        if active >= self.capacity_of_one_tenant:
             raise overloaded(
                 "Too many of your requests are running. Try again in a moment.", limit="shed"
             )

@@ -13,13 +13,16 @@ from starlette.concurrency import run_in_threadpool
 
 from serving.gateway.admission import Admission, Callers
 from serving.gateway.backends import ServedModel
+from serving.gateway.backends.waiting import MAX_WAITING, MAX_WAITING_BYTES
 from serving.gateway.cache import AnswerCache
+from serving.gateway.http.limits import MAX_CONNECTIONS
 from serving.gateway.http.routes import Gateway
 from serving.gateway.ledger_outages import SETTLE_FOR_S
 from serving.gateway.ledger_port import GatewayLedger, outages_refused
 from serving.gateway.ops.ledger_lag import LedgerLag
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.observed import ObservedCache, ObservedLedger, ObservedModel
+from serving.gateway.ops.tenants_state import TenantsState
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
 from serving.gateway.ports import PricesPort, Truncation
 from serving.gateway.rates import Rates
@@ -77,7 +80,24 @@ def open_gateway(
     # So few at a time that no tenant's usage takes all connections from the keys of others.
     usage_threads = ThreadPoolExecutor(USAGE_CONNECTIONS, thread_name_prefix="usage")
     metrics.watch(LedgerLag(engine, clock))
-    metrics.watch_wait(model.name, model.wait)
+    metrics.watch_model(model)
+    admission = Admission(max_under_way, model.wait)
+    metrics.watch_limits(
+        {
+            "requests": max_under_way,
+            "requests_of_a_tenant": admission.capacity_of_one_tenant,
+            "waiting": MAX_WAITING,
+            "waiting_bytes": MAX_WAITING_BYTES,
+            "connections": MAX_CONNECTIONS,
+        }
+    )
+
+    def expected(tenants: Sequence[str]) -> None:
+        version = model.serving()
+        if version is not None:
+            metrics.expect(tenants, model.name, str(version), prices.currency)
+
+    metrics.before_page(TenantsState(engine, metrics.set_budgets, expected, clock).refresh)
 
     async def usage(caller: Caller, month: str | None) -> Mapping[str, Any]:
         await rates.admit_read(caller)
@@ -119,7 +139,7 @@ def open_gateway(
     return Gateway(
         services={model.name: service},
         callers=Callers(tenants, tracer),
-        admission=Admission(max_under_way, model.wait),
+        admission=admission,
         metrics=metrics,
         usage=usage,
         readiness=readiness,

@@ -145,6 +145,10 @@ class ServedModel:
             )
         return self._versions.get(number) or await self._load(number)
 
+    def serving(self) -> int | None:
+        """The version that answers tenants who are not on the canary; None: there is none."""
+        return self._number(None)
+
     def deadline(self) -> float:
         """Until when a request that begins now is waited for, as ``time.monotonic()``."""
         return time.monotonic() + self._timeout_s

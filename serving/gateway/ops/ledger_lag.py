@@ -25,16 +25,22 @@ SAMPLE_S: Final = 5.0
 MAX_COUNTED: Final = 10_000
 """More than so many are not counted: a scrape must not read a table of millions."""
 
+STALE_S: Final = 300.0
+"""A reservation that is older belongs to no request that is under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
     """
     Attributes:
-      reservations, events: how many are open or wait, `MAX_COUNTED` at most.
+      reservations, stale: how many are open, and of those older than `STALE_S`;
+        `MAX_COUNTED` at most.
+      events: how many wait; above `MAX_COUNTED` by their numbers, which may have gaps.
       reservation_age_s, event_age_s: of the oldest; 0 where there is none.
     """
 
     reservations: int
+    stale: int
     reservation_age_s: float
     events: int
     event_age_s: float
@@ -70,13 +76,18 @@ class LedgerLag(Collector):
             lag.reservations,
         )
         yield _gauge(
+            "tallygraph_ledger_reservations_stale",
+            f"Those of them that are older than {STALE_S:.0f} s",
+            lag.stale,
+        )
+        yield _gauge(
             "tallygraph_ledger_reservation_oldest_seconds",
             "Age of the oldest of them",
             lag.reservation_age_s,
         )
         yield _gauge(
             "tallygraph_outbox_events_waiting",
-            f"Usage events that have not been delivered, counted up to {MAX_COUNTED}",
+            "Usage events that have not been delivered; many are estimated, and may be fewer",
             lag.events,
         )
         yield _gauge(
@@ -102,11 +113,17 @@ class LedgerLag(Collector):
         with reading(self._engine) as connection:
             reservations = _count(connection, open_ones)
             oldest = connection.scalar(open_ones.order_by(requests.created_at).limit(1))
+            before = self._clock() - datetime.timedelta(seconds=STALE_S)
+            stale = _count(connection, open_ones.where(requests.created_at < before))
             events = _count(connection, sa.select(outbox.id))
+            if events == MAX_COUNTED:  # two looks into the index, however many there are
+                span = sa.select(sa.func.max(outbox.id) - sa.func.min(outbox.id) + 1)
+                events = max(events, int(connection.execute(span).scalar_one() or 0))
             event = connection.scalar(sa.select(outbox.event).order_by(outbox.id).limit(1))
         written = json.loads(event)["time"] if event else None
         return Lag(
             reservations,
+            stale,
             self._age_s(oldest),
             events,
             self._age_s(written and datetime.datetime.fromisoformat(written)),

@@ -8,151 +8,110 @@ tenant, and money, has no name there and is ``tallygraph_…``.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
+import platform
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.registry import Collector
 
-from serving.gateway.backends.waiting import OUTCOMES, ModelWait
+from serving.gateway.backends import ServedModel
+from serving.gateway.backends.waiting import OUTCOMES
 from serving.gateway.errors import GatewayError
+from serving.gateway.ops.families import Families
+from serving.gateway.ops.operations import COUNT_OPERATION, OPERATION, OPERATIONS
 from serving.gateway.ops.request_record import RequestRecord
 from serving.ledger import Entry, Usage
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-OPERATION: Final = "summarize"
-"""What the model is asked for; a chat with the gateway is a ``chat``."""
-COUNT_OPERATION: Final = "count_tokens"
-"""The same, without a summary: computed, and not charged."""
-
-_OPERATIONS: Final = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "text_completion",
-    "/v1/responses": "chat",
-    "/v1/summaries": OPERATION,
-}
-
-# Powers of two, as the conventions recommend, and below them: a hit of the cache is quick.
-_SECONDS: Final = (
-    *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
-    *(1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+_OUTCOMES: Final = (
+    *(("200", ""), ("429", "insufficient_quota"), ("500", "internal")),
+    *(("502", "no_answer"), ("502", "bad_answer"), ("503", "overloaded")),
+    ("504", "model_timeout"),
 )
-_TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
+"""Statuses and errors of requests that rules and dashboards ask for."""
+_CODES: Final = (
+    *("overloaded", "no_answer", "bad_answer", "model_timeout", "internal"),
+    *("insufficient_quota", "too_many_at_once", "invalid_api_key", "reservation_lost"),
+)
+"""Errors that rules and dashboards ask for."""
+_MODEL_CODES: Final = ("", "overloaded", "no_answer", "bad_answer", "model_timeout")
 
 
-class Metrics:
-    """One for a process. Labels are names that the operator has given, never a client's own."""
+class Metrics(Families):
+    """What is counted; one for a process.
+
+    A series that begins with its first count shows no increase then. So each whose labels are
+    known is there, with 0, from the start.
+    """
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._http_duration = self._histogram(
-            "http_server_request_duration_seconds",
-            "From a request's arrival to the end of its response",
-            ["http_request_method", "http_route", "http_response_status_code", "error_type"],
-        )
-        self._duration = self._histogram(
-            "gen_ai_server_request_duration_seconds",
-            "From a request's arrival to the end of its response, for requests to a model",
-            ["gen_ai_operation_name", "gen_ai_request_model", "error_type"],
-        )
-        self._model_duration = self._histogram(
-            "gen_ai_client_operation_duration_seconds",
-            "From sending a request to a model server to its response",
-            ["gen_ai_operation_name", "gen_ai_request_model", "error_type"],
-        )
-        self._token_usage = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of a completed request",
-            ["gen_ai_token_type", "gen_ai_request_model", "gen_ai_response_model"],
-            buckets=_TOKENS,
-            registry=self._registry,
-        )
-        self._tokens = self._counter(
-            "tallygraph_tokens",
-            "Tokens charged; input does not include input_cached",
-            ["tenant", "model", "model_version", "type"],
-        )
-        self._money = self._counter(
-            "tallygraph_charged_micro",
-            "Money charged, in millionths of the currency's unit",
-            ["tenant", "model", "currency"],
-        )
-        self._replays = self._counter(
-            "tallygraph_replays",
-            "Requests that had already been completed and charged",
-            ["tenant"],
-        )
-        self._errors = self._counter(
-            "tallygraph_errors",
-            "Error responses, by the code that the client gets",
-            ["code"],
-        )
-        self._limited = self._counter(
-            "tallygraph_limited",
-            "Requests rejected by a limit; shed is the gateway's own limit, for all tenants",
-            ["tenant", "limit"],
-        )
-        self._cache_rows = self._counter(
-            "tallygraph_cache_rows",
-            "Texts looked up in the cache, by outcome",
-            ["outcome"],
-        )
-        self._cache_errors = self._counter(
-            "tallygraph_cache_errors",
-            "Failures of the cache, where the request went to the model instead",
-            ["operation"],
-        )
-        self._ledger_duration = self._histogram(
-            "tallygraph_ledger_duration_seconds",
-            "From calling the ledger to its result, including waiting for a thread and a lock",
-            ["operation"],
-        )
-        self._under_way = self._gauge(
-            "tallygraph_requests_under_way",
-            "Requests that have arrived and are not completed",
-        )
-        self._model_under_way = self._gauge(
-            "tallygraph_model_requests_under_way",
-            "Requests to model servers that are not completed",
-            ["model"],
-        )
-        self._waiting = self._gauge(
-            "tallygraph_model_requests_waiting",
-            "Requests that have found no model server up and wait for one",
-            ["model"],
-        )
-        self._waits = self._histogram(
-            "tallygraph_model_wait_duration_seconds",
-            "How long requests waited for a model server, by what came of it: served, expired, "
-            "rejected (too many waited) or abandoned (the client went away)",
-            ["model", "outcome"],
-        )
-        self._prices = self._gauge(
-            "tallygraph_price_book_info",
-            "1 for the price book in use, by the beginning of its file's SHA-256",
-            ["fingerprint"],
-        )
-        self._refused_books = self._counter(
-            "tallygraph_price_book_refused",
-            "Changed price books that could not be used; the former one stayed",
-        )
-        self._events = self._counter(
-            "tallygraph_events_delivered",
-            "Usage events delivered by this gateway",
-        )
-        self._failed_deliveries = self._counter(
-            "tallygraph_event_deliveries_failed",
-            "Deliveries of usage events that failed, and are tried again",
-        )
+        super().__init__()
+        self._before_page: list[Callable[[], None]] = []
+        self._paging = threading.Lock()
+        self._build_info.labels(_version(), platform.python_version()).set(1)
+        for code in _CODES:
+            self._errors.labels(code)
+        self._limited.labels("", "shed")
+        for outcome in ("hit", "miss"):
+            self._cache_rows.labels(outcome)
+        for operation in ("read", "write", "value"):
+            self._cache_errors.labels(operation)
+        for operation in ("reserve", "settle", "release", "undelivered"):
+            self._ledger_duration.labels(operation)
+        for route in OPERATIONS:
+            for status, error in _OUTCOMES:
+                self._http_duration.labels("POST", route, status, error)
 
-    def watch_wait(self, model: str, wait: ModelWait) -> None:
-        """Show who waits for a server of a model, from now on."""
-        self._model_under_way.labels(model)
-        self._waiting.labels(model).set_function(lambda: wait.waiting)
-        outcomes = {each: self._waits.labels(model, each) for each in OUTCOMES}
-        wait.observe = lambda outcome, seconds: outcomes[outcome].observe(seconds)
+    def watch_limits(self, limits: Mapping[str, int]) -> None:
+        """Say what the gateway takes at most, by the place."""
+        for place, limit in limits.items():
+            self._limits.labels(place).set(limit)
+
+    def watch_model(self, model: ServedModel) -> None:
+        """Show a model's servers, and who waits for one, from now on."""
+        self._waiting.labels(model.name).set_function(lambda: model.wait.waiting)
+        outcomes = {each: self._waits.labels(model.name, each) for each in OUTCOMES}
+        model.wait.observe = lambda outcome, seconds: outcomes[outcome].observe(seconds)
+        self._model_under_way.labels(model.name)
+        for error in _MODEL_CODES:
+            for operation in (OPERATION, COUNT_OPERATION):
+                self._model_duration.labels(operation, model.name, error)
+            for operation in set(OPERATIONS.values()):
+                self._duration.labels(operation, model.name, error)
+
+        def servers() -> None:
+            for replica in model.replicas.replicas:
+                labels = model.name, replica.server.url
+                self._server_up.labels(*labels).set(replica.ejected is None)
+                self._server_under_way.labels(*labels).set(replica.under_way)
+
+        self.before_page(servers)
+
+    def before_page(self, refresh: Callable[[], None]) -> None:
+        """Call this whenever a page is made, before it is."""
+        self._before_page.append(refresh)
+
+    def expect(self, tenants: Sequence[str], model: str, version: str, currency: str) -> None:
+        """Count from 0 what these tenants may be charged for."""
+        answered_by = f"{model}-{version}"
+        for kind in ("input", "output"):
+            self._token_usage.labels(kind, model, answered_by)
+        for tenant in tenants:
+            for kind in ("input", "input_cached", "output"):
+                self._tokens.labels(tenant, model, version, kind)
+            self._money.labels(tenant, model, currency)
+            self._replays.labels(tenant)
+
+    def set_budgets(self, remaining_micro: Mapping[str, int]) -> None:
+        """Show what is left of these tenants' budgets, and of no other's."""
+        self._budget_remaining.clear()
+        for tenant, amount in remaining_micro.items():
+            self._budget_remaining.labels(tenant).set(amount)
 
     def price_book(self, fingerprint: str, used: bool) -> None:
         """A price book is in use now, or could not be used."""
@@ -181,7 +140,7 @@ class Metrics:
             self._errors.labels(record.error).inc()
         if record.limit:
             self._limited.labels(record.tenant, record.limit).inc()
-        if (operation := _OPERATIONS.get(record.route)) and record.model:
+        if (operation := OPERATIONS.get(record.route)) and record.model:
             self._duration.labels(operation, record.model, record.error).observe(seconds)
 
     def charged(self, usage: Usage, charge: Entry) -> None:
@@ -251,13 +210,14 @@ class Metrics:
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes. It may ask a database: not for an event loop."""
-        return generate_latest(self._registry)
+        with self._paging:
+            for refresh in self._before_page:
+                refresh()
+            return generate_latest(self._registry)
 
-    def _histogram(self, name: str, documentation: str, labels: list[str]) -> Histogram:
-        return Histogram(name, documentation, labels, buckets=_SECONDS, registry=self._registry)
 
-    def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
-        return Counter(name, documentation, labels, registry=self._registry)
-
-    def _gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
-        return Gauge(name, documentation, labels, registry=self._registry)
+def _version() -> str:
+    try:
+        return importlib.metadata.version("tallygraph")
+    except importlib.metadata.PackageNotFoundError:  # run from its sources, not installed
+        return "unknown"

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from serving.gateway.ledger_port import LedgerClient
-from serving.gateway.ops.metrics import COUNT_OPERATION, OPERATION, Metrics
+from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ops.operations import COUNT_OPERATION, OPERATION, PROVIDER
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import Tracer
 from serving.gateway.ports import CachePort, ModelPort, ModelWaitPort, ServedVersion
@@ -87,6 +88,7 @@ class ObservedModel:
     ) -> list[MeteredSummary]:
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": OPERATION,
+            "gen_ai.provider.name": PROVIDER,
             "gen_ai.request.model": version.model,
             "gen_ai.response.model": version.full_name,
             "gen_ai.request.max_tokens": limit or version.metering.max_output_tokens,
@@ -98,6 +100,7 @@ class ObservedModel:
     async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": COUNT_OPERATION,
+            "gen_ai.provider.name": PROVIDER,
             "gen_ai.request.model": self.name,
             "tallygraph.texts": len(texts),
         }

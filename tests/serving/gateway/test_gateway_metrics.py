@@ -55,9 +55,17 @@ FAMILIES = {
     "tallygraph_events_delivered": set(),
     "tallygraph_event_deliveries_failed": set(),
     "tallygraph_requests_under_way": set(),
-    "tallygraph_model_requests_under_way": set(),
+    "tallygraph_model_requests_under_way": {"model"},
+    "tallygraph_model_requests_waiting": {"model"},
+    "tallygraph_model_wait_duration_seconds": {"model", "outcome"},
+    "tallygraph_build_info": {"version", "python"},
+    "tallygraph_model_server_up": {"model", "server"},
+    "tallygraph_model_server_requests_under_way": {"model", "server"},
+    "tallygraph_limit": {"place"},
+    "tallygraph_budget_remaining_micro": {"tenant"},
     "tallygraph_ledger_up": set(),
     "tallygraph_ledger_reservations_open": set(),
+    "tallygraph_ledger_reservations_stale": set(),
     "tallygraph_ledger_reservation_oldest_seconds": set(),
     "tallygraph_outbox_events_waiting": set(),
     "tallygraph_outbox_event_oldest_seconds": set(),
@@ -91,7 +99,12 @@ def test_every_family_by_its_name_and_labels(gateway: RunningGateway) -> None:
     found = {
         family.name: family for family in text_string_to_metric_families(gateway.metrics())
     }
-    assert set(found) - {name for name in found if name.endswith("_created")} == set(FAMILIES)
+    process = {name for name in found if name.startswith("process_")}
+    assert process >= {"process_cpu_seconds", "process_resident_memory_bytes"}
+    assert set(found) - process == set(FAMILIES)
+    # What Prometheus adds to a target would hide a label of the same name.
+    added = {"job", "instance", "namespace", "pod", "service"}
+    assert not added & set().union(*FAMILIES.values())
     for name, labels in FAMILIES.items():
         for sample in found[name].samples:
             assert set(sample.labels) - {"le"} == labels, name
@@ -156,11 +169,66 @@ def test_what_was_asked_and_charged(
         "error_type": "",
     }
     assert value(page, "gen_ai_client_operation_duration_seconds_count", **asked) == 2
-    for operation, times in (("reserve", 4), ("settle", 3), ("release", None)):
+    for operation, times in (("reserve", 4), ("settle", 3), ("release", 0)):
         name = "tallygraph_ledger_duration_seconds_count"
         assert value(page, name, operation=operation) == times
     assert value(page, "tallygraph_requests_under_way") == 0
-    assert value(page, "tallygraph_model_requests_under_way") == 0
+    assert value(page, "tallygraph_model_requests_under_way", model="summarizer") == 0
+
+
+def test_what_is_known_is_counted_from_zero(
+    tmp_path: Path, model_server: RunningServer, metered_models: Path
+) -> None:
+    """Else the first charge of a tenant, or error of a kind, would be no increase."""
+    with serving_gateway(tmp_path, model_server.rest_url, metered_models) as gateway:
+        key = gateway.key("acme", budget_micro=1000)
+        gateway.key("unlimited")
+        gateway.metrics()  # in which it finds out who there is
+        before = gateway.metrics()
+        with gateway.client(key) as client:
+            assert ask(client).status_code == 200
+        after = gateway.metrics()
+    model = {"model": "summarizer"}
+    of = {"tenant": "acme", **model}
+    counted = [
+        ("tallygraph_tokens_total", {**of, "model_version": "7", "type": "output"}, 3),
+        ("tallygraph_charged_micro_total", {**of, "currency": "EUR"}, 33),
+        (
+            "gen_ai_client_token_usage_count",
+            {
+                "gen_ai_token_type": "input",
+                "gen_ai_request_model": "summarizer",
+                "gen_ai_response_model": "summarizer-7",
+            },
+            1,
+        ),
+        (
+            "http_server_request_duration_seconds_count",
+            {
+                "http_request_method": "POST",
+                "http_route": "/v1/summaries",
+                "http_response_status_code": "200",
+                "error_type": "",
+            },
+            1,
+        ),
+        ("tallygraph_errors_total", {"code": "no_answer"}, 0),
+        ("tallygraph_cache_errors_total", {"operation": "read"}, 0),
+        ("tallygraph_limited_total", {"tenant": "", "limit": "shed"}, 0),
+        ("tallygraph_replays_total", {"tenant": "acme"}, 0),
+    ]
+    for name, labels, increase in counted:
+        assert value(before, name, **labels) == 0, name
+        assert value(after, name, **labels) == increase, name
+    assert value(before, "tallygraph_budget_remaining_micro", tenant="acme") == 1000
+    assert value(before, "tallygraph_budget_remaining_micro", tenant="unlimited") is None
+    server = {**model, "server": model_server.rest_url}
+    assert value(before, "tallygraph_model_server_up", **server) == 1
+    assert value(before, "tallygraph_model_server_requests_under_way", **server) == 0
+    for place, limit in (("requests", 32), ("requests_of_a_tenant", 24), ("waiting", 512)):
+        assert value(before, "tallygraph_limit", place=place) == limit
+    assert "_created" not in before
+    assert re.search(r'tallygraph_build_info{python="3\.\d+\.\d+",version="[^"]+"} 1.0', before)
 
 
 @pytest.mark.usefixtures("rate_time")
@@ -235,4 +303,4 @@ def test_the_dashboard_asks_for_what_there_is(gateway: RunningGateway) -> None:
         without_labels = re.sub(r"by \([a-z_, ]+\)|\{[^}]*\}", "", expression)
         asked |= set(re.findall(r"\b(?:http|gen_ai|tallygraph)_[a-z_]+", without_labels))
     assert (len(asked) >= 15, asked - there) == (True, set())
-    assert labels - {"le"} <= set().union(*FAMILIES.values())
+    assert labels - {"le", "pod"} <= set().union(*FAMILIES.values())

@@ -73,10 +73,14 @@ def test_the_parts_of_a_request(
     assert attributes(root) == {
         "http.request.method": "POST",
         "http.route": "/v1/summaries",
+        "url.path": "/v1/summaries",
+        "url.scheme": "http",
         "http.response.status_code": 200,
         "tallygraph.request_id": line["request_id"],
         "tallygraph.tenant": "acme",
         "tallygraph.charge_id": answer.json()["id"],
+        "gen_ai.operation.name": "summarize",
+        "gen_ai.provider.name": "tallygraph",
         "gen_ai.request.model": "summarizer",
         "gen_ai.response.id": answer.json()["id"],
         "gen_ai.response.model": "summarizer-7",
@@ -89,6 +93,7 @@ def test_the_parts_of_a_request(
     assert model.kind == Span.SPAN_KIND_CLIENT
     assert attributes(model) == {
         "gen_ai.operation.name": "summarize",
+        "gen_ai.provider.name": "tallygraph",
         "gen_ai.request.model": "summarizer",
         "gen_ai.response.model": "summarizer-7",
         "gen_ai.request.max_tokens": 4,
@@ -116,7 +121,7 @@ def test_the_parts_of_a_request(
 def test_a_model_that_is_gone(tmp_path: Path, metered_models: Path, nobody: HeldPorts) -> None:
     with OtlpCollector() as collector:
         dead = [f"http://127.0.0.1:{nobody.numbers[0]}"]
-        options = ("--traces", collector.url)
+        options = ("--traces", collector.url, "--model-wait-s", "0")
         with (
             command_gateway(tmp_path, metered_models, dead, *options, until=ALIVE) as gateway,
             gateway.client(gateway.key()) as client,

@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 )
 
 from serving.gateway.errors import GatewayError
+from serving.gateway.ops.operations import OPERATIONS, PROVIDER
 from serving.gateway.ops.request_record import RequestRecord
 from serving.gateway.ops.tracing.tracer import NOTHING, Tracer
 
@@ -101,6 +102,9 @@ def _describe(span: Span, record: RequestRecord) -> None:
         {
             "http.request.method": record.method,
             "http.route": record.route,
+            # As the gateway knows it: what a client has written there is not recorded.
+            "url.path": record.route,
+            "url.scheme": "http",
             "tallygraph.request_id": record.request_id,
         }
     )
@@ -112,6 +116,10 @@ def _describe(span: Span, record: RequestRecord) -> None:
     ):
         if value:
             span.set_attribute(name, value)
+    if record.model:
+        span.set_attribute("gen_ai.provider.name", PROVIDER)
+        if operation := OPERATIONS.get(record.route):
+            span.set_attribute("gen_ai.operation.name", operation)
     if record.model_version:
         span.set_attributes(
             {
