@@ -89,6 +89,7 @@ VARIANTS: Final[dict[str, Rendering]] = {
     "deliveries": Rendering(
         _MINIMAL,
         {
+            "jobs.anchor.enabled": "true",
             "jobs.deliver.enabled": "true",
             "jobs.deliver.url": "https://meter.example.com/events",
             "jobs.deliver.tokenSecret.name": "meter",

@@ -122,8 +122,10 @@ def test_which_jobs_there_are() -> None:
     assert {name: path for name, (path, _) in found.items()} == {
         "tallygraph-migrate": "tallygraph tenants list",
         "tallygraph-ledger-verify": "tallygraph ledger verify",
+        "tallygraph-ledger-anchor": "tallygraph ledger anchor",
         "tallygraph-ledger-deliver": "tallygraph ledger deliver",
     }
+    assert found["tallygraph-ledger-anchor"][1]["by_outbox"]
     options = found["tallygraph-ledger-deliver"][1]
     assert options["to"] == "https://meter.example.com/events"
     assert str(options["token_file"]) == "/etc/tallygraph-token/token"

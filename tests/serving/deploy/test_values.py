@@ -30,6 +30,11 @@ COMBINATIONS: dict[str, tuple[tuple[Path, ...], dict[str, str], str]] = {
         "gateway.autoscaling.minReplicas=7 is more than maxReplicas=6",
     ),
     "no time to end": (MINIMAL, {"gateway.terminationGraceS": "60"}, "Expected: at least 147"),
+    "anchors that stay": (
+        MINIMAL,
+        {"jobs.anchor.enabled": "true"},
+        "jobs.anchor writes into the outbox, which nothing empties",
+    ),
     "nobody waits for what is started": (
         (*PRODUCTION, EXAMPLES / "scale-to-zero.yaml"),
         {"gateway.modelWaitS": "0"},
