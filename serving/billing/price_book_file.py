@@ -54,6 +54,11 @@ class PriceBookFile:
         self._told(self.fingerprint, True)
         _LOG.info("The price book %s is in use: %s", path, self.fingerprint)
 
+    @property
+    def currency(self) -> str:
+        """Of all prices; it never changes."""
+        return self.book.currency
+
     def price(self, model: str, plan: str, day: datetime.date) -> Price:
         """See `serving.billing.price_book.PriceBook.price`."""
         return self.book.price(model, plan, day)

@@ -155,6 +155,10 @@ class RatesPort(Protocol):
 class PricesPort(Protocol):
     """The price book."""
 
+    @property
+    def currency(self) -> str:
+        """Of all prices, as in ISO 4217."""
+
     def price(self, model: str, plan: str, day: datetime.date) -> Price:
         """
         Raises:
