@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,6 @@ import typer
 
 from pipelines.cli.console import EXIT_BAD_INPUT, err, fail
 from pipelines.cli.database import DATABASE, Database, opened
-
-_PDF = "pdf"
 
 
 def invoice(
@@ -52,32 +49,22 @@ def invoice(
 
     Until the month has ended, it is a draft without a number.
     """
-    from serving.billing.invoice import InvoiceError, make_invoice
-    from serving.billing.invoice_details import DetailsError, load_details
-    from serving.billing.invoice_document import make_document
-    from serving.billing.invoice_formats import FORMATS
-    from serving.ledger.clock import utc_now
+    from serving.billing.invoice import InvoiceError
+    from serving.billing.invoice_details import DetailsError
+    from serving.billing.invoicing import MEDIA_TYPES, PDF, write_invoice
 
-    known = (*FORMATS, _PDF)
-    if format not in known:
-        fail(f"Unknown format {format!r}. Expected: {', '.join(known)}.", EXIT_BAD_INPUT)
-    if format == _PDF and output is None and sys.stdout.isatty():
+    if format not in MEDIA_TYPES:
+        fail(f"Unknown format {format!r}. Expected: {', '.join(MEDIA_TYPES)}.", EXIT_BAD_INPUT)
+    if format == PDF and output is None and sys.stdout.isatty():
         fail("A PDF is not for a terminal. Give a file with --output.", EXIT_BAD_INPUT)
     try:
-        on = _day(issued)
-        named = load_details(details) if details else None
         with opened(database, tenant=tenant) as engine:
-            usage = make_invoice(engine, tenant, month, archives)
-        document = make_document(usage, named, utc_now(), on)
-        if format == _PDF:
-            from serving.billing.invoice_pdf import as_pdf
-
-            pdf = as_pdf(document, font or [])
-            content, missing = pdf.content, pdf.without_letter
-        else:
-            content, missing = FORMATS[format](document).encode(), ()
+            written = write_invoice(
+                engine, tenant, month, format, details, issued, font or (), archives
+            )
     except (InvoiceError, DetailsError) as error:
         fail(str(error), EXIT_BAD_INPUT)
+    content, missing = written.content, written.without_letter
     if output:
         try:
             output.write_bytes(content)
@@ -94,14 +81,3 @@ def invoice(
             "Give a font that has them with --font.",
             markup=False,
         )
-
-
-def _day(text: str) -> date | None:
-    from serving.billing.invoice import InvoiceError
-
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise InvoiceError(
-            f"A date of issue is expected in the form 2026-12-02. Received: {text!r}"
-        ) from None

@@ -197,13 +197,29 @@ def gateway(
     admin_host: Annotated[
         str,
         typer.Option(
-            help="Address for /metrics, /readyz and /model-servers, which show tenants and "
-            "model servers."
+            help="Address for /metrics, /readyz, /model-servers and /admin/v1, which show tenants and model "
+            "servers."
         ),
     ] = "127.0.0.1",
     admin_port: Annotated[
-        int, typer.Option(help="Port for /metrics, /readyz and /model-servers.")
+        int, typer.Option(help="Port for /metrics, /readyz, /model-servers and /admin/v1.")
     ] = 8601,
+    admin_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TALLYGRAPH_ADMIN_TOKEN_FILE",
+            help="File of bearer tokens for the admin API: on each line a token of at least 32 "
+            "characters, as of `openssl rand -hex 32`, after its holder's name and a space or "
+            "alone; not given: the API is off.",
+        ),
+    ] = None,
+    invoice_details: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with seller, buyers, terms and taxes, for invoices by the admin "
+            "API; not given: they are drafts."
+        ),
+    ] = None,
 ) -> None:
     """Serve an OpenAI-compatible API that charges by the token."""
     # Of what is imported nothing is garbage, and looking for it takes a tenth of a start.
@@ -211,6 +227,7 @@ def gateway(
     import sqlalchemy as sa
 
     from serving.billing import PriceBookError
+    from serving.gateway.admin.tokens import AdminTokenError
     from serving.gateway.backends import BackendError, Canary
     from serving.gateway.cache import CacheError
     from serving.gateway.ops.logs import LEVELS
@@ -266,6 +283,8 @@ def gateway(
         port=port,
         admin_host=admin_host,
         admin_port=admin_port,
+        admin_tokens=admin_token_file,
+        invoice_details=invoice_details,
     )
     out.print(
         f"gateway on http://{host}:{port}/v1, metrics and readiness on "
@@ -275,7 +294,7 @@ def gateway(
         run_gateway(settings)
     except (
         *(BackendError, PriceBookError, WindowsSettingError, CacheError, TracingError),
-        *(LedgerError, OSError),
+        *(LedgerError, AdminTokenError, OSError),
     ) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except sa.exc.SQLAlchemyError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,7 @@ Told = Callable[[str, bool], object]
 
 
 class PriceBookFile:
-    """The prices of a file as it was when it was last good. Safe for use by many threads; only
-    one of them may call `reload`.
+    """The prices of a file as it was when it was last good. Safe for use by many threads.
 
     Attributes:
       book: that is in use.
@@ -48,6 +48,7 @@ class PriceBookFile:
         self._path = path
         self._clock = clock
         self._told = told
+        self._reading = threading.Lock()
         content = _read(path)
         self.book = PriceBook.parse(content, path)
         self.fingerprint = self._seen = self._refused = _fingerprint(content)
@@ -68,29 +69,47 @@ class PriceBookFile:
         return self.book.pricing(price)
 
     def reload(self) -> bool:
-        """Use the file as it is now, if it has changed and is good; call it now and then.
+        """Use the file as it is now.
+
+        Returns:
+          Whether another book is in use now.
+
+        Raises:
+          PriceBookError: it cannot be used; the former book stays.
+        """
+        with self._reading:
+            content = _read(self._path)
+            self._seen = _fingerprint(content)
+            return self._use(content)
+
+    def follow(self) -> bool:
+        """Use the file as it is now, if it has changed, stands still and is good; call it now
+        and then. What is not good is logged once.
 
         Returns:
           Whether another book is in use now.
         """
-        try:
-            content = _read(self._path)
-        except PriceBookError as error:
-            self._refuse("", error)
-            return False
-        found, before = _fingerprint(content), self._seen
-        self._seen = found
+        with self._reading:
+            found = ""
+            try:
+                content = _read(self._path)
+                found, before = _fingerprint(content), self._seen
+                self._seen = found
+                if found == self.fingerprint:
+                    self._refused = found
+                if found != before or found == self._refused:
+                    return False
+                return self._use(content)
+            except PriceBookError as error:
+                self._refuse(found, error)
+                return False
+
+    def _use(self, content: bytes) -> bool:
+        found = _fingerprint(content)
         if found == self.fingerprint:
-            self._refused = found
             return False
-        if found != before or found == self._refused:
-            return False
-        try:
-            book = PriceBook.parse(content, self._path)
-            self._check_successor(book)
-        except PriceBookError as error:
-            self._refuse(found, error)
-            return False
+        book = PriceBook.parse(content, self._path)
+        self._check_successor(book)
         self.book, former, self.fingerprint = book, self.fingerprint, found
         self._told(found, True)
         _LOG.info(

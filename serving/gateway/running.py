@@ -14,6 +14,9 @@ import sqlalchemy as sa
 from uvicorn.config import STARTUP_FAILURE
 
 from serving.billing.price_book_file import PriceBookFile
+from serving.gateway.admin.access import Admin
+from serving.gateway.admin.routes import admin_routes
+from serving.gateway.admin.tokens import AdminTokens
 from serving.gateway.backends import Canary, ServedModel
 from serving.gateway.backends.model import MODEL_WAIT_S, POLL_EVERY_S
 from serving.gateway.cache import AnswerCache, open_store
@@ -97,7 +100,9 @@ class GatewaySettings:
       traces_url: receiver of OTLP over HTTP; None for no traces.
       drain_s: how long requests are taken after SIGTERM, when it is no longer ready.
       host, port: where clients call the API.
-      admin_host, admin_port: where those who run it find metrics and readiness.
+      admin_host, admin_port: where those who run it find metrics, readiness and the admin API.
+      admin_tokens: file of the tokens for the admin API; None: it is off.
+      invoice_details: file with seller, buyers and taxes, for invoices by the admin API.
       log_level: of the logs on standard error, see `serving.gateway.ops.logs`.
     """
 
@@ -129,6 +134,8 @@ class GatewaySettings:
     port: int = 8600
     admin_host: str = "127.0.0.1"
     admin_port: int = 8601
+    admin_tokens: Path | None = None
+    invoice_details: Path | None = None
 
 
 def run_gateway(settings: GatewaySettings) -> None:
@@ -136,6 +143,7 @@ def run_gateway(settings: GatewaySettings) -> None:
 
     Raises:
       PriceBookError: the price book is wrong.
+      AdminTokenError: the tokens for the admin API cannot be read.
       BackendError: the URL of a model server is not valid, a canary without a label, or no
         time between two health checks.
       CacheError: answers cannot be cached as asked.
@@ -168,11 +176,12 @@ def run_gateway(settings: GatewaySettings) -> None:
     lease.renew()
     key = LedgerKey.load(settings.ledger_key) if settings.ledger_key else None
     ledger = Ledger(charging, lease, retention=settings.retention, key=key)
-    keeper = LeaseKeeper(ledger, lease, [prices.reload, lambda: remove_expired(charging)])
     delivery = _delivery(settings, charging, lease, metrics)
     tenants = Tenants(engine)
     keeper = LeaseKeeper(
-        ledger, lease, [lambda: remove_expired(charging), tenants.write_last_use]
+        ledger,
+        lease,
+        [prices.follow, lambda: remove_expired(charging), tenants.write_last_use],
     )
     gateway = open_gateway(
         engine,
@@ -187,13 +196,25 @@ def run_gateway(settings: GatewaySettings) -> None:
         truncation=settings.truncation,
         cors_origins=settings.cors_origins,
     )
+    admin = Admin(
+        engine,
+        prices,
+        AdminTokens.load(settings.admin_tokens) if settings.admin_tokens else None,
+        tenants.forget,
+        settings.invoice_details,
+        settings.ledger_key,
+    )
 
     # What is there now stays: no garbage collection needs to visit it.
     gc.collect()
     gc.freeze()
     server = GatewayServer(
         server_config(create_app(gateway), settings.host, settings.port),
-        server_config(create_private_app(gateway), settings.admin_host, settings.admin_port),
+        server_config(
+            create_private_app(gateway, admin_routes(admin)),
+            settings.admin_host,
+            settings.admin_port,
+        ),
         on_bound=lambda: _start(keeper, delivery),
         drain=gateway.drain,
         drain_s=settings.drain_s,

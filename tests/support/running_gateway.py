@@ -23,7 +23,10 @@ import orjson
 import sqlalchemy as sa
 import uvicorn
 
-from serving.billing import PriceBook
+from serving.billing.price_book_file import PriceBookFile
+from serving.gateway.admin.access import Admin
+from serving.gateway.admin.routes import admin_routes
+from serving.gateway.admin.tokens import AdminTokens
 from serving.gateway.backends import ServedModel
 from serving.gateway.backends.model import POLL_EVERY_S
 from serving.gateway.http.app import create_app, create_private_app
@@ -208,6 +211,7 @@ def gateway_on(
     reads_per_minute: int = READS_PER_MINUTE,
     cors_origins: Sequence[str] = (),
     wait_s: float = 0.0,
+    admin_tokens: str | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway on a port of its own.
 
@@ -216,6 +220,7 @@ def gateway_on(
       folder: for the price book.
       models: folder of the model's versions, which the servers serve.
       clock: of the ledger and the prices.
+      admin_tokens: content of the file of the admin API's tokens; None: it is off.
       poll_every_s, wait_s, settle_for_s: see `ServedModel` and `open_gateway`.
     """
     (folder / "prices.toml").write_text(prices)
@@ -228,12 +233,18 @@ def gateway_on(
     lease = Lease(engine, name)  # it is renewed where it is needed, and nobody takes it over
     lease.renew()
     tenants = Tenants(engine)
+    book = PriceBookFile(folder / "prices.toml")
+    tokens = None
+    if admin_tokens is not None:
+        (folder / "admin-tokens").write_text(admin_tokens)
+        tokens = AdminTokens.load(folder / "admin-tokens")
+    admin = Admin(engine, book, tokens, tenants.forget)
     gateway = open_gateway(
         engine,
         tenants,
         model,
         Ledger(engine, lease, clock),
-        PriceBook.load(folder / "prices.toml"),
+        book,
         Rates(windows, reads_per_minute),
         metrics,
         cache=answers,
@@ -247,7 +258,9 @@ def gateway_on(
     port, admin_port = (each.getsockname()[1] for each in listeners)
     server = GatewayServer(
         server_config(create_app(gateway), "127.0.0.1", port),
-        server_config(create_private_app(gateway), "127.0.0.1", admin_port),
+        server_config(
+            create_private_app(gateway, admin_routes(admin)), "127.0.0.1", admin_port
+        ),
         private_socket=listeners[1],
     )
     loop = asyncio.new_event_loop()

@@ -14,7 +14,7 @@ from scripts.documents.reference.counting import counting_contract, metering_jso
 from scripts.documents.reference.exit_codes import exit_codes
 from scripts.documents.reference.ledger import ledger_schema
 from scripts.documents.reference.metrics import metrics_and_events
-from scripts.documents.reference.rest_api import rest_api
+from scripts.documents.reference.rest_api import admin_api, rest_api
 from scripts.documents.reference.settings import settings
 
 REFERENCE: Final[dict[str, Callable[[], str]]] = {
@@ -22,6 +22,7 @@ REFERENCE: Final[dict[str, Callable[[], str]]] = {
     "reference/command-line.md": command_line,
     "reference/exit-codes.md": exit_codes,
     "reference/rest-api.md": rest_api,
+    "reference/admin-api.md": admin_api,
     "reference/metrics-and-events.md": metrics_and_events,
     "reference/counting-contract.md": counting_contract,
     "reference/metering-json.md": metering_json,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.markdown import table
 from scripts.documents.reference.text import cell, code, prose
+from serving.gateway.admin.openapi import openapi_document as admin_document
 from serving.gateway.http.openapi import openapi_document
 
-_HEAD = """\
+_HEAD: Final = """\
 # REST API
 
-The API of the gateway. It serves the source of this page at `/openapi.json`, and its tests
-check it against that document with generated requests. `/v1/...` needs the header
+The API of the gateway for clients. It serves the source of this page at `/openapi.json`, and
+its tests check it against that document with generated requests. `/v1/...` needs the header
 `Authorization: Bearer tg_...`; errors have OpenAI's format. Chat completions follow OpenAI's
 API, so its clients work unchanged.
 
@@ -24,10 +25,29 @@ contract](counting-contract.md).
 """
 
 
+_ADMIN_HEAD: Final = """\
+# Admin API
+
+The API on the gateway's private address, for those who run it ([how to use
+it](../how-to/admin-api.md)). It serves the source of this page at `/admin/v1/openapi.json`, and
+its tests check it against that document with generated requests. It needs the header
+`Authorization: Bearer ...` with a token of the file of `--admin-token-file`; errors have
+OpenAI's format. Times are UTC, money is
+in millionths of the currency's unit.
+"""
+
+
 def rest_api() -> str:
-    """The page."""
-    document = openapi_document()
-    page = _HEAD
+    """The page of the API for clients."""
+    return _page(_HEAD, openapi_document())
+
+
+def admin_api() -> str:
+    """The page of the API for administrators."""
+    return _page(_ADMIN_HEAD, admin_document())
+
+
+def _page(page: str, document: Mapping[str, Any]) -> str:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             page += _operation(f"{method.upper()} {path}", operation)
@@ -41,7 +61,8 @@ def _operation(title: str, operation: Mapping[str, Any]) -> str:
     page = f"\n## {title}\n\n{operation['summary']}.\n\n"
     if "requestBody" in operation:
         page += f"Request: {_content(operation['requestBody']['content'])}\n\n"
-    answer = operation["responses"]["200"]
+    good = next(status for status in operation["responses"] if status.startswith("2"))
+    answer = operation["responses"][good]
     page += f"Response: {_content(answer['content'])}\n\n"
     if operation.get("parameters"):
         rows = [
@@ -52,7 +73,7 @@ def _operation(title: str, operation: Mapping[str, Any]) -> str:
     errors = [
         (status, cell(response["description"]), "yes" if "headers" in response else "")
         for status, response in operation["responses"].items()
-        if status != "200"
+        if status != good
     ]
     return page + table(("status", "when", "with Retry-After"), errors)
 
@@ -66,7 +87,7 @@ def _fields(schema: Mapping[str, Any]) -> str:
     required = schema.get("required", [])
     rows = [
         (code(name), _type(field), "yes" if name in required else "")
-        for name, field in schema["properties"].items()
+        for name, field in schema.get("properties", {}).items()
     ]
     return table(("field", "type", "required"), rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +13,11 @@ from serving.ledger.records import MAX_INTEGER
 
 MAX_NAME: Final = 100
 MAX_MODELS: Final = 64
+_MODEL: Final = re.compile("[!-~]+")
 
 
 def _is_model(text: str) -> bool:
-    return 0 < len(text) <= MAX_NAME and text.isprintable() and " " not in text
+    return len(text) <= MAX_NAME and _MODEL.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class KeyWish:
         wrong = [each for each in self.models if not _is_model(each)]
         if wrong or not 0 < len(self.models) <= MAX_MODELS:
             raise TenantError(
-                f"A key is for 1 to {MAX_MODELS} models, each a name without spaces, or * for "
-                f"all. Received: {(wrong or list(self.models))[:3]!r}"
+                f"A key is for 1 to {MAX_MODELS} models, each an ASCII name without spaces, or "
+                f"* for all. Received: {(wrong or list(self.models))[:3]!r}"
             )
         unknown = [each for each in self.scopes if each not in (*SCOPES, ALL)]
         if unknown or not self.scopes:

@@ -10,6 +10,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from serving.gateway.http.errors import EXCEPTION_HANDLERS
 from serving.gateway.http.render import EXPOSED
@@ -43,10 +44,14 @@ def create_app(gateway: Gateway) -> Starlette:
     return _without_redirects(app)
 
 
-def create_private_app(gateway: Gateway) -> Starlette:
-    """The application for those who run the gateway: metrics, readiness, model servers."""
+def create_private_app(gateway: Gateway, admin: Sequence[Route] = ()) -> Starlette:
+    """The application for those who run the gateway: metrics, readiness, model servers.
+
+    Args:
+      admin: routes of the admin API.
+    """
     app = Starlette(
-        routes=Routes(gateway).private(),
+        routes=[*Routes(gateway).private(), *admin],
         middleware=[_telemetry(gateway)],
         exception_handlers=EXCEPTION_HANDLERS,
     )

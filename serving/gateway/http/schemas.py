@@ -29,7 +29,7 @@ _MAX_ECHOED = 40
 _TEXT_PARTS: Final = ("text", "input_text")
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """JSON knows one kind of number: 5.0 is as whole as 5."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -42,7 +42,7 @@ def only(*accepted: object) -> BeforeValidator:
     """
 
     def check(value: object) -> object:
-        value = _whole(value)
+        value = whole(value)
         if value is None or any(type(value) is type(a) and value == a for a in accepted):
             return value
         expected = " or ".join(["nothing", *(repr(each) for each in accepted)])
@@ -57,7 +57,7 @@ def _has_text(value: str) -> str:
     return value
 
 
-Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), BeforeValidator(_whole)]
+Limit = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), BeforeValidator(whole)]
 Model = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
 Text = Annotated[
     str,

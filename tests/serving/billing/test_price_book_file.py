@@ -52,8 +52,8 @@ class Followed:
     def write(self, text: str) -> None:
         self.path.write_text(text)
 
-    def reload(self, times: int = 2) -> list[bool]:
-        return [self.book.reload() for _ in range(times)]
+    def look(self, times: int = 2) -> list[bool]:
+        return [self.book.follow() for _ in range(times)]
 
     def input_price(self, plan: str, day: datetime.date = TODAY) -> int:
         return self.book.price("summarizer", plan, day).price_micro_per_1k_input_tokens
@@ -66,7 +66,7 @@ def followed(tmp_path: Path) -> Followed:
 
 def test_a_changed_file_is_used_when_it_was_read_the_same_twice(followed: Followed) -> None:
     first = followed.book.fingerprint
-    assert followed.reload() == [False, False]
+    assert followed.look() == [False, False]
     with pytest.raises(PriceBookError, match="no price"):
         followed.input_price("large")
     followed.write(MORE)
@@ -108,9 +108,9 @@ def test_a_bad_one_is_refused_once_in_the_log_and_the_former_stays(
     assert followed.book.book is book
     # As it was, and then good again.
     followed.write(PRICES)
-    assert followed.reload() == [False, False]
+    assert followed.look() == [False, False]
     followed.write(MORE)
-    assert followed.reload() == [False, True]
+    assert followed.look() == [False, True]
 
 
 def test_a_file_that_is_gone_for_a_while(followed: Followed) -> None:
@@ -119,12 +119,12 @@ def test_a_file_that_is_gone_for_a_while(followed: Followed) -> None:
     assert [used for _, used in followed.told] == [True, False]
     assert followed.input_price("standard") == 400
     followed.write(MORE)
-    assert followed.reload() == [False, True]
+    assert followed.look() == [False, True]
 
 
 def test_a_price_of_the_future_may_change(followed: Followed) -> None:
     followed.write(PRICES.replace("= 500", "= 600"))
-    assert followed.reload() == [False, True]
+    assert followed.look() == [False, True]
     assert followed.input_price("standard", datetime.date(2026, 12, 1)) == 600
 
 

@@ -1,0 +1,1 @@
+"""The private admin API: `serving.gateway.administration` over HTTP."""
