@@ -46,6 +46,8 @@ def page_of_usage(query: UsageQuery, rows: Sequence[UsageRow]) -> dict[str, Any]
     usage = []
     for row in shown:
         counts = {name: value for name, value in asdict(row).items() if name != "of"}
-        usage.append({**nothing, **dict(zip(query.by, row.of, strict=True)), **counts})
+        of: dict[str, Any] = {**nothing, **counts}
+        of.update(zip(query.by, row.of, strict=True))
+        usage.append(of)
     more = len(rows) > most
     return {"usage": usage, "next": json.dumps(shown[-1].of) if more else None}

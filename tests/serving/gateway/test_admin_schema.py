@@ -94,9 +94,10 @@ def test_the_schema_is_true(
                     case.body["plan"] = "standard"
                 if path in SLOW and isinstance(case.body, dict):
                     case.body["anchors"] = []
-                if isinstance(case.body, dict) and isinstance(case.body.get("name"), str):
+                name_of = case.body.get("name") if isinstance(case.body, dict) else None
+                if isinstance(case.body, dict) and isinstance(name_of, str):
                     # No pattern says what can be printed.
-                    case.body["name"] = "".join(filter(str.isprintable, case.body["name"]))
+                    case.body["name"] = "".join(filter(str.isprintable, name_of))
                 if isinstance(case.body, dict) and case.body.get("expires_at"):
                     case.body["expires_at"] = "2099-01-01T00:00:00Z"
                 case.query.pop("after", None)
