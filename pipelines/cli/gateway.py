@@ -197,8 +197,8 @@ def gateway(
     admin_host: Annotated[
         str,
         typer.Option(
-            help="Address for /metrics, /readyz, /model-servers and /admin/v1, which show tenants and model "
-            "servers."
+            help="Address for /metrics, /readyz, /model-servers and /admin/v1, which show "
+            "tenants and model servers."
         ),
     ] = "127.0.0.1",
     admin_port: Annotated[

@@ -70,7 +70,7 @@ def test_a_changed_file_is_used_when_it_was_read_the_same_twice(followed: Follow
     with pytest.raises(PriceBookError, match="no price"):
         followed.input_price("large")
     followed.write(MORE)
-    assert followed.reload(3) == [False, True, False]
+    assert followed.look(3) == [False, True, False]
     assert followed.input_price("large") == 400
     assert followed.told == [(first, True), (followed.book.fingerprint, True)]
     assert first != followed.book.fingerprint
@@ -78,11 +78,11 @@ def test_a_changed_file_is_used_when_it_was_read_the_same_twice(followed: Follow
 
 def test_half_of_a_file_is_not_used(followed: Followed) -> None:
     followed.write(PRICES + LARGE[:30])
-    assert followed.reload(1) == [False]
+    assert followed.look(1) == [False]
     followed.write(MORE)
-    assert followed.reload(1) == [False]
+    assert followed.look(1) == [False]
     assert len(followed.told) == 1
-    assert followed.reload(1) == [True]
+    assert followed.look(1) == [True]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_bad_one_is_refused_once_in_the_log_and_the_former_stays(
     book = followed.book.book
     followed.write(text)
     with caplog.at_level(logging.ERROR):
-        assert followed.reload(4) == [False] * 4
+        assert followed.look(4) == [False] * 4
     assert [used for _, used in followed.told] == [True, False]
     (record,) = caplog.records
     assert why in record.getMessage() and followed.book.fingerprint in record.getMessage()
@@ -115,7 +115,7 @@ def test_a_bad_one_is_refused_once_in_the_log_and_the_former_stays(
 
 def test_a_file_that_is_gone_for_a_while(followed: Followed) -> None:
     followed.path.unlink()
-    assert followed.reload(3) == [False] * 3
+    assert followed.look(3) == [False] * 3
     assert [used for _, used in followed.told] == [True, False]
     assert followed.input_price("standard") == 400
     followed.write(MORE)

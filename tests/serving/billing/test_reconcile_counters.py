@@ -19,7 +19,8 @@ from serving.billing.reconciliation.counters import (
 )
 from serving.billing.reconciliation.reconcile import reconcile
 from serving.billing.reconciliation.records import Window
-from serving.gateway.ops.metrics import COUNT_OPERATION, Metrics
+from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ops.operations import COUNT_OPERATION
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
