@@ -6,7 +6,6 @@ random bits, of which only a hash is stored.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from typing import Final
@@ -50,8 +49,3 @@ def parts_of(key: str) -> tuple[str, str] | None:
 def contains_key(text: str) -> bool:
     """Whether a text has what looks like a key in it, which must not be written down."""
     return _KEY.search(text) is not None
-
-
-def hash_of(secret: str) -> str:
-    """What is stored of a secret. Its bits are random: a fast hash is as good as a slow one."""
-    return hashlib.sha256(secret.encode()).hexdigest()

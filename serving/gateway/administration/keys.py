@@ -11,8 +11,14 @@ import sqlalchemy as sa
 
 from serving.gateway.administration.administrator import Administrator
 from serving.gateway.administration.key_records import KeyRecord, KeyWish, NewKey
-from serving.gateway.api_keys import hash_of, new_key_id, new_secret, whole_key
-from serving.gateway.tenants import NoSuchTenantError, TenantError, is_name, no_tenant
+from serving.gateway.api_keys import new_key_id, new_secret, whole_key
+from serving.gateway.tenants import (
+    NoSuchTenantError,
+    TenantError,
+    hash_of,
+    is_name,
+    no_tenant,
+)
 from serving.ledger import admin_sql
 from serving.ledger.database import reading, writing
 
