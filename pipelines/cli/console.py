@@ -34,7 +34,10 @@ EXIT_CODES: Final = {
 # Long work anywhere in the project reports here; everything else goes to the log file.
 PROGRESS_LOGGER = "tallygraph"
 
-out = Console(highlight=False, soft_wrap=True)
+# A file or another program gets tables whole: nothing of them is cut to a terminal's width.
+_WIDTH: Final = None if sys.stdout.isatty() else 1000
+
+out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

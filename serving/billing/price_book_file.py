@@ -53,7 +53,6 @@ class PriceBookFile:
         self.book = PriceBook.parse(content, path)
         self.fingerprint = self._seen = self._refused = _fingerprint(content)
         self._told(self.fingerprint, True)
-        _LOG.info("The price book %s is in use: %s", path, self.fingerprint)
 
     @property
     def currency(self) -> str:

@@ -118,6 +118,7 @@ def test_a_compiled_export_says_for_which_shapes(
     assert (spec.xla_rows, spec.xla_widths) == ((1, 3), (4, longest))
 
 
+@pytest.mark.long
 def test_an_export_in_int8_is_small_and_compiles_beams_for_a_row_alone(
     trained: SimpleNamespace, corpus: TransformedCorpus
 ) -> None:

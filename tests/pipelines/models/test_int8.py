@@ -65,15 +65,24 @@ def in_turns(
 @pytest.mark.parametrize(
     ("family", "rules", "widths"),
     [
-        ("t5", RULES[0], ()),
-        # Each takes a minute to compile.
+        ("t5", RULES[0], (16,)),
+        # Each takes up to a minute to compile.
+        pytest.param("t5", RULES[0], (), marks=pytest.mark.long),
         pytest.param("bart", RULES[0], (16,), marks=pytest.mark.long),
         pytest.param("t5", RULES[1], (16,), marks=pytest.mark.long),
         pytest.param("bart", RULES[1], (16,), marks=pytest.mark.long),
         pytest.param("t5", RULES[2], (16,), marks=pytest.mark.long),
         pytest.param("bart", RULES[2], (16,), marks=pytest.mark.long),
     ],
-    ids=["t5-plain", "bart-plain", "t5-repeats", "bart-repeats", "t5-forced", "bart-forced"],
+    ids=[
+        "t5-plain",
+        "t5-widths",
+        "bart-plain",
+        "t5-repeats",
+        "bart-repeats",
+        "t5-forced",
+        "bart-forced",
+    ],
 )
 def test_a_row_answers_the_same_alone_together_and_drafted(
     family: str, rules: dict[str, Any], widths: tuple[int, ...]
@@ -111,7 +120,8 @@ def test_a_row_answers_the_same_alone_together_and_drafted(
         assert [each for each in read if each != PAD] == alone[row]
 
 
-@pytest.mark.parametrize("family", ["t5", pytest.param("bart", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES)
 def test_with_beams_each_row_is_searched_by_itself(family: str) -> None:
     architecture = small(family, num_beams=3, length_penalty=2.0, max_output_tokens=8)
     decoder = decoder_of(model_with_rivals(architecture), architecture)
@@ -123,7 +133,7 @@ def test_with_beams_each_row_is_searched_by_itself(family: str) -> None:
     assert decoder.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["t5", pytest.param("bart", marks=pytest.mark.long)])
 def test_what_a_model_has_learnt_it_writes_in_int8_too(family: str) -> None:
     subject = Subject(family, trained=True)
     expected = subject.answers(subject.decoder(0), 16)
@@ -131,7 +141,7 @@ def test_what_a_model_has_learnt_it_writes_in_int8_too(family: str) -> None:
     assert subject.answers(Decoder(graph, subject.architecture), 16) == expected
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["t5", pytest.param("bart", marks=pytest.mark.long)])
 def test_every_matrix_is_stored_once_in_int8(family: str, tmp_path: Path) -> None:
     architecture = small(family, d_model=96, d_ff=384, vocabulary_size=2000)
     model = random_model(architecture)

@@ -258,7 +258,7 @@ def test_the_price_book_is_read_again(
     assert entry.price_id == "large"
     for wrong, what in (
         ("currency", "Cannot read the price book"),
-        (PRICES, "'large' must stay as it was"),
+        (PRICES, "The price 'large' has been valid since"),
         (PRICES.replace("EUR", "USD") + more, "currency cannot change"),
     ):
         (tmp_path / "prices.toml").write_text(wrong)

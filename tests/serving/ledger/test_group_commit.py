@@ -225,8 +225,8 @@ def test_a_group_takes_as_many_statements_as_one_request(
     settled = [Settle(each.request_id, usage(), charge(), b"") for each in requests]
     assert do([Reserve(requests[0])]) == 7  # with the tenant's first row
     assert do([Reserve(each) for each in requests[1:]]) == 4
-    # One of them asks whether the tenant wants alerts of its budget.
-    assert do(settled[:1]) == do(settled[1:]) == 11
+    # One of them asks for alerts of the tenant's budget, one adds to the day's usage.
+    assert do(settled[:1]) == do(settled[1:]) == 12
     assert do([MarkDelivered(tuple(each.request_id for each in requests))]) == 1
     assert verify(engine) == (MAX_GROUP, [])
 

@@ -25,6 +25,7 @@ def test_how_far_the_ledger_is_behind(
         "tallygraph_ledger_up": 1,
         "tallygraph_ledger_reservations_open": 0,
         "tallygraph_ledger_reservation_oldest_seconds": 0,
+        "tallygraph_ledger_reservations_stale": 0,
         "tallygraph_outbox_events_waiting": 0,
         "tallygraph_outbox_event_oldest_seconds": 0,
     }
@@ -45,7 +46,7 @@ def test_how_far_the_ledger_is_behind(
     assert behind["tallygraph_outbox_event_oldest_seconds"] == 60
     with engine.begin() as connection:
         connection.execute(schema.outbox.insert(), [events[0]] * (MAX_COUNTED + 5))
-    assert gauges()["tallygraph_outbox_events_waiting"] == MAX_COUNTED
+    assert gauges()["tallygraph_outbox_events_waiting"] == 2 + MAX_COUNTED + 5
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE outbox"))
     assert gauges() == {"tallygraph_ledger_up": 0}
