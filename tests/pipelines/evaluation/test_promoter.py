@@ -288,6 +288,7 @@ def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(
     assert again == metrics_in(uri)
 
 
+@pytest.mark.long
 def test_the_baseline_is_the_champion_where_its_bytes_are(
     promote: Promote,
     evaluate: Callable[..., tuple[Path, Path]],

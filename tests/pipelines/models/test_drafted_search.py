@@ -183,14 +183,8 @@ def test_ids_are_those_of_greedy_search(subject: Subject, rules: dict[str, Any])
     assert drafted.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
 
 
-@pytest.mark.parametrize(
-    ("longest", "drafted"),
-    [
-        (3, 16),
-        pytest.param(2, 1, marks=pytest.mark.long),
-        pytest.param(1, 3, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("longest", "drafted"), [(3, 16), (2, 1), (1, 3)])
 def test_more_is_drafted_than_there_is_to_write(longest: int, drafted: int) -> None:
     subject = Subject("t5", trained=False)
     expected = subject.answers(subject.decoder(0, max_output_tokens=longest), 64)

@@ -133,7 +133,8 @@ def test_with_beams_each_row_is_searched_by_itself(family: str) -> None:
     assert decoder.generate(np.zeros([0, 5], "int32"), none, none).shape == (0, 0)
 
 
-@pytest.mark.parametrize("family", ["t5", pytest.param("bart", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_model_has_learnt_it_writes_in_int8_too(family: str) -> None:
     subject = Subject(family, trained=True)
     expected = subject.answers(subject.decoder(0), 16)

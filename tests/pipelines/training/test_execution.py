@@ -67,7 +67,8 @@ def losses(training: Training) -> list[float]:
         return [float(nats) / float(labels) for _, nats, labels in training.steps(0)]
 
 
-@pytest.mark.parametrize("parts", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("parts", [1, 2])
 def test_a_compiled_step_is_the_step(examples: str, tmp_path: Path, parts: int) -> None:
     wanted = {"compiled": "on", "compiled_lengths": 1, "accumulate_gradients": parts}
     compiled = Training(job(examples, tmp_path, **wanted))
