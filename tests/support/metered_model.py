@@ -21,18 +21,38 @@ TEXT = tf.TensorSpec([None], tf.string, name="text")
 LIMIT = tf.TensorSpec([None], tf.int32, name="max_output_tokens")
 
 
-class MeteredModel(tf.Module):
-    """Upper-cases the first words; ``random`` makes it answer differently each time."""
+def slept(seconds: float) -> tf.Tensor:
+    """0, after so long, without work for a CPU. A server does one such at a time."""
+    once = tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(0))
+    asleep = tf.raw_ops.SleepDataset(
+        input_dataset=once,
+        # It sleeps before its element, and before its end.
+        sleep_microseconds=tf.constant(round(seconds * 1_000_000 / 2), tf.int64),
+        output_types=[tf.int32],
+        output_shapes=[[]],
+    )
+    dataset = tf.data.experimental.from_variant(asleep, tf.TensorSpec([], tf.int32))
+    return dataset.reduce(0, tf.add)
 
-    def __init__(self, random: bool = False, xla: bool = False) -> None:
+
+class MeteredModel(tf.Module):
+    """Upper-cases the first words; ``random`` makes it answer differently each time.
+
+    With ``takes_s`` it takes so long for each request, one after the other.
+    """
+
+    def __init__(self, random: bool = False, xla: bool = False, takes_s: float = 0.0) -> None:
         super().__init__()
         self._random = random
+        self._takes_s = takes_s
         self._smaller = tf.function(tf.minimum, jit_compile=True) if xla else tf.minimum
 
     @tf.function(input_signature=[TEXT, LIMIT])
     def summarize(self, text: tf.Tensor, max_output_tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         words = tf.strings.split(text)
         total = tf.cast(words.row_lengths(), tf.int32)
+        if self._takes_s:
+            total += slept(self._takes_s)
         read = tf.minimum(total, MAX_INPUT_TOKENS)
         limit = tf.where(max_output_tokens > 0, max_output_tokens, MAX_OUTPUT_TOKENS)
         limit = tf.minimum(limit, MAX_OUTPUT_TOKENS)
@@ -75,6 +95,7 @@ def export_metered_model(
     without: str = "",
     warm_up: bool = True,
     xla: bool = False,
+    takes_s: float = 0.0,
 ) -> None:
     """Write the model.
 
@@ -83,8 +104,9 @@ def export_metered_model(
       without: a signature to leave out.
       warm_up: whether to add warm-up requests.
       xla: a piece of it is saved with jit_compile.
+      takes_s: of each request, see `MeteredModel`.
     """
-    module = MeteredModel(random, xla)
+    module = MeteredModel(random, xla, takes_s)
     signatures = {
         "serving_default": module.serve,
         "summarize": module.summarize,
@@ -104,9 +126,9 @@ def export_metered_model(
         )
 
 
-def export_metered_version(path: Path, random: bool = False) -> None:
+def export_metered_version(path: Path, random: bool = False, takes_s: float = 0.0) -> None:
     """Write the model as a push leaves it: with what says how it counts."""
-    export_metered_model(path, random=random)
+    export_metered_model(path, random=random, takes_s=takes_s)
     MeteringRecord(
         contract_version=1,
         model_family="words",

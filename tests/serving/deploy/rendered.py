@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml
 
@@ -129,6 +129,16 @@ def the(variant: str, kind: str, name_ends: str = "") -> Document:
     """The only document of a kind whose name ends so."""
     (found,) = of_kind(variant, kind, name_ends)
     return found
+
+
+def document_of(rendering: Rendering, kind: str, name_ends: str = "") -> Document:
+    """The only document of a kind whose name ends so, of any rendering."""
+    (found,) = [
+        each
+        for each in yaml.safe_load_all(rendering.render())
+        if each and each["kind"] == kind and each["metadata"]["name"].endswith(name_ends)
+    ]
+    return cast("Document", found)
 
 
 @dataclass(frozen=True)
