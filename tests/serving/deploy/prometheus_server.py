@@ -123,7 +123,7 @@ def prometheus_server(
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     with closing(HeldPorts(1)) as held:
         address = f"127.0.0.1:{held.numbers[0]}"
-        command = [
+        command: list[str | Path] = [
             program("prometheus"),
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'data'}",
