@@ -1,4 +1,4 @@
-"""LangChain and Vercel's AI SDK as they come: every way, one answer, one charge."""
+"""LangChain, LlamaIndex and Vercel's AI SDK as they come: every way, one answer, one charge."""
 
 from __future__ import annotations
 
@@ -76,6 +76,13 @@ def test_langchain(gateway: RunningGateway, environment: Path) -> None:
     rows = ask(gateway, [python, SCRIPTS / "langchain_client.py"])
     assert len(rows) == 18
     hold(gateway, rows, untold=["chat, streamed"])
+
+
+def test_llama_index(gateway: RunningGateway, environment: Path) -> None:
+    python = environment / "bin/python"
+    rows = ask(gateway, [python, SCRIPTS / "llama_index_client.py"])
+    assert len(rows) == 16
+    hold(gateway, rows, untold=["chat, streamed", "completion, streamed"])
 
 
 def test_the_ai_sdk(gateway: RunningGateway, environment: Path) -> None:
