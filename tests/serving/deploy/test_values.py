@@ -21,8 +21,8 @@ COMBINATIONS: dict[str, tuple[tuple[Path, ...], dict[str, str], str]] = {
     "too few connections": (
         PRODUCTION,
         {"gateway.databaseConnections": "40"},
-        "6 gateways, and one more during an upgrade, with 43 connections each, and 15 for "
-        "jobs, need 316; 190 of database.maxConnections=200",
+        "6 gateways, and one more during an upgrade, with 44 connections each, and 15 for "
+        "jobs, need 323; 190 of database.maxConnections=200",
     ),
     "gateways the wrong way round": (
         PRODUCTION,

@@ -179,6 +179,8 @@ class Rig:
             self._fill_disk()
         elif self._postgres is not None:
             postgres = self._postgres
+            if victim == "database":
+                self.wait()  # one that starts would end, without a database
             {"connections": postgres.cut_connections, "database": postgres.restart}[victim]()
         # Often the next one comes before the last is over it.
         if victim != "gateway" or self._dice.random() < 0.5:
