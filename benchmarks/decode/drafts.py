@@ -11,13 +11,11 @@ differ.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,40 +24,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.decode.pushed_version import open_version
 from benchmarks.environment import machine, usable_cores
 from benchmarks.markdown import table
 from benchmarks.session import SignatureRunner
-from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
-from pipelines.models.families import build_model, serving_graph
+from pipelines.models.families import serving_graph
 from pipelines.models.kernels import STORAGES, Storage
 from pipelines.models.shapes import CompiledShapes
-from tokenizer.contract import METERING_FILE
-
-EVAL_FILES = "eval*.jsonl"
 
 
 def main() -> int:
     """Measure, and print a table."""
     arguments = _arguments()
-    checkpoint = open_checkpoint(arguments.version)
-    record = json.loads((arguments.version / METERING_FILE).read_text(encoding="utf-8"))
-    limits = {name: record[name] for name in ("max_input_tokens", "max_output_tokens")}
-    architecture = checkpoint.description.architecture(limits, checkpoint.tokenizer)
-    model = build_model(architecture)
-    checkpoint.load_into(model)
-    documents = (
-        json.loads(line)["document"]
-        for file in sorted(arguments.corpus.glob(EVAL_FILES))
-        for line in file.read_text(encoding="utf-8").splitlines()
+    model, architecture, rows = open_version(
+        arguments.version, arguments.corpus, arguments.documents
     )
-    rows = [
-        checkpoint.tokenizer.encode(text)[: architecture.max_input_tokens]
-        for text in islice(documents, arguments.documents)
-    ]
-    if not rows:
-        raise SystemExit(f"{arguments.corpus} has no document in {EVAL_FILES}")
     shapes = None
     if arguments.xla:
         widths = (architecture.encoder_length,)

@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -30,18 +28,16 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from benchmarks.decode.pushed_version import open_version
 from benchmarks.environment import machine
 from benchmarks.markdown import table
-from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Memory, Seq2SeqGraph
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 from pipelines.models.kernels import STORAGES
 from pipelines.models.shapes import CompiledShapes
-from tokenizer.contract import METERING_FILE
 
-EVAL_FILES: Final = "eval*.jsonl"
 BATCH: Final = 16
 _ODD: Final = 5
 _CONTENDERS: Final = 0.5  # ids that are further behind the best one do not count
@@ -233,20 +229,7 @@ def _subject(
     """A model, its architecture, and ids that it is asked for."""
     if arguments.version is None:
         return _random(arguments)
-    checkpoint = open_checkpoint(arguments.version)
-    record = json.loads((arguments.version / METERING_FILE).read_text(encoding="utf-8"))
-    limits = {name: record[name] for name in ("max_input_tokens", "max_output_tokens")}
-    architecture = checkpoint.description.architecture(limits, checkpoint.tokenizer)
-    model = build_model(architecture)
-    checkpoint.load_into(model)
-    documents = (
-        json.loads(line)["document"]
-        for file in sorted(arguments.corpus.glob(EVAL_FILES))
-        for line in file.read_text(encoding="utf-8").splitlines()
-    )
-    chosen = islice(documents, arguments.rows)
-    limit = architecture.max_input_tokens
-    return model, architecture, [checkpoint.tokenizer.encode(text)[:limit] for text in chosen]
+    return open_version(arguments.version, arguments.corpus, arguments.rows)
 
 
 def _random(

@@ -1,0 +1,54 @@
+"""A version that the pipeline pushed, as a model, and the documents that its run held out."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import keras
+
+from pipelines.checkpoints.opening import open_checkpoint
+from pipelines.models.architecture import Architecture
+from pipelines.models.families import build_model
+from tokenizer.contract import METERING_FILE
+
+EVAL_FILES: Final = "eval*.jsonl"
+
+
+def open_version(
+    version: Path, corpus: Path, documents: int
+) -> tuple[keras.Model, Architecture, list[list[int]]]:
+    """Load a version's weights, and encode held-out documents.
+
+    Args:
+      version: the version's folder.
+      corpus: the folder of its corpus.
+      documents: so many at most.
+
+    Returns:
+      The model, its architecture with the limits that it was metered with, and each document's
+      ids, cut off at its limit.
+
+    Raises:
+      SystemExit: the corpus has no held-out document.
+    """
+    checkpoint = open_checkpoint(version)
+    record = json.loads((version / METERING_FILE).read_text(encoding="utf-8"))
+    limits = {name: record[name] for name in ("max_input_tokens", "max_output_tokens")}
+    architecture = checkpoint.description.architecture(limits, checkpoint.tokenizer)
+    model = build_model(architecture)
+    checkpoint.load_into(model)
+    texts = (
+        json.loads(line)["document"]
+        for file in sorted(corpus.glob(EVAL_FILES))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    )
+    rows = [
+        checkpoint.tokenizer.encode(text)[: architecture.max_input_tokens]
+        for text in islice(texts, documents)
+    ]
+    if not rows:
+        raise SystemExit(f"{corpus} has no document in {EVAL_FILES}")
+    return model, architecture, rows
