@@ -70,6 +70,7 @@ def test_a_good_model_is_blessed(model: Export, tmp_path: Path) -> None:
     assert report["startup_s"] > 0
 
 
+@pytest.mark.long  # two servers, and every shape is compiled
 def test_a_model_for_xla_needs_a_server_that_is_started_for_it(
     model: Export, tmp_path: Path
 ) -> None:

@@ -69,7 +69,7 @@ def byte_level_bpe_and_library(directory: Path) -> Callable[[str], list[int]]:
     [
         (sentencepiece_and_library, False),
         (sentencepiece_and_library, True),
-        (byte_level_bpe_and_library, False),
+        pytest.param(byte_level_bpe_and_library, False, marks=pytest.mark.long),
     ],
     ids=["sentencepiece-dense", "sentencepiece-sparse", "byte_level_bpe-dense"],
 )

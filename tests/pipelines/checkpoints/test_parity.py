@@ -123,7 +123,7 @@ def test_the_decode_graphs_logits(name: str) -> None:
         np.testing.assert_allclose(logits, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", names(quick={"t5_v1_1", "bart"}))
+@pytest.mark.parametrize("name", names(quick={"t5_v1_1"}))
 def test_greedy_ids(name: str) -> None:
     subject = subject_of(name)
     expected = subject.answers.generated["greedy"]
@@ -134,7 +134,7 @@ def test_greedy_ids(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "index"),
-    searches(quick={("t5", 0), ("mt5", 1), ("bart_scaled", 2), ("pegasus", 3)}),
+    searches(quick={("t5", 0), ("bart_scaled", 2)}),
 )
 def test_beam_search_ids(name: str, index: int) -> None:
     subject = subject_of(name)

@@ -14,7 +14,12 @@ from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
 from tests.pipelines.checkpoints.fixture_checkpoints import FIXTURES, architecture_of
 
-NAMES = ("t5_uneven", "distilbart", "pegasus")
+# The others take seconds to trace, too.
+NAMES = [
+    "distilbart",
+    pytest.param("t5_uneven", marks=pytest.mark.long),
+    pytest.param("pegasus", marks=pytest.mark.long),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -225,6 +225,7 @@ def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
     assert version.tags["mlmd_model_id"] == "7"
 
 
+@pytest.mark.long
 def test_what_a_person_decides_outlasts_the_next_runs(promote: Promote) -> None:
     from components.model_registry import open_registry
     from components.model_registry.port import RegisteredVersion
@@ -258,6 +259,7 @@ def test_what_a_person_decides_outlasts_the_next_runs(promote: Promote) -> None:
     assert published == ["first_words-aa", "fewer_words-aa"]
 
 
+@pytest.mark.long
 def test_the_champions_metrics_are_the_evaluators_own_where_it_was_the_baseline(
     promote: Promote,
     evaluate: Callable[..., tuple[Path, Path]],

@@ -100,7 +100,8 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     params=[
         ("t5", 1),
         ("bart", 1),
-        ("t5", 3),
+        # A beam search takes ten seconds to trace.
+        pytest.param(("t5", 3), marks=pytest.mark.long),
         pytest.param(("bart", 3), marks=pytest.mark.long),
     ],
     ids=str,

@@ -24,6 +24,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return rows_of(job)
 
 
+@pytest.mark.long
 def test_it_stops_after_so_many_validations_without_gain(
     unbroken: list[dict[str, Any]],
 ) -> None:
