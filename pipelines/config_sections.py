@@ -237,6 +237,11 @@ class ExportConfig:
         ge=0,
     )
 
+    @property
+    def quantised(self) -> bool:
+        """Whether summaries can differ from those that training's weights write."""
+        return self.weights != "float32"
+
     @model_validator(mode="after")
     def _int8_is_compiled(self) -> ExportConfig:
         if self.weights == "int8" and not self.xla:

@@ -88,6 +88,7 @@ def create_pipeline(
             ),
         },
     )
+    quantised = config.export.quantised
     exporter = Exporter(
         model=trainer.outputs["model"],
         transform_graph=transform.outputs["transform_graph"],
@@ -95,7 +96,10 @@ def create_pipeline(
         custom_config={
             "model": export_part(config.as_dict()["model"]),
             "export": config.as_dict()["export"],
+            # What it does not read is not in its cache key.
+            **({"rouge_words": config.evaluation.rouge_words} if quantised else {}),
         },
+        examples=examples if quantised else None,
     )
     meter = Meter(
         model=exporter.outputs["base_model"],

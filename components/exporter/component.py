@@ -10,7 +10,7 @@ from tfx import types
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
-from tfx.types.standard_artifacts import Model, TransformGraph
+from tfx.types.standard_artifacts import Examples, Model, TransformGraph
 
 from components.exporter import executor
 
@@ -21,6 +21,7 @@ class ExporterSpec(ComponentSpec):
     INPUTS = {  # noqa: RUF012  (TFX reads plain class attributes)
         executor.MODEL_KEY: ChannelParameter(type=Model),
         executor.TRANSFORM_GRAPH_KEY: ChannelParameter(type=TransformGraph),
+        executor.EXAMPLES_KEY: ChannelParameter(type=Examples, optional=True),
     }
     OUTPUTS = {executor.BASE_MODEL_KEY: ChannelParameter(type=Model)}  # noqa: RUF012
     PARAMETERS = {  # noqa: RUF012
@@ -59,6 +60,7 @@ class Exporter(BaseComponent):
         transform_graph: types.BaseChannel,
         export_fn: str,
         custom_config: Mapping[str, Any],
+        examples: types.BaseChannel | None = None,
     ):
         """Wire the component.
 
@@ -67,11 +69,14 @@ class Exporter(BaseComponent):
           transform_graph: the TransformGraph that makes ids of texts.
           export_fn: import path of a function that takes `ExportArguments`.
           custom_config: settings for it, as JSON has them.
+          examples: Examples with an `eval` split of documents and summaries, for an export that
+            measures what it cost: its ids differ from training's.
         """
         super().__init__(
             ExporterSpec(
                 model=model,
                 transform_graph=transform_graph,
+                examples=examples,
                 base_model=types.Channel(type=Model),
                 export_fn=export_fn,
                 custom_config=json.dumps(custom_config, sort_keys=True),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +16,22 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.example_texts import example_texts
 from tokenizer.contract import BaseModelSpec
 
 MODEL_KEY: Final = "model"
 TRANSFORM_GRAPH_KEY: Final = "transform_graph"
+EXAMPLES_KEY: Final = "examples"
 BASE_MODEL_KEY: Final = "base_model"
 EXPORT_FN_KEY: Final = "export_fn"
 CUSTOM_CONFIG_KEY: Final = "custom_config"
+
+_HELD_OUT_SPLIT: Final = "eval"
+_PAIR: Final = ("document", "summary")
+
+
+def _no_pairs() -> Iterator[tuple[str, ...]]:
+    return iter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +43,15 @@ class ExportArguments:
       transform_output: folder of the TransformGraph.
       base_model_dir: where to write the SavedModel; does not exist yet.
       custom_config: settings of the component.
+      held_out: reads documents of the eval split with their summaries, for an export that
+        measures itself; there are none where the component was given no examples.
     """
 
     trained_model_dir: Path
     transform_output: Path
     base_model_dir: Path
     custom_config: Mapping[str, Any]
+    held_out: Callable[[], Iterator[tuple[str, ...]]] = _no_pairs
 
 
 class Executor(BaseExecutor):
@@ -53,7 +66,8 @@ class Executor(BaseExecutor):
         """Write the base model.
 
         Args:
-          input_dict: `model`: Trainer's Model; `transform_graph`: a TransformGraph.
+          input_dict: `model`: Trainer's Model; `transform_graph`: a TransformGraph;
+            `examples`: Examples with documents and summaries, where they are wanted.
           output_dict: `base_model`: an empty Model.
           exec_properties: `export_fn`, an import path; `custom_config`, JSON.
 
@@ -72,7 +86,14 @@ class Executor(BaseExecutor):
             ),
             base_model_dir=Path(path_utils.serving_model_dir(exported)),
             custom_config=json.loads(exec_properties[CUSTOM_CONFIG_KEY]),
+            held_out=_pairs_of(input_dict.get(EXAMPLES_KEY, [])),
         )
         export_fn(arguments)
         BaseModelSpec.load(arguments.base_model_dir)
         logging.info("Base model written to %s.", arguments.base_model_dir)
+
+
+def _pairs_of(
+    examples: Sequence[types.Artifact],
+) -> Callable[[], Iterator[tuple[str, ...]]]:
+    return partial(example_texts, examples, _HELD_OUT_SPLIT, _PAIR)

@@ -16,6 +16,7 @@ from pipelines.evaluation.verdict import (
     Verdict,
     read_verdict,
 )
+from pipelines.exporting.quantising import QuantisingCost
 from pipelines.node_ids import SPAN_EVALUATOR, TEST_EXAMPLE_GEN
 from pipelines.price_quote import PriceQuote
 from pipelines.report.lineage import Lineage, trace
@@ -101,6 +102,7 @@ def gather(
         settings=settings or {},
         checkpoint_notes=tuple(checkpoint_notes),
         quote=quote,
+        quantising=_quantising(model, settings or {}),
     )
 
 
@@ -230,6 +232,20 @@ def _metering(model: ArtifactRecord | None) -> MeteringRecord | Missing:
         return MeteringRecord.load(Path(model.uri) / _SERVING_MODEL)
     except ContractError as error:
         return Missing(str(error))
+
+
+def _quantising(
+    model: ArtifactRecord | None, settings: Mapping[str, Mapping[str, Any]]
+) -> QuantisingCost | Missing | None:
+    if model is None:
+        return None
+    try:
+        cost = QuantisingCost.load(Path(model.uri) / _SERVING_MODEL)
+    except ValueError as error:
+        return Missing(str(error))
+    if cost is None and settings.get("export", {}).get("weights", "float32") != "float32":
+        return Missing("What int8 costs was not measured: there were no held-out documents.")
+    return cost
 
 
 def _lineage(records: RunRecords, model: ArtifactRecord | None) -> Lineage | Missing:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from components.corpus_example_gen.report import CorpusCounts
 from components.promoter.rules import Comparison
 from pipelines.evaluation.verdict import MetricSlice, Verdict
+from pipelines.exporting.quantising import QuantisingCost
 from pipelines.price_quote import PriceQuote
 from pipelines.report.lineage import Lineage
 from tokenizer.contract import MeteringRecord
@@ -201,6 +202,7 @@ class RunReport:
         that stays as it is; None where both are the same.
       checkpoint_notes: how the checkpoint that training started from is followed.
       quote: the price of the model, where the run was given a price book.
+      quantising: what int8 cost; None where the export is in float32.
     """
 
     pipeline_name: str
@@ -220,3 +222,4 @@ class RunReport:
     span_quality: MetricSlice | None = None
     checkpoint_notes: tuple[str, ...] = ()
     quote: PriceQuote | None = None
+    quantising: QuantisingCost | Missing | None = None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tfx import types
-from tfx.types.standard_artifacts import Model, TransformGraph
+from tfx.types.standard_artifacts import Examples, Model, TransformGraph
 
 from components.exporter.component import Exporter
 from components.exporter.executor import Executor, ExportArguments
 from tests.components.fixture_artifacts import model_artifact_in
+from tests.components.fixture_examples import make_examples
 from tokenizer.contract import BaseModelSpec, ContractError
 
 
@@ -21,7 +23,13 @@ def export_description(arguments: ExportArguments) -> None:
     spec = BaseModelSpec("t5", "sentencepiece", "f", 9, 0, 1, 8, 4, trained.read_text())
     spec.save(arguments.base_model_dir)
     (arguments.base_model_dir / "given.json").write_text(
-        json.dumps([str(arguments.transform_output), arguments.custom_config])
+        json.dumps(
+            [
+                str(arguments.transform_output),
+                arguments.custom_config,
+                list(arguments.held_out()),
+            ]
+        )
     )
 
 
@@ -29,13 +37,13 @@ def export_nothing(arguments: ExportArguments) -> None:
     """One that forgets the description."""
 
 
-def export(root: Path, function: str) -> Path:
+def export(root: Path, function: str, examples: Sequence[Examples] = ()) -> Path:
     trained, exported, graph = Model(), model_artifact_in(root / "base"), TransformGraph()
     trained.uri, graph.uri = str(root / "trained"), str(root / "graph")
     (root / "trained" / "Format-Serving").mkdir(parents=True)
     (root / "trained" / "Format-Serving" / "weights.txt").write_text("the weights")
     Executor().Do(
-        {"model": [trained], "transform_graph": [graph]},
+        {"model": [trained], "transform_graph": [graph], "examples": list(examples)},
         {"base_model": [exported]},
         {"export_fn": f"{__name__}.{function}", "custom_config": '{"model": {"num_beams": 2}}'},
     )
@@ -46,7 +54,15 @@ def test_the_function_is_given_folders_and_settings(tmp_path: Path) -> None:
     directory = export(tmp_path, "export_description")
     assert BaseModelSpec.load(directory).task_prefix == "the weights"
     given = json.loads((directory / "given.json").read_text())
-    assert given == [str(tmp_path / "graph"), {"model": {"num_beams": 2}}]
+    assert given == [str(tmp_path / "graph"), {"model": {"num_beams": 2}}, []]
+
+
+def test_it_can_read_what_is_held_out(tmp_path: Path) -> None:
+    examples = make_examples(
+        tmp_path / "examples", {"train": [("t", "u")], "eval": [("d", "s"), ("e", "é")]}
+    )
+    directory = export(tmp_path, "export_description", [examples])
+    assert json.loads((directory / "given.json").read_text())[2] == [["d", "s"], ["e", "é"]]
 
 
 def test_a_function_that_leaves_no_description_is_an_error(tmp_path: Path) -> None:

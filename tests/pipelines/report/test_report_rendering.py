@@ -16,6 +16,7 @@ from pipelines.evaluation.material import Material
 from pipelines.evaluation.scores import Answer, Score
 from pipelines.evaluation.statistics import METRICS, Statistics
 from pipelines.evaluation.verdict import LENGTH, OVERALL, SOURCE, Check, MetricSlice, Verdict
+from pipelines.exporting.quantising import QuantisingCost
 from pipelines.report.charts import loss_chart, slices_chart, token_chart
 from pipelines.report.lineage import Lineage, LineageItem
 from pipelines.report.lineage_drawing import draw
@@ -79,6 +80,7 @@ def nasty_report(champion: bool = True) -> RunReport:
         lineage=Lineage((item,)),
         nodes=(NodeTime(NASTY, 1, "complete", 0.0, None),),
         settings={NASTY: {NASTY: NASTY}},
+        quantising=Missing(NASTY),
     )
 
 
@@ -136,6 +138,16 @@ def test_a_folder_of_any_name_can_be_given_to_a_shell() -> None:
     assert "tallygraph tensorboard --log-dir &#39;/a b/$(x) &lt;y&gt;&#39;</code>" in render(
         report
     )
+
+
+def test_what_int8_costs_is_said_beside_the_quality_of_the_model() -> None:
+    cost = QuantisingCost(512, 480, 0.1670, 0.1657, 0.0012, 4_000, 1_000)
+    page = render(replace(nasty_report(), quantising=cost))
+    found = " ".join(page.split())
+    assert "0.1670 in float32, 0.1657 in int8, a change of −0.0013" in found
+    assert "480 summaries are the same" in found
+    assert "25.0 % of the size" in found
+    assert "int8" not in render(replace(nasty_report(), quantising=None))
 
 
 def test_an_evaluation_without_examples_is_said_to_be_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +96,7 @@ def export(
     name: str = "base",
     *,
     settings: ExportConfig | None = None,
+    held_out: Sequence[tuple[str, str]] = (),
     **decoding: Any,
 ) -> Path:
     """Export what a training left as Exporter does; the folder of the base SavedModel."""
@@ -108,7 +109,9 @@ def export(
             custom_config={
                 "model": export_part({**args.custom_config["model"], **decoding}),
                 "export": asdict(settings or ExportConfig()),
+                "rouge_words": "english",
             },
+            held_out=lambda: iter(held_out),
         )
     )
     return directory
