@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scripts.manifests import EXAMPLES
 from tests.serving.deploy.rendered import VARIANTS, Document, of_kind, pods, rendered, the
 
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -135,11 +136,13 @@ def test_only_named_ports_are_open(variant: str) -> None:
         for each in of_kind(variant, "NetworkPolicy")
     }
     asked = 8501 if variant == "rest" else 8500
+    production = EXAMPLES / "production.yaml" in VARIANTS[variant].values
+    administrators = {("operations", 8601)} if production else set()
     assert open_ports == {
         "deny": set(),
         "dns": set(),
         "jobs": set(),
-        "gateway": {("ingress", 8600), ("monitoring", 8601)},
+        "gateway": {("ingress", 8600), ("monitoring", 8601), *administrators},
         "server": {("gateway", asked), ("monitoring", 8501)},
     }
 

@@ -15,7 +15,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from pipelines.cli import _ALL, _app
-from scripts.manifests import PRICES, Rendering
+from scripts.manifests import EXAMPLES, PRICES, Rendering
 from serving.billing import PriceBook
 from serving.config_protos import BatchingParameters, MonitoringConfig
 from serving.engines import RunningServer
@@ -79,6 +79,28 @@ def test_the_gateway_gets_what_the_values_say() -> None:
     _, options = read_command_line(["gateway", *container("minimal", "Deployment")["args"]])
     assert options["label"] == options["cache"] == ""
     assert options["rates"] == "async+memory://"
+
+
+def test_the_gateway_reads_tokens_from_secrets() -> None:
+    pod = the("production", "Deployment")["spec"]["template"]["spec"]
+    (only,) = pod["containers"]
+    _, options = read_command_line(["gateway", *only["args"]])
+    assert options["events_to"] == "https://meter.example.com/events"
+    mounts = {each["name"]: each for each in only["volumeMounts"]}
+    secrets = {each["name"]: each.get("secret", {}) for each in pod["volumes"]}
+    for name, option, secret in (
+        ("admin", "admin_token_file", "tallygraph-admin"),
+        ("events", "events_token_file", "tallygraph-events"),
+    ):
+        assert secrets[name] == {"secretName": secret}
+        assert mounts[name]["readOnly"] is True
+        assert str(options[option].parent) == mounts[name]["mountPath"]
+    _, options = read_command_line(["gateway", *container("minimal", "Deployment")["args"]])
+    assert (options["admin_token_file"], options["events_to"]) == (None, "")
+
+
+def test_anchors_go_with_the_events_of_the_gateways() -> None:
+    assert Rendering([EXAMPLES / "production.yaml"], {"jobs.anchor.enabled": "true"}).render()
 
 
 @pytest.mark.parametrize("variant", ["production", "rest"])

@@ -153,6 +153,16 @@ COMBINATIONS: dict[str, tuple[tuple[Path, ...], dict[str, str], str]] = {
         },
         "externalSecrets.redis.key is empty",
     ),
+    "deliveries by two": (
+        PRODUCTION,
+        {"jobs.deliver.enabled": "true", "jobs.deliver.url": "https://meter.example.com"},
+        "gateway.events.url and jobs.deliver both empty the outbox",
+    ),
+    "a token for nobody": (
+        PRODUCTION,
+        {"gateway.events.url": ""},
+        "gateway.events.tokenSecret is set, and gateway.events.url is empty",
+    ),
     "deliveries to nobody": (
         MINIMAL,
         {"jobs.deliver.enabled": "true"},
@@ -168,6 +178,8 @@ WRONG = {
     "gateway.canary.percent": ("101", "/gateway/canary/percent"),
     "gateway.modelProtocol": ("http2", "/gateway/modelProtocol"),
     "gateway.truncation": ("none", "/gateway/truncation"),
+    "gateway.adminTokens.secret.name": ("A B", "/gateway/adminTokens/secret/name"),
+    "gateway.events.url": ("events.jsonl", "/gateway/events/url"),
     "modelServer.engine": ("triton", "/modelServer/engine"),
     "modelServer.configPollS": ("0", "/modelServer/configPollS"),
     "modelServer.autoscaling.type": ("vpa", "/modelServer/autoscaling/type"),
