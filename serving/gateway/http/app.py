@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from serving.gateway.http.errors import EXCEPTION_HANDLERS
+from serving.gateway.http.errors import exception_handlers
 from serving.gateway.http.render import EXPOSED
 from serving.gateway.http.routes import Gateway, Routes
 from serving.gateway.http.telemetry import Telemetry
@@ -38,7 +38,7 @@ def create_app(gateway: Gateway) -> Starlette:
     app = Starlette(
         routes=Routes(gateway).public(),
         middleware=[*_cors(gateway.cors_origins), _telemetry(gateway)],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers=exception_handlers("All paths are listed in /openapi.json"),
         lifespan=lifespan,
     )
     return _without_redirects(app)
@@ -53,7 +53,10 @@ def create_private_app(gateway: Gateway, admin: Sequence[Route] = ()) -> Starlet
     app = Starlette(
         routes=[*Routes(gateway).private(), *admin],
         middleware=[_telemetry(gateway)],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers=exception_handlers(
+            "This address has /metrics, /readyz, /model-servers and the admin API, whose paths "
+            "are listed in /admin/v1/openapi.json; clients call the public address"
+        ),
     )
     return _without_redirects(app)
 

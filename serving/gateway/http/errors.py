@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -36,20 +36,26 @@ async def _refused(request: Request, error: Exception) -> Response:
     return error_response(error)
 
 
-async def _no_route(request: Request, error: Exception) -> Response:
-    """What Starlette would say in its own shape: no such path, no such method."""
-    assert isinstance(error, HTTPException)
-    response = error_response(
-        GatewayError(
-            error.status_code,
-            f"{error.detail}: {request.method[:20]} {request.url.path[:200]}. All paths are "
-            "listed in /openapi.json",
-            code="no_such_path" if error.status_code == 404 else None,
+def exception_handlers(where_to_look: str) -> dict[Any, Any]:
+    """For Starlette. Any other exception ends in `serving.gateway.http.telemetry`.
+
+    Args:
+      where_to_look: for whoever asks for a path that the address does not have, or by a method
+        that it does not have.
+    """
+
+    async def no_route(request: Request, error: Exception) -> Response:
+        """What Starlette would say in its own shape."""
+        assert isinstance(error, HTTPException)
+        response = error_response(
+            GatewayError(
+                error.status_code,
+                f"{error.detail}: {request.method[:20]} {request.url.path[:200]}. "
+                f"{where_to_look}",
+                code="no_such_path" if error.status_code == 404 else None,
+            )
         )
-    )
-    response.headers.update(error.headers or {})
-    return response
+        response.headers.update(error.headers or {})
+        return response
 
-
-EXCEPTION_HANDLERS: Final[dict[Any, Any]] = {GatewayError: _refused, HTTPException: _no_route}
-"""For Starlette. Any other exception ends in `serving.gateway.ops.telemetry`."""
+    return {GatewayError: _refused, HTTPException: no_route}

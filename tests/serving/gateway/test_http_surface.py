@@ -188,3 +188,19 @@ def test_without_the_setting_no_page_may_call(gateway: RunningGateway) -> None:
         f"{gateway.url}/healthz", headers={"Origin": "https://a.b"}, trust_env=False
     )
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_path_that_there_is_not_says_where_to_look(gateway: RunningGateway) -> None:
+    private = gateway.admin("/nothing")
+    assert (private.status_code, private.json()["error"]["code"]) == (404, "no_such_path")
+    for path in ("/admin/v1/openapi.json", "/metrics", "/readyz"):
+        assert path in private.text
+        assert gateway.admin(path).status_code == 200
+    assert "/v1/" not in private.text.replace("/admin/v1/", "")
+    with gateway.client(gateway.key()) as client:
+        public = client.get("/nothing")
+        assert client.get("/openapi.json").status_code == 200
+    assert (public.status_code, public.json()["error"]["code"]) == (404, "no_such_path")
+    assert "/openapi.json" in public.text
+    for name in ("admin", "metrics", "readyz"):
+        assert name not in public.text
