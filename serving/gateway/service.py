@@ -23,11 +23,10 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
-from typing import Final, TypeVar
 
 from serving.billing import Price, PriceBookError
-from serving.gateway.errors import GatewayError, NoServerUpError, bad_request, overloaded
-from serving.gateway.patience import Patience
+from serving.gateway.errors import GatewayError, bad_request
+from serving.gateway.inference import Inference
 from serving.gateway.ports import (
     CachePort,
     LedgerPort,
@@ -40,19 +39,11 @@ from serving.gateway.ports import (
     SummaryResponse,
     SummaryResult,
     Truncation,
-    VersionGoneError,
 )
-from serving.gateway.single_flight import Claim, SingleFlight
 from serving.gateway.tenants import Caller
 from serving.ledger import Replay, Reservation, Undelivered, Usage
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.work import work_hash
-from tokenizer.contract import MeteredSummary
-
-T = TypeVar("T")
-
-_VERSION_ATTEMPTS: Final = 3
-_CHANGES_TOO_FAST: Final = "The model's versions change too fast. Try again in a moment."
 
 
 class SummaryService:
@@ -75,14 +66,12 @@ class SummaryService:
           truncation: of texts that are too long, where a request does not say.
         """
         self._model = model
-        self._patience = Patience(model)
+        self._inference = Inference(model, cache)
         self._ledger = ledger
         self._prices = prices
         self._rates = rates
-        self._cache = cache
         self._clock = clock
         self.truncation = truncation
-        self._single_flight = SingleFlight()
 
     async def summarize(
         self, caller: Caller, request: SummaryRequest, render: Render
@@ -107,7 +96,7 @@ class SummaryService:
         """The client of a request without an idempotency key went away: its answer, which may
         still be computed, belongs to the next identical request, and is not charged again. A
         request that was waiting for a model server is given up."""
-        if not self._patience.abandon(request_id):
+        if not self._inference.abandon(request_id):
             await self._ledger.undelivered(request_id)
 
     async def count(self, caller: Caller, texts: Sequence[str]) -> list[tuple[int, int]]:
@@ -117,16 +106,15 @@ class SummaryService:
           GatewayError: no model server answers.
         """
         await self._rates.admit_read(caller)
-        return await self._patience.count(caller, texts, self._patience.until())
+        return await self._inference.count(caller, texts, self._inference.until())
 
     async def _sell(
         self, caller: Caller, request: SummaryRequest, render: Render
     ) -> SummaryResponse:
         started = time.monotonic()
         quota = await self._rates.admit(caller)
-        until = self._patience.until()
-        if self._patience.is_needed() and not await self._all_cached(caller, request):
-            await self._patience.turn(caller, request, until)
+        until = self._inference.until()
+        await self._inference.ready(caller, request, until)
         version = await self._model.version(caller.tenant)
         await self._check_lengths(caller, request, version, until)
         price = self._price(caller)
@@ -138,9 +126,9 @@ class SummaryService:
             return SummaryResponse(
                 reserved.answer, quota, reserved.request_id, redelivered=True
             )
-        with self._single_flight.claim() as claim:
+        with self._inference.claim() as claim:
             try:
-                result = await self._cached_or_inferred(
+                result = await self._inference.summarize(
                     caller, request, version, reserved.request_id, claim, until
                 )
                 self._check_truncation(request, result)
@@ -154,19 +142,8 @@ class SummaryService:
                 await self._ledger.release(reserved.request_id)
                 raise
             await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
-            await self._remember(caller, request, result)
+            await self._inference.remember(caller, request, result)
         return SummaryResponse(response, quota, reserved.request_id)
-
-    async def _all_cached(self, caller: Caller, request: SummaryRequest) -> bool:
-        """Whether the request can be answered without a model server."""
-        if self._cache is None:
-            return False
-        try:
-            version = await self._model.version(caller.tenant)
-        except NoServerUpError:
-            return False
-        of = caller.tenant, version, request.texts, request.max_output_tokens
-        return None not in await self._cache.find(*of)
 
     async def _check_lengths(
         self, caller: Caller, request: SummaryRequest, version: ServedVersion, until: float
@@ -176,7 +153,7 @@ class SummaryService:
         most = version.metering.max_input_tokens
         if self._cuts(request) or all(most_tokens(text) <= most for text in request.texts):
             return
-        for read, cut in await self._patience.count(caller, request.texts, until):
+        for read, cut in await self._inference.count(caller, request.texts, until):
             if cut:
                 raise _too_long(read, cut)
 
@@ -195,76 +172,6 @@ class SummaryService:
             return self._prices.price(self._model.name, caller.plan, self._clock().date())
         except PriceBookError as error:
             raise GatewayError(403, str(error), "permission_error", "no_price") from None
-
-    async def _cached_or_inferred(
-        self,
-        caller: Caller,
-        request: SummaryRequest,
-        version: ServedVersion,
-        request_id: str,
-        claim: Claim,
-        until: float,
-    ) -> SummaryResult:
-        """Summaries by the version that serves now, or the one that has taken its place; the
-        model is asked only for what the cache does not have of that version. Where the last
-        server has just gone, the next one is waited for, with what is reserved."""
-        deadline = self._model.deadline()
-        failure: GatewayError = overloaded(_CHANGES_TOO_FAST)
-        for _ in range(_VERSION_ATTEMPTS):
-            rows = await self._cached(caller, version, request, claim, deadline)
-            missing = _without_answer(request.texts, rows)
-            try:
-                inferred = iter(
-                    await self._model.summarize(
-                        version, missing, request.max_output_tokens, deadline
-                    )
-                    if missing
-                    else []
-                )
-            except VersionGoneError:
-                version = await self._model.version(caller.tenant, fresh=True)
-                continue
-            except NoServerUpError as error:
-                if time.monotonic() >= until:
-                    raise
-                failure = error
-                await self._patience.turn(caller, request, until)
-                version = await self._model.version(caller.tenant, fresh=True)
-                deadline = self._model.deadline()
-                continue
-            summaries = [row or next(inferred) for row in rows]
-            cached_tokens = [row.input_tokens if row else 0 for row in rows]
-            return SummaryResult(request_id, version, summaries, cached_tokens)
-        raise failure
-
-    async def _cached(
-        self,
-        caller: Caller,
-        version: ServedVersion,
-        request: SummaryRequest,
-        claim: Claim,
-        deadline: float,
-    ) -> list[MeteredSummary | None]:
-        """What need not be computed. The rest is claimed, so that nobody else computes it."""
-        if self._cache is None:
-            return [None] * len(request.texts)
-        of = caller.tenant, version, request.texts, request.max_output_tokens
-        keys = self._cache.keys(*of)
-        rows = await self._cache.find(*of)
-        if await claim.wait_for_others(_without_answer(keys, rows), deadline):
-            rows = await self._cache.find(*of)
-        claim.begin(_without_answer(keys, rows))
-        return rows
-
-    async def _remember(
-        self, caller: Caller, request: SummaryRequest, result: SummaryResult
-    ) -> None:
-        """Cache what the model computed. It is charged for by now."""
-        if self._cache is None:
-            return
-        rows = zip(request.texts, result.summaries, result.cached_tokens, strict=True)
-        fresh = [(text, summary) for text, summary, cached in rows if not cached]
-        await self._cache.keep(caller.tenant, result.version, fresh, request.max_output_tokens)
 
 
 def _reservation(
@@ -332,7 +239,3 @@ def _usage(request: SummaryRequest, result: SummaryResult, latency_ms: int) -> U
         # Of what the model was asked: that is what its server can have logged.
         work_hash=work_hash(inferred, limits) if inferred else "",
     )
-
-
-def _without_answer(each: Sequence[T], rows: Sequence[MeteredSummary | None]) -> list[T]:
-    return [one for one, row in zip(each, rows, strict=True) if row is None]
