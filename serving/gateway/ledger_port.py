@@ -20,12 +20,14 @@ from serving.gateway.ledger_outages import (
     is_outage,
     through_outages,
 )
+from serving.gateway.ports import Quota
 from serving.ledger import (
     AnswerExpiredError,
     BudgetExceededError,
     CreditExhaustedError,
     Entry,
     IdempotencyConflictError,
+    KeyBudgetExceededError,
     Pricing,
     Replay,
     RequestInProgressError,
@@ -217,6 +219,9 @@ def _refusal(error: Exception) -> GatewayError:
             "insufficient_quota",
             limit="budget",
             headers={BUDGET_LEFT: str(left)},
+            quota=Quota(
+                key_budget=error.budget if isinstance(error, KeyBudgetExceededError) else None
+            ),
         )
     if isinstance(error, CreditExhaustedError):
         return GatewayError(

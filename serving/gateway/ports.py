@@ -23,6 +23,7 @@ from serving.ledger import (
     Undelivered,
     Usage,
 )
+from serving.ledger.records import KeyBudget
 from tokenizer.contract import MeteredSummary, MeteringRecord
 
 
@@ -42,10 +43,12 @@ class ServedVersion:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a tenant may still do in its current minute; a limit of None is none.
+    """What a caller may still do; a limit of None is none.
 
     Attributes:
-      requests_reset_s, tokens_reset_s: seconds until there is more room.
+      requests_…, tokens_…: of the tenant's current minute; reset: seconds until there is more
+        room.
+      key_budget: of the month, where the key has a budget of its own.
     """
 
     requests_limit: int | None = None
@@ -54,6 +57,7 @@ class Quota:
     tokens_limit: int | None = None
     tokens_remaining: int = 0
     tokens_reset_s: int = 0
+    key_budget: KeyBudget | None = None
 
 
 NO_QUOTA: Final = Quota()
@@ -107,7 +111,8 @@ class SummaryResponse:
 
     Attributes:
       body: rendered; byte for byte the same when it is replayed.
-      quota: what the tenant had left when the request was admitted.
+      quota: what the tenant had left when the request was admitted, and what is left of the
+        key's budget.
       request_id: of the charge.
       replayed: the request had been answered, and charged for, before, by its key.
       redelivered: an identical request had been, whose client never got the answer.

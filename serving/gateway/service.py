@@ -23,6 +23,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from serving.billing import Price, PriceBookError
 from serving.gateway.errors import GatewayError, bad_request
@@ -120,6 +121,7 @@ class SummaryService:
         price = self._price(caller)
         reservation = _reservation(caller, request, version, price)
         reserved = await self._ledger.reserve(reservation)
+        quota = replace(quota, key_budget=reserved.key_budget)
         if isinstance(reserved, Replay):
             return SummaryResponse(reserved.answer, quota, reserved.request_id, replayed=True)
         if isinstance(reserved, Undelivered):
@@ -135,7 +137,7 @@ class SummaryService:
                 response = render(result)
                 usage = _usage(request, result, round((time.monotonic() - started) * 1000))
                 pricing = self._prices.pricing(price)
-                await self._ledger.settle(reserved.request_id, usage, pricing, response)
+                entry = await self._ledger.settle(reserved.request_id, usage, pricing, response)
             except BaseException:
                 # Whatever it was: the client gets no summary, and owes nothing.
                 claim.end()
@@ -143,6 +145,8 @@ class SummaryService:
                 raise
             await self._rates.used(caller, usage.input_tokens + usage.output_tokens)
             await self._inference.remember(caller, request, result)
+        if (budget := reserved.key_budget) is not None:
+            quota = replace(quota, key_budget=budget.after(entry.amount_micro))
         return SummaryResponse(response, quota, reserved.request_id)
 
     async def _check_lengths(

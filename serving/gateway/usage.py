@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from serving.gateway.tenants import Caller
 from serving.ledger import usage as ledger_usage
 from serving.ledger.clock import Clock
+from serving.ledger.months import month_bounds
 
 
 def usage_of_month(
@@ -33,4 +34,21 @@ def usage_of_month(
         **asdict(used),
         "budget_micro": budget,
         "remaining_micro": None if left is None else max(0, left),
+        "key_budget": _key_budget(engine, caller, month),
+    }
+
+
+def _key_budget(engine: sa.Engine, caller: Caller, month: str) -> dict[str, Any] | None:
+    """Of the key that asks, within its tenant's budget; None: it has none of its own."""
+    budget = caller.key_budget_micro
+    if budget is None:
+        return None
+    used = ledger_usage.used_of_key(engine, caller.tenant, caller.key_id, month)
+    _, end = month_bounds(month)
+    return {
+        "key_id": caller.key_id,
+        "budget_micro": budget,
+        "used_micro": used,
+        "remaining_micro": max(0, budget - used),
+        "resets_at": f"{end.isoformat(timespec='seconds')}Z",
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from serving.ledger.records import KeyBudget
+
 
 class LedgerError(RuntimeError):
     """Base of every error of the ledger. Nothing was written. Not worth a retry."""
@@ -49,9 +51,17 @@ class CreditExhaustedError(LedgerError):
 
 
 class KeyBudgetExceededError(BudgetExceededError):
-    """It is the budget of the API key that does not suffice."""
+    """It is the budget of the API key that does not suffice.
+
+    Attributes:
+      budget: that one.
+    """
 
     whose: ClassVar = "of the API key "
+
+    def __init__(self, budget: KeyBudget, asked_micro: int) -> None:
+        super().__init__(budget.limit_micro, budget.used_micro, asked_micro)
+        self.budget = budget
 
 
 class TooManyAtOnceError(LedgerError):

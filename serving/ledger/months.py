@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from typing import Final
 
 _MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+
+
+def month_ends_in_s(moment: datetime.datetime) -> int:
+    """Seconds until the next month begins, rounded up.
+
+    Args:
+      moment: UTC, without a zone.
+    """
+    _, end = month_bounds(f"{moment:%Y-%m}")
+    return math.ceil((end - moment).total_seconds())
 
 
 def month_bounds(month: str) -> tuple[datetime.datetime, datetime.datetime]:

@@ -27,6 +27,7 @@ from serving.ledger.parts import METERS, tokens_of
 from serving.ledger.records import (
     Charge,
     Entry,
+    KeyBudget,
     Pricing,
     Replay,
     Reservation,
@@ -86,21 +87,27 @@ class Reserve:
             wanted.hashes.add(asked.request_hash)
 
     def do(self, work: UnitOfWork) -> Reserved | Replay | Undelivered:
-        asked = self.reservation
+        asked, key_budget = self.reservation, self._key_budget(work)
         if asked.idempotency_key is not None:
             earlier = work.request_of_key(asked.tenant, asked.idempotency_key)
             if earlier is not None:
-                return self._again(work, earlier)
+                return Replay(earlier.request_id, self._again(work, earlier), key_budget)
         elif asked.route is not None:
             undelivered = self._undelivered(work, asked.route)
             if undelivered is not None:
-                return undelivered
-        self._check_budget(work)
+                return Undelivered(*undelivered, key_budget)
+        self._check_budget(work, key_budget)
         self._check_concurrency(work)
         work.reserve(asked)
-        return Reserved(asked.request_id, asked.amount_micro)
+        return Reserved(asked.request_id, asked.amount_micro, key_budget)
 
-    def _check_budget(self, work: UnitOfWork) -> None:
+    def _key_budget(self, work: UnitOfWork) -> KeyBudget | None:
+        key_id, limit = self.reservation.key_id, self.reservation.key_budget_micro
+        if key_id is None or limit is None:
+            return None
+        return KeyBudget(limit, work.used_of_key_micro(key_id), work.month_ends_in_s())
+
+    def _check_budget(self, work: UnitOfWork, of_key: KeyBudget | None) -> None:
         budget, amount = self.reservation.budget_micro, self.reservation.amount_micro
         credit = work.budgets.left_micro(self.reservation.tenant)
         # A request that can cost nothing needs some credit all the same.
@@ -110,11 +117,8 @@ class Reserve:
             used = work.used_micro(self.reservation.tenant)
             if used + amount > budget:
                 raise BudgetExceededError(budget, used, amount)
-        key_id, of_key = self.reservation.key_id, self.reservation.key_budget_micro
-        if key_id is not None and of_key is not None:
-            used = work.used_of_key_micro(key_id)
-            if used + amount > of_key:
-                raise KeyBudgetExceededError(of_key, used, amount)
+        if of_key is not None and of_key.used_micro + amount > of_key.limit_micro:
+            raise KeyBudgetExceededError(of_key, amount)
 
     def _check_concurrency(self, work: UnitOfWork) -> None:
         most = self.reservation.max_concurrent
@@ -127,7 +131,8 @@ class Reserve:
                 "time. Wait until one is completed."
             )
 
-    def _again(self, work: UnitOfWork, earlier: Request) -> Replay:
+    def _again(self, work: UnitOfWork, earlier: Request) -> bytes:
+        """The answer of an earlier request with the same key."""
         key = self.reservation.idempotency_key
         if earlier.request_hash != self.reservation.request_hash:
             raise IdempotencyConflictError(
@@ -146,9 +151,10 @@ class Reserve:
                 "no longer kept. It is not charged again. To have it computed and charged "
                 "anew, use a new key."
             )
-        return Replay(earlier.request_id, answer)
+        return answer
 
-    def _undelivered(self, work: UnitOfWork, route: str) -> Undelivered | None:
+    def _undelivered(self, work: UnitOfWork, route: str) -> tuple[str, bytes] | None:
+        """The id and the answer of a request whose client went away."""
         asked, answers = self.reservation, work.undelivered
         while (kept := answers.find(asked.tenant, asked.request_hash, route)) is not None:
             if not kept.computed:
@@ -158,7 +164,7 @@ class Reserve:
                 )
             answer = answers.take(kept)
             if answer is not None:
-                return Undelivered(kept.request_id, answer)
+                return kept.request_id, answer
         return None
 
 

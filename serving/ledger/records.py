@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from serving.ledger.parts import ChargePart
@@ -134,19 +134,53 @@ It must be a pure function: the ledger calls it in a transaction that it may hav
 
 
 @dataclass(frozen=True, slots=True)
+class KeyBudget:
+    """What an API key with a budget of its own may spend in a month, in millionths.
+
+    Attributes:
+      used_micro: spent, or reserved by requests under way.
+      reset_s: seconds until the next month begins.
+    """
+
+    limit_micro: int
+    used_micro: int
+    reset_s: int
+
+    @property
+    def remaining_micro(self) -> int:
+        """Not negative, also where the limit was lowered below what is used."""
+        return max(0, self.limit_micro - self.used_micro)
+
+    def after(self, amount_micro: int) -> KeyBudget:
+        """When so much more is spent."""
+        return replace(self, used_micro=self.used_micro + amount_micro)
+
+
+@dataclass(frozen=True, slots=True)
 class Reserved:
-    """The request may run."""
+    """The request may run.
+
+    Attributes:
+      key_budget: of the key that it came with, without what this request reserves; None: it
+        has none of its own.
+    """
 
     request_id: str
     amount_micro: int
+    key_budget: KeyBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The request has been answered before: this is its answer."""
+    """The request has been answered before: this is its answer.
+
+    Attributes:
+      key_budget: as of `Reserved`.
+    """
 
     request_id: str
     answer: bytes
+    key_budget: KeyBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +191,12 @@ class Undelivered:
     Attributes:
       request_id: of the request that was charged. Tell the ledger of it whether this delivery
         succeeded.
+      key_budget: as of `Reserved`.
     """
 
     request_id: str
     answer: bytes
+    key_budget: KeyBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from serving.ledger.chain import FIRST_HASH, entry_hash
 from serving.ledger.changes import Changes, Request
 from serving.ledger.clock import Clock
 from serving.ledger.errors import UnknownRequestError
+from serving.ledger.months import month_ends_in_s
 from serving.ledger.parts import parts_to_text
 from serving.ledger.records import ENTRY_FIELDS, Charge, Entry, Reservation, TokensBefore, Usage
 from serving.ledger.retention import KEEP, Retention
@@ -150,6 +151,10 @@ class UnitOfWork:
 
     def now(self) -> datetime.datetime:
         return self._clock()
+
+    def month_ends_in_s(self) -> int:
+        """Seconds until what is used this month counts no more."""
+        return month_ends_in_s(self._began)
 
     def request(self, request_id: str) -> Request:
         """

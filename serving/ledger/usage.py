@@ -28,6 +28,14 @@ _CREDIT: Final = sa.text(
 )
 
 
+_USED_OF_KEY: Final = sa.text(
+    "SELECT coalesce((SELECT sum(amount_micro) FROM daily_usage "
+    "WHERE tenant = :tenant AND month = :month AND key_id = :key_id), 0) + "
+    "coalesce((SELECT sum(reserved_micro) FROM requests WHERE tenant = :tenant "
+    "AND state = 'reserved' AND month = :month AND key_id = :key_id), 0)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class MonthUsage:
     """Sums of a tenant's entries in a month: charges less what was reversed.
@@ -78,3 +86,17 @@ def credit_left(engine: sa.Engine, tenant: str) -> int | None:
     with reading(engine) as connection:
         left = connection.scalar(_CREDIT, {"tenant": tenant})
     return None if left is None else int(left)
+
+
+def used_of_key(engine: sa.Engine, tenant: str, key_id: str, month: str) -> int:
+    """What requests of an API key have spent or reserved in a month, in millionths.
+
+    Args:
+      month: such as 2026-11.
+
+    Raises:
+      sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
+    """
+    of = {"tenant": tenant, "key_id": key_id, "month": month}
+    with reading(engine) as connection:
+        return int(connection.scalar(_USED_OF_KEY, of) or 0)

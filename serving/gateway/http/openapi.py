@@ -66,6 +66,10 @@ _ANSWER_HEADERS: Final = {
     },
     "x-ratelimit-remaining-requests": {"description": "Left of the minute", **_NUMBER},
     "x-ratelimit-remaining-tokens": {"description": "Left of the minute", **_NUMBER},
+    "x-ratelimit-remaining-key-budget-micro": {
+        "description": "Left of the month's budget of the key, if it has one",
+        **_NUMBER,
+    },
 }
 # Where a request that comes again later may be answered.
 _WITH_WAIT: Final = {409, 429, 503}

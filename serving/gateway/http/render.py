@@ -31,6 +31,9 @@ EXPOSED: Final = (
         for of in ("requests", "tokens")
         for what in ("limit", "remaining", "reset")
     ),
+    "x-ratelimit-limit-key-budget-micro",
+    "x-ratelimit-remaining-key-budget-micro",
+    "x-ratelimit-reset-key-budget",
 )
 """What a browser's page may read."""
 
@@ -146,8 +149,13 @@ def summaries(result: SummaryResult) -> bytes:
 
 
 def quota_headers(quota: Quota) -> dict[str, str]:
-    """OpenAI's headers, for the limits that there are."""
+    """OpenAI's headers, for the limits that there are; and of their kind, those of a key's
+    budget of the month."""
     headers = {}
+    if (budget := quota.key_budget) is not None:
+        headers["x-ratelimit-limit-key-budget-micro"] = str(budget.limit_micro)
+        headers["x-ratelimit-remaining-key-budget-micro"] = str(budget.remaining_micro)
+        headers["x-ratelimit-reset-key-budget"] = f"{budget.reset_s}s"
     for of, limit, remaining, reset_s in (
         ("requests", quota.requests_limit, quota.requests_remaining, quota.requests_reset_s),
         ("tokens", quota.tokens_limit, quota.tokens_remaining, quota.tokens_reset_s),

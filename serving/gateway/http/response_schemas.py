@@ -284,6 +284,17 @@ class ResponseEvent(BaseModel):
     sequence_number: _Count
 
 
+class KeyBudget(_Response):
+    """What the key that asks may spend in the month, within its tenant's budget: millionths of
+    the currency's unit."""
+
+    key_id: str
+    budget_micro: _Count
+    used_micro: int
+    remaining_micro: _Count
+    resets_at: str
+
+
 class UsageOfMonth(_Response):
     """What a tenant has used in a month: tokens, and millionths of the currency's unit."""
 
@@ -297,3 +308,4 @@ class UsageOfMonth(_Response):
     reserved_micro: _Count
     budget_micro: int | None
     remaining_micro: _Count | None
+    key_budget: KeyBudget | None

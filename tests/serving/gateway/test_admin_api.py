@@ -182,12 +182,34 @@ def test_a_keys_own_budget(gateway: RunningGateway, admin: AdminClient) -> None:
     poor = admin("POST", "/tenants/acme/keys", {"budget_micro": 70}, 201)
     rich = admin("POST", "/tenants/acme/keys", {}, 201)
     # 48 are reserved, and 33 are charged.
-    assert ask(gateway, poor["key"]).status_code == 200
+    answered = ask(gateway, poor["key"])
+    assert answered.status_code == 200
     refused = ask(gateway, poor["key"])
     assert code(refused) == (429, "insufficient_quota")
     assert "The budget of the API key of this month is 70" in refused.text
     assert refused.headers["x-ratelimit-remaining-budget-micro"] == "37"
-    assert ask(gateway, rich["key"]).status_code == 200
+    for answer in (answered, refused):
+        assert answer.headers["x-ratelimit-limit-key-budget-micro"] == "70"
+        assert answer.headers["x-ratelimit-remaining-key-budget-micro"] == "37"
+        assert answer.headers["x-ratelimit-reset-key-budget"].endswith("s")
+    key_id = poor["record"]["key_id"]
+    with gateway.client(poor["key"]) as client:
+        told = client.get("/v1/usage").json()
+        of_november = client.get("/v1/usage?month=2026-11").json()["key_budget"]
+    assert (told["budget_micro"], told["remaining_micro"]) == (10_000, 10_000 - 33)
+    assert told["key_budget"] | {"resets_at": ""} == {
+        "key_id": key_id,
+        "budget_micro": 70,
+        "used_micro": 33,
+        "remaining_micro": 37,
+        "resets_at": "",
+    }
+    assert of_november["resets_at"] == "2026-12-01T00:00:00Z"
+    answered = ask(gateway, rich["key"])
+    assert answered.status_code == 200
+    assert not any("key-budget" in name for name in answered.headers)
+    with gateway.client(rich["key"]) as client:
+        assert client.get("/v1/usage").json()["key_budget"] is None
     admin("PATCH", f"/keys/{poor['record']['key_id']}", {"budget_micro": 81})
     assert ask(gateway, poor["key"]).status_code == 200
     by_key = admin("GET", "/usage?by=key_id")["usage"]

@@ -212,6 +212,7 @@ class Machine(RuleBasedStateMachine):
                 "reserved_micro": 0,
                 "budget_micro": budget,
                 "remaining_micro": None if budget is None else budget - tenant.amount_micro,
+                "key_budget": None,
             }
             assert self.ledger_of(tenant) == tenant.request_ids
             if budget is not None:

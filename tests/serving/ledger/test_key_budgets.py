@@ -17,12 +17,15 @@ from serving.ledger import (
     Reservation,
     Reserved,
 )
+from serving.ledger.months import month_ends_in_s
 from serving.ledger.operations import Operation, Release, Reserve, Settle
+from serving.ledger.records import KeyBudget, Replay
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
-from tests.serving.ledger.standing_clock import Clock
+from tests.serving.ledger.standing_clock import START, Clock
 
 Make = Callable[..., Reservation]
+MONTH_ENDS_IN_S = 5 * 86_400 + 12 * 3600
 
 
 def test_what_is_reserved_and_spent_counts(
@@ -59,7 +62,31 @@ def test_a_reversal_gives_back(ledger: Ledger, reservation: Make) -> None:
     with pytest.raises(KeyBudgetExceededError):
         ledger.reserve(again)
     ledger.reverse("acme", number, "a test", "a test")
-    assert ledger.reserve(again) == Reserved(again.request_id, 1000)
+    assert ledger.reserve(again) == Reserved(
+        again.request_id, 1000, KeyBudget(1000, 0, MONTH_ENDS_IN_S)
+    )
+
+
+def test_what_is_left_is_told_with_each_answer(ledger: Ledger, reservation: Make) -> None:
+    asked = {"key_id": "k1", "key_budget_micro": 1500}
+    first = reservation(**asked, idempotency_key="key")
+    reserved = ledger.reserve(first)
+    assert reserved.key_budget == KeyBudget(1500, 0, MONTH_ENDS_IN_S)
+    assert KeyBudget(1500, 0, 1).after(1600).remaining_micro == 0
+    ledger.settle(first.request_id, usage(), charge(), b"")
+    used = KeyBudget(1500, 700, MONTH_ENDS_IN_S)
+    again = reservation(**asked, idempotency_key="key", request_hash=first.request_hash)
+    assert ledger.reserve(again) == Replay(first.request_id, b"", used)
+    with pytest.raises(KeyBudgetExceededError) as refused:
+        ledger.reserve(reservation(**asked))
+    assert refused.value.budget == used
+    assert ledger.reserve(reservation(key_id="k2")).key_budget is None
+
+
+def test_when_the_month_ends() -> None:
+    assert month_ends_in_s(START) == MONTH_ENDS_IN_S
+    assert month_ends_in_s(datetime.datetime(2026, 12, 31, 23, 59, 59, 1)) == 1
+    assert month_ends_in_s(datetime.datetime(2026, 12, 1)) == 31 * 86_400
 
 
 def test_both_budgets_hold(ledger: Ledger, reservation: Make) -> None:
