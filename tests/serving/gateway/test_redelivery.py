@@ -183,3 +183,26 @@ def test_openai_s_client_that_times_out_pays_once(
     assert gate.questions == 1
     assert len(gateway.entries()) == 1
     assert gateway.verify() == (1, [])
+
+
+def test_whoever_stays_connected_has_its_answer(gateway: RunningGateway) -> None:
+    """Also if it never reads it: nothing that reaches the gateway says so. The same request
+    over another connection is another one, unless both have the same key.
+
+    So does an asynchronous client that is used on a second event loop: it sends its request,
+    whole, over the connection of the first loop, fails before it can read the answer, leaves
+    that connection open, and asks again over a new one.
+    """
+    key = gateway.key()
+    with gateway.client(key) as client:
+        for charged, idempotency_key in ((1, None), (3, "k")):
+            headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+            with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+                connection.sendall(request_bytes(key, BODY, idempotency_key))
+                gateway.wait_until_settled(charged)
+                wait_until(lambda: kept_answers(gateway) == 0, "a delivered answer")
+                again = post(client, BODY, PATH, **headers)
+            assert again.status_code == 200
+            assert "x-redelivered" not in again.headers
+            assert ("idempotent-replayed" in again.headers) == bool(headers)
+    assert gateway.verify() == (3, [])
