@@ -47,6 +47,7 @@ def administering(
     """
     from serving.gateway.administration import Administrator, check_plan
     from serving.gateway.tenants import TenantError
+    from serving.ledger import LedgerError
 
     name = by or system_user()
     if len(name) > 255 or not name.isprintable():
@@ -61,7 +62,7 @@ def administering(
             check_plan(plan, plans)
         with opened(database, create=create, tenant=tenant) as engine:
             yield Administrator(engine, name, plans=None if plans is None else lambda: plans)
-    except TenantError as error:
+    except (TenantError, LedgerError) as error:
         fail(str(error), EXIT_BAD_INPUT)
 
 

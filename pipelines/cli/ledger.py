@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.cli.administrator import By, administering
 from pipelines.cli.console import EXIT_BAD_INPUT, EXIT_FAILED, fail, out
 from pipelines.cli.database import DATABASE, Database, checked_month, opened
 from pipelines.cli.ledger_corrections import KeyFile, refund, reverse, top_up
@@ -153,23 +154,20 @@ def archive(
         Path, typer.Option(help="Folder for the file; keep it, and copies of the file.")
     ],
     key_file: KeyFile = None,
+    by: By = "",
     database: Database = DATABASE,
 ) -> None:
     """Move a closed month's entries into a file, which is verified before they are deleted.
 
     If it is stopped, call it again: nothing is lost, and nothing is written twice.
     """
-    from serving.ledger import LedgerError
-    from serving.ledger.archive import archive_month
+    from serving.gateway.administration.ledger import archive_ledger
     from serving.ledger.authentication import LedgerKey
 
     checked_month(month)
-    with opened(database) as engine:
-        try:
-            key = LedgerKey.load(key_file) if key_file else None
-            done = archive_month(engine, month, to, key)
-        except LedgerError as error:
-            fail(str(error), EXIT_BAD_INPUT)
+    with administering(database, by) as administrator:
+        key = LedgerKey.load(key_file) if key_file else None
+        done = archive_ledger(administrator, month, to, key)
     out.print(
         f"{done.entries} entries are in {done.path}, {done.removed} of them were removed from "
         "the database now",
@@ -190,26 +188,18 @@ def anchor(
         bool, typer.Option("--outbox", help="Have it delivered with the usage events.")
     ] = False,
     key_file: KeyFile = None,
+    by: By = "",
     database: Database = DATABASE,
 ) -> None:
     """Write down how far each tenant's chain has come, so that `ledger verify --anchors` finds
     what is deleted or changed up to there, whatever else is made to fit."""
-    from serving.ledger import LedgerError, anchors
-    from serving.ledger.authentication import LedgerKey
+    from serving.gateway.administration.ledger import anchor_ledger
 
     if (to is None) != by_outbox:
         fail("Give either --to FILE or --outbox.", EXIT_BAD_INPUT)
-    with opened(database) as engine:
-        try:
-            key = LedgerKey.load(key_file) if key_file else None
-            lines = anchors.make_anchor(engine, key)
-            if to is not None:
-                anchors.append_to(to, lines)
-            else:
-                anchors.put_into_outbox(engine, lines)
-        except LedgerError as error:
-            fail(str(error), EXIT_BAD_INPUT)
-    how = "authenticated" if key else "not authenticated: no key was given"
+    with administering(database, by) as administrator:
+        lines = anchor_ledger(administrator, key_file, by_outbox, to)
+    how = "authenticated" if key_file else "not authenticated: no key was given"
     out.print(f"{len(lines)} lines of an anchor written, {how}")
 
 

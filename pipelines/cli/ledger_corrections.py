@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.administrator import system_user
+from pipelines.cli.administrator import administering
 from pipelines.cli.console import EXIT_BAD_INPUT, fail, out
-from pipelines.cli.database import DATABASE, Database, opened
+from pipelines.cli.database import DATABASE, Database
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from serving.ledger import Ledger
+    from serving.ledger import Entry
+    from serving.ledger.authentication import LedgerKey
     from serving.ledger.parts import Meter
 
 KeyFile = Annotated[
@@ -27,9 +24,18 @@ KeyFile = Annotated[
         "bytes, as of `openssl rand -hex 32`.",
     ),
 ]
+_Archives = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of `ledger archive`, for a charge that is archived: its entry, and those "
+        "of what was given back of it, are read there."
+    ),
+]
 _By = Annotated[
     str,
-    typer.Option(help="Who does it, recorded in the ledger; empty: this system's user."),
+    typer.Option(
+        help="Who does it, recorded in the ledger and its audit log; empty: this system's user."
+    ),
 ]
 
 
@@ -39,12 +45,15 @@ def reverse(
     reason: Annotated[str, typer.Option(help="Reason, recorded in the ledger.")],
     by: _By = "",
     key_file: KeyFile = None,
+    archives: _Archives = None,
     database: Database = DATABASE,
 ) -> None:
     """Reverse a charge: add an entry that takes it back, and says why and by whom."""
-    with opened(database, tenant=tenant) as engine, _correcting(engine, key_file) as ledger:
-        entry = ledger.reverse(tenant, number, reason, by or system_user())
-    out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
+    from serving.gateway.administration import reverse_charge
+
+    with administering(database, by, tenant=tenant) as administrator:
+        entry = reverse_charge(administrator, tenant, number, reason, _key(key_file), archives)
+    _print(entry)
 
 
 def refund(
@@ -67,22 +76,27 @@ def refund(
     ] = False,
     by: _By = "",
     key_file: KeyFile = None,
+    archives: _Archives = None,
     database: Database = DATABASE,
 ) -> None:
     """Refund a part of a charge: an amount, or tokens, never more than is left of it."""
+    from serving.gateway.administration import refund_charge
+
     if (amount_micro is not None) + bool(tokens) + rest != 1:
         fail("Give one of --amount-micro, --tokens and --rest.", EXIT_BAD_INPUT)
     counts = dict(map(_tokens, tokens)) if tokens else None
-    with opened(database, tenant=tenant) as engine, _correcting(engine, key_file) as ledger:
-        entry = ledger.refund(
+    with administering(database, by, tenant=tenant) as administrator:
+        entry = refund_charge(
+            administrator,
             tenant,
             number,
             reason,
-            by or system_user(),
+            _key(key_file),
             amount_micro=amount_micro,
             tokens=counts,
+            archives=archives,
         )
-    out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
+    _print(entry)
 
 
 def top_up(
@@ -108,30 +122,29 @@ def top_up(
 ) -> None:
     """Add to a tenant's prepaid credit. From its first top-up on, a tenant is refused when its
     credit is used up."""
-    from serving.billing.currencies import CurrencyError, decimals_of
+    from serving.gateway.administration import top_up_credit
 
-    try:
-        decimals_of(currency)
-    except CurrencyError as error:
-        fail(str(error), EXIT_BAD_INPUT)
-    with opened(database, tenant=tenant) as engine, _correcting(engine, key_file) as ledger:
-        entry = ledger.top_up(
-            tenant, amount_micro, currency, reason, by or system_user(), request_id or None
+    with administering(database, by, tenant=tenant) as administrator:
+        entry = top_up_credit(
+            administrator,
+            tenant,
+            amount_micro,
+            currency,
+            reason,
+            request_id or None,
+            _key(key_file),
         )
-    out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
+    _print(entry)
 
 
-@contextmanager
-def _correcting(engine: Engine, key_file: Path | None) -> Iterator[Ledger]:
-    """A ledger to correct; what it refuses is told."""
-    from serving.ledger import Ledger, LedgerError
+def _key(path: Path | None) -> LedgerKey | None:
     from serving.ledger.authentication import LedgerKey
 
-    try:
-        key = LedgerKey.load(key_file) if key_file else None
-        yield Ledger(engine, "tallygraph-ledger", key=key)
-    except LedgerError as error:
-        fail(str(error), EXIT_BAD_INPUT)
+    return LedgerKey.load(path) if path else None
+
+
+def _print(entry: Entry) -> None:
+    out.print(f"entry {entry.number}: {entry.amount_micro} millionths {entry.currency}")
 
 
 def _tokens(text: str) -> tuple[Meter, int]:

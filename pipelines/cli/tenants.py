@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from pipelines.cli.administrator import By, administering
-from pipelines.cli.console import EXIT_BAD_INPUT, err, fail, out
+from pipelines.cli.console import err, out
 from pipelines.cli.database import DATABASE, Database, checked_month, opened
 from pipelines.cli.prices import PlanPrices
 from pipelines.cli.tenant_keys import (
@@ -104,17 +104,16 @@ def alerts(
         str,
         typer.Argument(help="Shares of its budget in percent, such as 50,80,100, or none."),
     ],
+    by: By = "",
     database: Database = DATABASE,
 ) -> None:
     """Choose at which shares of its monthly budget an event is delivered, once a month each."""
-    from serving.ledger import LedgerError
-    from serving.ledger.budgets import set_alerts
+    from serving.gateway.administration import change_alerts
+    from serving.ledger.budgets import percents_from_text
 
-    with opened(database, tenant=name) as engine:
-        try:
-            shares = set_alerts(engine, name, "" if percents == "none" else percents)
-        except LedgerError as error:
-            fail(str(error), EXIT_BAD_INPUT)
+    with administering(database, by, tenant=name) as administrator:
+        shares = () if percents == "none" else percents_from_text(percents)
+        change_alerts(administrator, name, shares)
     out.print(f"alerts of {name} at: {', '.join(f'{each} %' for each in shares) or 'none'}")
 
 

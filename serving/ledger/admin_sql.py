@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from serving.ledger import sql
+
 _TIMES: Final = (
     *("at", "created_at", "expires_at", "last_used_at", "previous_until"),
     *("revoked_at", "suspended_at"),
@@ -96,10 +98,7 @@ CALLER: Final = _query(
 )
 
 _AUDIT: Final = "at, actor, via, action, tenant, subject, before, after"
-ADD_AUDIT: Final = _change(
-    f"INSERT INTO audit_log ({_AUDIT}) VALUES "
-    "(:at, :actor, :via, :action, :tenant, :subject, :before, :after)"
-)
+ADD_AUDIT: Final = _change(sql.ADD_AUDIT)
 AUDIT: Final = _query(
     f"SELECT id, {_AUDIT} FROM audit_log WHERE id < :before_id ORDER BY id DESC LIMIT :most"
 )

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from serving.ledger import schema
 from serving.ledger.authentication import LedgerKey, wrong_anchor_code
 from serving.ledger.clock import Clock, utc_now
-from serving.ledger.database import reading, writing
+from serving.ledger.database import reading
 from serving.ledger.errors import LedgerError
 from serving.ledger.events import SOURCE
 
@@ -106,29 +106,35 @@ def _signed(at: str, data: dict[str, Any]) -> str:
 
 
 def append_to(path: Path, lines: Sequence[str]) -> None:
-    """Append an anchor to a file, on the disk before this returns.
+    """Append an anchor to a file, on the disk before this returns. It begins on a line of its
+    own, whatever a crash has left of the one before.
 
     Raises:
       AnchorError: it cannot be written.
     """
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        with path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.writelines(f"{line}\n".encode() for line in lines)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise AnchorError(f"Cannot append to {path}: {error}") from None
 
 
-def put_into_outbox(engine: sa.Engine, lines: Sequence[str]) -> None:
+def put_into_outbox(connection: sa.Connection, lines: Sequence[str]) -> None:
     """Have an anchor delivered with the usage events."""
     if lines:
-        with writing(engine) as connection:
-            connection.execute(schema.outbox.insert(), [{"event": line} for line in lines])
+        connection.execute(schema.outbox.insert(), [{"event": line} for line in lines])
 
 
 def read_anchors(paths: Sequence[Path], keys: Sequence[LedgerKey] = ()) -> Anchors:
     """Read anchors from files, which may contain other events, too.
+
+    A last line that is torn, as a crash leaves it that came while it was written, is a finding.
 
     Args:
       keys: with any of which a line must be authenticated; none: their codes are not checked.
@@ -139,7 +145,8 @@ def read_anchors(paths: Sequence[Path], keys: Sequence[LedgerKey] = ()) -> Ancho
     anchors = Anchors()
     for path in paths:
         before, parts = anchors.lines, dict[str, set[int]]()
-        for number, event in _events(path):
+        torn: list[str] = []
+        for number, event in _events(path, torn):
             where = f"{path}, line {number}"
             try:
                 _add(anchors, where, event, keys, parts)
@@ -147,7 +154,8 @@ def read_anchors(paths: Sequence[Path], keys: Sequence[LedgerKey] = ()) -> Ancho
                 raise AnchorError(
                     f"{where} is not an anchor as this version writes it."
                 ) from None
-        if anchors.lines == before:
+        anchors.findings += torn
+        if anchors.lines == before and not torn:
             raise AnchorError(f"{path} contains no anchor.")
         anchors.findings += [
             f"{path}: of the anchor of {at}, {len(missing)} lines are missing"
@@ -180,14 +188,37 @@ def _add(
         anchors.ends.setdefault(tenant, []).append(ChainEnd(int(number), str(last), str(at)))
 
 
-def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _events(path: Path, torn: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The anchors in a file, with the numbers of their lines.
+
+    Args:
+      torn: is told of a last line that is not whole.
+    """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                event = json.loads(line)
-                if event["type"] == EVENT_TYPE:
+                event = _event(path, number, line, torn)
+                if event is not None:
                     yield number, event
     except OSError as error:
         raise AnchorError(f"Cannot read the anchors: {error}") from None
+
+
+def _event(path: Path, number: int, line: bytes, torn: list[str]) -> dict[str, Any] | None:
+    """An anchor; None for another event, or the rest of one that was not written whole."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+        return event if event["type"] == EVENT_TYPE else None
     except (KeyError, TypeError, ValueError):
-        raise AnchorError(f"{path} is not a file of events, one JSON object a line.") from None
+        # Only the last line of a file can be without its end.
+        if not line.endswith(b"\n"):
+            torn.append(
+                f"{path}, line {number}: the last line is torn: whoever wrote it was stopped. "
+                f"Its {len(line)} bytes are not checked; the lines before it are. Make another "
+                "anchor, and remove this line"
+            )
+            return None
+        raise AnchorError(
+            f"{path} is not a file of events, one JSON object a line: line {number} is not "
+            "one. If it was torn by a crash, remove it."
+        ) from None

@@ -14,7 +14,7 @@ next call goes on:
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +26,10 @@ from serving.ledger.anchors import ChainEnd
 from serving.ledger.archive_file import ArchiveError, archive_path, read_archive, sha256_of
 from serving.ledger.archive_removal import remove_month
 from serving.ledger.archive_writing import parts_of, write_month
+from serving.ledger.audit_log import Record
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.clock import Clock, utc_now
+from serving.ledger.daily_usage import DailySums
 from serving.ledger.database import reading
 from serving.ledger.months import month_bounds
 from serving.ledger.verified_chain import Chain
@@ -56,6 +58,7 @@ def archive_month(
     folder: Path,
     key: LedgerKey | None = None,
     clock: Clock = utc_now,
+    record: Record | None = None,
 ) -> Archived:
     """Archive a closed month, or go on where an earlier call was stopped.
 
@@ -63,6 +66,8 @@ def archive_month(
       folder: where the file is, or is to be.
       key: to authenticate the file with; None: it is not.
       clock: UTC.
+      record: makes the row of the audit log that is written when the month is; None: there is
+        none.
 
     Raises:
       ArchiveError: the month has not ended, an earlier one is not archived, answers of it are
@@ -75,7 +80,7 @@ def archive_month(
     known = _known(engine, month)
     if known is None:
         _check_closed(engine, month, end, clock())
-        entries = write_month(engine, month, end, path, key, clock())
+        entries = write_month(engine, month, end, path, key, clock(), record)
     else:
         entries = known.entries
         if (found := sha256_of(path)) != known.sha256:
@@ -113,6 +118,7 @@ def read_archives(
     with reading(engine) as connection:
         rows = connection.execute(sa.select(files).order_by(files.c.month)).all()
     chains: dict[str, Chain] = {}
+    sums = DailySums()
     for row in rows:
         path = archive_path(folder, row.month)
         if (found := sha256_of(path)) != row.sha256:
@@ -126,7 +132,31 @@ def read_archives(
                 chains[name] = Chain(name, keys, ends.get(name, ()))
             for entry in entries:
                 chains[name].add_row(entry)
+                sums.add(entry, entry[-1], None)
+    for (name, month, day, model), what in _wrong_sums(engine, sums):
+        chain = chains.setdefault(name, Chain(name, keys, ends.get(name, ())))
+        chain.found(
+            f"the archived usage of {day} of the model {model}, paid in {month}, {what}"
+        )
     return chains
+
+
+def _wrong_sums(engine: sa.Engine, sums: DailySums) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Where what is written down of archived entries by day is not what they add up to."""
+    usage = schema.archived_usage.c
+    keys = (usage.tenant, usage.month, usage.day, usage.model)
+    counts = (
+        *(usage.requests, usage.input_tokens, usage.cached_tokens, usage.output_tokens),
+        usage.amount_micro,
+    )
+    added = sa.select(*keys, *map(sa.func.sum, counts)).group_by(*keys)
+    with reading(engine) as connection:
+        said = {tuple(row[:4]): tuple(map(int, row[4:])) for row in connection.execute(added)}
+    expected = sums.without_keys()
+    nothing = (0,) * len(counts)
+    for key in sorted({*said, *expected}):
+        if (found := said.get(key, nothing)) != (right := expected.get(key, nothing)):
+            yield key, f"is {found} in the ledger. Expected: {right}, according to the archive"
 
 
 def _known(engine: sa.Engine, month: str) -> sa.Row[Any] | None:

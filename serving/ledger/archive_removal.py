@@ -70,6 +70,13 @@ def _remove_some(engine: sa.Engine, tenant: str, first: int, last: int) -> int:
         if not rows:
             return 0
         ids = sorted({row.request_id for row in rows})
+        # Nobody adds an entry to them, such as a refund, between what follows.
+        connection.execute(
+            sa.select(requests.c.request_id)
+            .where(requests.c.request_id.in_(ids))
+            .order_by(requests.c.request_id)
+            .with_for_update()
+        )
         connection.execute(
             entries.delete().where(
                 entries.c.tenant == tenant,

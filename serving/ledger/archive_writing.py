@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -19,8 +19,10 @@ from serving.ledger.archive_file import (
     sha256_of,
     writing_archive,
 )
+from serving.ledger.audit_log import NOTHING, Record, write_change
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.carried import carried, go_on
+from serving.ledger.daily_usage import DailySums
 from serving.ledger.database import reading, writing
 from serving.ledger.verified_chain import ROW_FIELDS, Chain, Finding
 
@@ -37,7 +39,7 @@ _SECTIONS: Final = sa.text(
     "(SELECT max(b.last_number) FROM archives b WHERE b.tenant = c.tenant) ORDER BY c.tenant"
 ).bindparams(sa.bindparam("until", type_=sa.DateTime))
 _ENTRIES: Final = sa.text(
-    f"SELECT {_FIELDS}, r.month FROM entries e LEFT JOIN requests r "
+    f"SELECT {_FIELDS}, r.month, r.key_id FROM entries e LEFT JOIN requests r "
     "ON r.request_id = e.request_id AND r.tenant = e.tenant AND r.state = 'settled' "
     "WHERE e.tenant = :tenant AND e.number > :before AND e.number <= :last ORDER BY e.number"
 ).execution_options(yield_per=_AT_A_TIME)
@@ -55,12 +57,14 @@ def write_month(
     path: Path,
     key: LedgerKey | None,
     now: datetime.datetime,
+    record: Record | None = None,
 ) -> int:
     """Write a month's file, and write down what is in it: steps 1 and 2 of
     `serving.ledger.archive`.
 
     Args:
       end: of the month, UTC; and `now`.
+      record: makes the audit log's row; None: there is none.
 
     Returns:
       How many entries are in it.
@@ -75,6 +79,7 @@ def write_month(
         rows = [row for row in sections if row.last > row.before]
         began = {row.tenant: row.carried for row in rows}
         written: list[tuple[Section, str]] = []
+        usage = DailySums()
         with writing_archive(part, month, key) as archive, reading(engine) as connection:
             for row in rows:
                 chain = _chain(row.tenant, row.carried)
@@ -87,9 +92,10 @@ def write_month(
                 )
                 archive.section(section)
                 values = {"tenant": row.tenant, "before": row.before, "last": row.last}
-                for entry in connection.execute(_ENTRIES, values):
-                    archive.entry(tuple(entry))
-                    chain.add_row(tuple(entry))
+                for *entry, key_id in connection.execute(_ENTRIES, values):
+                    archive.entry(entry)
+                    chain.add_row(entry)
+                    usage.add(entry, entry[-1], key_id)
                 _require_whole(section, chain)
                 written.append((section, carried(chain)))
         _read_back(part, month, began, written)
@@ -97,7 +103,8 @@ def write_month(
     finally:
         with suppress(OSError):
             part.unlink()
-    _write_down(engine, month, path, archive.entries, written, now)
+    file = {"month": month, "sha256": sha256_of(path), "entries": archive.entries}
+    _write_down(engine, file | {"written_at": now}, written, usage, record)
     return archive.entries
 
 
@@ -176,12 +183,12 @@ def _publish(part: Path, path: Path) -> None:
 
 def _write_down(
     engine: sa.Engine,
-    month: str,
-    path: Path,
-    entries: int,
+    file: Mapping[str, Any],
     written: Sequence[tuple[Section, str]],
-    now: datetime.datetime,
+    usage: DailySums,
+    record: Record | None,
 ) -> None:
+    month = file["month"]
     rows = [
         {
             "tenant": section.tenant,
@@ -193,12 +200,17 @@ def _write_down(
         }
         for section, state in written
     ]
-    file = {"month": month, "sha256": sha256_of(path), "entries": entries, "written_at": now}
+    sums = [{"archive": month, **each} for each in usage.rows()]
     try:
         with writing(engine) as connection:
-            connection.execute(schema.archive_files.insert().values(file | {"removed": False}))
+            connection.execute(schema.archive_files.insert().values(removed=False, **file))
             if rows:
                 connection.execute(schema.archives.insert(), rows)
+            if sums:
+                connection.execute(schema.archived_usage.insert(), sums)
+            if record is not None:
+                said = {name: file[name] for name in ("entries", "sha256")}
+                write_change(connection, record(NOTHING, said))
     except sa.exc.IntegrityError:
         raise ArchiveError(
             f"{month} is being archived by another call, or its entries have changed."

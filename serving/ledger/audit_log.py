@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -21,6 +21,9 @@ from serving.ledger.records import MAX_INTEGER
 
 Via = Literal["api", "command"]
 State = Mapping[str, Any]
+Row = Mapping[str, object]
+Record = Callable[[State, State], Row]
+"""Makes a row of what was before a change and what is after it; who makes it is known."""
 NOTHING: Final[State] = {}
 
 
@@ -50,8 +53,7 @@ class Change:
     after: State
 
 
-def write_change(
-    connection: sa.Connection,
+def change_row(
     at: datetime.datetime,
     actor: str,
     via: Via,
@@ -60,21 +62,23 @@ def write_change(
     subject: str,
     before: State = NOTHING,
     after: State = NOTHING,
-) -> None:
+) -> Row:
+    """A row, to be written in the transaction of the change; see `Change`."""
+    return {
+        "at": at,
+        "actor": actor,
+        "via": via,
+        "action": action,
+        "tenant": tenant,
+        "subject": subject,
+        "before": _text(before),
+        "after": _text(after),
+    }
+
+
+def write_change(connection: sa.Connection, row: Row) -> None:
     """Add a row, in the transaction of the change."""
-    connection.execute(
-        admin_sql.ADD_AUDIT,
-        {
-            "at": at,
-            "actor": actor,
-            "via": via,
-            "action": action,
-            "tenant": tenant,
-            "subject": subject,
-            "before": _text(before),
-            "after": _text(after),
-        },
-    )
+    connection.execute(admin_sql.ADD_AUDIT, row)
 
 
 def read_changes(

@@ -18,8 +18,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from serving.ledger import schema
-from serving.ledger.database import writing
-from serving.ledger.errors import LedgerError, UnknownTenantError
+from serving.ledger.errors import LedgerError
 from serving.ledger.events import SOURCE
 from serving.ledger.records import Entry
 from serving.ledger.sql import Driver, Row, Statements
@@ -179,29 +178,25 @@ def percents_from_text(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def set_alerts(engine: sa.Engine, tenant: str, percents: str) -> tuple[int, ...]:
+def set_alerts(
+    connection: sa.Connection, tenant: str, shares: Sequence[int]
+) -> tuple[int, ...]:
     """Say at which shares of its month's budget a tenant's spending is to be alerted of.
 
     Args:
-      percents: such as ``50,80,100``; empty for none.
+      shares: in percent, from `percents_from_text`; none for no alerts.
 
     Returns:
-      The shares, in ascending order.
-
-    Raises:
-      LedgerError: they are not valid, or there is no such tenant.
+      Those before.
     """
-    shares = percents_from_text(percents) if percents else ()
     table = schema.alert_shares
-    try:
-        with writing(engine) as connection:
-            connection.execute(table.delete().where(table.c.tenant == tenant))
-            if shares:
-                text = ",".join(map(str, shares))
-                connection.execute(table.insert().values(tenant=tenant, percents=text))
-    except sa.exc.IntegrityError:
-        raise UnknownTenantError(f"There is no tenant {tenant!r}. Create it first.") from None
-    return shares
+    of_tenant = table.c.tenant == tenant
+    before = connection.scalar(sa.select(table.c.percents).where(of_tenant))
+    connection.execute(table.delete().where(of_tenant))
+    if shares:
+        text = ",".join(map(str, shares))
+        connection.execute(table.insert().values(tenant=tenant, percents=text))
+    return percents_from_text(before) if before else ()
 
 
 def _event(entry: Entry, percent: int, budget_micro: int, spent_micro: int) -> str:

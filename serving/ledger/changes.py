@@ -12,7 +12,7 @@ from typing import Any, Final
 from serving.ledger.events import usage_event
 from serving.ledger.records import ENTRY_FIELDS, Entry
 from serving.ledger.schema import RELEASED, SETTLED
-from serving.ledger.sql import Driver, Statements
+from serving.ledger.sql import Driver, Statements, Values
 
 _fields_of: Final = attrgetter(*ENTRY_FIELDS)
 _DAILY: Final = (
@@ -21,7 +21,7 @@ _DAILY: Final = (
 )
 
 # A charge is a request, which a reversal takes back; what is refunded in part stays one.
-_REQUESTS_OF: Final = {"charge": 1, "reversal": -1}
+REQUESTS_OF: Final = {"charge": 1, "reversal": -1}
 
 Account = tuple[str, str]
 """A tenant and a month."""
@@ -60,11 +60,13 @@ class Changes:
       entries: in the order of their chains.
       answers: of requests with a key, by their ids.
       credits: of the tenants of the entries, the columns of the chains that say so.
+      audited: rows of the audit log.
     """
 
     entries: list[Entry] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
     credits: dict[str, Mapping[str, int | None]] = field(default_factory=dict)
+    audited: list[Values] = field(default_factory=list)
     _new: dict[str, Request] = field(default_factory=dict)
     _ended: dict[str, list[str]] = field(default_factory=lambda: {SETTLED: [], RELEASED: []})
     _reserved: Counter[Account] = field(default_factory=Counter)
@@ -92,7 +94,7 @@ class Changes:
         day = entry.created_at.date().isoformat()
         key = entry.tenant, request.month, request.key_id, day, entry.model
         counts = (
-            _REQUESTS_OF.get(entry.kind, 0),
+            REQUESTS_OF.get(entry.kind, 0),
             entry.input_tokens,
             entry.cached_tokens,
             entry.output_tokens,
@@ -136,6 +138,7 @@ class Changes:
         driver.write(
             statements.add_event, [{"event": usage_event(entry)} for entry in self.entries]
         )
+        driver.write(statements.add_audit, self.audited)
         self._write_sums(driver, statements)
 
     def _write_sums(self, driver: Driver, statements: Statements) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import add, itemgetter
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
-from serving.ledger import schema
+from serving.ledger.changes import REQUESTS_OF
 from serving.ledger.database import reading
-from serving.ledger.months import month_bounds
+from serving.ledger.sql import time_of
+from serving.ledger.verified_chain import ROW_FIELDS
 
 Dimension = Literal["tenant", "day", "key_id", "model"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = ("tenant", "day", "key_id", "model")
 _COUNTS: Final = ("requests", "input_tokens", "cached_tokens", "output_tokens", "amount_micro")
+_of_entry: Final = itemgetter(
+    *map(ROW_FIELDS.index, ("tenant", "kind", "created_at", "model", *_COUNTS[1:]))
+)
 _DAY: Final = {
     "postgresql": "to_char(e.created_at, 'YYYY-MM-DD')",
     "sqlite": "substr(e.created_at, 1, 10)",
@@ -108,10 +113,8 @@ def read_usage(engine: sa.Engine, query: UsageQuery) -> list[UsageRow]:
 
 
 def wrong_usage(connection: sa.Connection, tenant: str | None) -> Iterator[tuple[str, str]]:
-    """Sums that are not those of the entries: tenants, and what is found.
-
-    Of a month that is archived, and of the day after it, whose first entries may be in the
-    archive too, sums are not checked.
+    """Sums that are not those of the entries, and of what is written down of archived ones:
+    tenants, and what is found.
 
     Args:
       tenant: this one's only; None for all.
@@ -120,20 +123,23 @@ def wrong_usage(connection: sa.Connection, tenant: str | None) -> Iterator[tuple
     negatives = ", ".join(f"-e.{name}" for name in _COUNTS[1:])
     different = " OR ".join(f"sum({name}) <> 0" for name in _COUNTS)
     of = "AND {0}.tenant = :tenant" if tenant is not None else ""
-    values = {"after": _first_day_after_archives(connection)}
+    values = {} if tenant is None else {"tenant": tenant}
     entry_day = _DAY[connection.dialect.name]
     statement = sa.text(
         f"SELECT {keys}, sum(requests) FROM ("
         f"SELECT {keys}, {', '.join(_COUNTS)} FROM daily_usage d "
-        f"WHERE day > :after {of.format('d')} "
-        f"UNION ALL SELECT e.tenant, r.month, r.key_id, {entry_day}, e.model, "
+        f"WHERE TRUE {of.format('d')} UNION ALL "
+        f"SELECT {keys}, {', '.join(f'-{name}' for name in _COUNTS)} FROM archived_usage a "
+        f"WHERE TRUE {of.format('a')} UNION ALL "
+        f"SELECT e.tenant, r.month, r.key_id, {entry_day}, e.model, "
         f"CASE e.kind WHEN 'charge' THEN -1 WHEN 'reversal' THEN 1 ELSE 0 END, {negatives} "
         "FROM entries e JOIN requests r ON r.request_id = e.request_id "
-        f"WHERE {entry_day} > :after {of.format('e')}"
+        # Between its archiving and its removal, an entry is in both.
+        "LEFT JOIN (SELECT tenant, max(last_number) AS last FROM archives GROUP BY tenant) p "
+        "ON p.tenant = e.tenant "
+        f"WHERE e.number > coalesce(p.last, 0) {of.format('e')}"
         f") AS compared GROUP BY {keys} HAVING {different} ORDER BY {keys}"
     )
-    if tenant is not None:
-        values["tenant"] = tenant
     rows: Sequence[Any] = connection.execute(statement, values).all()
     for name, _, key_id, day, model, _ in rows:
         yield (
@@ -143,7 +149,38 @@ def wrong_usage(connection: sa.Connection, tenant: str | None) -> Iterator[tuple
         )
 
 
-def _first_day_after_archives(connection: sa.Connection) -> str:
-    """Empty where nothing is archived."""
-    month = connection.scalar(sa.select(sa.func.max(schema.archive_files.c.month)))
-    return month_bounds(month)[1].date().isoformat() if month else ""
+@dataclass(slots=True)
+class DailySums:
+    """Adds up entries by day, as `daily_usage` does."""
+
+    _sums: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+
+    def add(self, entry: Sequence[Any], month: str | None, key_id: str | None) -> None:
+        """An entry.
+
+        Args:
+          entry: `serving.ledger.verified_chain.ROW_FIELDS`.
+          month, key_id: of its request; None: it has none, as a top-up, and is not usage.
+        """
+        if month is None:
+            return
+        tenant, kind, created_at, model, *counts = _of_entry(entry)
+        day = time_of(created_at).date().isoformat()
+        sums = self._sums.setdefault((tenant, month, key_id or "", day, model), [0] * 5)
+        for position, count in enumerate((REQUESTS_OF.get(kind, 0), *counts)):
+            sums[position] += count
+
+    def rows(self) -> list[dict[str, Any]]:
+        """By the columns of the tables."""
+        names = ("tenant", "month", "key_id", "day", "model", *_COUNTS)
+        return [
+            dict(zip(names, (*key, *sums), strict=True)) for key, sums in self._sums.items()
+        ]
+
+    def without_keys(self) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """By tenant, month, day and model."""
+        together: dict[tuple[str, ...], tuple[int, ...]] = {}
+        for (tenant, month, _, day, model), sums in self._sums.items():
+            key = tenant, month, day, model
+            together[key] = tuple(map(add, together.get(key, (0,) * 5), sums))
+        return together

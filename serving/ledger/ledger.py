@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from serving.ledger import schema
+from serving.ledger.audit_log import Record
 from serving.ledger.authentication import LedgerKey
+from serving.ledger.charges import find_charge
 from serving.ledger.clock import Clock, utc_now
 from serving.ledger.corrections import Refund, Reverse, TopUp, check_said
-from serving.ledger.database import reading, retrying
+from serving.ledger.database import retrying
 from serving.ledger.deliveries import MarkDelivered, MarkUndelivered
 from serving.ledger.errors import LedgerError
 from serving.ledger.leases import Lease
@@ -141,20 +143,31 @@ class Ledger:
         """
         return self._do(Release(request_id))
 
-    def reverse(self, tenant: str, number: int, reason: str, made_by: str) -> Entry:
+    def reverse(
+        self,
+        tenant: str,
+        number: int,
+        reason: str,
+        made_by: str,
+        record: Record | None = None,
+        archives: Path | None = None,
+    ) -> Entry:
         """Take a charge back by an entry of its negatives.
 
         Args:
           number: of the charge's entry.
           reason: for whoever reads the ledger.
           made_by: the person or program that does it.
+          record: makes the row of the audit log that is written with it; None for none.
+          archives: folder of the archives, for a charge that is archived.
 
         Raises:
-          LedgerError: there is no such charge, it is reversed already, or it is not said why
-            and by whom.
+          LedgerError: there is no such charge, it is reversed already, it is archived and the
+            archives are not all there, or it is not said why and by whom.
         """
         check_said("reversal", reason, made_by)
-        return self._do(Reverse(self._charge(tenant, number), reason, made_by))
+        charge = find_charge(self.engine, tenant, number, archives)
+        return self._do(Reverse(charge, reason, made_by, record))
 
     def refund(
         self,
@@ -165,24 +178,26 @@ class Ledger:
         *,
         amount_micro: int | None = None,
         tokens: Mapping[Meter, int] | None = None,
+        record: Record | None = None,
+        archives: Path | None = None,
     ) -> Entry:
         """Give a part of a charge back: an amount, or tokens, or all that is left.
 
         Args:
           number: of the charge's entry.
-          reason, made_by: as of `reverse`.
+          reason, made_by, record, archives: as of `reverse`.
           amount_micro: in millionths; it gives no tokens back to the month.
           tokens: how many of each meter, from the charge's highest tier down.
 
         Raises:
-          LedgerError: there is no such charge, not so much is left of it, both an amount and
-            tokens are given, or it is not said why and by whom.
+          LedgerError: as of `reverse`; or not so much is left of it, or both an amount and
+            tokens are given.
         """
         check_said("refund", reason, made_by)
         if amount_micro is not None and tokens is not None:
             raise LedgerError("A refund is of an amount or of tokens. Received: both.")
-        charge = self._charge(tenant, number)
-        return self._do(Refund(charge, reason, made_by, amount_micro, tokens))
+        charge = find_charge(self.engine, tenant, number, archives)
+        return self._do(Refund(charge, reason, made_by, record, amount_micro, tokens))
 
     def top_up(
         self,
@@ -192,6 +207,7 @@ class Ledger:
         reason: str,
         made_by: str,
         request_id: str | None = None,
+        record: Record | None = None,
     ) -> Entry:
         """Add to what a tenant has paid in advance. From its first top-up on, the tenant is
         refused when its credit is used up.
@@ -200,7 +216,7 @@ class Ledger:
           amount_micro: in millionths; 0 to have a tenant pay in advance who has not paid yet;
             negative to pay back what is left.
           currency: ISO 4217; that of the prices.
-          reason, made_by: as of `reverse`.
+          reason, made_by, record: as of `reverse`.
           request_id: unique for ever; with the same one it is added once. None: a new one.
 
         Raises:
@@ -209,39 +225,11 @@ class Ledger:
         """
         check_said("top-up", reason, made_by)
         request_id = request_id or f"top-up-{uuid.uuid4().hex}"
+        asked = TopUp(tenant, request_id, amount_micro, currency, reason, made_by, record)
         try:
-            return self._do(TopUp(tenant, request_id, amount_micro, currency, reason, made_by))
+            return self._do(asked)
         except sa.exc.IntegrityError:
             raise LedgerError(f"The top-up {request_id} is already in the ledger.") from None
-
-    def _charge(self, tenant: str, number: int) -> Entry:
-        """
-        Raises:
-          LedgerError: there is none.
-        """
-        of_charge = sa.select(schema.entries).where(
-            schema.entries.c.tenant == tenant,
-            schema.entries.c.number == number,
-            schema.entries.c.kind == "charge",
-        )
-        with reading(self.engine) as connection:
-            found = connection.execute(of_charge).one_or_none()
-            archived = schema.archives.c
-            in_archive = connection.scalar(
-                sa.select(archived.month).where(
-                    archived.tenant == tenant,
-                    archived.first_number <= number,
-                    archived.last_number >= number,
-                )
-            )
-        if in_archive:
-            raise LedgerError(
-                f"Entry {number} of {tenant} is in the archive of {in_archive}, and can no "
-                "longer be reversed or refunded. Give credit with a top-up, or on an invoice."
-            )
-        if found is None:
-            raise LedgerError(f"The tenant {tenant} has no charge with the number {number}.")
-        return Entry(**found._mapping)
 
     def check_writable(self) -> None:
         """See `serving.ledger.probe.WriteProbe.check`: for whether a gateway is ready."""

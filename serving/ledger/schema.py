@@ -7,7 +7,7 @@ each and not a month; `serving.ledger.verification` holds them to it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -82,21 +82,25 @@ alert_shares: Final = sa.Table(
     sa.Column("percents", _TEXT, nullable=False),
 )
 
+
+def _usage_by_day() -> list[sa.Column[Any]]:
+    names = ("requests", "input_tokens", "cached_tokens", "output_tokens", "amount_micro")
+    return [
+        sa.Column("tenant", _TEXT, primary_key=True),
+        sa.Column("month", sa.String(7), primary_key=True),
+        sa.Column("key_id", sa.String(32), primary_key=True),
+        sa.Column("day", sa.String(10), primary_key=True),
+        sa.Column("model", _TEXT, primary_key=True),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in names),
+    ]
+
+
 # What a tenant's key has used, by the day of the entries, UTC, and by the month that pays. No
 # key: entries from before it was written down.
 daily_usage: Final = sa.Table(
     "daily_usage",
     metadata,
-    sa.Column("tenant", _TEXT, primary_key=True),
-    sa.Column("month", sa.String(7), primary_key=True),
-    sa.Column("key_id", sa.String(32), primary_key=True),
-    sa.Column("day", sa.String(10), primary_key=True),
-    sa.Column("model", _TEXT, primary_key=True),
-    sa.Column("requests", sa.BigInteger, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("amount_micro", sa.BigInteger, nullable=False),
+    *_usage_by_day(),
 )
 
 # The end of each tenant's chain of entries; and of those who pay in advance: since which entry,
@@ -241,6 +245,16 @@ archives: Final = sa.Table(
     sa.Column("month", sa.String(7), nullable=False),
     sa.Column("last_hash", sa.String(64), nullable=False),
     sa.Column("carried", sa.Text, nullable=False),
+)
+
+# What the archived entries add up to by day, as in `daily_usage`, which is held to it; by the
+# month of the archive, and the one that paid.
+archived_usage: Final = sa.Table(
+    "archived_usage",
+    metadata,
+    sa.Column("archive", sa.String(7), primary_key=True),
+    *_usage_by_day(),
+    sa.Index("archived_usage_by_tenant", "tenant"),
 )
 
 # Idempotency keys of requests whose charges are archived: they stay used.

@@ -45,6 +45,11 @@ _ADD_UNDELIVERED: Final = (
     "ON CONFLICT (request_id)"
 )
 
+ADD_AUDIT: Final = (
+    "INSERT INTO audit_log (at, actor, via, action, tenant, subject, before, after) VALUES "
+    "(:at, :actor, :via, :action, :tenant, :subject, :before, :after)"
+)
+
 # `{name}` is a list of texts, `:name` a value; FOR UPDATE is PostgreSQL's alone.
 _STATEMENTS: Final = {
     # Read, in this order.
@@ -94,6 +99,8 @@ _STATEMENTS: Final = {
     "WHERE request_id = :request_id AND kind = 'charge'",
     "given_back": f"SELECT {_ENTRY} FROM entries "
     "WHERE request_id = :request_id AND kind IN ('reversal', 'refund') ORDER BY number",
+    "last_archived": "SELECT coalesce(max(last_number), 0) FROM archives "
+    "WHERE tenant = :tenant",
     # Written.
     "add_request": f"INSERT INTO requests ({_REQUEST}, owner, created_at) VALUES "
     "(:request_id, :tenant, :idempotency_key, :request_hash, :state, :month, :reserved_micro, "
@@ -115,6 +122,7 @@ _STATEMENTS: Final = {
     "WHERE request_id = :request_id",
     "remove_undelivered": "DELETE FROM undelivered WHERE request_id IN {request_ids}",
     "add_event": "INSERT INTO outbox (event) VALUES (:event)",
+    "add_audit": ADD_AUDIT,
     "move_chain": "UPDATE chains SET number = :number, hash = :hash, "
     "credit_since = :credit_since, credit_micro = :credit_micro, "
     "credit_used_micro = :credit_used_micro WHERE tenant = :tenant",
@@ -143,7 +151,7 @@ _STATEMENTS: Final = {
     "reserved_micro = reserved_micro + :reserved_micro, entry_count = entry_count + :entries "
     "WHERE tenant = :tenant AND month = :month",
 }
-_TIMES: Final = {"created_at", "kept_until", "now"}
+_TIMES: Final = {"at", "created_at", "kept_until", "now"}
 
 
 @dataclass(frozen=True, slots=True)

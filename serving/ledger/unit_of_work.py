@@ -11,6 +11,7 @@ import datetime
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.budgets import Budgets
@@ -23,7 +24,7 @@ from serving.ledger.parts import parts_to_text
 from serving.ledger.records import ENTRY_FIELDS, Charge, Entry, Reservation, TokensBefore, Usage
 from serving.ledger.retention import KEEP, Retention
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
-from serving.ledger.sql import Driver, Row, Statements, time_of
+from serving.ledger.sql import Driver, Row, Statement, Statements, time_of
 from serving.ledger.undelivered import UndeliveredAnswers
 from serving.ledger.wanted import Wanted
 
@@ -102,7 +103,7 @@ class UnitOfWork:
                 statements.tokens_before,
                 request_ids=ids,
                 tenants=tenants,
-                months=[self._month],
+                months=[self._month, *sorted(wanted.months)],
                 models=models,
             )
         if wanted.budgeted:
@@ -187,8 +188,7 @@ class UnitOfWork:
         """Of a request with a key that is settled; None: it is no longer kept."""
         if request_id in self.changes.answers:
             return self.changes.answers[request_id]
-        statement = self._statements.answer
-        rows = self._driver.ask(statement, request_id=request_id, now=self._began)()
+        rows = self.ask("answer", request_id=request_id, now=self._began)
         return bytes(rows[0][0]) if rows else None
 
     def charge(self, request_id: str) -> Entry:
@@ -196,17 +196,13 @@ class UnitOfWork:
         for entry in self.changes.entries:
             if entry.request_id == request_id and entry.kind == "charge":
                 return entry
-        (row,) = self._driver.ask(self._statements.charge, request_id=request_id)()
-        return _entry(row)
+        (row,) = self.ask("charge", request_id=request_id)
+        return entry_of(row)
 
-    def given_back(self, request_id: str) -> list[Entry]:
-        """The reversal and the refunds of a request's charge."""
-        rows = self._driver.ask(self._statements.given_back, request_id=request_id)()
-        return [_entry(row) for row in rows] + [
-            entry
-            for entry in self.changes.entries
-            if entry.request_id == request_id and entry.kind != "charge"
-        ]
+    def ask(self, statement: str, **values: Any) -> Sequence[Row]:
+        """What is not read for every operation: rows of a statement of `serving.ledger.sql`."""
+        ask: Statement = getattr(self._statements, statement)
+        return self._driver.ask(ask, **values)()
 
     # What changes.
 
@@ -328,7 +324,8 @@ class UnitOfWork:
         self.budgets.write()
 
 
-def _entry(row: Row) -> Entry:
+def entry_of(row: Row) -> Entry:
+    """An entry as it was read."""
     values = dict(zip(ENTRY_FIELDS, row, strict=True))
     return Entry(**values | {"created_at": time_of(values["created_at"])})
 

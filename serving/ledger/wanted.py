@@ -17,6 +17,7 @@ class Wanted:
       unkeyed, hashes: tenants and hashes of requests that may get an undelivered answer.
       key_tenants, key_ids: of requests whose API key has a budget of its own.
       models: that were used.
+      months: of charges that are archived.
     """
 
     request_ids: set[str] = field(default_factory=set)
@@ -30,3 +31,4 @@ class Wanted:
     key_tenants: set[str] = field(default_factory=set)
     key_ids: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
+    months: set[str] = field(default_factory=set)

@@ -6,6 +6,11 @@ print nothing.
 """
 
 from serving.gateway.administration.administrator import Administrator, check_plan
+from serving.gateway.administration.corrections import (
+    refund_charge,
+    reverse_charge,
+    top_up_credit,
+)
 from serving.gateway.administration.key_records import KeyRecord, KeyWish, NewKey
 from serving.gateway.administration.keys import (
     KeyChange,
@@ -18,6 +23,7 @@ from serving.gateway.administration.keys import (
 )
 from serving.gateway.administration.tenants import (
     TenantRecord,
+    change_alerts,
     change_tenant,
     create_tenant,
     erase,
@@ -33,6 +39,7 @@ __all__ = [
     "KeyWish",
     "NewKey",
     "TenantRecord",
+    "change_alerts",
     "change_key",
     "change_tenant",
     "check_plan",
@@ -43,7 +50,10 @@ __all__ = [
     "make_key",
     "read_key",
     "read_tenant",
+    "refund_charge",
+    "reverse_charge",
     "revoke_key",
     "rotate_key",
+    "top_up_credit",
     "usage_by",
 ]

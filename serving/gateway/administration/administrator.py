@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from serving.gateway.tenants import TenantError
-from serving.ledger.audit_log import NOTHING, State, Via, write_change
+from serving.ledger.audit_log import NOTHING, Row, State, Via, change_row, write_change
 from serving.ledger.clock import Clock, utc_now
 
 
@@ -45,15 +45,24 @@ class Administrator:
         before: State = NOTHING,
         after: State = NOTHING,
     ) -> None:
-        """Write a change into the audit log, in its transaction: of both states, what
-        differs."""
+        """Write a change into the audit log, in its transaction; see `row`."""
+        write_change(connection, self.row(action, tenant, subject, before, after))
+
+    def row(
+        self,
+        action: str,
+        tenant: str,
+        subject: str,
+        before: State = NOTHING,
+        after: State = NOTHING,
+    ) -> Row:
+        """What the audit log says of a change: of both states, what differs."""
         differs = {
             name
             for name in before.keys() | after.keys()
             if name not in before or name not in after or before[name] != after[name]
         }
-        write_change(
-            connection,
+        return change_row(
             self.clock(),
             self.name,
             self.via,

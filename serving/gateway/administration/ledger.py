@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from serving.gateway.administration.administrator import Administrator
 from serving.gateway.tenants import TenantError, is_name, no_tenant
 from serving.ledger import LedgerError, anchors
+from serving.ledger.archive import Archived, archive_month
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.database import reading, writing
 
@@ -109,29 +112,49 @@ async def check_ledger(
     return Checked(**told)
 
 
-def anchor_ledger(by: Administrator, key: Path | None, deliver: bool) -> list[str]:
+def anchor_ledger(
+    by: Administrator, key: Path | None, deliver: bool, to: Path | None = None
+) -> list[str]:
     """Make an anchor of all chains as they are now.
 
     Args:
       key: file of the key that it is authenticated with; None: it is not.
       deliver: have it delivered with the usage events, too.
+      to: file to append it to, too; None for none.
 
     Returns:
       Its lines, to be kept where nobody can reach them from the ledger.
 
     Raises:
-      TenantError: the key cannot be read.
+      TenantError: the key cannot be read, or the file cannot be written.
     """
     try:
         lines = anchors.make_anchor(by.engine, LedgerKey.load(key) if key else None, by.clock)
+        if to is not None:
+            anchors.append_to(to, lines)
     except LedgerError as error:
         raise TenantError(str(error)) from None
-    if deliver:
-        anchors.put_into_outbox(by.engine, lines)
     with writing(by.engine) as connection:
-        after = {"lines": len(lines), "delivered": deliver, "authenticated": key is not None}
+        if deliver:
+            anchors.put_into_outbox(connection, lines)
+        after: dict[str, Any] = {"lines": len(lines), "delivered": deliver}
+        after["authenticated"] = key is not None
+        if to is not None:
+            after["file"] = str(to)
         by.record(connection, "ledger.anchor", "", "ledger", after=after)
     return lines
+
+
+def archive_ledger(
+    by: Administrator, month: str, folder: Path, key: LedgerKey | None = None
+) -> Archived:
+    """Archive a closed month; see `serving.ledger.archive.archive_month`.
+
+    Raises:
+      ArchiveError: it cannot be archived.
+    """
+    record = partial(by.row, "ledger.archive", "", month)
+    return archive_month(by.engine, month, folder, key, by.clock, record)
 
 
 def invoiced_months(engine: sa.Engine, tenant: str) -> list[InvoicedMonth]:

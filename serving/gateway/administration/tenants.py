@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from serving.gateway.tenants import (
     no_tenant,
 )
 from serving.ledger import admin_sql
+from serving.ledger.budgets import set_alerts
 from serving.ledger.chains import add_chain
 from serving.ledger.database import reading, writing
 from serving.ledger.erasure import Erased, erase_tenant
@@ -147,6 +148,26 @@ def change_tenant(
             by.record(connection, "tenant.change", name, name, old, new)
     by.forget(name)
     return plan, after
+
+
+def change_alerts(by: Administrator, name: str, shares: Sequence[int]) -> None:
+    """Choose at which shares of its monthly budget an event is delivered, once a month each.
+
+    Args:
+      shares: in percent, from `serving.ledger.budgets.percents_from_text`; none for no alerts.
+
+    Raises:
+      NoSuchTenantError: there is no such tenant.
+    """
+    if not is_name(name):
+        raise no_tenant(name)
+    with writing(by.engine) as connection:
+        if not connection.execute(admin_sql.LOCK_TENANT, {"name": name}).rowcount:
+            raise no_tenant(name)
+        before = set_alerts(connection, name, shares)
+        if before != tuple(shares):
+            old, new = {"percents": list(before)}, {"percents": list(shares)}
+            by.record(connection, "tenant.alerts", name, name, old, new)
 
 
 def erase(by: Administrator, name: str) -> Erased:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pwd
@@ -214,3 +215,43 @@ def test_refunds_top_ups_and_alerts_by_command(database: str) -> None:
     assert tallygraph(database, *alerts, "none")[1] == "alerts of acme at: none\n"
     status, said = tallygraph(database, *alerts, "101")
     assert (status, "whole numbers from 1 to 100" in said) == (2, True)
+
+
+def test_a_torn_anchor_does_not_hide_what_the_others_find(
+    database: str, tmp_path: Path
+) -> None:
+    anchors = tmp_path / "anchors.jsonl"
+    for _ in range(2):
+        assert tallygraph(database, "ledger", "anchor", "--to", str(anchors))[0] == 0
+    words = ("ledger", "verify", "--anchors", str(anchors))
+    anchors.write_text(anchors.read_text()[:-20].replace('["acme",1', '["acme",2', 1))
+    status, said = tallygraph(database, *words)
+    assert (status, "line 2: the last line is torn" in said) == (1, True), said
+    assert "acme: entry 2 is missing" in said
+    assert said.strip().endswith("1 entries checked, 2 findings")
+
+
+def test_an_archived_charge_is_refunded_by_its_archive(tmp_path: Path) -> None:
+    database, archives = f"sqlite:///{tmp_path}/ledger.sqlite", str(tmp_path)
+    assert tallygraph(database, "tenants", "create", "acme")[0] == 0
+    engine = open_ledger(database)
+    ledger = Ledger(engine, "gateway-0", lambda: datetime.datetime(2026, 10, 25))
+    ledger.reserve(Reservation("r1", "acme", 1000, "0" * 64))
+    ledger.settle("r1", USAGE, Charge(700, "EUR", "2026"), b"")
+    engine.dispose()
+    words = ("ledger", "archive", "--month", "2026-10", "--to", archives, "--by", "finance")
+    status, said = tallygraph(database, *words)
+    assert (status, "1 of them were removed from the database now" in said) == (0, True), said
+    refund = ("ledger", "refund", "acme", "1", "--rest", "--reason", "a test")
+    status, said = tallygraph(database, *refund)
+    assert (status, "Give the folder of the archives (--archives)" in said) == (2, True), said
+    status, said = tallygraph(database, *refund, "--archives", archives)
+    assert (status, said.strip()) == (0, "entry 2: -700 millionths EUR")
+    for command, left in (("refund", "--rest"), ("reverse", "")):
+        again = ("ledger", command, "acme", "1", "--reason", "a test", "--archives", archives)
+        assert tallygraph(database, *again, *filter(None, [left]))[0] == 2
+    status, said = tallygraph(database, "ledger", "verify", "--archives", archives)
+    assert (status, said.strip()) == (0, "2 entries checked, 0 findings")
+    changes = json.loads(tallygraph(database, "tenants", "audit-log", "--json")[1])
+    told = [(each["action"], each["actor"] == "finance") for each in changes[:2]]
+    assert told == [("ledger.refund", False), ("ledger.archive", True)]

@@ -29,7 +29,13 @@ class Commands:
         self._runner = CliRunner(env={"COLUMNS": "400", "TALLYGRAPH_DATABASE": database})
 
     def __call__(self, *words: str, status: int = 0) -> str:
-        result = self._runner.invoke(app, ["tenants", *words])
+        return self._run("tenants", *words, status=status)
+
+    def ledger(self, *words: str) -> str:
+        return self._run("ledger", *words)
+
+    def _run(self, *words: str, status: int = 0) -> str:
+        result = self._runner.invoke(app, words)
         assert result.exception is None or isinstance(result.exception, SystemExit), words
         assert result.exit_code == status, result.output
         return result.output.strip()
@@ -144,3 +150,31 @@ def test_a_tenant_is_not_changed_to_a_plan_without_prices(tenants: Commands) -> 
     assert (
         tenants("change", "acme", "--plan", "unchecked").splitlines()[0].endswith("unchecked")
     )
+
+
+def test_changes_of_the_ledger_say_who_made_them(tenants: Commands, tmp_path: Path) -> None:
+    engine = open_ledger(tenants.database)
+    ledger = Ledger(engine, "gateway-0")
+    for request_id in ("r1", "r2"):
+        ledger.reserve(Reservation(request_id, "acme", 1000, "0" * 64))
+        ledger.settle(request_id, USAGE, Charge(700, "EUR", "2026"), b"")
+    engine.dispose()
+    tenants("alerts", "acme", "50,80", "--by", "finance")
+    for command in (
+        ("reverse", "acme", "1", "--reason", "a test"),
+        ("refund", "acme", "2", "--rest", "--reason", "a test"),
+        ("top-up", "acme", "100", "--currency", "EUR", "--reason", "a test"),
+        ("anchor", "--to", str(tmp_path / "anchors.jsonl")),
+        ("anchor", "--outbox"),
+    ):
+        tenants.ledger(*command, "--by", "finance")
+    changes = [each for each in tenants.json("audit-log") if each["actor"] == "finance"]
+    assert {each["via"] for each in changes} == {"command"}
+    assert [each["action"] for each in changes[::-1]] == [
+        "tenant.alerts",
+        "ledger.reverse",
+        "ledger.refund",
+        "ledger.top_up",
+        "ledger.anchor",
+        "ledger.anchor",
+    ]

@@ -204,11 +204,51 @@ def test_an_anchor_is_delivered_with_the_usage_events(
     engine: sa.Engine, fill: Fill, tmp_path: Path
 ) -> None:
     fill(2)
-    put_into_outbox(engine, make_anchor(engine, KEY))
+    lines = make_anchor(engine, KEY)
+    with writing(engine) as connection:
+        put_into_outbox(connection, lines)
     path = tmp_path / "events.jsonl"
     assert deliver(engine, to_file(path)) == 3
     known = read_anchors([path], [KEY])
     assert (known.lines, known.findings, known.ends["acme"][0].number) == (1, [], 2)
+
+
+def test_a_torn_last_line_is_found_and_the_lines_before_it_are_checked(
+    engine: sa.Engine, fill: Fill, tmp_path: Path
+) -> None:
+    """Wherever the crash came that stopped its writing, also within a letter."""
+    fill(2, tenant="acme")
+    fill(1, tenant="größe")
+    path = tmp_path / "anchors"
+    append_to(path, make_anchor(engine))
+    whole = path.read_bytes()
+    fill(1)
+    append_to(path, make_anchor(engine))
+    both = path.read_bytes()
+    letter = both.rindex("ö".encode())
+    for end in (len(whole) + 1, letter + 1, len(both) - 2):
+        path.write_bytes(both[:end])
+        known = read_anchors([path])
+        assert known.findings == [
+            f"{path}, line 2: the last line is torn: whoever wrote it was stopped. Its "
+            f"{end - len(whole)} bytes are not checked; the lines before it are. Make another "
+            "anchor, and remove this line"
+        ]
+        assert (known.lines, known.ends["acme"][0].number) == (1, 2)
+    # All but its line break: it is whole.
+    path.write_bytes(both[:-1])
+    known = read_anchors([path])
+    assert (known.lines, known.findings) == (2, [])
+    # The next anchor begins on a line of its own; a torn one that is not the last is an error.
+    path.write_bytes(both[:-2])
+    lines = make_anchor(engine)
+    append_to(path, lines)
+    assert path.read_bytes() == both[:-2] + b"\n" + f"{lines[0]}\n".encode()
+    with pytest.raises(AnchorError, match=r"line 2 is not one\. If it was torn by a crash"):
+        read_anchors([path])
+    path.write_bytes(whole[:9])
+    known = read_anchors([path])
+    assert (known.lines, len(known.findings)) == (0, 1)
 
 
 def test_what_is_no_anchor_and_no_key(tmp_path: Path) -> None:

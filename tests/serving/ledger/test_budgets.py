@@ -16,16 +16,16 @@ import sqlalchemy as sa
 from serving.billing.audit import audit
 from serving.billing.invoice import make_invoice
 from serving.billing.invoice_document import make_document
-from serving.gateway.tenants import Limits
+from serving.gateway.administration import Administrator, change_alerts
+from serving.gateway.tenants import Limits, NoSuchTenantError
 from serving.ledger import (
     CreditExhaustedError,
     Ledger,
     LedgerError,
     Reservation,
-    UnknownTenantError,
     schema,
 )
-from serving.ledger.budgets import set_alerts
+from serving.ledger.budgets import percents_from_text
 from serving.ledger.database import writing
 from serving.ledger.group_commit import GroupCommit
 from serving.ledger.usage import credit_left
@@ -181,7 +181,7 @@ def test_where_all_was_paid_in_advance_nothing_is_left_to_pay(
 
 def budgeted(engine: sa.Engine, budget: int, percents: str = "50,80,100") -> None:
     add_tenant(engine, "acme", Limits(budget_micro=budget))
-    assert set_alerts(engine, "acme", percents) == tuple(map(int, percents.split(",")))
+    change_alerts(Administrator(engine, "pat"), "acme", percents_from_text(percents))
 
 
 def told(engine: sa.Engine) -> list[tuple[str, int, int]]:
@@ -261,17 +261,19 @@ def test_without_a_budget_or_shares_nothing_is_alerted_of(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
     add_tenant(engine, "acme")
-    set_alerts(engine, "acme", "50")
+    by = Administrator(engine, "pat")
+    change_alerts(by, "acme", [50])
     spend(ledger, reservation(), 600)
     add_tenant(engine, "other", Limits(budget_micro=1))
     spend(ledger, reservation(tenant="other"), 600)
     assert told(engine) == []
-    set_alerts(engine, "acme", "")
-    with pytest.raises(UnknownTenantError):
-        set_alerts(engine, "nobody", "50")
+    change_alerts(by, "acme", [])
+    for name in ("nobody", "no body"):
+        with pytest.raises(NoSuchTenantError):
+            change_alerts(by, name, [50])
 
 
 @pytest.mark.parametrize("percents", ["0", "101", "5.5", "a", ",", "-1", "1" * 500])
-def test_shares_that_are_none(engine: sa.Engine, percents: str) -> None:
+def test_shares_that_are_none(percents: str) -> None:
     with pytest.raises(LedgerError, match="whole numbers from 1 to 100"):
-        set_alerts(engine, "acme", percents)
+        percents_from_text(percents)
