@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from serving.proto_messages import (
+from serving.protocol.proto_messages import (
     FIELD,
     INT64_VALUE,
     STRING_VALUE,

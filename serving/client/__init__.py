@@ -17,7 +17,7 @@ from serving.client.base import (
     TokenCount,
     VersionStatus,
 )
-from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
+from serving.protocol.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from serving.client.grpc_client import GrpcClient

@@ -10,13 +10,13 @@ from typing import Any, Final, Self, TypeVar
 
 import tenacity
 
-from serving.client.errors import (
+from serving.protocol.errors import (
     BadAnswerError,
     ClientError,
     RefusedError,
     UnreachableError,
 )
-from serving.client.statuses import TOO_BUSY
+from serving.protocol.statuses import Kind
 from tokenizer.contract import (
     COUNT_OUTPUTS,
     INPUT_MAX_OUTPUT_TOKENS,
@@ -196,7 +196,7 @@ class ModelClient(ABC):
 
         def is_safe(error: BaseException) -> bool:
             if isinstance(error, RefusedError):
-                return error.code in TOO_BUSY
+                return error.kind is Kind.BUSY
             return isinstance(error, UnreachableError) and not (costs and error.was_sent)
 
         retrying = tenacity.Retrying(

@@ -15,8 +15,13 @@ from serving.client.base import (
     VersionStatus,
     dtype_name,
 )
-from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
-from serving.client.statuses import is_unreachable, was_sent
+from serving.protocol.errors import (
+    BadAnswerError,
+    ClientError,
+    UnreachableError,
+    grpc_failure,
+)
+from serving.protocol.statuses import Code
 
 
 class GrpcClient(ModelClient):
@@ -142,14 +147,14 @@ class GrpcClient(ModelClient):
         try:
             return call(request, timeout=self.timeout_s)
         except self._rpc_error as error:
-            code, details = error.code().name, error.details() or ""
-            if code == "DEADLINE_EXCEEDED" or is_unreachable(code, details):
-                raise UnreachableError(
-                    f"{self._address} did not respond ({code}: {details}) within "
-                    f"{self.timeout_s:g} s. Check that the model server is running there.",
-                    was_sent=was_sent(details),
-                ) from None
-            raise RefusedError(code, details) from None
+            failure = grpc_failure(Code.of_number(error.code().value[0]), error.details() or "")
+            if not isinstance(failure, UnreachableError):
+                raise failure from None
+            raise type(failure)(
+                f"{self._address} did not respond ({failure}) within {self.timeout_s:g} s. "
+                "Check that the model server is running there.",
+                failure.was_sent,
+            ) from None
 
 
 def _value(item: Any) -> Any:

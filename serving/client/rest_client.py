@@ -20,8 +20,8 @@ from serving.client.base import (
     VersionStatus,
     dtype_name,
 )
-from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
-from serving.client.statuses import CODES
+from serving.protocol.errors import BadAnswerError, RefusedError, UnreachableError
+from serving.protocol.statuses import Code
 
 
 class RestClient(ModelClient):
@@ -130,8 +130,9 @@ class RestClient(ModelClient):
         if answer.status_code != 200:
             message = document.get("error") if isinstance(document, dict) else None
             raise RefusedError(
-                CODES.get(answer.status_code, "UNKNOWN"),
-                str(message or f"HTTP {answer.status_code}: {answer.text[:500]}"),
+                Code.of_http(answer.status_code),
+                str(message or f"HTTP {answer.status_code}"),
+                received="" if message else answer.text[:500],
             )
         if not isinstance(document, dict):
             raise self._not_ours(answer.text, problem)

@@ -13,12 +13,13 @@ import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.model_server.batch_tensors import batch_rows
-from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.errors import ServingError, invalid_argument
 from serving.model_server.manager import ModelManager
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_version import ModelSpec, Servable
 from serving.model_server.request_log import RequestLog
 from serving.model_server.workers import Waiting, Workers
+from serving.protocol.statuses import Code
 
 SIGNATURE_DEF = "signature_def"
 

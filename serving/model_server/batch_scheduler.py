@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serving.model_server.batching_options import BatchingOptions
-from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.errors import ServingError, invalid_argument
+from serving.protocol.statuses import Code
 
 _LOG = logging.getLogger(__name__)
 

@@ -20,13 +20,14 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server.backend import Backend, Outputs, PredictCall
-from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.errors import ServingError, invalid_argument
 from serving.model_server.model_version import ModelSpec
 from serving.model_server.predict_messages import predict_response
 from serving.model_server.request_log import Answered
 from serving.model_server.saved_model import DEFAULT_SIGNATURE
 from serving.model_server.tensors import array_from_proto
 from serving.model_server.workers import Waiting
+from serving.protocol.statuses import Code
 
 Answer = TypeVar("Answer")
 # Of which messages, the generated servicers do not say.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.errors import ServingError, invalid_argument
+from serving.protocol.statuses import Code
 
 _GZIP = 16 + zlib.MAX_WBITS
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.errors import ServingError, invalid_argument
 from serving.model_server.json_text import quoted
 from serving.model_server.run_plan import type_name
 from serving.model_server.tensors import check_dimensions
+from serving.protocol.statuses import Code
 
 _INT32_TYPES = (tf.int32, tf.int16, tf.int8, tf.uint8)
 _RANGES = {

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
 
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
 from serving.model_server.model_version import ModelVersion, State
 from serving.model_server.saved_model import LoadedModel
 from serving.model_server.versions import VersionOnDisk, aspired_versions
+from serving.protocol.statuses import Code
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, Model
 
 from serving.model_server.config import check_model_config
 from serving.model_server.errors import (
-    Code,
     ServingError,
     failed_precondition,
     invalid_argument,
@@ -19,6 +18,7 @@ from serving.model_server.errors import (
 from serving.model_server.lifecycle import Lifecycle, LifecycleOptions, Loader
 from serving.model_server.model_version import ModelVersion, Servable, State, VersionStatus
 from serving.model_server.request_log import RequestLog, logging_configs
+from serving.protocol.statuses import Code
 
 
 @dataclass(frozen=True)

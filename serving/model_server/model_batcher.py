@@ -16,9 +16,10 @@ import numpy as np
 from serving.model_server.batch_scheduler import BatchQueue, BatchScheduler, BatchTask
 from serving.model_server.batch_tensors import batch_rows, merge, split
 from serving.model_server.batching_options import BatchingOptions
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
 from serving.model_server.metrics import Metrics
 from serving.model_server.run_plan import RunPlan
+from serving.protocol.statuses import Code
 
 Compute = Callable[[RunPlan, Sequence[np.ndarray], int], list[np.ndarray]]
 

@@ -24,9 +24,10 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tensorflow_serving.config.logging_config_pb2 import LoggingConfig
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving.model_server.errors import Code, ServingError, invalid_argument, not_found
+from serving.model_server.errors import ServingError, invalid_argument, not_found
 from serving.model_server.metrics import Metrics
 from serving.model_server.record_files import RecordFiles
+from serving.protocol.statuses import Code
 
 _LOG = logging.getLogger(__name__)
 
@@ -245,4 +246,8 @@ def _check(model: str, config: Any) -> None:
 
 
 def _code(error: Exception) -> Code:
-    return Code(error.error_code) if isinstance(error, tf.errors.OpError) else Code.INTERNAL
+    return (
+        Code.of_number(error.error_code)
+        if isinstance(error, tf.errors.OpError)
+        else Code.INTERNAL
+    )

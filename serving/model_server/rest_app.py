@@ -24,7 +24,7 @@ from serving.model_server.backend import (
     PredictCall,
     signature_inputs,
 )
-from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.errors import ServingError, invalid_argument
 from serving.model_server.gzip_body import gunzip
 from serving.model_server.json_body import parse_object
 from serving.model_server.model_version import ModelSpec
@@ -34,6 +34,7 @@ from serving.model_server.rest_request import Format, predict_body, signature_na
 from serving.model_server.rest_response import predict_answer
 from serving.model_server.saved_model import DEFAULT_SIGNATURE
 from serving.model_server.workers import Waiting
+from serving.protocol.statuses import Code
 
 _LOG = logging.getLogger(__name__)
 

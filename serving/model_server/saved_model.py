@@ -19,7 +19,6 @@ import tensorflow_text  # noqa: F401  registers the text ops that a served graph
 from tensorflow.core.protobuf import config_pb2
 
 from serving.model_server.errors import (
-    Code,
     ServingError,
     failed_precondition,
     invalid_argument,
@@ -27,6 +26,7 @@ from serving.model_server.errors import (
 from serving.model_server.model_batcher import ModelBatcher
 from serving.model_server.run_plan import RunPlan, check_inputs, make_plan, wanted_outputs
 from serving.model_server.stock_ops import refused_nodes
+from serving.protocol.statuses import Code
 
 DEFAULT_SIGNATURE = "serving_default"
 # Output filters come from requests: their orders must not fill the memory.
@@ -199,7 +199,7 @@ def _gpu_options(options: LoadOptions) -> Any:
 
 def _as_serving_error(error: Exception) -> ServingError:
     if isinstance(error, tf.errors.OpError):
-        return ServingError(Code(error.error_code), str(error.message))
+        return ServingError(Code.of_number(error.error_code), str(error.message))
     if isinstance(error, OSError):
         return ServingError(Code.NOT_FOUND, str(error))
     return ServingError(Code.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")

@@ -23,7 +23,7 @@ from serving.model_server.config import (
     read_model_config,
     single_model_config,
 )
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
 from serving.model_server.flags import ServerFlags
 from serving.model_server.grpc_services import make_grpc_server
 from serving.model_server.lifecycle import LifecycleOptions
@@ -35,6 +35,7 @@ from serving.model_server.saved_model import LoadedModel, LoadOptions
 from serving.model_server.versions import VersionOnDisk
 from serving.model_server.warmup import warm_up
 from serving.model_server.workers import Workers
+from serving.protocol.statuses import Code
 
 _LOG = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
+from serving.protocol.statuses import Code
 
 P = ParamSpec("P")
 T = TypeVar("T")

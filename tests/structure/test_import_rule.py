@@ -52,15 +52,20 @@ FAULTS = {
         "import serving.client.base",
         "The parts of serving",
     ),
+    "a ledger that knows what a model server is": (
+        "serving/ledger/clock.py",
+        "import serving.protocol.errors",
+        "The ledger asks no model server",
+    ),
     "a gateway with TensorFlow": (
         "serving/gateway/service.py",
         "def late():\n    import tensorflow",
-        "Gateway, client, ledger and billing do without",
+        "Gateway, client, protocol, ledger and billing do without",
     ),
     "a gateway with TensorFlow behind what it imports": (
-        "serving/tensor_columns.py",
+        "serving/protocol/columns.py",
         "import tensorflow_serving.apis",
-        "Gateway, client, ledger and billing do without",
+        "Gateway, client, protocol, ledger and billing do without",
     ),
     "a counting contract with TensorFlow": (
         "tokenizer/contract.py",

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from serving.api_protos import PredictionLog
 from serving.billing.reconciliation.records import Work
-from serving.client.errors import BadAnswerError
 from serving.ledger.work import work_hash
-from serving.tensor_columns import read_column
+from serving.protocol.columns import read_column
+from serving.protocol.errors import BadAnswerError
+from serving.protocol.messages import PredictionLog
 from tokenizer import contract
 
 _MAX_ROWS: Final = 1_000_000

@@ -1,28 +1,28 @@
 """What a client gets when no model server gives an answer.
 
-The servers themselves raise ``serving.client.errors``, whichever protocol they are asked by;
+The servers themselves raise ``serving.protocol.errors``, whichever protocol they are asked by;
 here is what each of those means to a client of the gateway.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
-from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
-from serving.client.statuses import TOO_BUSY
 from serving.gateway.errors import GatewayError, bad_request, overloaded
-
-_Failure = UnreachableError | RefusedError | BadAnswerError | TimeoutError
-_WRONG_REQUEST: Final = ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE")
+from serving.protocol.errors import (
+    BadAnswerError,
+    RefusedError,
+    TooSlowError,
+    UnreachableError,
+)
+from serving.protocol.statuses import Kind
 
 
 class BackendError(ValueError):
     """Settings of the model servers that cannot be used; the message says why."""
 
 
-def refusal(error: _Failure) -> GatewayError:
+def refusal(error: UnreachableError | RefusedError | BadAnswerError) -> GatewayError:
     """What a client gets for what a server, or nobody, said."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TooSlowError):
         return took_too_long()
     if isinstance(error, UnreachableError):
         # Why, and which one, is in the log: the client may not know where the servers are.
@@ -30,13 +30,13 @@ def refusal(error: _Failure) -> GatewayError:
         return GatewayError(502, what, "server_error", "no_answer")
     if isinstance(error, BadAnswerError):
         return broken(str(error))
-    if error.code in TOO_BUSY:
+    if error.kind is Kind.BUSY:
         return overloaded("The model is busy. Try again in a moment.")
-    if error.code == "DEADLINE_EXCEEDED":
+    if error.kind is Kind.SLOW:
         return took_too_long()
-    if error.code in _WRONG_REQUEST:
+    if error.kind is Kind.REQUEST:
         return bad_request(f"The model rejected the request: {error.message}")
-    return broken(str(error))
+    return broken(f"{error.code}: {error.message}")
 
 
 def took_too_long() -> GatewayError:

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import grpc
 
-from serving import api_protos as messages
-from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
-from serving.client.statuses import is_unreachable, was_sent
 from serving.gateway.backends.server import CONNECT_TIMEOUT_S, Columns, ModelServer
-from serving.tensor_columns import read_column, write_column
+from serving.protocol import messages
+from serving.protocol.columns import read_column, write_column
+from serving.protocol.errors import BadAnswerError, grpc_failure
+from serving.protocol.statuses import Code
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,8 +32,6 @@ _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 _METADATA: Final = "/tensorflow.serving.PredictionService/GetModelMetadata"
 _STATUS: Final = "/tensorflow.serving.ModelService/GetModelStatus"
-
-_TOO_LARGE: Final = "message larger than max"
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
@@ -133,7 +131,9 @@ class GrpcServer(ModelServer):
         try:
             return await self._call(method, answer)(request, timeout=left_s)
         except grpc.aio.AioRpcError as error:
-            raise _meant(error.code().name, error.details() or "") from None
+            raise grpc_failure(
+                Code.of_number(error.code().value[0]), error.details() or ""
+            ) from None
 
     def _call(self, method: str, answer: Any) -> Any:
         # A channel belongs to the loop that runs when it is made.
@@ -183,15 +183,3 @@ def _is_ip(address: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _meant(code: str, details: str) -> Exception:
-    """What an error of gRPC's says in the words of `ModelServer`."""
-    if code == "DEADLINE_EXCEEDED":
-        return TimeoutError(details)
-    if is_unreachable(code, details):
-        return UnreachableError(details, was_sent=was_sent(details))
-    if code == "RESOURCE_EXHAUSTED" and _TOO_LARGE in details:
-        # Too large for any server, and no reason to try another: REST's 413.
-        return RefusedError("INVALID_ARGUMENT", details)
-    return RefusedError(code, details)

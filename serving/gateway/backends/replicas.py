@@ -14,8 +14,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from serving.client.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
-from serving.client.statuses import NO_THREAD_LEFT, NOT_FOUND, TOO_BUSY
 from serving.gateway.backends.errors import (
     refusal,
     took_too_long,
@@ -23,6 +21,14 @@ from serving.gateway.backends.errors import (
 from serving.gateway.backends.server import Columns, ModelServer, ServerStatus
 from serving.gateway.errors import NoServerUpError, overloaded
 from serving.gateway.ports import VersionGoneError
+from serving.protocol.errors import (
+    BadAnswerError,
+    ClientError,
+    RefusedError,
+    TooSlowError,
+    UnreachableError,
+)
+from serving.protocol.statuses import NO_THREAD_LEFT, Kind
 
 _LOG = logging.getLogger(__name__)
 _NOT_POLLED: Final = "it has not been checked yet"
@@ -117,7 +123,7 @@ class Replica:
         deadline = time.monotonic() + self._timeout_s
         try:
             self.status = await self.server.status(self._labels, deadline)
-        except TimeoutError:
+        except TooSlowError:
             self.eject(f"it did not respond within {self._timeout_s:g} s")
         except ClientError as error:
             if not _has_no_thread(error) or self.ejected == _NOT_POLLED:
@@ -246,21 +252,21 @@ class Replicas:
             replica.under_way += 1
             try:
                 return await replica.server.predict(version, signature, inputs, deadline)
+            except (BadAnswerError, TooSlowError) as error:
+                raise refusal(error) from None
             except UnreachableError as error:
                 replica.eject(str(error))
                 if error.was_sent:
                     raise refusal(error) from None
             except RefusedError as error:
-                if error.code == NOT_FOUND:
+                if error.kind is Kind.ABSENT:
                     replica.forget(version)
-                elif error.code in TOO_BUSY:
+                elif error.kind is Kind.BUSY:
                     refused = error if refused is None or _has_no_thread(error) else refused
                     if _has_no_thread(error):
                         replica.has_no_thread()
                 else:
                     raise refusal(error) from None
-            except (BadAnswerError, TimeoutError) as error:
-                raise refusal(error) from None
             finally:
                 replica.under_way -= 1
         if refused is not None:

@@ -11,9 +11,14 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from serving.client.errors import BadAnswerError, RefusedError, UnreachableError
-from serving.client.statuses import CODES
 from serving.gateway.backends.server import CONNECT_TIMEOUT_S, Columns, ModelServer
+from serving.protocol.errors import (
+    BadAnswerError,
+    RefusedError,
+    TooSlowError,
+    UnreachableError,
+)
+from serving.protocol.statuses import Code
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 LARGE_BYTES: Final = 1024 * 1024
@@ -71,16 +76,21 @@ class RestServer(ModelServer):
     async def _ask(
         self, method: str, path: str, deadline: float, body: bytes = b""
     ) -> dict[str, Any]:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            status, answer = await self._pool.request(method, self._path + path, body)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                status, answer = await self._pool.request(method, self._path + path, body)
+        except TimeoutError:
+            raise TooSlowError("the deadline has passed") from None
         try:
             document = orjson.loads(answer)
         except orjson.JSONDecodeError:
             document = None
         if status != 200:
             said = document.get("error") if isinstance(document, dict) else None
-            code = CODES.get(status, f"HTTP {status}")
-            raise RefusedError(code, str(said or f"HTTP {status}"))
+            received = "" if said else answer[:200].decode(errors="replace")
+            raise RefusedError(
+                Code.of_http(status), str(said or f"HTTP {status}"), received=received
+            )
         if not isinstance(document, dict):
             raise BadAnswerError("HTTP 200, but not a JSON object")
         return document

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serving.client.errors import RefusedError
-from serving.client.statuses import NOT_FOUND
+from serving.protocol.errors import RefusedError
+from serving.protocol.statuses import Kind
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """A server that does not take a connection in this time counts as unreachable. Not less: where
@@ -37,9 +37,9 @@ class ModelServer(ABC):
     A deadline is a value of ``time.monotonic()``. Every method that asks raises:
 
     - ``UnreachableError``: there was no answer; ``was_sent`` says whether it may have computed;
+      ``TooSlowError`` where the deadline has passed;
     - ``RefusedError``: it answered with an error, by its canonical code;
-    - ``BadAnswerError``: its answer is not TensorFlow Serving's;
-    - ``TimeoutError``: the deadline has passed.
+    - ``BadAnswerError``: its answer is not TensorFlow Serving's.
     """
 
     def __init__(self, url: str, model: str) -> None:
@@ -69,7 +69,7 @@ class ModelServer(ABC):
         try:
             available = await self._available(deadline)
         except RefusedError as error:
-            if error.code != NOT_FOUND:
+            if error.kind is not Kind.ABSENT:
                 raise
             return ServerStatus(frozenset(), {})
         found: dict[str, int] = {}
@@ -78,7 +78,7 @@ class ModelServer(ABC):
                 found[label] = await self._labelled(label, deadline)
             except RefusedError as error:
                 # Nobody has the label, or what has it is not loaded.
-                if error.code not in (NOT_FOUND, "INVALID_ARGUMENT"):
+                if error.kind not in (Kind.ABSENT, Kind.REQUEST):
                     raise
         return ServerStatus(available, found)
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from serving.client.errors import BadAnswerError, UnreachableError
 from serving.gateway.backends import rest_server
 from serving.gateway.backends.rest_server import HttpPool
+from serving.protocol.errors import BadAnswerError, UnreachableError
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving.client.errors import UnreachableError
 from serving.engines import ServerSpec
 from serving.engines.base import free_ports
 from serving.gateway.backends.grpc_server import GrpcServer
+from serving.protocol.errors import UnreachableError
 from serving.rollout import ModelServers, ServerError
 from tests.serving.gateway.name_server import HOST, name_server
 from tests.serving.gateway.replicated import TEXT, soon, until

@@ -11,7 +11,8 @@ import pytest
 
 from serving.model_server.batch_scheduler import BatchQueue, BatchScheduler, BatchTask
 from serving.model_server.batching_options import BatchingOptions
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
+from serving.protocol.statuses import Code
 from tests.support.waiting import wait_until
 
 LONG_US = 60_000_000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from serving.model_server.batch_tensors import batch_rows, merge, split
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
+from serving.protocol.statuses import Code
 
 
 def texts(*values: bytes) -> np.ndarray:

@@ -12,12 +12,13 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving.model_server.errors import Code, ServingError, invalid_argument
+from serving.model_server.errors import ServingError, invalid_argument
 from serving.model_server.lifecycle import LifecycleOptions
 from serving.model_server.manager import ModelManager
 from serving.model_server.model_version import State
 from serving.model_server.saved_model import LoadedModel, LoadOptions
 from serving.model_server.versions import VersionOnDisk
+from serving.protocol.statuses import Code
 from tests.support.waiting import wait_until
 
 QUICK = LifecycleOptions(poll_s=0.05, max_retries=2, retry_interval_s=0.05)

@@ -16,11 +16,12 @@ import tensorflow as tf
 from serving.model_server.batch_scheduler import BatchScheduler
 from serving.model_server.batching import Batching
 from serving.model_server.batching_options import BatchingOptions
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_batcher import ModelBatcher
 from serving.model_server.run_plan import RunPlan
 from serving.model_server.saved_model import LoadedModel, LoadOptions
+from serving.protocol.statuses import Code
 
 DEADLINE_S = 120.0
 LONG_US = 60_000_000

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tensorflow_serving.config.logging_config_pb2 import LoggingConfig
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving.model_server.errors import Code, ServingError
+from serving.model_server.errors import ServingError
 from serving.model_server.metrics import Metrics
 from serving.model_server.request_log import (
     MAX_QUEUED_BYTES,
@@ -23,6 +23,7 @@ from serving.model_server.request_log import (
     RequestLog,
     logging_configs,
 )
+from serving.protocol.statuses import Code
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 120.0

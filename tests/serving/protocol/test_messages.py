@@ -18,12 +18,12 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
 )
 
-from serving import api_protos as messages
-from serving.client.errors import BadAnswerError
-from serving.tensor_columns import read_column, write_column
+from serving.protocol import messages
+from serving.protocol.columns import read_column, write_column
+from serving.protocol.errors import BadAnswerError
 
 RECORDED = json.loads(
-    (Path(__file__).parent / "reference" / "grpc.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[1] / "reference" / "grpc.json").read_text(encoding="utf-8")
 )
 PREDICTED = [
     case for case in RECORDED if case["rpc"] == "Predict" and case["response"]["code"] == "OK"

@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from serving.proto_messages import FIELD, INT64_VALUE, Map, Messages, Repeated, message_classes
+from serving.protocol.proto_messages import (
+    FIELD,
+    INT64_VALUE,
+    Map,
+    Messages,
+    Repeated,
+    message_classes,
+)
 
 DT_INT32: Final = 3
 DT_STRING: Final = 7

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
-from serving.api_protos import DT_INT32, DT_INT64, DT_STRING
-from serving.client.errors import BadAnswerError
+from serving.protocol.errors import BadAnswerError
+from serving.protocol.messages import DT_INT32, DT_INT64, DT_STRING
 
 _PACKED: Final = {DT_INT32: "i", DT_INT64: "q"}
 
