@@ -1,4 +1,4 @@
-"""A small client of a metered model, over REST (no TensorFlow needed) or gRPC.
+"""A small client of a metered model, over REST or gRPC. No TensorFlow.
 
 from serving.client import RestClient
 
@@ -7,21 +7,10 @@ with RestClient("http://127.0.0.1:8501") as client:
         print(answer.summary, answer.total_tokens)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
-
-from serving.client.base import (
-    ModelClient,
-    ModelMetadata,
-    Signature,
-    TokenCount,
-    VersionStatus,
-)
+from serving.client.clients import GrpcClient, ModelClient, RestClient
 from serving.protocol.errors import BadAnswerError, ClientError, RefusedError, UnreachableError
-
-if TYPE_CHECKING:
-    from serving.client.grpc_client import GrpcClient
-    from serving.client.rest_client import RestClient
+from serving.protocol.exchange import ModelMetadata, Signature, VersionStatus
+from serving.protocol.metered import TokenCount
 
 __all__ = [
     "BadAnswerError",
@@ -36,15 +25,3 @@ __all__ = [
     "UnreachableError",
     "VersionStatus",
 ]
-
-# Loaded when asked for: who wants the errors alone does not wait for a client's library.
-_CLIENTS: Final = {
-    "GrpcClient": "serving.client.grpc_client",
-    "RestClient": "serving.client.rest_client",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _CLIENTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_CLIENTS[name]), name)

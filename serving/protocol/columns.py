@@ -14,9 +14,11 @@ _PACKED: Final = {DT_INT32: "i", DT_INT64: "q"}
 def write_column(tensor: Any, values: list[Any]) -> None:
     """Fill a ``TensorProto`` of shape ``[len(values)]``: texts as string, others as int32."""
     tensor.tensor_shape.dim.add(size=len(values))
-    if values and isinstance(values[0], str):
+    if values and isinstance(values[0], str | bytes):
         tensor.dtype = DT_STRING
-        tensor.string_val.extend([value.encode() for value in values])
+        tensor.string_val.extend(
+            [value if isinstance(value, bytes) else value.encode() for value in values]
+        )
     else:
         tensor.dtype = DT_INT32
         tensor.int_val.extend(values)

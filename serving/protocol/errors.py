@@ -43,15 +43,30 @@ class RefusedError(ClientError):
           received: what came instead of an error of TensorFlow Serving's. Only for those who
             run the server: a proxy's page may name what is behind it.
         """
-        more = f". Received: {received}" if received else ""
-        super().__init__(f"{code.name}: {message}{more}")
+        super().__init__(f"{code.name}: {_with(message, received)}")
         self.code = code.name
         self.kind = code.kind
         self.message = message
 
 
 class BadAnswerError(ClientError):
-    """The server's response is not that of a metered model. Never worth a retry."""
+    """The server's response is not that of a metered model. Never worth a retry.
+
+    Attributes:
+      message: what is wrong with it, without what came.
+    """
+
+    def __init__(self, message: str, received: str = "") -> None:
+        """
+        Args:
+          received: the beginning of the response. Only for those who run the server.
+        """
+        super().__init__(_with(message, received))
+        self.message = message
+
+
+def _with(message: str, received: str) -> str:
+    return f"{message}. Received: {received}" if received else message
 
 
 def grpc_failure(code: Code, details: str) -> ClientError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from serving.protocol.exchange import AVAILABLE, END, LOADING
 from serving.protocol.proto_messages import (
     FIELD,
     INT64_VALUE,
@@ -23,8 +24,23 @@ from serving.protocol.proto_messages import (
 DT_INT32: Final = 3
 DT_STRING: Final = 7
 DT_INT64: Final = 9
-AVAILABLE: Final = 30
-"""``ModelVersionStatus.State``'s number for an available version."""
+DATA_TYPES: Final = (
+    *("DT_INVALID", "DT_FLOAT", "DT_DOUBLE", "DT_INT32", "DT_UINT8", "DT_INT16", "DT_INT8"),
+    *("DT_STRING", "DT_COMPLEX64", "DT_INT64", "DT_BOOL", "DT_QINT8", "DT_QUINT8"),
+    *("DT_QINT32", "DT_BFLOAT16", "DT_QINT16", "DT_QUINT16", "DT_UINT16", "DT_COMPLEX128"),
+    *("DT_HALF", "DT_RESOURCE", "DT_VARIANT", "DT_UINT32", "DT_UINT64"),
+)
+"""Names of ``DataType``, by their numbers."""
+
+STATES: Final = {
+    0: "UNKNOWN",
+    10: "START",
+    20: LOADING,
+    30: AVAILABLE,
+    40: "UNLOADING",
+    50: END,
+}
+"""Names of ``ModelVersionStatus.State``, by their numbers."""
 
 _MESSAGES: Final[Messages] = {
     "Dim": (("size", 1, FIELD.TYPE_INT64),),
@@ -54,17 +70,33 @@ _MESSAGES: Final[Messages] = {
         ("outputs", 1, Map("TensorProto")),
         ("model_spec", 2, "ModelSpec"),
     ),
+    "StatusProto": (
+        ("error_code", 1, FIELD.TYPE_INT32),
+        ("error_message", 2, FIELD.TYPE_STRING),
+    ),
     "GetModelStatusRequest": (("model_spec", 1, "ModelSpec"),),
     "ModelVersionStatus": (
         ("version", 1, FIELD.TYPE_INT64),
         ("state", 2, FIELD.TYPE_INT32),
+        ("status", 3, "StatusProto"),
     ),
     "GetModelStatusResponse": (("model_version_status", 1, Repeated("ModelVersionStatus")),),
     "GetModelMetadataRequest": (
         ("model_spec", 1, "ModelSpec"),
         ("metadata_field", 2, Repeated(FIELD.TYPE_STRING)),
     ),
-    "GetModelMetadataResponse": (("model_spec", 1, "ModelSpec"),),
+    "Any": (("type_url", 1, FIELD.TYPE_STRING), ("value", 2, FIELD.TYPE_BYTES)),
+    "GetModelMetadataResponse": (
+        ("model_spec", 1, "ModelSpec"),
+        ("metadata", 2, Map("Any")),
+    ),
+    "TensorInfo": (("dtype", 2, FIELD.TYPE_INT32),),
+    "SignatureDef": (("inputs", 1, Map("TensorInfo")), ("outputs", 2, Map("TensorInfo"))),
+    "SignatureDefMap": (("signature_def", 1, Map("SignatureDef")),),
+    # Its fields are not read here: what it has is kept, and sent as it is.
+    "ModelServerConfig": (),
+    "ReloadConfigRequest": (("config", 1, "ModelServerConfig"),),
+    "ReloadConfigResponse": (("status", 1, "StatusProto"),),
     "SamplingConfig": (("sampling_rate", 1, FIELD.TYPE_DOUBLE),),
     "LogMetadata": (
         ("model_spec", 1, "ModelSpec"),
@@ -85,4 +117,7 @@ GetModelStatusRequest: Final = _class_of("GetModelStatusRequest")
 GetModelStatusResponse: Final = _class_of("GetModelStatusResponse")
 GetModelMetadataRequest: Final = _class_of("GetModelMetadataRequest")
 GetModelMetadataResponse: Final = _class_of("GetModelMetadataResponse")
+SignatureDefMap: Final = _class_of("SignatureDefMap")
+ReloadConfigRequest: Final = _class_of("ReloadConfigRequest")
+ReloadConfigResponse: Final = _class_of("ReloadConfigResponse")
 PredictionLog: Final = _class_of("PredictionLog")

@@ -38,7 +38,7 @@ FAULTS = {
         "No circles",
     ),
     "serving reads a vocabulary": (
-        "serving/client/base.py",
+        "serving/client/clients.py",
         "import tokenizer.loading",
         "Serving knows the counting contract",
     ),
@@ -49,7 +49,7 @@ FAULTS = {
     ),
     "a ledger that asks a model": (
         "serving/ledger/clock.py",
-        "import serving.client.base",
+        "import serving.client.clients",
         "The parts of serving",
     ),
     "a ledger that knows what a model server is": (

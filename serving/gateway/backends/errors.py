@@ -29,7 +29,7 @@ def refusal(error: UnreachableError | RefusedError | BadAnswerError) -> GatewayE
         what = "The model server did not respond. Nothing was charged."
         return GatewayError(502, what, "server_error", "no_answer")
     if isinstance(error, BadAnswerError):
-        return broken(str(error))
+        return broken(error.message)
     if error.kind is Kind.BUSY:
         return overloaded("The model is busy. Try again in a moment.")
     if error.kind is Kind.SLOW:

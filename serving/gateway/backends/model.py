@@ -13,25 +13,25 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from serving.gateway.backends.canary import Canary
-from serving.gateway.backends.connecting import connect
-from serving.gateway.backends.errors import BackendError, broken
+from serving.gateway.backends.errors import BackendError, broken, refusal
 from serving.gateway.backends.replicas import Replica, Replicas
 from serving.gateway.backends.waiting import ModelWait
 from serving.gateway.errors import GatewayError, NoServerUpError, overloaded
 from serving.gateway.ports import ServedVersion, VersionGoneError
+from serving.protocol.errors import BadAnswerError
+from serving.protocol.metered import (
+    count_inputs,
+    summaries,
+    summary_inputs,
+    token_counts,
+)
 from serving.version_folders import version_folder
 from tokenizer.contract import (
-    COUNT_OUTPUTS,
-    INPUT_MAX_OUTPUT_TOKENS,
-    INPUT_TEXT,
     INPUT_TOKENS,
-    OUTPUT_DTYPES,
     OUTPUT_TOKENS,
-    SIGNATURE_COUNT_TOKENS,
-    SIGNATURE_SUMMARIZE,
     ContractError,
     MeteredSummary,
     MeteringRecord,
@@ -43,7 +43,6 @@ POLL_EVERY_S: Final = 1.0
 MODEL_WAIT_S: Final = 60.0
 """How long a gateway's requests wait where none of its model servers is up, unless it says."""
 _POLL_TIMEOUT_S: Final = 5.0
-_TYPES: Final = {"string": str, "int32": int}
 
 
 class ServedModel:
@@ -101,7 +100,7 @@ class ServedModel:
         labels = [each for each in (label, canary.label if canary else None) if each]
         timeout = min(_POLL_TIMEOUT_S, timeout_s)
         self.replicas = Replicas(
-            [Replica(connect(url, name), labels, timeout) for url in urls], poll_every_s
+            [Replica(url, name, labels, timeout) for url in urls], poll_every_s
         )
         self.wait = ModelWait(lambda: self.replicas.up(label), self.replicas.under_way, wait_s)
         self._versions: dict[int, ServedVersion] = {}
@@ -167,21 +166,15 @@ class ServedModel:
           NoServerUpError: none could be reached. Nothing was computed.
           GatewayError: no server answers, or the answer is not a metered model's.
         """
-        inputs: dict[str, list[Any]] = {
-            INPUT_TEXT: list(texts),
-            INPUT_MAX_OUTPUT_TOKENS: [limit] * len(texts),
-        }
-        outputs = await self.replicas.predict(
-            version.number, SIGNATURE_SUMMARIZE, inputs, deadline
-        )
+        request = summary_inputs(texts, [limit] * len(texts))
+        outputs = await self.replicas.predict(version.number, *request, deadline)
         try:
-            rows = _rows(outputs, tuple(OUTPUT_DTYPES), len(texts))
-            summaries = [MeteredSummary.from_row(row) for row in rows]
-        except ContractError as error:
-            raise broken(str(error)) from None
-        for each in summaries:
+            found = summaries(outputs)
+        except BadAnswerError as error:
+            raise refusal(error) from None
+        for each in found:
             _check_counts(version, each.input_tokens, each.output_tokens, limit)
-        return summaries
+        return found
 
     async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
         """Input and truncated tokens of texts, by the version that answers the tenant.
@@ -190,18 +183,15 @@ class ServedModel:
           GatewayError: as `summarize`.
         """
         deadline = self.deadline()
-        inputs = {INPUT_TEXT: list(texts)}
+        request = count_inputs(texts)
         for fresh in (False, True):
             version = await self.version(tenant, fresh)
             with contextlib.suppress(VersionGoneError):
-                outputs = await self.replicas.predict(
-                    version.number, SIGNATURE_COUNT_TOKENS, inputs, deadline
-                )
-                rows = _rows(outputs, COUNT_OUTPUTS, len(texts))
-                counts = [(row[COUNT_OUTPUTS[0]], row[COUNT_OUTPUTS[1]]) for row in rows]
-                for read, _ in counts:
-                    _check_counts(version, read, 0, 0)
-                return counts
+                outputs = await self.replicas.predict(version.number, *request, deadline)
+                counts = token_counts(outputs)
+                for each in counts:
+                    _check_counts(version, each.input_tokens, 0, 0)
+                return [(each.input_tokens, each.truncated_tokens) for each in counts]
         raise overloaded("The model's versions change too fast. Try again in a moment.")
 
     def _number(self, tenant: str | None) -> int | None:
@@ -249,24 +239,3 @@ def _check_counts(version: ServedVersion, read: int, written: int, limit: int) -
                 most,
             )
             raise broken(f"{name} is {count}. Expected: at most {most}")
-
-
-def _rows(outputs: Any, names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
-    """The named outputs row by row.
-
-    Raises:
-      GatewayError: one is missing, has not a row for each text, or is not of its type.
-    """
-    for name in names:
-        column = outputs.get(name)
-        if not isinstance(column, list) or len(column) != count:
-            raise broken(
-                f"it does not have {name} for each of {count} texts. Check that the model "
-                "is metered"
-            )
-        expected = _TYPES[OUTPUT_DTYPES[name]]
-        if any(type(value) is not expected for value in column):
-            received = sorted({type(value).__name__ for value in column})
-            raise broken(f"{name} must be {OUTPUT_DTYPES[name]}. Received: {received}.")
-    columns = [outputs[name] for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

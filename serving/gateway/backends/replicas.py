@@ -14,11 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from serving.gateway.backends.errors import (
-    refusal,
-    took_too_long,
-)
-from serving.gateway.backends.server import Columns, ModelServer, ServerStatus
+from serving.gateway.backends.errors import refusal, took_too_long
+from serving.gateway.backends.server import ServerStatus, connect, server_status
 from serving.gateway.errors import NoServerUpError, overloaded
 from serving.gateway.ports import VersionGoneError
 from serving.protocol.errors import (
@@ -28,6 +25,7 @@ from serving.protocol.errors import (
     TooSlowError,
     UnreachableError,
 )
+from serving.protocol.exchange import Columns, Target
 from serving.protocol.statuses import NO_THREAD_LEFT, Kind
 
 _LOG = logging.getLogger(__name__)
@@ -45,21 +43,29 @@ class _NoThreadLeft(Exception):  # noqa: N818  (no error yet: the request waits)
 
 
 class Replica:
-    """A server, what it is known to have, and how much it has to do.
+    """A server, what it is known to have of a model, and how much it has to do.
 
     Attributes:
+      url: the server's address, as the operator wrote it.
       under_way: requests that it has been asked and has not answered.
       status: what it had when it was last heard of.
       ejected: why it is asked only when there is no other; None while it is healthy.
     """
 
-    def __init__(self, server: ModelServer, labels: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, url: str, model: str, labels: Sequence[str], timeout_s: float) -> None:
         """
         Args:
+          url: its scheme chooses the protocol.
+          model: the model's name.
           labels: whose versions are asked for, besides what is available.
           timeout_s: how long a health check may take.
+
+        Raises:
+          BackendError: the URL is not valid.
         """
-        self.server = server
+        self.url = url
+        self._model = model
+        self._connection = connect(url)
         self.under_way = 0
         self.ejected: str | None = _NOT_POLLED
         self._labels = labels
@@ -84,12 +90,31 @@ class Replica:
         available = self.status.available - {version}
         self.status = ServerStatus(available, self.status.labels)
 
+    async def predict(
+        self, version: int, signature: str, inputs: Columns, deadline: float
+    ) -> Columns:
+        """Run a signature of a version.
+
+        Args:
+          deadline: a value of ``time.monotonic()``.
+
+        Raises:
+          ClientError: as `AsyncConnection.ask`.
+        """
+        target = Target(self._model, version)
+        predict = self._connection.api.predict(target, signature, inputs)
+        self.under_way += 1
+        try:
+            return await self._connection.ask(predict, deadline)
+        finally:
+            self.under_way -= 1
+
     def eject(self, reason: str) -> None:
         """It gave no answer: it gets requests again once it has answered a health check."""
         if self.ejected is None:
             _LOG.warning(
                 "The model server %s is unhealthy and gets no requests: %s",
-                self.server.url,
+                self.url,
                 reason,
             )
         self.ejected = reason
@@ -102,7 +127,7 @@ class Replica:
                 "The model server %s refuses requests because all its gRPC threads are in use "
                 "(%s). They wait, or go to another server. Start it with a larger "
                 "--grpc_max_threads.",
-                self.server.url,
+                self.url,
                 NO_THREAD_LEFT,
             )
 
@@ -110,7 +135,7 @@ class Replica:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        await self.server.close()
+        await self._connection.close()
 
     async def poll(self) -> None:
         """Ask for its status. Who polls while that is being asked gets the same answer."""
@@ -122,7 +147,9 @@ class Replica:
     async def _ask(self) -> None:
         deadline = time.monotonic() + self._timeout_s
         try:
-            self.status = await self.server.status(self._labels, deadline)
+            self.status = await server_status(
+                self._connection, self._model, self._labels, deadline
+            )
         except TooSlowError:
             self.eject(f"it did not respond within {self._timeout_s:g} s")
         except ClientError as error:
@@ -132,7 +159,7 @@ class Replica:
                 self.has_no_thread()  # and is alive, with the versions that it had
         else:
             if self.ejected not in (None, _NOT_POLLED):
-                _LOG.warning("The model server %s is healthy again", self.server.url)
+                _LOG.warning("The model server %s is healthy again", self.url)
             self.ejected = None
 
 
@@ -199,14 +226,14 @@ class Replicas:
 
     def why_not(self) -> str:
         """What is wrong with the servers, for those who run them: it has their addresses."""
-        reasons = [f"{r.server.url}: {r.ejected}" for r in self.replicas if r.ejected]
+        reasons = [f"{r.url}: {r.ejected}" for r in self.replicas if r.ejected]
         return "; ".join(reasons) or "no server has a version of it"
 
     def described(self) -> list[dict[str, Any]]:
         """Each server as it was last heard of, for those who run them."""
         return [
             {
-                "url": replica.server.url,
+                "url": replica.url,
                 "healthy": replica.ejected is None,
                 "problem": replica.ejected,
                 "versions": sorted(replica.status.available),
@@ -249,9 +276,8 @@ class Replicas:
         for replica in self.candidates(version):
             if time.monotonic() >= deadline:
                 raise took_too_long()
-            replica.under_way += 1
             try:
-                return await replica.server.predict(version, signature, inputs, deadline)
+                return await replica.predict(version, signature, inputs, deadline)
             except (BadAnswerError, TooSlowError) as error:
                 raise refusal(error) from None
             except UnreachableError as error:
@@ -267,8 +293,6 @@ class Replicas:
                         replica.has_no_thread()
                 else:
                     raise refusal(error) from None
-            finally:
-                replica.under_way -= 1
         if refused is not None:
             raise _NoThreadLeft if _has_no_thread(refused) else refusal(refused)
         if any(not replica.has(version) for replica in self.healthy()):
@@ -287,9 +311,7 @@ class Replicas:
                 await replica.poll()
             except Exception as error:
                 # Nobody waits for this task: if it ended, the server would stay as it is now.
-                _LOG.exception(
-                    "The health check of the model server %s failed", replica.server.url
-                )
+                _LOG.exception("The health check of the model server %s failed", replica.url)
                 replica.eject(f"{type(error).__name__}: {error}")
 
 

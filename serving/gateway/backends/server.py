@@ -1,21 +1,22 @@
-"""One model server, asked about one model, whatever the protocol."""
+"""A model server by its address: a connection to it, and what it has now."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+from urllib.parse import urlsplit
 
+from serving.gateway.backends.errors import BackendError
 from serving.protocol.errors import RefusedError
+from serving.protocol.exchange import AVAILABLE, AsyncConnection, Target
+from serving.protocol.http_aio import HttpPool
 from serving.protocol.statuses import Kind
 
-CONNECT_TIMEOUT_S: Final = 5.0
-"""A server that does not take a connection in this time counts as unreachable. Not less: where
-a burst keeps the event loop busy for seconds, that is no fault of the server's."""
-
-Columns = Mapping[str, list[Any]]
-"""Of each input or output, a value a row: texts or integers."""
+_EXPECTED: Final = (
+    "A model server's URL is not valid. Expected: http://host:8501 or https://host for "
+    "REST, or grpc://host:8500."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,61 +32,64 @@ class ServerStatus:
     labels: Mapping[str, int]
 
 
-class ModelServer(ABC):
-    """One server.
+def connect(url: str, connections: int = 100) -> AsyncConnection:
+    """A connection to a server; nothing is sent yet.
 
-    A deadline is a value of ``time.monotonic()``. Every method that asks raises:
+    Args:
+      url: its scheme chooses the protocol.
+      connections: of REST, at a time. gRPC needs one.
 
-    - ``UnreachableError``: there was no answer; ``was_sent`` says whether it may have computed;
-      ``TooSlowError`` where the deadline has passed;
-    - ``RefusedError``: it answered with an error, by its canonical code;
-    - ``BadAnswerError``: its answer is not TensorFlow Serving's.
+    Raises:
+      BackendError: the URL is not valid.
     """
+    wrong = BackendError(f"{_EXPECTED} Received: {url!r}.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    # A password in an address would end up in logs.
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise wrong
+    if parts.scheme in ("http", "https"):
+        return HttpPool(url, connections)
+    if parts.scheme == "grpc" and port is not None and parts.path in ("", "/"):
+        # Not at the top: a gateway that asks over REST does without gRPC's library.
+        from serving.protocol.grpc_aio import AioGrpcConnection
 
-    def __init__(self, url: str, model: str) -> None:
-        """
-        Args:
-          url: the server's address, as the operator wrote it.
-          model: the model's name.
-        """
-        self.url = url
-        self.model = model
+        return AioGrpcConnection(parts.netloc)
+    raise wrong
 
-    @abstractmethod
-    async def predict(
-        self, version: int, signature: str, inputs: Columns, deadline: float
-    ) -> Columns:
-        """Run a signature of a version: outputs have a row for each row of the inputs."""
 
-    @abstractmethod
-    async def close(self) -> None:
-        """Give back connections. No method may be called afterwards."""
+async def server_status(
+    connection: AsyncConnection, model: str, labels: Sequence[str], deadline: float
+) -> ServerStatus:
+    """What a server has of a model now, by asking it.
 
-    async def status(self, labels: Sequence[str], deadline: float) -> ServerStatus:
-        """What it has now, by asking it.
+    A server that answers is alive, though it has no version of the model.
 
-        A server that answers is alive, though it has no version of the model.
-        """
+    Args:
+      labels: whose versions are asked for, besides what is available.
+
+    Raises:
+      ClientError: as `AsyncConnection.ask`.
+    """
+    api = connection.api
+    try:
+        versions = await connection.ask(api.status(Target(model)), deadline)
+    except RefusedError as error:
+        if error.kind is not Kind.ABSENT:
+            raise
+        return ServerStatus(frozenset(), {})
+    found: dict[str, int] = {}
+    for label in labels:
         try:
-            available = await self._available(deadline)
+            served = await connection.ask(api.metadata(Target(model, label=label)), deadline)
         except RefusedError as error:
-            if error.kind is not Kind.ABSENT:
+            # Nobody has the label, or what has it is not loaded.
+            if error.kind not in (Kind.ABSENT, Kind.REQUEST):
                 raise
-            return ServerStatus(frozenset(), {})
-        found: dict[str, int] = {}
-        for label in labels:
-            try:
-                found[label] = await self._labelled(label, deadline)
-            except RefusedError as error:
-                # Nobody has the label, or what has it is not loaded.
-                if error.kind not in (Kind.ABSENT, Kind.REQUEST):
-                    raise
-        return ServerStatus(available, found)
-
-    @abstractmethod
-    async def _available(self, deadline: float) -> frozenset[int]:
-        """The versions whose state is AVAILABLE."""
-
-    @abstractmethod
-    async def _labelled(self, label: str, deadline: float) -> int:
-        """The version of a label."""
+        else:
+            found[label] = served.version
+    available = frozenset(each.version for each in versions if each.state == AVAILABLE)
+    return ServerStatus(available, found)

@@ -86,7 +86,7 @@ class Metrics(Families):
 
         def servers() -> None:
             for replica in model.replicas.replicas:
-                labels = model.name, replica.server.url
+                labels = model.name, replica.url
                 self._server_up.labels(*labels).set(replica.ejected is None)
                 self._server_under_way.labels(*labels).set(replica.under_way)
 

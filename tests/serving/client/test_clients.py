@@ -149,16 +149,36 @@ def test_what_cannot_be_sent() -> None:
         RestClient("http://127.0.0.1:1", version=1, label="stable")
 
 
-def test_the_rest_client_needs_no_tensorflow() -> None:
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'grpc', "
-        "'tensorflow_serving']));"
-        "from serving.client import RestClient, GrpcClient, ClientError;"
+def without(*packages: str, code: str) -> str:
+    """What code prints in a process that lacks packages."""
+    lacking = f"import sys; sys.modules.update(dict.fromkeys({packages}))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", lacking + code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_the_rest_client_needs_httpx_alone() -> None:
+    said = without(
+        *("tensorflow", "tensorflow_serving", "numpy", "grpc", "google.protobuf", "aiohttp"),
+        code="from serving.client import RestClient, GrpcClient, ClientError\n"
         "RestClient('http://127.0.0.1:1').close()\n"
         "try: GrpcClient('127.0.0.1:1')\n"
-        "except ClientError as error: print(error)"
+        "except ClientError as error: print(error)",
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    assert "use RestClient" in said
+
+
+def test_the_grpc_client_needs_no_tensorflow() -> None:
+    said = without(
+        *("tensorflow", "tensorflow_serving", "numpy", "httpx", "aiohttp"),
+        code="from serving.client import GrpcClient, UnreachableError\n"
+        "client = GrpcClient('127.0.0.1:1', retries=0)\n"
+        "try: client.count_tokens(['a'])\n"
+        "except UnreachableError as error: print(error)",
     )
-    assert "use RestClient" in done.stdout
+    assert "127.0.0.1:1 cannot be reached" in said

@@ -118,14 +118,14 @@ def test_what_never_arrived_is_sent_again(
         GrpcClient(f"127.0.0.1:{port}", timeout_s=60),
     ):
         attempts = 0
-        predict = client._predict
+        ask = client._ask
 
-        def counting(*arguments: Any, predict: Callable[..., Any] = predict) -> Any:
+        def counting(*arguments: Any, ask: Callable[..., Any] = ask) -> Any:
             nonlocal attempts
             attempts += 1
-            return predict(*arguments)
+            return ask(*arguments)
 
-        monkeypatch.setattr(client, "_predict", counting)
+        monkeypatch.setattr(client, "_ask", counting)
         with client, pytest.raises(UnreachableError) as refused:
             client.summarize(["a"])
         assert not refused.value.was_sent

@@ -22,7 +22,7 @@ from serving.engines import RunningServer
 from serving.engines.server_files import METRICS_PATH, Batching, ServerFiles
 from serving.gateway import running
 from serving.gateway.backends import ServedModel
-from serving.gateway.backends.connecting import connect
+from serving.gateway.backends.server import connect
 from serving.gateway.ledger_outages import SETTLE_FOR_S
 from serving.model_server.flags import parse_flags
 from tests.serving.deploy.rendered import VARIANTS, Document, of_kind, pods, refusal, the
@@ -122,7 +122,7 @@ def test_addresses_are_those_of_pods_that_there_may_be(variant: str) -> None:
         for number in range(most)
     ]
     for url in options["model_url"]:
-        connect(url, "summarizer")
+        connect(url)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -16,8 +16,8 @@ import pytest
 from serving.engines import RunningServer
 from serving.engines.base import HeldPorts
 from serving.gateway.backends import BackendError, ServedModel
-from serving.gateway.backends.connecting import connect
-from serving.gateway.backends.server import ModelServer
+from serving.gateway.backends.replicas import Replica
+from serving.gateway.backends.server import ServerStatus, connect, server_status
 from serving.gateway.errors import GatewayError
 from serving.protocol.errors import RefusedError, TooSlowError, UnreachableError
 from tests.serving.gateway.backend_ports import breaking_port, silent_port
@@ -32,11 +32,11 @@ def url_of(server: RunningServer, scheme: str) -> str:
     return server.rest_url if scheme == "http" else f"grpc://{server.grpc_address}"
 
 
-def with_server(url: str, model: str, ask: Callable[[ModelServer], Awaitable[T]]) -> T:
+def with_server(url: str, model: str, ask: Callable[[Replica], Awaitable[T]]) -> T:
     """What is asked of a server, in a loop of its own."""
 
     async def run() -> T:
-        server = connect(url, model)
+        server = Replica(url, model, [], DEADLINE_S)
         try:
             return await ask(server)
         finally:
@@ -90,11 +90,19 @@ def test_summaries_and_counts(
 def test_how_a_server_stands(scheme: str, reference_server: RunningServer) -> None:
     url = url_of(reference_server, scheme)
     labels = ["stable", "canary", "nobody"]
-    status = with_server(url, "fixture", lambda server: server.status(labels, soon()))
+
+    async def status_of(model: str) -> ServerStatus:
+        connection = connect(url)
+        try:
+            return await server_status(connection, model, labels, soon())
+        finally:
+            await connection.close()
+
+    status = asyncio.run(status_of("fixture"))
     assert status.available == {1, 2}
     assert status.labels == {"stable": 1, "canary": 2}
     # A model that a server has not is no reason to ask it for nothing.
-    status = with_server(url, "nope", lambda server: server.status(labels, soon()))
+    status = asyncio.run(status_of("nope"))
     assert (status.available, status.labels) == (frozenset(), {})
 
 
@@ -221,12 +229,12 @@ def test_a_connection_that_breaks_may_have_computed(scheme: str) -> None:
 )
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(BackendError, match="A model server's URL is not valid"):
-        connect(url, "summarizer")
+        connect(url)
 
 
 def test_it_needs_no_tensorflow() -> None:
     code = (
-        "import sys, serving.gateway.running, serving.gateway.backends.grpc_server\n"
+        "import sys, serving.gateway.running, serving.protocol.grpc_aio\n"
         "wrong = {'tensorflow', 'tensorflow_serving', 'numpy'} & set(sys.modules)\n"
         "assert not wrong, wrong"
     )

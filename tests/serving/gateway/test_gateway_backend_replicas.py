@@ -140,7 +140,7 @@ def test_a_deadline_is_for_all_attempts(
     scheme: str, servers: Replicated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four servers that take no connection: all of them together would take longer."""
-    monkeypatch.setattr("serving.gateway.backends.rest_server.CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("serving.protocol.http_aio.CONNECT_TIMEOUT_S", 0.5)
     with ExitStack() as ports:
         urls = [f"{scheme}://127.0.0.1:{ports.enter_context(full_port())}" for _ in range(4)]
         model = ServedModel("summarizer", urls, servers.models, timeout_s=0.7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +12,10 @@ import pytest
 
 from serving.engines import ServerSpec
 from serving.engines.base import free_ports
-from serving.gateway.backends.grpc_server import GrpcServer
+from serving.protocol import grpc_api
 from serving.protocol.errors import UnreachableError
+from serving.protocol.exchange import Target
+from serving.protocol.grpc_aio import AioGrpcConnection
 from serving.rollout import ModelServers, ServerError
 from tests.serving.gateway.name_server import HOST, name_server
 from tests.serving.gateway.replicated import TEXT, soon, until
@@ -24,6 +25,7 @@ from tests.support.warm_model_server import WarmEngine
 
 HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 REQUESTS = 30
+PREDICT = grpc_api.predict(Target("summarizer", 7), "summarize", TEXT)
 COUNT = ":tensorflow:serving:request_count"
 
 
@@ -77,13 +79,12 @@ def servers(
 def test_each_gets_its_share_and_a_new_one_is_found(servers: Servers) -> None:
     with name_server(*HOSTS[:2]) as names:
         target = names.target(servers.grpc_port)
-        url = f"grpc://{HOST}:{servers.grpc_port}"
-        server = GrpcServer(url, "summarizer", target, look_up_every_s=0.1)
+        server = AioGrpcConnection(target, look_up_every_s=0.1)
 
         async def ask() -> list[int]:
             before = servers.answered()
             for _ in range(REQUESTS):
-                await server.predict(7, "summarize", TEXT, soon())
+                await server.ask(PREDICT, soon())
             return [now - then for then, now in zip(before, servers.answered(), strict=True)]
 
         async def run() -> None:
@@ -100,7 +101,7 @@ def test_each_gets_its_share_and_a_new_one_is_found(servers: Servers) -> None:
             names.addresses.append(HOSTS[2])
 
             async def found() -> bool:
-                await server.status([], soon())
+                await server.ask(server.api.status(Target("summarizer")), soon())
                 return min(await ask()) > 0
 
             await until(found)
@@ -108,7 +109,7 @@ def test_each_gets_its_share_and_a_new_one_is_found(servers: Servers) -> None:
             del names.addresses[0]
 
             async def left() -> bool:
-                await server.status([], soon())
+                await server.ask(server.api.status(Target("summarizer")), soon())
                 return (await ask())[0] == 0
 
             await until(left)
@@ -120,17 +121,17 @@ def test_each_gets_its_share_and_a_new_one_is_found(servers: Servers) -> None:
 
 def test_a_name_without_an_address_was_asked_nothing(servers: Servers) -> None:
     with name_server() as names:
-        server = GrpcServer("grpc://x:1", "summarizer", names.target(servers.grpc_port))
+        server = AioGrpcConnection(names.target(servers.grpc_port))
 
         async def run() -> None:
             with pytest.raises(UnreachableError) as error:
-                await server.predict(7, "summarize", TEXT, soon())
+                await server.ask(PREDICT, soon())
             assert not error.value.was_sent
             names.addresses[:] = HOSTS[:1]
 
             async def found() -> bool:
                 try:
-                    await server.predict(7, "summarize", TEXT, soon())
+                    await server.ask(PREDICT, soon())
                 except UnreachableError:
                     return False
                 return True
@@ -138,9 +139,9 @@ def test_a_name_without_an_address_was_asked_nothing(servers: Servers) -> None:
             await until(found)
             # And where nobody listens, nothing was sent either.
             names.addresses[:] = ["127.0.0.9"]
-            nobody = GrpcServer("grpc://x:1", "summarizer", names.target(servers.grpc_port))
+            nobody = AioGrpcConnection(names.target(servers.grpc_port))
             with pytest.raises(UnreachableError) as error:
-                await nobody.predict(7, "summarize", TEXT, time.monotonic() + DEADLINE_S)
+                await nobody.ask(PREDICT, soon())
             assert not error.value.was_sent
             await nobody.close()
             await server.close()

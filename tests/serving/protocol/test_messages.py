@@ -11,14 +11,17 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     predict_pb2,
     prediction_log_pb2,
 )
+from tensorflow_serving.config import model_server_config_pb2
 
-from serving.protocol import messages
+from serving.protocol import grpc_api, messages
 from serving.protocol.columns import read_column, write_column
 from serving.protocol.errors import BadAnswerError
 
@@ -36,6 +39,9 @@ TWINS = [
     (messages.GetModelStatusResponse, get_model_status_pb2.GetModelStatusResponse),
     (messages.GetModelMetadataRequest, get_model_metadata_pb2.GetModelMetadataRequest),
     (messages.GetModelMetadataResponse, get_model_metadata_pb2.GetModelMetadataResponse),
+    (messages.SignatureDefMap, get_model_metadata_pb2.SignatureDefMap),
+    (messages.ReloadConfigRequest, model_management_pb2.ReloadConfigRequest),
+    (messages.ReloadConfigResponse, model_management_pb2.ReloadConfigResponse),
     (messages.PredictionLog, prediction_log_pb2.PredictionLog),
 ]
 
@@ -58,6 +64,24 @@ def assert_twins(ours: Any, theirs: Any) -> None:
 def test_every_field_is_theirs(ours: Any, theirs: Any) -> None:
     assert ours.full_name == theirs.full_name
     assert_twins(ours, theirs)
+
+
+def test_names_of_numbers_are_theirs() -> None:
+    data_types = {name: number for number, name in enumerate(messages.DATA_TYPES)}
+    assert data_types.items() <= dict(types_pb2.DataType.items()).items()
+    states = {name: number for number, name in messages.STATES.items()}
+    assert states == dict(get_model_status_pb2.ModelVersionStatus.State.items())
+
+
+def test_a_config_is_sent_as_it_is() -> None:
+    """Every field of a config arrives, though none is known here."""
+    config = model_server_config_pb2.ModelServerConfig()
+    model = config.model_config_list.config.add(name="m", base_path="/models/m")
+    model.model_version_policy.specific.versions.extend([3, 7])
+    model.version_labels["stable"] = 7
+    call = grpc_api.reload_config(config.SerializeToString()).request
+    sent = model_management_pb2.ReloadConfigRequest.FromString(call.message.SerializeToString())
+    assert sent.config == config
 
 
 @pytest.mark.parametrize("case", PREDICTED, ids=[case["name"] for case in PREDICTED])

@@ -1,12 +1,10 @@
-"""The interface of a client of a metered model, independent of the protocol."""
+"""A client of a metered model, over REST or gRPC."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import tenacity
 
@@ -14,20 +12,25 @@ from serving.protocol.errors import (
     BadAnswerError,
     ClientError,
     RefusedError,
+    TooSlowError,
     UnreachableError,
 )
-from serving.protocol.statuses import Kind
-from tokenizer.contract import (
-    COUNT_OUTPUTS,
-    INPUT_MAX_OUTPUT_TOKENS,
-    INPUT_TEXT,
-    OUTPUT_DTYPES,
-    SIGNATURE_COUNT_TOKENS,
-    SIGNATURE_DEFAULT,
-    SIGNATURE_SUMMARIZE,
-    ContractError,
-    MeteredSummary,
+from serving.protocol.exchange import (
+    Connection,
+    Exchange,
+    ModelMetadata,
+    Target,
+    VersionStatus,
 )
+from serving.protocol.metered import (
+    TokenCount,
+    count_inputs,
+    summaries,
+    summary_inputs,
+    token_counts,
+)
+from serving.protocol.statuses import Kind
+from tokenizer.contract import MeteredSummary
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MODEL = "summarizer"
@@ -36,54 +39,9 @@ _LONGEST_PAUSE_S: Final = 5.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCount:
-    """The tokens that a text would be billed for, without running the model.
-
-    Attributes:
-      input_tokens: ids of the text that the encoder would read.
-      truncated_tokens: ids that would be cut off and not billed.
-    """
-
-    input_tokens: int
-    truncated_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class VersionStatus:
-    """The state of a version of the model.
-
-    Attributes:
-      state: START, LOADING, AVAILABLE, UNLOADING or END.
-      error_code: name of a canonical code; ``OK`` if nothing went wrong.
-      error_message: why it could not be loaded; empty if nothing went wrong.
-    """
-
-    version: int
-    state: str
-    error_code: str
-    error_message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Names and dtypes (``string``, ``int32``, ...) of a signature's inputs and outputs."""
-
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelMetadata:
-    """The version that is served, and its signatures."""
-
-    name: str
-    version: int
-    signatures: Mapping[str, Signature]
-
-
-class ModelClient(ABC):
-    """A client of one model. As a context manager it is closed on exit.
+class ModelClient:
+    """A client of one model, for any number of threads. As a context manager it is closed on
+    exit.
 
     Every method that calls the server may raise ``UnreachableError``, ``RefusedError`` or
     ``BadAnswerError``.
@@ -91,6 +49,8 @@ class ModelClient(ABC):
 
     def __init__(
         self,
+        connection: Connection,
+        address: str,
         model: str,
         version: int | None,
         label: str | None,
@@ -99,6 +59,8 @@ class ModelClient(ABC):
     ) -> None:
         """
         Args:
+          connection: to the server; it is closed with the client.
+          address: the server's, for messages.
           model: the model's name.
           version: use this version; None for the label's.
           label: use the version with this label; without version and label, the newest.
@@ -111,6 +73,7 @@ class ModelClient(ABC):
           ClientError: both a version and a label are given.
         """
         if version is not None and label is not None:
+            connection.close()
             raise ClientError(
                 f"Give either a version or a label. Received: version {version} and label "
                 f"{label!r}."
@@ -118,6 +81,9 @@ class ModelClient(ABC):
         self.model = model
         self.version = version
         self.label = label
+        self._connection = connection
+        self._address = address
+        self._target = Target(model, version, label)
         self.timeout_s = timeout_s
         self.retries = retries
 
@@ -138,55 +104,33 @@ class ModelClient(ABC):
         """
         if not texts:
             return []
-        inputs: dict[str, list[Any]] = {INPUT_TEXT: _texts(texts)}
-        signature = SIGNATURE_DEFAULT
-        if max_output_tokens is not None:
-            inputs[INPUT_MAX_OUTPUT_TOKENS] = _limits(max_output_tokens, len(texts))
-            signature = SIGNATURE_SUMMARIZE
-        rows = self._retrying(
-            lambda: self._rows(signature, inputs, tuple(OUTPUT_DTYPES)), costs=True
-        )
-        try:
-            return [MeteredSummary.from_row(row) for row in rows]
-        except ContractError as error:
-            raise BadAnswerError(str(error)) from error
+        limits = None if max_output_tokens is None else _limits(max_output_tokens, len(texts))
+        signature, inputs = summary_inputs(_texts(texts), limits)
+        predict = self._connection.api.predict(self._target, signature, inputs)
+        return summaries(self._retrying(predict, costs=True))
 
     def count_tokens(self, texts: Sequence[str | bytes]) -> list[TokenCount]:
         """Count texts' tokens without summarising them, in one request."""
         if not texts:
             return []
-        inputs = {INPUT_TEXT: _texts(texts)}
-        rows = self._retrying(lambda: self._rows(SIGNATURE_COUNT_TOKENS, inputs, COUNT_OUTPUTS))
-        return [TokenCount(**row) for row in rows]
+        signature, inputs = count_inputs(_texts(texts))
+        return token_counts(
+            self._retrying(self._connection.api.predict(self._target, signature, inputs))
+        )
 
     def model_status(self) -> list[VersionStatus]:
         """Return the state of the model's versions, newest first."""
-        return self._retrying(self._model_status)
+        return self._retrying(self._connection.api.status(self._target))
 
     def metadata(self) -> ModelMetadata:
         """Return the signatures of the version that would serve a request."""
-        return self._retrying(self._metadata)
+        return self._retrying(self._connection.api.metadata(self._target))
 
-    @abstractmethod
-    def _model_status(self) -> list[VersionStatus]: ...
-
-    @abstractmethod
-    def _metadata(self) -> ModelMetadata: ...
-
-    @abstractmethod
     def close(self) -> None:
         """Close all connections. No method may be called afterwards."""
+        self._connection.close()
 
-    @abstractmethod
-    def _predict(
-        self, signature: str, inputs: Mapping[str, list[Any]], names: tuple[str, ...]
-    ) -> dict[str, list[Any]]:
-        """Run a signature: a list of one value a row in, the same for each output out.
-
-        Of outputs that are not in ``names``, only the name matters.
-        """
-
-    def _retrying(self, ask: Callable[[], T], costs: bool = False) -> T:
+    def _retrying(self, exchange: Exchange[T], costs: bool = False) -> T:
         """Ask, and again where that is safe.
 
         Args:
@@ -205,26 +149,26 @@ class ModelClient(ABC):
             retry=tenacity.retry_if_exception(is_safe),
             reraise=True,
         )
-        return retrying(ask)
+        return retrying(lambda: self._ask(exchange))
 
-    def _rows(
-        self, signature: str, inputs: Mapping[str, list[Any]], names: tuple[str, ...]
-    ) -> list[dict[str, Any]]:
-        outputs = self._predict(signature, inputs, names)
-        if missing := [name for name in names if name not in outputs]:
-            raise BadAnswerError(
-                f"The response of {self.model}'s signature {signature} lacks "
-                f"{', '.join(missing)}. Received: "
-                f"{', '.join(sorted(outputs)) or 'nothing'}. Check that the served model is "
-                "metered."
-            )
-        count = len(inputs[INPUT_TEXT])
-        if wrong := {name: len(outputs[name]) for name in names if len(outputs[name]) != count}:
-            raise BadAnswerError(
-                f"Every output must have a row for each text. Expected: {count}. Received: "
-                f"{wrong}."
-            )
-        return [{name: outputs[name][row] for name in names} for row in range(count)]
+    def _ask(self, exchange: Exchange[T]) -> T:
+        try:
+            return self._connection.ask(exchange, self.timeout_s)
+        except TooSlowError as error:
+            raise TooSlowError(
+                f"{self._address} did not respond within {self.timeout_s:g} s ({error}). Check "
+                "that the model server is running there, send fewer or shorter texts, or allow "
+                "more time.",
+                error.was_sent,
+            ) from None
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"{self._address} cannot be reached ({error}). Check that the model server is "
+                "running there.",
+                error.was_sent,
+            ) from None
+        except BadAnswerError as error:
+            raise BadAnswerError(f"Bad answer of {self._address}: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -238,10 +182,56 @@ class ModelClient(ABC):
         self.close()
 
 
-def dtype_name(data_type: str) -> str:
-    """``DT_STRING`` as ``string``, ``DT_FLOAT`` as ``float32``, and so on."""
-    name = data_type.removeprefix("DT_").lower()
-    return {"float": "float32", "double": "float64"}.get(name, name)
+class RestClient(ModelClient):
+    """Calls a model server over REST."""
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str = DEFAULT_MODEL,
+        version: int | None = None,
+        label: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
+    ) -> None:
+        """
+        Args:
+          base_url: such as ``http://127.0.0.1:8501``.
+        """
+        from serving.protocol.http_sync import HttpConnection
+
+        connection = HttpConnection(base_url)
+        super().__init__(connection, base_url, model, version, label, timeout_s, retries)
+
+
+class GrpcClient(ModelClient):
+    """Calls a model server over gRPC."""
+
+    def __init__(
+        self,
+        address: str,
+        model: str = DEFAULT_MODEL,
+        version: int | None = None,
+        label: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
+    ) -> None:
+        """
+        Args:
+          address: such as ``127.0.0.1:8500``.
+
+        Raises:
+          ClientError: grpcio or protobuf is not installed.
+        """
+        try:
+            from serving.protocol.grpc_sync import GrpcConnection
+        except ImportError as error:
+            raise ClientError(
+                f"gRPC needs a package that is not installed ({error}). Install "
+                "tallygraph[gateway], or use RestClient."
+            ) from error
+        connection = GrpcConnection(address)
+        super().__init__(connection, address, model, version, label, timeout_s, retries)
 
 
 def _texts(texts: Sequence[str | bytes]) -> list[str | bytes]:

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from serving.gateway.backends import rest_server
-from serving.gateway.backends.rest_server import HttpPool
+from serving.protocol import http_aio
 from serving.protocol.errors import BadAnswerError, UnreachableError
+from serving.protocol.http_aio import HttpPool
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -175,7 +175,7 @@ def test_what_is_no_answer(answer: bytes, kind: type[Exception], message: str) -
 
 
 def test_an_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest_server, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(http_aio, "MAX_ANSWER_BYTES", 1000)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n" + b"a" * 1001
 
     async def ask(pool: HttpPool) -> None:
@@ -204,7 +204,7 @@ def test_one_that_gave_up_leaves_its_answer_to_nobody() -> None:
 
 
 def test_an_idle_connection_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest_server, "KEPT_OPEN_S", 0.05)
+    monkeypatch.setattr(http_aio, "KEPT_OPEN_S", 0.05)
     peer = Peer(PLAIN)
 
     async def ask(pool: HttpPool) -> None:
