@@ -12,12 +12,15 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
-import httpx
-
 from serving.model_config import ModelConfigFile
+from serving.protocol import rest_api
+from serving.protocol.errors import ClientError, RefusedError
+from serving.protocol.exchange import AVAILABLE, Target
+from serving.protocol.http_sync import HttpConnection
 
 POLL_INTERVAL_S = 0.1
 LOG_TAIL_LINES = 40
+_STATUS_TIMEOUT_S: Final = 5.0
 
 # What a server needs to run a model that was exported for XLA.
 XLA_FLAGS: Final[Mapping[str, str]] = MappingProxyType({"xla_cpu_compilation_enabled": "true"})
@@ -182,11 +185,11 @@ class RunningServer(ABC):
         deadline = time.monotonic() + timeout_s
         waiting = list(self.spec.model_names)
         reason = "it did not respond"
-        with httpx.Client(timeout=5.0, trust_env=False) as client:
+        with HttpConnection(self.rest_url) as connection:
             while waiting:
                 if (status := self.exit_status()) is not None:
                     raise self.error(f"ended with status {status} before it was ready")
-                reason = self._why_not_available(client, waiting[0])
+                reason = _why_not_available(connection, waiting[0])
                 if not reason:
                     waiting.pop(0)
                 elif time.monotonic() > deadline:
@@ -207,19 +210,6 @@ class RunningServer(ABC):
         """Return an error about this server, with the end of its log."""
         tail = self.logs(LOG_TAIL_LINES).strip() or "(nothing)"
         return EngineError(f"The {self.engine} model server {what}. Its log ends:\n{tail}")
-
-    def _why_not_available(self, client: httpx.Client, name: str) -> str:
-        try:
-            answer = client.get(f"{self.rest_url}/v1/models/{name}")
-            document = answer.json()
-            if answer.status_code != 200:
-                return f"{name}: {document.get('error', answer.text)}"
-            states = {
-                entry["version"]: entry["state"] for entry in document["model_version_status"]
-            }
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            return f"{type(error).__name__}: {error}"
-        return "" if "AVAILABLE" in states.values() else f"{name}: {states}"
 
     def __enter__(self) -> Self:
         return self
@@ -293,3 +283,14 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def _why_not_available(connection: HttpConnection, name: str) -> str:
+    try:
+        statuses = connection.ask(rest_api.status(Target(name)), _STATUS_TIMEOUT_S)
+    except RefusedError as error:
+        return f"{name}: {error.message}"
+    except ClientError as error:
+        return str(error)
+    states = {str(each.version): each.state for each in statuses}
+    return "" if AVAILABLE in states.values() else f"{name}: {states}"

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-import grpc
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
-)
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from serving.protocol import grpc_api
+from serving.protocol.errors import ClientError, RefusedError, TooSlowError, UnreachableError
+from serving.protocol.exchange import AVAILABLE, END, LOADING, Target, VersionStatus
+from serving.protocol.grpc_sync import GrpcConnection
+from serving.protocol.statuses import Code, Kind
 
 RELOAD_TIMEOUT_S: Final = 600.0  # a server answers when the models it has not yet are loaded
 STATUS_TIMEOUT_S: Final = 10.0
@@ -27,7 +27,6 @@ Lookup = Callable[[str], Sequence[str]]
 Raises:
   OSError: it has none.
 """
-_State = get_model_status_pb2.ModelVersionStatus.State
 
 
 class ServerError(RuntimeError):
@@ -49,21 +48,19 @@ class ModelServers:
         """
         self.addresses = tuple(addresses)
         self._look_up = look_up or system_addresses
-        self._channels: dict[str, grpc.Channel] = {}
-        self._stubs: dict[str, model_service_pb2_grpc.ModelServiceStub] = {}
+        self._connections: dict[str, GrpcConnection] = {}
 
     def close(self) -> None:
-        for channel in self._channels.values():
-            channel.close()
+        for connection in self._connections.values():
+            connection.close()
 
-    def _servers(self) -> dict[str, model_service_pb2_grpc.ModelServiceStub]:
+    def _servers(self) -> dict[str, GrpcConnection]:
         """Each server that there is now, by its address."""
         found = self.resolved()
         for address in found:
-            if address not in self._channels:
-                channel = self._channels[address] = grpc.insecure_channel(address)
-                self._stubs[address] = model_service_pb2_grpc.ModelServiceStub(channel)
-        return {address: self._stubs[address] for address in found}
+            if address not in self._connections:
+                self._connections[address] = GrpcConnection(address)
+        return {address: self._connections[address] for address in found}
 
     def resolved(self) -> list[str]:
         """Each server's own address, as it is now.
@@ -93,16 +90,12 @@ class ModelServers:
         Raises:
           ServerError: one did not accept it; those before it have accepted it.
         """
-        request = model_management_pb2.ReloadConfigRequest(config=config)
-        for address, stub in self._servers().items():
+        reload = grpc_api.reload_config(config.SerializeToString())
+        for address, connection in self._servers().items():
             try:
-                response = stub.HandleReloadConfigRequest(request, timeout=RELOAD_TIMEOUT_S)
-            except grpc.RpcError as error:
+                connection.ask(reload, RELOAD_TIMEOUT_S)
+            except ClientError as error:
                 raise _server_error(address, "did not accept the config", error) from None
-            if response.status.error_code:
-                raise ServerError(
-                    f"{address} did not accept the config: {response.status.error_message}"
-                )
 
     def wait_until_available(
         self, name: str, versions: Collection[int], timeout_s: float
@@ -113,9 +106,12 @@ class ModelServers:
           ServerError: one could not load a version, or not in time.
         """
         started = time.monotonic()
-        for address in self._servers():
-            while missing := set(versions) - self._available(
-                address, name, versions, settled=time.monotonic() > started + _SETTLE_S
+        for address, server in self._servers().items():
+            while missing := set(versions) - _available(
+                address,
+                [each for each in _statuses(address, server, name) if each.version in versions],
+                name,
+                settled=time.monotonic() > started + _SETTLE_S,
             ):
                 if time.monotonic() > started + timeout_s:
                     raise ServerError(
@@ -133,42 +129,9 @@ class ModelServers:
           ServerError: one does not respond.
         """
         return {
-            address: {entry.version: _State.Name(entry.state) for entry in statuses}
-            for address in self._servers()
-            for statuses in [self._statuses(address, name)]
+            address: {entry.version: entry.state for entry in _statuses(address, server, name)}
+            for address, server in self._servers().items()
         }
-
-    def _available(
-        self, address: str, name: str, versions: Collection[int], settled: bool
-    ) -> set[int]:
-        available = set()
-        for entry in self._statuses(address, name):
-            if entry.version not in versions:
-                continue
-            over = entry.state == _State.LOADING or (entry.state == _State.END and settled)
-            if entry.status.error_code and over:
-                raise ServerError(
-                    f"{address} cannot load version {entry.version} of {name}: "
-                    f"{entry.status.error_message}"
-                )
-            if entry.state == _State.AVAILABLE:
-                available.add(entry.version)
-        return available
-
-    def _statuses(
-        self, address: str, name: str
-    ) -> Sequence[get_model_status_pb2.ModelVersionStatus]:
-        request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = name
-        try:
-            response = self._stubs[address].GetModelStatus(request, timeout=STATUS_TIMEOUT_S)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                return ()  # it has no version of the model yet
-            raise _server_error(
-                address, "does not report the state of its versions", error
-            ) from None
-        return tuple(response.model_version_status)
 
     def __enter__(self) -> Self:
         return self
@@ -194,13 +157,34 @@ def system_addresses(host: str) -> list[str]:
     return sorted({*(ipv4 or [str(each[4][0]) for each in found])})
 
 
-def _server_error(address: str, what: str, error: grpc.RpcError) -> ServerError:
-    advice = (
-        " Check that a model server is running there."
-        if error.code() is grpc.StatusCode.UNAVAILABLE
-        else ""
-    )
-    return ServerError(f"{address} {what} ({error.code().name}: {error.details()}).{advice}")
+def _statuses(address: str, server: GrpcConnection, name: str) -> Sequence[VersionStatus]:
+    try:
+        return server.ask(grpc_api.status(Target(name)), STATUS_TIMEOUT_S)
+    except ClientError as error:
+        if isinstance(error, RefusedError) and error.kind is Kind.ABSENT:
+            return ()  # it has no version of the model yet
+        raise _server_error(
+            address, "does not report the state of its versions", error
+        ) from None
+
+
+def _available(
+    address: str, statuses: Sequence[VersionStatus], name: str, settled: bool
+) -> set[int]:
+    for entry in statuses:
+        over = entry.state == LOADING or (entry.state == END and settled)
+        if entry.error_code != Code.OK.name and over:
+            raise ServerError(
+                f"{address} cannot load version {entry.version} of {name}: "
+                f"{entry.error_message}"
+            )
+    return {entry.version for entry in statuses if entry.state == AVAILABLE}
+
+
+def _server_error(address: str, what: str, error: ClientError) -> ServerError:
+    gone = isinstance(error, UnreachableError) and not isinstance(error, TooSlowError)
+    advice = " Check that a model server is running there." if gone else ""
+    return ServerError(f"{address} {what} ({error}).{advice}")
 
 
 def _numbers(versions: Collection[int]) -> str:

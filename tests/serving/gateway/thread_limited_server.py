@@ -24,13 +24,21 @@ class ThreadLimitedServer(grpc.GenericRpcHandler):
     def __init__(self, address: str) -> None:
         self._channel = grpc.insecure_channel(address)
         self._left: dict[str, int] = {}
+        self._status = grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS
         self._lock = threading.Lock()
         self.refused: dict[str, int] = {}
         self.port = 0
 
-    def refuse(self, method: str, times: int) -> None:
-        """Refuse the next calls of a method, such as ``Predict``."""
+    def refuse(
+        self,
+        method: str,
+        times: int,
+        code: grpc.StatusCode = grpc.StatusCode.RESOURCE_EXHAUSTED,
+        words: str = WORDS,
+    ) -> None:
+        """Refuse the next calls of a method, such as ``Predict``, in a server's words."""
         with self._lock:
+            self._status = code, words
             self._left[method] = times
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
@@ -42,7 +50,7 @@ class ThreadLimitedServer(grpc.GenericRpcHandler):
                     self._left[method] -= 1
                     self.refused[method] = self.refused.get(method, 0) + 1
             if refuse:
-                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS)
+                context.abort(*self._status)
             call: Any = self._channel.unary_unary(details.method)
             try:
                 return call(request, timeout=context.time_remaining())

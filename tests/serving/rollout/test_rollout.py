@@ -17,7 +17,15 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from serving.engines import RunningServer, ServerFiles
 from serving.engines.base import HeldPorts
 from serving.model_config import ModelConfigError, ModelConfigFile
-from serving.rollout import LabelError, ModelServers, Rollout, RolloutError, prune
+from serving.rollout import (
+    LabelError,
+    ModelServers,
+    Rollout,
+    RolloutError,
+    ServerError,
+    prune,
+)
+from tests.serving.gateway.thread_limited_server import thread_limited_server
 from tests.support.sizes import sized
 from tests.support.waiting import wait_until
 from tests.support.warm_model_server import WarmEngine
@@ -227,6 +235,21 @@ def test_a_server_that_is_not_there_changes_nothing(
     assert files.model_config.path.read_bytes() == before
     assert answer(server, "/labels/stable") == "v1"
     assert answer(server, "/labels/previous") == "Unrecognized servable version label: previous"
+
+
+def test_a_server_that_is_busy_is_not_said_to_be_away(server: RunningServer) -> None:
+    busy = "The server is busy: 64 requests are waiting"
+    with (
+        thread_limited_server(server.grpc_address) as limited,
+        ModelServers([f"127.0.0.1:{limited.port}"]) as servers,
+    ):
+        limited.refuse("GetModelStatus", 1, grpc.StatusCode.UNAVAILABLE, busy)
+        with pytest.raises(ServerError) as refused:
+            servers.states("fixture")
+    assert str(refused.value) == (
+        f"127.0.0.1:{limited.port} does not report the state of its versions "
+        f"(UNAVAILABLE: {busy})."
+    )
 
 
 def test_one_change_at_a_time(rollout: Rollout, files: ServerFiles) -> None:
