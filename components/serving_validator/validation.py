@@ -9,18 +9,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import grpc
-import httpx
-import numpy as np
 from tensorflow_serving.apis import predict_pb2
 
-from components.serving_validator.replay import (
-    GrpcReplay,
-    InProcessModel,
-    Outputs,
-    ReplayError,
-    RestReplay,
-)
+from components.serving_validator.reference import InProcessModel, columns_of, differences
 from components.serving_validator.report import Mismatch, Report
 from serving.client import ClientError, GrpcClient, Signature
 from serving.engines import (
@@ -33,6 +24,9 @@ from serving.engines import (
 )
 from serving.model_server.errors import ServingError
 from serving.model_server.warmup import read_warmup_requests
+from serving.protocol.exchange import Connection, Target
+from serving.protocol.grpc_sync import GrpcConnection
+from serving.protocol.http_sync import HttpConnection
 from tokenizer import contract
 
 _FULL_OUTPUTS = dict(contract.OUTPUT_DTYPES)
@@ -45,7 +39,6 @@ EXPECTED_SIGNATURES = {
     ),
     contract.SIGNATURE_COUNT_TOKENS: Signature(_TEXT, _COUNT_OUTPUTS),
 }
-_FLOAT_TOLERANCE = 1e-5
 
 
 class _NotBlessedError(Exception):
@@ -185,20 +178,14 @@ def _compare_all(
     report: Report,
 ) -> list[Mismatch]:
     mismatches: list[Mismatch] = []
-    with (
-        grpc.insecure_channel(
-            server.grpc_address, options=[("grpc.max_receive_message_length", -1)]
-        ) as channel,
-        httpx.Client(base_url=server.rest_url, timeout=timeout_s, trust_env=False) as http,
-    ):
-        servers: list[GrpcReplay | RestReplay] = [
-            GrpcReplay(channel, report.model_name, timeout_s),
-            RestReplay(http, report.model_name),
-        ]
+    target = Target(report.model_name)
+    with GrpcConnection(server.grpc_address) as grpc, HttpConnection(server.rest_url) as rest:
+        connections: dict[str, Connection] = {"gRPC": grpc, "REST": rest}
         for index, request in enumerate(requests):
             signature = request.model_spec.signature_name
+            inputs = columns_of(request)
             try:
-                expected = model.call(request)
+                expected = model.call(signature, inputs)
             except Exception as error:  # whatever the model's own code raises
                 raise _NotBlessedError(
                     f"The model fails on warm-up request {index} ({signature}) in this "
@@ -206,55 +193,17 @@ def _compare_all(
                 ) from error
             report.requests += 1
             report.rows += len(next(iter(expected.values())))
-            for each in servers:
+            for protocol, connection in connections.items():
+                predict = connection.api.predict(target, signature, inputs)
                 try:
-                    received = each.call(request)
-                except ReplayError as error:
+                    received = connection.ask(predict, timeout_s)
+                except ClientError as error:
                     mismatches.append(
-                        Mismatch(
-                            index, signature, each.protocol, "", None, "an answer", str(error)
-                        )
+                        Mismatch(index, signature, protocol, "", None, "an answer", str(error))
                     )
                     continue
                 mismatches.extend(
-                    Mismatch(index, signature, each.protocol, *difference)
+                    Mismatch(index, signature, protocol, *difference)
                     for difference in differences(expected, received)
                 )
     return mismatches
-
-
-def differences(
-    expected: Outputs, received: Outputs
-) -> list[tuple[str, int | None, object, object]]:
-    """Return where two outputs differ: output, row, expected, received.
-
-    Texts, integers and booleans must be equal, floats to within 1e-5.
-    """
-    found: list[tuple[str, int | None, object, object]] = []
-    for name in sorted(set(expected) | set(received)):
-        if name not in received:
-            found.append((name, None, "present", "missing"))
-            continue
-        if name not in expected:
-            found.append((name, None, "missing", "present"))
-            continue
-        ours, theirs = expected[name], received[name]
-        if ours.shape != theirs.shape:
-            found.append((name, None, f"shape {ours.shape}", f"shape {theirs.shape}"))
-            continue
-        for row, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-            if not _equal(np.asarray(one), np.asarray(other)):
-                found.append((name, row, _readable(one), _readable(other)))
-    return found
-
-
-def _equal(one: np.ndarray, other: np.ndarray) -> bool:
-    if one.dtype.kind == "f":
-        return bool(np.allclose(one, other, _FLOAT_TOLERANCE, _FLOAT_TOLERANCE, equal_nan=True))
-    return bool(np.array_equal(one, other))
-
-
-def _readable(value: object) -> object:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
