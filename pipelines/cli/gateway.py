@@ -194,6 +194,15 @@ def gateway(
     ] = 0.0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
+    keep_alive_s: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Seconds without a request after which a client's connection is closed: more "
+            "than a load balancer in front keeps one open, or it sends requests into "
+            "connections that are closing.",
+        ),
+    ] = 75,
     admin_host: Annotated[
         str,
         typer.Option(
@@ -281,6 +290,7 @@ def gateway(
         drain_s=drain_s,
         host=host,
         port=port,
+        keep_alive_s=keep_alive_s,
         admin_host=admin_host,
         admin_port=admin_port,
         admin_tokens=admin_token_file,

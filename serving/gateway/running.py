@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from uvicorn.config import STARTUP_FAILURE
 
 from serving.billing.price_book_file import PriceBookFile
+from serving.bounded_http import KEEP_ALIVE_S
 from serving.gateway.admin.access import Admin
 from serving.gateway.admin.routes import admin_routes
 from serving.gateway.admin.tokens import AdminTokens
@@ -100,6 +101,7 @@ class GatewaySettings:
       traces_url: receiver of OTLP over HTTP; None for no traces.
       drain_s: how long requests are taken after SIGTERM, when it is no longer ready.
       host, port: where clients call the API.
+      keep_alive_s: after so many seconds without a request, a connection of a client is closed.
       admin_host, admin_port: where those who run it find metrics, readiness and the admin API.
       admin_tokens: file of the tokens for the admin API; None: it is off.
       invoice_details: file with seller, buyers and taxes, for invoices by the admin API.
@@ -132,6 +134,7 @@ class GatewaySettings:
     drain_s: float = 0.0
     host: str = "127.0.0.1"
     port: int = 8600
+    keep_alive_s: int = KEEP_ALIVE_S
     admin_host: str = "127.0.0.1"
     admin_port: int = 8601
     admin_tokens: Path | None = None
@@ -209,7 +212,7 @@ def run_gateway(settings: GatewaySettings) -> None:
     gc.collect()
     gc.freeze()
     server = GatewayServer(
-        server_config(create_app(gateway), settings.host, settings.port),
+        server_config(create_app(gateway), settings.host, settings.port, settings.keep_alive_s),
         server_config(
             create_private_app(gateway, admin_routes(admin)),
             settings.admin_host,

@@ -15,6 +15,7 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 
+from serving.bounded_http import KEEP_ALIVE_S
 from serving.gateway.draining import Drain
 from serving.gateway.http.limits import gateway_protocol
 
@@ -24,12 +25,21 @@ _LOG = logging.getLogger(__name__)
 _LAST_REQUESTS_S: Final = 0.1
 
 
-def server_config(app: Starlette, host: str, port: int) -> uvicorn.Config:
-    """How uvicorn serves an application of the gateway."""
+def server_config(
+    app: Starlette, host: str, port: int, keep_alive_s: int = KEEP_ALIVE_S
+) -> uvicorn.Config:
+    """How uvicorn serves an application of the gateway.
+
+    Args:
+      keep_alive_s: after so many seconds without a request a connection is closed. Whoever
+        keeps connections open on the other side (a load balancer) must close them earlier, or
+        sends a request into one that is closing.
+    """
     return uvicorn.Config(
         app,
         host=host,
         port=port,
+        timeout_keep_alive=keep_alive_s,
         http=gateway_protocol(),
         ws="none",  # else an upgrade would get an error of another shape than all others
         log_config=None,  # `configure_logs` has configured them

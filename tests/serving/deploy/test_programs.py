@@ -70,6 +70,7 @@ def test_the_gateway_takes_its_options(variant: str) -> None:
 def test_the_gateway_gets_what_the_values_say() -> None:
     _, options = read_command_line(["gateway", *container("production", "Deployment")["args"]])
     assert options["label"] == "stable"
+    assert options["keep_alive_s"] == running.GatewaySettings.keep_alive_s
     assert (options["canary_label"], options["canary_percent"]) == ("canary", 5)
     assert options["rates"] == options["cache"] == "$(TALLYGRAPH_REDIS)"
     name = "tallygraph-models"

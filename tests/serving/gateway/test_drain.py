@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 
 from pipelines.gateway_process import READY
+from serving.bounded_http import KEEP_ALIVE_S
+from serving.gateway.running import GatewaySettings
 from serving.ledger.verification import verify
 from tests.serving.gateway.gated_proxy import GatedProxy
 from tests.support.command_gateway import CommandGateway, command_gateway
@@ -128,3 +130,35 @@ def test_without_time_to_drain_it_ends_at_once(
     with command_gateway(tmp_path, metered_models, [gate.url], until=READY) as gateway:
         terminate(gateway)
         gateway.process.wait()
+
+
+def ask_on(connection: socket.socket) -> bytes:
+    """The head of an answer, on a connection that both sides keep open."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+    received = b""
+    while b'"status":"ok"' not in received.replace(b" ", b""):
+        part = connection.recv(4096)
+        assert part, f"closed after {received!r}"
+        received += part
+    return received.partition(b"\r\n")[0]
+
+
+def test_an_idle_connection_is_kept_for_as_long_as_is_set(
+    tmp_path: Path, metered_models: Path, gate: GatedProxy
+) -> None:
+    """Load balancers keep theirs for 60 s: one that is closed earlier is a client's error."""
+    short, usual = tmp_path / "short", tmp_path / "usual"
+    short.mkdir()
+    usual.mkdir()
+    # Longer than uvicorn's own default, which is 5.
+    options = ("--keep-alive-s", "6")
+    with (
+        command_gateway(short, metered_models, [gate.url], *options, until=READY) as closing,
+        command_gateway(usual, metered_models, [gate.url], until=READY) as keeping,
+        socket.create_connection(("127.0.0.1", keeping.process.port), DEADLINE_S) as kept,
+        socket.create_connection(("127.0.0.1", closing.process.port), DEADLINE_S) as closed,
+    ):
+        assert ask_on(kept) == ask_on(closed) == b"HTTP/1.1 200 OK"
+        assert closed.recv(1) == b""  # in order, not reset
+        assert ask_on(kept) == b"HTTP/1.1 200 OK"
+    assert GatewaySettings.keep_alive_s == KEEP_ALIVE_S > 60
