@@ -28,17 +28,24 @@ from serving.ledger import Entry, Usage
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+_TOO_MUCH: Final = ("insufficient_quota", "rate_limit_exceeded", "too_many_at_once")
 _OUTCOMES: Final = (
-    *(("200", ""), ("429", "insufficient_quota"), ("500", "internal")),
-    *(("502", "no_answer"), ("502", "bad_answer"), ("503", "overloaded")),
-    ("504", "model_timeout"),
+    *(("200", ""), ("400", "invalid_request_error"), ("401", "invalid_api_key")),
+    *(("429", each) for each in _TOO_MUCH),
+    *(("500", "internal"), ("502", "no_answer"), ("502", "bad_answer")),
+    *(("503", "overloaded"), ("504", "model_timeout")),
 )
 """Statuses and errors of requests that rules and dashboards ask for."""
 _CODES: Final = (
-    *("overloaded", "no_answer", "bad_answer", "model_timeout", "internal"),
-    *("insufficient_quota", "too_many_at_once", "invalid_api_key", "reservation_lost"),
+    *("overloaded", "no_answer", "bad_answer", "model_timeout", "internal", *_TOO_MUCH),
+    *("invalid_request_error", "invalid_api_key", "reservation_lost"),
 )
 """Errors that rules and dashboards ask for."""
+_LIMITS: Final = (
+    *("budget", "credit", "concurrency"),
+    *("requests_per_minute", "tokens_per_minute"),
+)
+"""Limits of a tenant's."""
 _MODEL_CODES: Final = ("", "overloaded", "no_answer", "bad_answer", "model_timeout")
 
 
@@ -106,6 +113,8 @@ class Metrics(Families):
                 self._tokens.labels(tenant, model, version, kind)
             self._money.labels(tenant, model, currency)
             self._replays.labels(tenant)
+            for limit in _LIMITS:
+                self._limited.labels(tenant, limit)
 
     def set_budgets(self, remaining_micro: Mapping[str, int]) -> None:
         """Show what is left of these tenants' budgets, and of no other's."""

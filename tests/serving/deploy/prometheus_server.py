@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,17 +42,29 @@ class PrometheusServer:
 
     url: str
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression gives now, each with `metric` and `value`."""
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The series that an expression gives, each with `metric` and `value`.
+
+        Args:
+          at: Unix time in seconds; None for now.
+        """
+        return self._asked(expression, "vector", at)
+
+    def samples(self, selector: str, at: float) -> list[tuple[float, float]]:
+        """Times and values of the one series of a selector with a range, such as ``up[1m]``."""
+        (series,) = self._asked(selector, "matrix", at)
+        return [(float(when), float(value)) for when, value in series["values"]]
+
+    def _asked(self, expression: str, kind: str, at: float | None) -> list[dict[str, Any]]:
         answer = httpx.post(
             f"{self.url}/api/v1/query",
-            data={"query": expression},
+            data={"query": expression, **({} if at is None else {"time": f"{at:.3f}"})},
             timeout=_DEADLINE_S,
             trust_env=False,
         )
         assert answer.status_code == 200, f"{expression}: {answer.text}"
         data = answer.json()["data"]
-        assert data["resultType"] == "vector", data
+        assert data["resultType"] == kind, data
         found: list[dict[str, Any]] = data["result"]
         return found
 
@@ -64,6 +77,17 @@ class PrometheusServer:
     def wait_until_scraped(self, target: Target) -> None:
         expression = f'up{{job="{target.job}",pod="{target.pod}"}} == 1'
         wait_until(lambda: self.query(expression), f"{target} is scraped", every_s=0.5)
+
+    def wait_for_next_scrape(self, target: Target) -> float:
+        """Return when a scrape has been tried that had not begun before.
+
+        Returns:
+          When that scrape began, in seconds since 1970.
+        """
+        expression = f'timestamp(up{{job="{target.job}",pod="{target.pod}"}})'
+        asked = time.time()
+        wait_until(lambda: self.number(expression) > asked, f"{target} is scraped", every_s=0.1)
+        return self.number(expression)
 
 
 def shortened(expression: str, times: int) -> str:
@@ -89,18 +113,23 @@ def prometheus_server(
     *,
     namespace: str,
     every_ms: int,
+    rules: Sequence[Mapping[str, Any]] = (),
+    alertmanager: str | None = None,
 ) -> Iterator[PrometheusServer]:
     """Start one, and stop it at the end.
 
     Args:
       folder: for its files; empty.
       namespace: label of all targets.
-      every_ms: between two scrapes of a target.
+      every_ms: between two scrapes of a target, and two evaluations of a rule.
+      rules: groups of rules.
+      alertmanager: host and port of the one that alerts are sent to; None for none.
     """
     config: dict[str, Any] = {
         "global": {
             "scrape_interval": f"{every_ms}ms",
             "scrape_timeout": f"{every_ms}ms",
+            "evaluation_interval": f"{every_ms}ms",
         },
         "scrape_configs": [
             {
@@ -120,6 +149,13 @@ def prometheus_server(
             for target in targets
         ],
     }
+    if rules:
+        config["rule_files"] = ["rules.yml"]
+        text = yaml.safe_dump({"groups": list(rules)})
+        (folder / "rules.yml").write_text(text, encoding="utf-8")
+    if alertmanager is not None:
+        managers = {"static_configs": [{"targets": [alertmanager]}]}
+        config["alerting"] = {"alertmanagers": [managers]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     with closing(HeldPorts(1)) as held:
         address = f"127.0.0.1:{held.numbers[0]}"
