@@ -78,16 +78,15 @@ class PrometheusServer:
         expression = f'up{{job="{target.job}",pod="{target.pod}"}} == 1'
         wait_until(lambda: self.query(expression), f"{target} is scraped", every_s=0.5)
 
-    def wait_for_next_scrape(self, target: Target) -> float:
-        """Return when a scrape has been tried that had not begun before.
-
-        Returns:
-          When that scrape began, in seconds since 1970.
-        """
-        expression = f'timestamp(up{{job="{target.job}",pod="{target.pod}"}})'
+    def wait_for_next_scrape(self, target: Target) -> None:
+        """Return when a scrape has succeeded that had not begun before."""
+        up = f'up{{job="{target.job}",pod="{target.pod}"}}'
         asked = time.time()
-        wait_until(lambda: self.number(expression) > asked, f"{target} is scraped", every_s=0.1)
-        return self.number(expression)
+        wait_until(
+            lambda: self.number(f"timestamp({up}) and {up} == 1") > asked,
+            f"{target} is scraped",
+            every_s=0.1,
+        )
 
 
 def shortened(expression: str, times: int) -> str:

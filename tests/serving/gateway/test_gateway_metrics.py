@@ -213,6 +213,8 @@ def test_what_is_known_is_counted_from_zero(
             1,
         ),
         ("tallygraph_errors_total", {"code": "no_answer"}, 0),
+        ("tallygraph_errors_total", {"code": "invalid_request_error"}, 0),
+        ("tallygraph_limited_total", {"tenant": "acme", "limit": "budget"}, 0),
         ("tallygraph_cache_errors_total", {"operation": "read"}, 0),
         ("tallygraph_limited_total", {"tenant": "", "limit": "shed"}, 0),
         ("tallygraph_replays_total", {"tenant": "acme"}, 0),
