@@ -21,6 +21,7 @@ from serving.gateway.admin.tokens import AdminTokens
 from serving.gateway.backends import Canary, ServedModel
 from serving.gateway.backends.model import MODEL_WAIT_S, POLL_EVERY_S
 from serving.gateway.cache import AnswerCache, open_store
+from serving.gateway.console.routes import console_routes
 from serving.gateway.http.app import create_app, create_private_app
 from serving.gateway.ops.logs import configure_logs
 from serving.gateway.ops.metrics import Metrics
@@ -102,7 +103,8 @@ class GatewaySettings:
       drain_s: how long requests are taken after SIGTERM, when it is no longer ready.
       host, port: where clients call the API.
       keep_alive_s: after so many seconds without a request, a connection of a client is closed.
-      admin_host, admin_port: where those who run it find metrics, readiness and the admin API.
+      admin_host, admin_port: where those who run it find metrics, readiness, the admin API and
+        the console.
       admin_tokens: file of the tokens for the admin API; None: it is off.
       invoice_details: file with seller, buyers and taxes, for invoices by the admin API.
       log_level: of the logs on standard error, see `serving.gateway.ops.logs`.
@@ -214,7 +216,13 @@ def run_gateway(settings: GatewaySettings) -> None:
     server = GatewayServer(
         server_config(create_app(gateway), settings.host, settings.port, settings.keep_alive_s),
         server_config(
-            create_private_app(gateway, admin_routes(admin)),
+            create_private_app(
+                gateway,
+                [
+                    *admin_routes(admin),
+                    *console_routes(admin, gateway, settings.label, settings.canary),
+                ],
+            ),
             settings.admin_host,
             settings.admin_port,
         ),

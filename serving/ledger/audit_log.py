@@ -19,7 +19,7 @@ from serving.ledger import admin_sql
 from serving.ledger.database import reading
 from serving.ledger.records import MAX_INTEGER
 
-Via = Literal["api", "command"]
+Via = Literal["api", "command", "console"]
 State = Mapping[str, Any]
 Row = Mapping[str, object]
 Record = Callable[[State, State], Row]
@@ -35,7 +35,7 @@ class Change:
       id: ascending in the order of writing.
       at: UTC.
       actor: the administrator's name: that of the token, or of the system's user.
-      via: the API or a command.
+      via: the API, a command or the console.
       action: such as ``tenant.change``.
       tenant: whom it concerns; empty for none.
       subject: what was changed: a tenant, a key's id, the price book.

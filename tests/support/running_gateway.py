@@ -29,6 +29,7 @@ from serving.gateway.admin.routes import admin_routes
 from serving.gateway.admin.tokens import AdminTokens
 from serving.gateway.backends import ServedModel
 from serving.gateway.backends.model import POLL_EVERY_S
+from serving.gateway.console.routes import console_routes
 from serving.gateway.http.app import create_app, create_private_app
 from serving.gateway.http.response_schemas import Failure
 from serving.gateway.ledger_outages import SETTLE_FOR_S
@@ -259,7 +260,11 @@ def gateway_on(
     server = GatewayServer(
         server_config(create_app(gateway), "127.0.0.1", port),
         server_config(
-            create_private_app(gateway, admin_routes(admin)), "127.0.0.1", admin_port
+            create_private_app(
+                gateway, [*admin_routes(admin), *console_routes(admin, gateway, clock=clock)]
+            ),
+            "127.0.0.1",
+            admin_port,
         ),
         private_socket=listeners[1],
     )

@@ -23,7 +23,7 @@ class Administrator:
 
     Attributes:
       name: of the person, or the program.
-      via: the API or a command.
+      via: the API, a command or the console.
       plans: those of the price book; None where it is not at hand, and plans are not checked.
       forget: told of each tenant that has changed, for a gateway in this process.
       clock: UTC.
