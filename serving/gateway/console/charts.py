@@ -9,12 +9,12 @@ from typing import Final
 
 from serving.gateway.administration.overview import Day
 
-WIDTH: Final = 640
-HEIGHT: Final = 200
-_LEFT: Final = 84
+WIDTH: Final = 440
+HEIGHT: Final = 190
+_LEFT: Final = 92
 _TOP: Final = 10
 _BOTTOM: Final = 30
-_RIGHT: Final = 6
+_RIGHT: Final = 26
 _TICKS: Final = 4
 _LABELS: Final = 5
 DAYS: Final = 30
@@ -91,7 +91,7 @@ def charts_of(
         chart("requests", "Requests by day", [each.requests for each in used], counted),
         chart(
             "tokens",
-            "Tokens by day, input and output",
+            "Tokens by day",
             [each.input_tokens + each.output_tokens for each in used],
             counted,
         ),

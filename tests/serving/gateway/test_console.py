@@ -167,27 +167,21 @@ def test_a_changed_cookie_is_nobodys(console: ConsoleClient, place: str) -> None
     assert answer.status_code == 303
 
 
-@pytest.mark.parametrize("action", [*ACTIONS, "nothing"])
-@pytest.mark.parametrize("token", ["", "0" * 64, "of another session", "\ud800"])
+@pytest.mark.parametrize("token", ["", "0" * 64, "é", "of another session"])
 def test_a_form_of_another_page_does_nothing(
-    gateway: RunningGateway, console: ConsoleClient, action: str, token: str
+    gateway: RunningGateway, console: ConsoleClient, token: str
 ) -> None:
     if token == "of another session":
         with console_client(gateway.admin_url) as other:
             other.sign_in()
             token = other.form_token()
-    elif token == "\ud800":
-        answer = console.http.post(
-            f"{PATH}/do/{action}",
-            content=b"form_token=%ED%A0%80",
-            headers={"Content-Type": "application/x-www-form-urlencoded"},
-        )
-        assert answer.status_code == 400
-        return
     fields = {"form_token": token, "confirmed": "yes", "once": "1", "tenant": "acme"}
     fields |= {"plan": "standard", "key_id": "0", "reason": "no", "number": "1"}
-    answer = console.post(f"/do/{action}", fields, 403)
-    assert "Nothing was done" in answer.text
+    for action in (*ACTIONS, "nothing"):
+        answer = console.post(f"/do/{action}", fields, 403)
+        assert "Nothing was done" in answer.text
+    console.post("/sign-out", fields, 403)
+    console.get("/tenants")
     assert read_changes(gateway.engine, 10) == []
 
 
@@ -198,6 +192,7 @@ def test_a_form_of_another_page_does_nothing(
         (b"a=" + b"b" * 70_000, "application/x-www-form-urlencoded", 413),
         (b"&".join(b"a=b" for _ in range(200)), "application/x-www-form-urlencoded", 400),
         (b"\xff=1", "application/x-www-form-urlencoded", 400),
+        (b"form_token=%ED%A0%80", "application/x-www-form-urlencoded", 400),
     ],
 )
 def test_a_form_has_bounds(console: ConsoleClient, body: bytes, kind: str, status: int) -> None:

@@ -34,7 +34,7 @@ def test_the_overview_adds_up_all_tenants(
     text = " ".join(Markup(console.get()).text.split())
     assert "Tenants 2 Active in 2026-11 2 Spent in 2026-11, EUR 0.00072" in text
     assert "Requests by day, last 30 days 3 " in text
-    assert "Tokens by day, input and output, last 30 days 450 " in text
+    assert "Tokens by day, last 30 days 450 " in text
     assert "2026-11-10: 450" in text
     assert "first 0.00048 none second 0.00024 none" in text
 
