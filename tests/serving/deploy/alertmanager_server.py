@@ -58,7 +58,7 @@ def _why_not(share: Path) -> str:
     """Why it cannot be run on this machine; empty where it can."""
     if shutil.which("unshare") is None:
         return "there is no unshare on PATH"
-    command = [*_SEES_ITS_FILES, share, "true"]
+    command = [*_SEES_ITS_FILES, str(share), "true"]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if tried.returncode == 0 else tried.stderr.strip()
 
