@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger clean
+.PHONY: help setup demo docs test test-long test-kubernetes coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,13 +40,17 @@ LONG := long or sized or hypothesis
 LONG_FILES := 'mark\.(long|sized)|hypothesis'
 
 test: setup  ## Run the tests that every change must pass
-	$(PYTEST) -m "not long and not alone" $(SIDE_BY_SIDE)
+	$(PYTEST) -m "not long and not alone and not kubernetes" $(SIDE_BY_SIDE)
 	$(PYTEST) -m "not long and alone" $(call FILES_WITH,'mark\.alone')
 
 test-long: export TALLYGRAPH_TEST_SIZES = long
 test-long: setup  ## Run the tests that take too long for every change, and more examples of the others
 	$(PYTEST) -m "($(LONG)) and not alone" $(SIDE_BY_SIDE) $(call FILES_WITH,$(LONG_FILES))
 	$(PYTEST) -m "($(LONG)) and alone" $(call FILES_WITH,$(LONG_FILES))
+
+test-kubernetes: setup  ## Build Kubernetes' control plane from Go modules, and apply the chart to it
+	scripts/control_plane.sh
+	$(PYTEST) -m kubernetes tests/e2e/control_plane
 
 coverage: setup  ## Run all tests, and measure the share of the lines that they reach
 	rm -rf build/coverage

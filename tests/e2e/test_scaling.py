@@ -15,16 +15,12 @@ to start, and a request to be answered, is what it is.
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -32,8 +28,8 @@ from scripts.manifests import EXAMPLES, Rendering
 from serving.billing.savings import SECONDS_A_MONTH, Renting, savings, told
 from serving.engines import ServerSpec
 from serving.ledger import schema
-from serving.ledger.verification import verify
 from tests.e2e.pod_autoscaler import Autoscaler, Scaling
+from tests.e2e.scaled_clients import WAIT_S, Clients, check_charges
 from tests.e2e.scaled_fleet import Controller, Fleet
 from tests.serving.deploy.prometheus_server import (
     PrometheusServer,
@@ -55,51 +51,7 @@ CLIENTS = 9
 PER_POD = 3
 TAKES_S = 1.0
 """Of a request, in the model. A server does one after the other."""
-WAIT_S = 1200
-DOCUMENT = " ".join(["word"] * 6)
 NAMESPACE = "summaries"
-
-
-@dataclass
-class Clients:
-    """Each sends its next request when the last one has been answered.
-
-    Attributes:
-      answers: of requests that have ended: when they were sent, how long they took, and what
-        came.
-    """
-
-    gateway: CommandGateway
-    key: str
-    answers: list[tuple[float, float, httpx.Response]] = field(default_factory=list)
-
-    @contextmanager
-    def asking(self, clients: int) -> Iterator[None]:
-        """So many of them, until the context is left; then each has its last answer."""
-        done = threading.Event()
-        with ThreadPoolExecutor(clients) as pool:
-            running = [pool.submit(self._ask_until, done) for _ in range(clients)]
-            try:
-                yield
-            finally:
-                done.set()
-            for each in running:
-                each.result()
-
-    def ask_once(self) -> None:
-        with self.gateway.client(self.key) as client:
-            self._ask(client)
-
-    def _ask_until(self, done: threading.Event) -> None:
-        with self.gateway.client(self.key) as client:
-            while not done.is_set():
-                self._ask(client)
-
-    def _ask(self, client: httpx.Client) -> None:
-        sent = time.monotonic()
-        body = {"model": "summarizer", "text": DOCUMENT}
-        answer = client.post("/v1/summaries", json=body, timeout=WAIT_S)
-        self.answers.append((sent, time.monotonic() - sent, answer))
 
 
 def until(reached: Callable[[], object], what: str) -> None:
@@ -216,7 +168,7 @@ def test_servers_follow_the_requests_and_each_is_answered_and_charged_once(
 
     lasted_s = time.monotonic() - began
     used_s = story.controller.fleet.used_s()
-    check_charges(story)
+    check_charges(story.gateway, story.clients)
     # Each of the chart's expressions has said something.
     said = zip(*(each.values for each in story.controller.decisions), strict=True)
     assert all(max(values) > 0 for values in said)
@@ -225,30 +177,6 @@ def test_servers_follow_the_requests_and_each_is_answered_and_charged_once(
     with capsys.disabled():
         print_story(story, woke)
         print_cost(story, lasted_s, used_s)
-
-
-def check_charges(story: Story) -> None:
-    """Every request was answered, and the ledger has one entry for each, and no other."""
-    answers = [answer for _, _, answer in story.clients.answers]
-    assert {answer.status_code for answer in answers} == {200}
-    ids = [answer.json()["id"] for answer in answers]
-    assert len(set(ids)) == len(ids)
-    engine = story.gateway.engine
-    wait_until(lambda: states(engine) == {"settled": len(ids)}, "all are settled")
-    with engine.connect() as connection:
-        entries = connection.execute(sa.select(schema.entries)).all()
-    assert sorted(entry.request_id for entry in entries) == sorted(ids)
-    charged = sum(entry.input_tokens + entry.output_tokens for entry in entries)
-    assert charged == sum(answer.json()["usage"]["total_tokens"] for answer in answers)
-    assert verify(engine) == (len(ids), [])
-
-
-def states(engine: sa.Engine) -> dict[str, int]:
-    """How many requests the ledger has in each state."""
-    state = schema.requests.c.state
-    with engine.connect() as connection:
-        rows = connection.execute(sa.select(state, sa.func.count()).group_by(state)).all()
-    return {row[0]: row[1] for row in rows}
 
 
 def print_story(story: Story, woke: list[float]) -> None:

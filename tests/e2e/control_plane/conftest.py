@@ -1,0 +1,19 @@
+"""A control plane for the tests of a session, which knows the chart's custom resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.control_plane.cluster import Cluster, control_plane
+from tests.e2e.control_plane.crds import custom_resource_definitions
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with control_plane(tmp_path_factory.mktemp("control-plane")) as running:
+        for definition in custom_resource_definitions():
+            running.apply(definition)
+        running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s")
+        yield running
