@@ -14,7 +14,7 @@ from serving.ledger import schema
 from serving.ledger.database import reading
 from serving.ledger.records import MAX_INTEGER
 
-MAX_TENANTS: Final = 50
+MAX_TENANTS: Final = 20
 """Of how many tenants the newest charges are read to compare versions."""
 NEWEST: Final = 40
 """How many charges of each of them."""

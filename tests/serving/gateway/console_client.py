@@ -50,7 +50,7 @@ class ConsoleClient:
 
     def confirmation(self, action: str, **fields: str) -> dict[str, str]:
         """The form that confirms an action."""
-        return _fields(self.asked(action, **fields).text, f"{PATH}/do/{action}")
+        return _fields(self.asked(action, 200, **fields).text, f"{PATH}/do/{action}")
 
     def act(self, action: str, status: int = 303, **fields: str) -> httpx.Response:
         """An action, confirmed."""

@@ -19,7 +19,7 @@ from tests.support.running_gateway import DEADLINE_S, RunningGateway, gateway_on
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
+    from playwright.sync_api import ConsoleMessage, Page, Request
 
 pytestmark = pytest.mark.long
 BODY = {"model": "summarizer", "text": "one two three"}
@@ -36,18 +36,18 @@ class Watched:
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
         self.wrong: list[str] = []
-        host = urlsplit(url).netloc
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on(
-            "request",
-            lambda asked: urlsplit(asked.url).netloc == host or self.wrong.append(asked.url),
-        )
+        page.on("request", self._asked)
         page.set_default_timeout(DEADLINE_S * 1000)
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.wrong.append(f"{message.type}: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        if urlsplit(request.url).netloc != urlsplit(self.url).netloc:
+            self.wrong.append(request.url)
 
     def open(self, path: str) -> None:
         answer = self.page.goto(f"{self.url}/console{path}")
@@ -70,7 +70,7 @@ class Watched:
     def check(self) -> None:
         """The page can be used by everybody, in both colours, on a phone too."""
         for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=scheme)
             assert serious_findings(self.page) == [], (self.page.url, scheme)
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         before = self.page.viewport_size
