@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long test-kubernetes coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger clean
+.PHONY: help setup demo docs test test-long test-kubernetes coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-gpu: setup  ## Exports and training on a GPU against PyTorch: docs/benchma
 
 bench-ledger: setup  ## Measure a ledger of a million entries and 100,000 tenants: docs/benchmarks/ledger.md
 	.venv/bin/python -m benchmarks.ledger
+
+bench-console: setup  ## Measure the console's pages on a ledger of a million entries: docs/benchmarks/console.md
+	.venv/bin/python -m benchmarks.console
 
 # After `make demo`, or with VERSION=... and CORPUS=... of another run.
 VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))
