@@ -93,6 +93,23 @@ def show(
 
 
 @app.command()
+def upgrade(
+    create: Annotated[
+        bool, typer.Option("--create", help="Make the tables where the database has none.")
+    ] = False,
+    database: Database = DATABASE,
+) -> None:
+    """Migrate the tables to this version.
+
+    Gateways and commands migrate a ledger when they open it, too; this does nothing else.
+    """
+    from serving.ledger.upgrade import newest_revision
+
+    with opened(database, create=create):
+        out.print(f"The ledger is at revision {newest_revision()}.")
+
+
+@app.command()
 def verify(
     tenant: Annotated[
         str, typer.Option(help="Check only this tenant's entries; empty: all tenants.")

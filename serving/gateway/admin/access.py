@@ -27,6 +27,7 @@ from serving.gateway.administration.prices import Prices
 from serving.gateway.errors import GatewayError, bad_request
 from serving.gateway.ledger_port import outages_refused
 from serving.gateway.tenants import NoSuchTenantError, TenantError, TenantExistsError
+from serving.ledger import LedgerError, UnknownTenantError
 
 AT_A_TIME: Final = 2
 """Of these requests, how many use the database at a time: those of tenants come first."""
@@ -124,11 +125,11 @@ def said() -> Iterator[None]:
     """Around a call: what it refuses becomes the response."""
     try:
         yield
-    except NoSuchTenantError as error:
+    except (NoSuchTenantError, UnknownTenantError) as error:
         raise GatewayError(404, str(error), code="not_found") from None
     except TenantExistsError as error:
         raise GatewayError(409, str(error), code="already_exists") from None
-    except (TenantError, InvoiceError, DetailsError, PriceBookError) as error:
+    except (TenantError, LedgerError, InvoiceError, DetailsError, PriceBookError) as error:
         raise bad_request(str(error)) from None
     except CheckError as error:
         raise GatewayError(500, str(error), "server_error", "check_failed") from None

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from serving.gateway import administration
 from serving.gateway.admin.access import said
 from serving.gateway.administration import KeyWish
-from serving.gateway.administration.adjustments import refund_charge, top_up_credit
 from serving.gateway.administration.health import record_check
 from serving.gateway.administration.ledger import anchor_ledger, check_ledger
 from serving.gateway.administration.prices import reload_prices
@@ -25,6 +24,7 @@ from serving.gateway.console.forms import Form
 from serving.gateway.console.sessions import PATH
 from serving.gateway.console.site import Visit, go_to
 from serving.gateway.tenants import Limits
+from serving.ledger.authentication import LedgerKey
 
 _HOUR_S: Final = 3600
 
@@ -113,29 +113,36 @@ async def _top_up_credit(visit: Visit, values: Values, once: str) -> Response:
         administration.read_tenant, visit.engine, values["tenant"], visit.console.month()
     )
     await visit.do(
-        top_up_credit,
+        administration.top_up_credit,
         visit.administrator(),
         values["tenant"],
         values["amount_micro"],
         admin.prices.book.currency,
         values["reason"],
         f"console-{once}",
-        admin.ledger_key,
+        await _ledger_key(visit),
     )
     return _back_to_tenant(values["tenant"], "credit-added")
 
 
 async def _refund_charge(visit: Visit, values: Values, once: str) -> Response:
     await visit.do(
-        refund_charge,
+        administration.refund_charge,
         visit.administrator(),
         values["tenant"],
         values["number"],
         values["reason"],
-        visit.console.admin.ledger_key,
-        values["amount_micro"],
+        await _ledger_key(visit),
+        amount_micro=values["amount_micro"],
     )
     return _back_to_tenant(values["tenant"], "refunded")
+
+
+async def _ledger_key(visit: Visit) -> LedgerKey | None:
+    """What entries are authenticated with; read anew, as the commands do."""
+    path = visit.console.admin.ledger_key
+    key: LedgerKey | None = await visit.do(LedgerKey.load, path) if path else None
+    return key
 
 
 async def _reload_prices(visit: Visit, values: Values, once: str) -> Response:

@@ -23,6 +23,7 @@ PRICES = Path(__file__).parents[3] / "examples" / "prices.toml"
 COMMANDS = (
     ("ledger", "list", "TENANT"),
     ("ledger", "show", "TENANT", "1"),
+    ("ledger", "upgrade"),
     ("ledger", "verify"),
     ("ledger", "verify", "--tenant", "TENANT"),
     ("ledger", "reverse", "TENANT", "1", "--reason", "a test"),
@@ -81,6 +82,16 @@ def test_a_tenant_that_is_not_there_is_an_error(
 ) -> None:
     status, said = tallygraph(database, *(w.replace("TENANT", "acne") for w in command))
     assert (status, "'acne'" in said) == (2, True), said
+
+
+def test_a_database_without_tables_is_made_a_ledger_by_a_word_only(tmp_path: Path) -> None:
+    """As before an upgrade of a release whose first installation never came up."""
+    url = f"sqlite:///{tmp_path}/new/ledger.sqlite"
+    code, printed = tallygraph(url, "ledger", "upgrade", "--create")
+    assert code == 0
+    assert "is at revision 0" in printed
+    assert tallygraph(url, "ledger", "upgrade") == (0, printed)
+    assert tallygraph(url, "ledger", "verify")[0] == 0
 
 
 @pytest.mark.parametrize("month", ["2026-13", "0000-01", "november"])

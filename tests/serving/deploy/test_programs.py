@@ -143,7 +143,7 @@ def test_which_jobs_there_are() -> None:
         if pod.kind in ("Job", "CronJob")
     }
     assert {name: path for name, (path, _) in found.items()} == {
-        "tallygraph-migrate": "tallygraph tenants list",
+        "tallygraph-migrate": "tallygraph ledger upgrade",
         "tallygraph-ledger-verify": "tallygraph ledger verify",
         "tallygraph-ledger-anchor": "tallygraph ledger anchor",
         "tallygraph-ledger-deliver": "tallygraph ledger deliver",

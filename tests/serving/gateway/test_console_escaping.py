@@ -12,8 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from serving.gateway import administration
-from serving.gateway.administration import Administrator, KeyWish, change_key
-from serving.gateway.administration.adjustments import top_up_credit
+from serving.gateway.administration import (
+    Administrator,
+    KeyWish,
+    change_key,
+    top_up_credit,
+)
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from tests.serving.gateway.admin_client import TOKENS
