@@ -39,6 +39,8 @@ _TABLES = {
     "archive_files": "Months whose entries are archived, and what their files must be.",
     "archives": "Sections of chains that are archived, and what the entries up to there add up "
     "to. Append only.",
+    "archived_usage": "The sums by day of the entries of each archive, to which `daily_usage` "
+    "is held. Append only.",
     "archived_keys": "Idempotency keys of requests whose charges are archived: they stay used.",
     "outbox": "Usage events that have not been delivered yet.",
 }
