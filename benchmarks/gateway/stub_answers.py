@@ -17,10 +17,21 @@ SUMMARY_WORDS: Final = 12
 MAX_INPUT_TOKENS: Final = 512
 
 STATUS: Final = orjson.dumps(
-    {"model_version_status": [{"version": str(VERSION), "state": "AVAILABLE"}]}
+    {
+        "model_version_status": [
+            {
+                "version": str(VERSION),
+                "state": "AVAILABLE",
+                "status": {"error_code": "OK", "error_message": ""},
+            }
+        ]
+    }
 )
 METADATA: Final = orjson.dumps(
-    {"model_spec": {"name": MODEL, "signature_name": "", "version": str(VERSION)}}
+    {
+        "model_spec": {"name": MODEL, "signature_name": "", "version": str(VERSION)},
+        "metadata": {"signature_def": {"signature_def": {}}},
+    }
 )
 
 

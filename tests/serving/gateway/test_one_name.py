@@ -95,7 +95,8 @@ def test_each_gets_its_share_and_a_new_one_is_found(servers: Servers) -> None:
 
             await until(both)
             first, second, third = await ask()
-            assert (first, second, third) == (REQUESTS // 2, REQUESTS // 2, 0)
+            # Not always halves: with each look-up the turns begin anew.
+            assert min(first, second) >= REQUESTS // 3 and third == 0
 
             # A server was started: nothing has broken, and the name is looked up all the same.
             names.addresses.append(HOSTS[2])
