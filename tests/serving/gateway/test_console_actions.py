@@ -13,7 +13,7 @@ from serving.gateway.administration.health import read_health
 from serving.ledger.audit_log import read_changes
 from serving.ledger.usage import credit_left
 from tests.serving.gateway.console_client import ConsoleClient, charge
-from tests.serving.gateway.test_console import Clock, clock, console, gateway, visitor
+from tests.serving.gateway.test_console_pages import Clock, clock, console, gateway, visitor
 from tests.support.running_gateway import PRICES, RunningGateway
 
 __all__ = ["clock", "console", "gateway", "visitor"]

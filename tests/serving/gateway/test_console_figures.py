@@ -16,7 +16,7 @@ from serving.gateway.console.charts import DAYS, HEIGHT, WIDTH, charts_of, count
 from serving.gateway.console.figures import money_in
 from serving.gateway.console.forms import Form
 from tests.serving.gateway.console_client import ConsoleClient, Markup, charge
-from tests.serving.gateway.test_console import Clock, clock, console, gateway, visitor
+from tests.serving.gateway.test_console_pages import Clock, clock, console, gateway, visitor
 from tests.support.running_gateway import RunningGateway
 
 __all__ = ["clock", "console", "gateway", "visitor"]
