@@ -136,15 +136,24 @@ def verify(
             "what the ledger says of them is believed."
         ),
     ] = None,
+    by: By = "",
     database: Database = DATABASE,
 ) -> None:
-    """Check the hash of every entry, that no entry is missing, and that all sums are right."""
+    """Check the hash of every entry, that no entry is missing, and that all sums are right.
+
+    The check leaves a row in the audit log; a database that cannot be written is checked too.
+    """
+    import sqlalchemy as sa
+
+    from serving.gateway.administration.health import record_check
+    from serving.gateway.administration.ledger import Checked
     from serving.ledger import LedgerError, verification
     from serving.ledger.anchors import Anchors, read_anchors
     from serving.ledger.archive import read_archives
     from serving.ledger.authentication import LedgerKey
 
-    with opened(database, tenant=tenant) as engine:
+    with administering(database, by, tenant=tenant) as administrator:
+        engine = administrator.engine
         try:
             keys = [LedgerKey.load(path) for path in key_file or []]
             known = read_anchors(anchors, keys) if anchors else Anchors()
@@ -152,7 +161,12 @@ def verify(
         except LedgerError as error:
             fail(str(error), EXIT_BAD_INPUT)
         report = verification.check(engine, tenant or None, keys, known.ends, chains)
-    findings = [*known.findings, *map(str, report.findings)]
+        findings = [*known.findings, *map(str, report.findings)]
+        checked = Checked(report.checked, report.unauthenticated, known.lines, findings)
+        try:
+            record_check(administrator, tenant, checked)
+        except sa.exc.SQLAlchemyError as error:
+            out.print(f"The audit log has no row of this check: {escape(str(error.args[0]))}")
     for finding in findings:
         out.print(f"[red]{escape(finding)}[/]")
     if keys:

@@ -13,6 +13,7 @@ from serving.gateway.admin import queries
 from serving.gateway.admin.access import Access, json_response, said
 from serving.gateway.admin.rendering import page_of_usage, plans_of
 from serving.gateway.admin.schemas import AnchorToMake, LedgerCheck, Nothing
+from serving.gateway.administration.health import record_check
 from serving.gateway.administration.ledger import anchor_ledger, check_ledger, invoiced_months
 from serving.gateway.administration.prices import reload_prices
 from serving.gateway.http.parse import read_body
@@ -72,7 +73,7 @@ class LedgerRoutes:
 
     async def check_ledger(self, request: Request) -> Response:
         """Whether the ledger is as it must be."""
-        self._access.administrator(request)
+        by = self._access.administrator(request)
         _, body = await read_body(request, LedgerCheck)
         if body.tenant is not None:
             await self._access.do(
@@ -83,6 +84,7 @@ class LedgerRoutes:
             checked = await check_ledger(
                 self._access.admin.engine, body.tenant or "", [key] if key else [], body.anchors
             )
+        await self._access.do(record_check, by, body.tenant or "", checked)
         return json_response(asdict(checked))
 
     async def make_anchor(self, request: Request) -> Response:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from serving.gateway.administration.health import read_health
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.opening import open_ledger
 
@@ -164,6 +166,28 @@ def test_anchors_and_keys_by_command(database: str, tmp_path: Path) -> None:
     assert tallygraph(database, "ledger", "anchor")[0] == 2
     key.write_text("short")
     assert tallygraph(database, *words)[0] == 2
+
+
+def test_a_check_leaves_its_row_in_the_audit_log(database: str) -> None:
+    assert tallygraph(database, "ledger", "verify", "--by", "nightly")[0] == 0
+    engine = open_ledger(database)
+    check = read_health(engine).check
+    assert check is not None
+    assert (check.actor, check.told["checked"], check.told["findings"]) == ("nightly", 1, [])
+    # As for a user of the database who may only read, and for a disk that is full.
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TRIGGER no_more BEFORE INSERT ON audit_log "
+                "BEGIN SELECT RAISE(ABORT, 'may only read'); END"
+            )
+        )
+    engine.dispose()
+    status, said = tallygraph(database, "ledger", "verify")
+    assert status == 0
+    assert "The audit log has no row of this check" in said
+    assert "may only read" in said
+    assert "1 entries checked, 0 findings" in said
 
 
 def test_tenants_are_listed_a_page_at_a_time(database: str) -> None:
