@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -27,9 +30,24 @@ OUTCOMES = {"served": 0, "expired": 0, "rejected": 0, "abandoned": 0}
 
 @pytest.fixture(scope="module")
 def ports(metered_models: Path) -> ServerSpec:
-    """What a model server is started with; its ports are the same each time."""
-    with WarmEngine().start(ServerSpec.single("summarizer", metered_models)) as server:
-        return server.spec
+    """What a model server is started with; its ports are the same each time.
+
+    They are below those that the system gives to whoever asks for any, so that nobody else has
+    them by the time a server comes (back).
+    """
+    rest_port, grpc_port = quiet_ports(2)
+    spec = ServerSpec.single("summarizer", metered_models)
+    return replace(spec, rest_port=rest_port, grpc_port=grpc_port)
+
+
+def quiet_ports(count: int) -> list[int]:
+    found: set[int] = set()
+    while len(found) < count:
+        port = secrets.randbelow(12_000) + 20_000
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            found.add(port)
+    return sorted(found)
 
 
 @contextmanager
