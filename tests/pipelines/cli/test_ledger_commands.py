@@ -288,5 +288,5 @@ def test_an_archived_charge_is_refunded_by_its_archive(tmp_path: Path) -> None:
     status, said = tallygraph(database, "ledger", "verify", "--archives", archives)
     assert (status, said.strip()) == (0, "2 entries checked, 0 findings")
     changes = json.loads(tallygraph(database, "tenants", "audit-log", "--json")[1])
-    told = [(each["action"], each["actor"] == "finance") for each in changes[:2]]
-    assert told == [("ledger.refund", False), ("ledger.archive", True)]
+    told = [(each["action"], each["actor"] == "finance") for each in changes[:3]]
+    assert told == [("ledger.check", False), ("ledger.refund", False), ("ledger.archive", True)]

@@ -53,3 +53,18 @@ async def ask(port: int, request: bytes) -> Answer:
     writer.close()
     head, _, content = received.partition(b"\r\n\r\n")
     return Answer(int(head.split(b" ", 2)[1]), content)
+
+
+async def ask_until_served(port: int, request: bytes, most: int = 20) -> Answer:
+    """Ask again while the gateway is overloaded, as its Retry-After tells a client to.
+
+    With a busy machine it may take longer to connect to a model server than the gateway allows.
+    Nothing is charged for such an answer: whoever counts charges may ask again.
+    """
+    for _ in range(most):
+        answer = await ask(port, request)
+        if answer.status != 503:
+            return answer
+        assert answer.error_code() == "overloaded", answer
+        await asyncio.sleep(1)
+    return answer

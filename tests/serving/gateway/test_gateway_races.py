@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from serving.engines import RunningServer
 from serving.ledger import schema
 from serving.ledger.verification import verify
-from tests.serving.gateway.at_once import Answer, ask, request_bytes
+from tests.serving.gateway.at_once import Answer, ask_until_served, request_bytes
 from tests.support.running_gateway import MOST_MICRO, RunningGateway, gateway_on
 from tests.support.sizes import sized
 
@@ -53,7 +53,9 @@ def test_a_budget_is_met_to_the_request(stack: RunningGateway) -> None:
     request = request_bytes(key, {"model": "summarizer", "text": DEAREST})
 
     async def race() -> list[Answer]:
-        return await asyncio.gather(*(ask(stack.port, request) for _ in range(AT_ONCE)))
+        return await asyncio.gather(
+            *(ask_until_served(stack.port, request) for _ in range(AT_ONCE))
+        )
 
     answers = asyncio.run(race())
     assert Counter(answer.status for answer in answers) == {
@@ -78,7 +80,7 @@ def test_a_storm_of_retries_is_charged_once_each(stack: RunningGateway) -> None:
     async def until_answered(number: int) -> tuple[int, bytes]:
         body = {"model": "summarizer", "text": " ".join(["word"] * (1 + number % 10))}
         request = request_bytes(key, body, f"request-{number}")
-        while (answer := await ask(stack.port, request)).status != 200:
+        while (answer := await ask_until_served(stack.port, request)).status != 200:
             assert (answer.status, answer.error_code()) == (409, "request_in_progress")
             await asyncio.sleep(dice.uniform(0.01, 0.1))
         return number, answer.content
