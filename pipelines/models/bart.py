@@ -116,7 +116,7 @@ class BartGraph(Seq2SeqGraph):
             for i in range(self.num_decoder_layers)
         ]
 
-    def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
+    def encoded(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
         width = tf.shape(input_ids)[1]
         mask = padding_bias(input_length, width)
         x = self.embeddings(input_ids) + self.encoder_positions[:width]
@@ -127,9 +127,7 @@ class BartGraph(Seq2SeqGraph):
             out = block.self_out(merge_heads(attend(q, k, v, mask)))
             x = self._after(block.self_norm, out + x)
             x = self._feed_forward(x, block)
-        x = self.encoder_norm(x) if self._norm_first else x
-        projected = [block.cross_kv(x) for block in self.decoder_layers]
-        return self._memory(projected, input_length, width)
+        return self.encoder_norm(x) if self._norm_first else x
 
     def step(
         self,

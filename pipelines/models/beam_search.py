@@ -61,13 +61,17 @@ class BeamSearch:
         self._rules = NextIdRules(architecture)
 
     def search(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`."""
         model = self._architecture
         k = model.num_beams
         batch = tf.shape(packed)[0]
-        memory = self._graph.encode(packed, length)
+        memory = self._graph.encode(packed, length, encoded)
         # One beam is alive at first; k equal ones would find the same thing k times.
         first = tf.constant([0.0] + [MASKED] * (k - 1))[tf.newaxis]
         state = _State(

@@ -30,7 +30,11 @@ class CompiledSearch:
         return smallest_of(self._shapes.rows, batch)
 
     def search(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`."""
         model = self._architecture
@@ -40,12 +44,19 @@ class CompiledSearch:
         rows = self.rows_of(batch)
         turns = -(-batch // rows)
         packed, length, limit = with_rows(packed, length, limit, turns * rows, model.pad_id)
+        if encoded is not None:
+            encoded = tf.pad(encoded, [[0, turns * rows - batch], [0, 0], [0, 0]])
 
         def turn(
             i: tf.Tensor, output: tf.Tensor, doubtful: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             here = slice(i * rows, (i + 1) * rows)
-            written, doubt = self._compiled(packed[here], length[here], limit[here])
+            written, doubt = self._compiled(
+                packed[here],
+                length[here],
+                limit[here],
+                None if encoded is None else encoded[here],
+            )
             return i + 1, tf.concat([output, written], 0), tf.concat([doubtful, doubt], 0)
 
         _, output, doubtful = tf.while_loop(

@@ -81,13 +81,33 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         self.storage = storage
 
     @abc.abstractmethod
-    def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
-        """Run the encoder and project its output for every decoder layer.
+    def encoded(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
+        """Run the encoder.
 
         Args:
           input_ids: int32 ``[batch, length]``, prefix and EOS included, padded.
           input_length: int32 ``[batch]``, ids of each row.
+
+        Returns:
+          float32 ``[batch, length, d_model]``; what is past a row's own ids means nothing.
         """
+
+    def encode(
+        self,
+        input_ids: tf.Tensor,
+        input_length: tf.Tensor,
+        encoded: tf.Tensor | None = None,
+    ) -> Memory:
+        """Run the encoder, and project its output for every decoder layer.
+
+        Args:
+          input_ids, input_length: see `encoded`.
+          encoded: what it has returned for them; None: it has not been run yet.
+        """
+        if encoded is None:
+            encoded = self.encoded(input_ids, input_length)
+        projected = [block.cross_kv(encoded) for block in self.decoder_layers]
+        return self._memory(projected, input_length, tf.shape(encoded)[1])
 
     @abc.abstractmethod
     def step(

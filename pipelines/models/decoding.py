@@ -17,6 +17,7 @@ from pipelines.models.beam_search import BeamSearch
 from pipelines.models.compiled_search import CompiledSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.drafted_search import MOST_COMPILED_ROWS, MOST_ROWS, DraftedSearch
+from pipelines.models.each_encoded import EachEncoded
 from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.search import Search
 from pipelines.models.second_pass import (
@@ -77,6 +78,7 @@ class Decoder(tf.Module):
             self._drafted = CompiledSearch(search, architecture, xla) if xla else search
         each_alone = graph.storage.decides_each_alone
         self._each_alone = architecture.num_beams > 1 and each_alone
+        self._each_encoded: EachEncoded | None = None
         if architecture.num_beams > 1:  # there is no single answer to read
             self._second_pass: SecondPass = SecondSearch(self._search)
         else:
@@ -85,6 +87,8 @@ class Decoder(tf.Module):
                 # Read seldom, one width will do.
                 widths = xla.widths if each_alone else xla.widths[-1:]
                 self._second_pass = CompiledSecondPass(self._second_pass, architecture, widths)
+                if each_alone:
+                    self._each_encoded = EachEncoded(graph, architecture, widths)
 
     @tf.function(
         input_signature=[
@@ -122,29 +126,38 @@ class Decoder(tf.Module):
         limit += start
         rows = (packed, length, limit)
         if self._each_alone:
+            encoded = None
             doubtful = tf.fill(tf.shape(limit), True)
             output = nothing_written(self._architecture, tf.size(limit))[:, 1:]
         else:
-            output, doubtful = self._first_pass(*rows)
+            each = self._each_encoded
+            encoded = None if each is None else each.encoded(packed, length)
+            output, doubtful = self._first_pass(*rows, encoded)
             if isinstance(self._second_pass, SecondSearch):
                 doubtful &= tf.shape(packed)[0] > 1  # a row alone was decoded by itself
         if isinstance(self._second_pass, CompiledSecondPass):
             # So that a request for one step, as warm-up requests are, has it compiled.
             first = tf.range(tf.shape(packed)[0]) == 0
             doubtful |= first & tf.reduce_all(limit <= start + 1)
-        output = decide_doubtful(self._second_pass, self._architecture, output, doubtful, rows)
+        output = decide_doubtful(
+            self._second_pass, self._architecture, output, doubtful, rows, encoded
+        )
         if self._architecture.force_eos:
             output = output[:, :-1]
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
 
     def _first_pass(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rows = (packed, length, limit)
         batch = tf.shape(packed)[0]
         if isinstance(self._search, CompiledSearch):
-            return self._drafted_if_few(self._search.rows_of(batch), rows)
+            return self._drafted_if_few(self._search.rows_of(batch), (*rows, encoded))
 
         def one_row() -> tuple[tf.Tensor, tf.Tensor]:
             """The commonest request: here TensorFlow knows that it is one row."""
@@ -152,12 +165,14 @@ class Decoder(tf.Module):
             return (self._drafted or self._search).search(*first)
 
         found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
-            batch == 1, one_row, lambda: self._drafted_if_few(batch, rows)
+            batch == 1, one_row, lambda: self._drafted_if_few(batch, (*rows, None))
         )
         return found
 
     def _drafted_if_few(
-        self, together: tf.Tensor, rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+        self,
+        together: tf.Tensor,
+        rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None],
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode with drafts if few rows are decoded together: with many, a step costs more by
         more than there are fewer steps."""

@@ -65,13 +65,17 @@ class DraftedSearch:
         self._drafted = draft_tokens
 
     def search(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`."""
         model = self._architecture
         batch = tf.shape(packed)[0]
         rows = packed.shape[0]
-        memory = self._graph.encode(packed, length)
+        memory = self._graph.encode(packed, length, encoded)
         none = tf.ensure_shape(tf.fill([batch], False), [rows])
         final = _State(
             *tf.while_loop(

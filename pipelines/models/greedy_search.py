@@ -40,7 +40,11 @@ class GreedySearch:
         self._rules = NextIdRules(architecture)
 
     def search(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`.
 
@@ -50,7 +54,7 @@ class GreedySearch:
         """
         model = self._architecture
         batch = tf.shape(packed)[0]
-        memory = self._graph.encode(packed, length)
+        memory = self._graph.encode(packed, length, encoded)
         rows, static = batch, packed.shape[0]
         if self._graph.storage.fewest_rows > 1:
             copies = tf.where(batch == 1, self._graph.storage.fewest_rows, 1)

@@ -11,7 +11,11 @@ class Search(Protocol):
     """A way to find a row's output."""
 
     def search(
-        self, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together.
 
@@ -19,6 +23,8 @@ class Search(Protocol):
           packed: int32 ``[batch, width]``: prefix, ids and EOS of each row, padded.
           length: int32 ``[batch]``, ids of each row of ``packed``.
           limit: int32 ``[batch]``, decoder steps at most, from 1 to ``decoder_length``.
+          encoded: float32 ``[batch, width, d_model]``, what the encoder returned for the rows,
+            if it has read them already.
 
         Returns:
           int32 ``[batch, decoder_length]``: ids up to and including EOS, padded; and

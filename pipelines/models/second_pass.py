@@ -26,13 +26,19 @@ class SecondPass(Protocol):
     """A way to decide a row for good."""
 
     def decide(
-        self, written: tf.Tensor, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        written: tf.Tensor,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Decide one row.
 
         Args:
           written: int32 ``[1, decoder_length]``, what a search returned for
           packed, length, limit: this row, which is not padded; see `Search`.
+          encoded: of this row alone, perhaps wider than it; see `EachEncoded`.
 
         Returns:
           The row as it is decided for good, like ``written``.
@@ -46,11 +52,16 @@ class SecondSearch:
         self._search = search
 
     def decide(
-        self, written: tf.Tensor, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        written: tf.Tensor,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Decide one row; see `SecondPass`."""
         del written
-        alone, _ = self._search.search(packed, length, limit)
+        alone, _ = self._search.search(packed, length, limit, encoded)
         return alone
 
 
@@ -68,11 +79,16 @@ class SecondReading:
         self._rules = NextIdRules(architecture)
 
     def decide(
-        self, written: tf.Tensor, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        written: tf.Tensor,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Decide one row; see `SecondPass`."""
         model = self._architecture
-        memory = self._graph.encode(packed, length)
+        memory = self._graph.encode(packed, length, encoded)
 
         def again(
             written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
@@ -132,7 +148,12 @@ class CompiledSecondPass:
         self._widths = widths
 
     def decide(
-        self, written: tf.Tensor, packed: tf.Tensor, length: tf.Tensor, limit: tf.Tensor
+        self,
+        written: tf.Tensor,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Decide one row; see `SecondPass`."""
         model = self._architecture
@@ -143,6 +164,7 @@ class CompiledSecondPass:
             tf.ensure_shape(packed, [1, None]),
             length,
             limit,
+            None if encoded is None else tf.ensure_shape(encoded[:, :width], [1, None, None]),
         )
 
 
@@ -152,6 +174,7 @@ def decide_doubtful(
     output: tf.Tensor,
     doubtful: tf.Tensor,
     rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    encoded: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Replace the output of each doubtful row by what decides it for good.
 
@@ -160,6 +183,7 @@ def decide_doubtful(
       architecture: of the model.
       output, doubtful: what a search returned for
       rows: its arguments.
+      encoded: each row by itself, if that has been done; see `EachEncoded`.
 
     Returns:
       ``output`` with those rows decided.
@@ -175,6 +199,7 @@ def decide_doubtful(
             packed[row, :own][tf.newaxis],
             own[tf.newaxis],
             limit[row][tf.newaxis],
+            None if encoded is None else encoded[row][tf.newaxis],
         )
         return i + 1, tf.tensor_scatter_nd_update(output, [[row]], decided)
 

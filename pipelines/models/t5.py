@@ -109,7 +109,7 @@ class T5Graph(Seq2SeqGraph):
             for layer in backbone.decoder_transformer_layers[own]
         ]
 
-    def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
+    def encoded(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
         width = tf.shape(input_ids)[1]
         mask = padding_bias(input_length, width)
         biases = [
@@ -121,9 +121,7 @@ class T5Graph(Seq2SeqGraph):
             q, k, v = split_heads(block.qkv(self._norm(x)), self.num_heads, 3)
             x += block.self_out(merge_heads(attend(q, k, v, bias)))
             x += self._feed_forward(x, block)
-        x = self._norm(x)
-        projected = [block.cross_kv(x) for block in self.decoder_layers]
-        return self._memory(projected, input_length, width)
+        return self._norm(x)
 
     def step(
         self,
