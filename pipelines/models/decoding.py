@@ -19,11 +19,13 @@ from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.drafted_search import MOST_COMPILED_ROWS, MOST_ROWS, DraftedSearch
 from pipelines.models.each_encoded import EachEncoded
 from pipelines.models.greedy_search import GreedySearch
-from pipelines.models.search import Search
+from pipelines.models.search import Given, Search
+from pipelines.models.searched_on import SearchedOn
 from pipelines.models.second_pass import (
     CompiledSecondPass,
+    ReadAgain,
+    Reading,
     SecondPass,
-    SecondReading,
     SecondSearch,
     decide_doubtful,
 )
@@ -82,13 +84,18 @@ class Decoder(tf.Module):
         if architecture.num_beams > 1:  # there is no single answer to read
             self._second_pass: SecondPass = SecondSearch(self._search)
         else:
-            self._second_pass = SecondReading(graph, architecture)
-            if xla:
+            self._second_pass = ReadAgain(graph, architecture)
+            if xla and not each_alone:
                 # Read seldom, one width will do.
-                widths = xla.widths if each_alone else xla.widths[-1:]
-                self._second_pass = CompiledSecondPass(self._second_pass, architecture, widths)
-                if each_alone:
-                    self._each_encoded = EachEncoded(graph, architecture, widths)
+                self._second_pass = CompiledSecondPass(
+                    self._second_pass, architecture, xla.widths[-1:]
+                )
+            elif xla:
+                self._each_encoded = EachEncoded(graph, architecture, xla.widths)
+                reading = CompiledSecondPass(
+                    Reading(graph, architecture), architecture, xla.widths
+                )
+                self._second_pass = SearchedOn(reading, self._search, architecture)
 
     @tf.function(
         input_signature=[
@@ -130,9 +137,9 @@ class Decoder(tf.Module):
             doubtful = tf.fill(tf.shape(limit), True)
             output = nothing_written(self._architecture, tf.size(limit))[:, 1:]
         else:
-            each = self._each_encoded
-            encoded = None if each is None else each.encoded(packed, length)
-            output, doubtful = self._first_pass(*rows, encoded)
+            given = self._given(packed, length)
+            encoded = given.encoded if given else None
+            output, doubtful = self._first_pass(rows, given)
             if isinstance(self._second_pass, SecondSearch):
                 doubtful &= tf.shape(packed)[0] > 1  # a row alone was decoded by itself
         if isinstance(self._second_pass, CompiledSecondPass):
@@ -147,17 +154,20 @@ class Decoder(tf.Module):
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
 
+    def _given(self, packed: tf.Tensor, length: tf.Tensor) -> Given | None:
+        """What each row's encoder returned, where each is encoded by itself; no id is known."""
+        if self._each_encoded is None:
+            return None
+        none = tf.zeros_like(length)
+        written = nothing_written(self._architecture, tf.size(length))[:, 1:]
+        return Given(self._each_encoded.encoded(packed, length), written, none)
+
     def _first_pass(
-        self,
-        packed: tf.Tensor,
-        length: tf.Tensor,
-        limit: tf.Tensor,
-        encoded: tf.Tensor | None,
+        self, rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor], given: Given | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        rows = (packed, length, limit)
-        batch = tf.shape(packed)[0]
+        batch = tf.shape(rows[0])[0]
         if isinstance(self._search, CompiledSearch):
-            return self._drafted_if_few(self._search.rows_of(batch), (*rows, encoded))
+            return self._drafted_if_few(self._search.rows_of(batch), rows, given)
 
         def one_row() -> tuple[tf.Tensor, tf.Tensor]:
             """The commonest request: here TensorFlow knows that it is one row."""
@@ -165,14 +175,15 @@ class Decoder(tf.Module):
             return (self._drafted or self._search).search(*first)
 
         found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
-            batch == 1, one_row, lambda: self._drafted_if_few(batch, (*rows, None))
+            batch == 1, one_row, lambda: self._drafted_if_few(batch, rows)
         )
         return found
 
     def _drafted_if_few(
         self,
         together: tf.Tensor,
-        rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None],
+        rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+        given: Given | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode with drafts if few rows are decoded together: with many, a step costs more by
         more than there are fewer steps."""
@@ -180,11 +191,11 @@ class Decoder(tf.Module):
         # One row has come here only if it is compiled.
         fewest = 1 if isinstance(self._search, CompiledSearch) else 2
         if drafted is None or self._drafted_rows < fewest:
-            return self._search.search(*rows)
+            return self._search.search(*rows, given)
         found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
             together <= self._drafted_rows,
-            lambda: drafted.search(*rows),
-            lambda: self._search.search(*rows),
+            lambda: drafted.search(*rows, given),
+            lambda: self._search.search(*rows, given),
         )
         return found
 

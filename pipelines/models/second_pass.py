@@ -15,7 +15,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.decoder import Seq2SeqGraph
+from pipelines.models.decoder import Memory, Seq2SeqGraph
 from pipelines.models.greedy_search import two_best
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.search import Search
@@ -61,17 +61,12 @@ class SecondSearch:
     ) -> tf.Tensor:
         """Decide one row; see `SecondPass`."""
         del written
-        alone, _ = self._search.search(packed, length, limit, encoded)
+        alone, _ = self._search.search(packed, length, limit)
         return alone
 
 
-class SecondReading:
-    """Reads the greedy answer again until it says what it is.
-
-    Each position's id follows from those before it. So the first id is right after one reading,
-    and each further one makes at least one more right. Nearly always the first one confirms all
-    of them.
-    """
+class Reading:
+    """Says what the model writes at each position, after what a row has written before it."""
 
     def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
         self._graph = graph
@@ -86,31 +81,16 @@ class SecondReading:
         limit: tf.Tensor,
         encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Decide one row; see `SecondPass`."""
-        model = self._architecture
+        """Read one row once; see `SecondPass`. It is decided if it reads as it is written."""
         memory = self._graph.encode(packed, length, encoded)
+        return self.read(written, memory, limit)
 
-        def again(
-            written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            del changed
-            start = tf.constant([[model.decoder_start_id]])
-            ids = tf.concat([start, written], axis=1)
-            logits = self._graph.read(ids[:, :-1], memory)
-            best = self._ended(self._best(logits, ids), limit)
-            return best, tf.reduce_any(best != written), readings + 1
-
-        written, *_ = tf.while_loop(
-            lambda _, changed, readings: changed & (readings < model.decoder_length),
-            again,
-            (
-                tf.ensure_shape(written, [1, model.decoder_length]),
-                tf.constant(True),
-                tf.constant(0),
-            ),
-            parallel_iterations=1,
-        )
-        return written
+    def read(self, written: tf.Tensor, memory: Memory, limit: tf.Tensor) -> tf.Tensor:
+        """As `decide`, with what the encoder returned and was projected."""
+        start = tf.constant([[self._architecture.decoder_start_id]])
+        ids = tf.concat([start, written], axis=1)
+        logits = self._graph.read(ids[:, :-1], memory)
+        return self._ended(self._best(logits, ids), limit)
 
     def _best(self, logits: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """The id that is written at each position, int32 ``[positions]``."""
@@ -128,6 +108,51 @@ class SecondReading:
         over = tf.cumsum(is_eos, exclusive=True) > 0
         over |= position >= limit[0]
         return tf.where(over, self._architecture.pad_id, best)[tf.newaxis]
+
+
+class ReadAgain:
+    """Reads the greedy answer again until it says what it is.
+
+    Each position's id follows from those before it. So the first id is right after one reading,
+    and each further one makes at least one more right. Nearly always the first one confirms all
+    of them.
+    """
+
+    def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
+        self._graph = graph
+        self._architecture = architecture
+        self._reading = Reading(graph, architecture)
+
+    def decide(
+        self,
+        written: tf.Tensor,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+        encoded: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Decide one row; see `SecondPass`."""
+        model = self._architecture
+        memory = self._graph.encode(packed, length, encoded)
+
+        def again(
+            written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            del changed
+            best = self._reading.read(written, memory, limit)
+            return best, tf.reduce_any(best != written), readings + 1
+
+        written, *_ = tf.while_loop(
+            lambda _, changed, readings: changed & (readings < model.decoder_length),
+            again,
+            (
+                tf.ensure_shape(written, [1, model.decoder_length]),
+                tf.constant(True),
+                tf.constant(0),
+            ),
+            parallel_iterations=1,
+        )
+        return written
 
 
 class CompiledSecondPass:

@@ -16,7 +16,7 @@ from benchmarks.equality.keras_hub_answers import keras_hub_answers
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
-from pipelines.models.second_pass import SecondReading
+from pipelines.models.second_pass import ReadAgain
 from pipelines.models.shapes import CompiledShapes
 
 PAD, EOS = 0, 1
@@ -183,7 +183,7 @@ def test_a_wrong_answer_is_read_until_it_is_the_rows_own(subject: Subject) -> No
     wrong[1] = 0
     for row in range(6):
         own = int(rows[1][row])
-        decided = SecondReading(decoder.graph, architecture).decide(
+        decided = ReadAgain(decoder.graph, architecture).decide(
             tf.constant(wrong[row : row + 1]),
             rows[0][row : row + 1, :own],
             rows[1][row : row + 1],

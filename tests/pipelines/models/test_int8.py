@@ -118,12 +118,14 @@ def test_a_row_answers_the_same_alone_together_and_drafted(
     packed, packed_length = decoder._pack(tf.constant(ids[:6]), tf.constant(length[:6]))
     random = np.random.default_rng(0)
     start, end = architecture.forced_start, architecture.max_output_tokens
+    assert decoder._each_encoded is not None
     for row, own in enumerate(packed_length.numpy()):
+        itself = packed[row : row + 1, :own], packed_length[row : row + 1]
         decided = decoder._second_pass.decide(
             tf.constant(random.integers(0, 64, (1, architecture.decoder_length)), tf.int32),
-            packed[row : row + 1, :own],
-            packed_length[row : row + 1],
+            *itself,
             tf.constant([architecture.decoder_length]),
+            decoder._each_encoded.encoded(*itself),
         )
         read = decided.numpy()[0, start : start + end].tolist()
         assert [each for each in read if each != PAD] == alone[row]
