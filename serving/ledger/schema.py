@@ -60,6 +60,7 @@ accounts: Final = sa.Table(
     # The highest share of the month's budget that has been alerted of.
     sa.Column("alerted_percent", sa.Integer, nullable=False, server_default="0"),
     sa.CheckConstraint("reserved_micro >= 0", name="reserved_not_negative"),
+    sa.Index("accounts_by_month", "month"),
 )
 
 # Tokens of a tenant's month by model: where in its tiers the next request begins.
@@ -101,6 +102,7 @@ daily_usage: Final = sa.Table(
     "daily_usage",
     metadata,
     *_usage_by_day(),
+    sa.Index("daily_usage_by_day", "day"),
 )
 
 # The end of each tenant's chain of entries; and of those who pay in advance: since which entry,
@@ -302,4 +304,5 @@ audit_log: Final = sa.Table(
     sa.Column("before", sa.Text, nullable=False),
     sa.Column("after", sa.Text, nullable=False),
     sa.Index("audit_log_by_tenant", "tenant", "id"),
+    sa.Index("audit_log_by_action", "action", "tenant", "id"),
 )

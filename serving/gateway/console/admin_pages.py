@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -11,12 +11,17 @@ from serving.billing.invoicing import write_invoice
 from serving.gateway import administration
 from serving.gateway.admin import queries
 from serving.gateway.admin.rendering import plans_of
-from serving.gateway.administration.entries import read_entries, sample_versions
-from serving.gateway.administration.health import read_health
+from serving.gateway.administration.entries import (
+    VersionSample,
+    read_entries,
+    sample_versions,
+)
+from serving.gateway.administration.health import LedgerHealth, read_health
 from serving.gateway.administration.ledger import invoiced_months
 from serving.gateway.administration.overview import Overview, days_of_tenant, read_overview
 from serving.gateway.console.charts import charts_of, first_day
 from serving.gateway.console.figures import live_figures
+from serving.gateway.console.kept import Kept
 from serving.gateway.console.site import DOCUMENT_POLICY, Visit
 from serving.gateway.errors import bad_request
 from serving.gateway.ops.ledger_lag import LedgerLag
@@ -26,7 +31,8 @@ from serving.ledger.daily_usage import Dimension, UsageQuery
 PAGE: Final = 50
 """Rows of a page."""
 OVERVIEW_S: Final = 10.0
-"""How old the overview's sums may be: however many look at it, they are read no more often."""
+"""How old the overview's sums may be, and how versions compare: however many look at it, they
+are read no more often."""
 _MOST_ROWS: Final = 100
 _NOTICES: Final = {
     "tenant-created": "The tenant is created.",
@@ -41,6 +47,17 @@ _NOTICES: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Health:
+    """
+    Attributes:
+      lag: gauges of how far the ledger is behind, by their names.
+    """
+
+    ledger: LedgerHealth
+    lag: dict[str, float]
+
+
 class AdminPages:
     """Each is a handler."""
 
@@ -50,26 +67,27 @@ class AdminPages:
           lag: of the ledger.
         """
         self._lag = lag
-        self._overview: Overview | None = None
-        self._read_at = float("-inf")
+        self._overview = Kept[Overview](OVERVIEW_S)
+        self._versions = Kept[dict[str, dict[str, VersionSample]]](OVERVIEW_S)
+        self._health = Kept[_Health](0.0)
 
     async def overview(self, visit: Visit) -> Response:
         """All tenants together."""
         now, console = visit.console.clock(), visit.console
-        if self._overview is None or time.monotonic() >= self._read_at + OVERVIEW_S:
-            self._overview = await visit.do(
+        kept = await self._overview.read(
+            lambda: console.background.do(
                 read_overview, visit.engine, console.month(), first_day(now)
             )
-            self._read_at = time.monotonic()
-        seen = self._overview
+        )
+        days = kept.value.days if kept.value else ()
         return visit.page(
             "overview.html",
-            overview=seen,
+            waits=kept.value is None,
+            kept=kept,
+            overview=kept.value,
             month=console.month(),
             live=live_figures(console.metrics),
-            charts=charts_of(
-                seen.days, now, console.money(), console.admin.prices.book.currency
-            ),
+            charts=charts_of(days, now, console.money(), console.admin.prices.book.currency),
         )
 
     async def tenants(self, visit: Visit) -> Response:
@@ -121,25 +139,38 @@ class AdminPages:
     async def models(self, visit: Visit) -> Response:
         """Model servers, versions and labels, and how the canary compares."""
         servers, console = await visit.console.model_servers(), visit.console
-        samples = {}
         models = sorted({price.model for price in console.admin.prices.book.prices})
         day = console.clock().date().isoformat()
-        for model in models:
-            samples[model] = await visit.do(sample_versions, visit.engine, model, day)
+
+        def read() -> dict[str, dict[str, VersionSample]]:
+            return {model: sample_versions(visit.engine, model, day) for model in models}
+
+        kept = await self._versions.read(lambda: console.background.do(read))
         return visit.page(
             "models.html",
+            waits=kept.value is None,
             servers=servers,
             label=console.label,
             canary=console.canary,
-            samples=samples,
+            kept=kept,
+            samples=kept.value or {},
             live=live_figures(console.metrics),
         )
 
     async def ledger(self, visit: Visit) -> Response:
         """How the ledger is."""
-        health = await visit.do(read_health, visit.engine)
-        lag = await visit.do(self._read_lag)
-        return visit.page("ledger.html", health=health, lag=lag)
+
+        def read() -> _Health:
+            return _Health(read_health(visit.engine), self._read_lag())
+
+        kept = await self._health.read(lambda: visit.console.background.do(read))
+        return visit.page(
+            "ledger.html",
+            waits=kept.value is None,
+            kept=kept,
+            health=kept.value and kept.value.ledger,
+            lag=kept.value and kept.value.lag,
+        )
 
     async def prices(self, visit: Visit) -> Response:
         """The plans of the price book in use."""

@@ -14,7 +14,15 @@ from serving.gateway.console import account_pages, entrance
 from serving.gateway.console.admin_pages import AdminPages
 from serving.gateway.console.confirmation import Confirmations
 from serving.gateway.console.sessions import PATH
-from serving.gateway.console.site import Console, Page, Visit, Who, answer, go_to
+from serving.gateway.console.site import (
+    Console,
+    Page,
+    Visit,
+    Who,
+    answer,
+    compile_templates,
+    go_to,
+)
 from serving.gateway.http.routes import Gateway
 from serving.gateway.ops.ledger_lag import LedgerLag
 from serving.ledger.clock import Clock, utc_now
@@ -35,6 +43,7 @@ def console_routes(
       label, canary: of the versions that serve; None for the newest, and for no canary.
       clock: UTC.
     """
+    compile_templates()
     console = Console(admin, gateway.metrics, gateway.model_servers, label, canary, clock)
     pages, confirmations = AdminPages(LedgerLag(admin.engine, clock)), Confirmations()
 

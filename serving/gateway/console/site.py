@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+import anyio
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -33,6 +34,8 @@ DOCUMENT_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 )
 """Of an invoice as a page, whose style is within it: it can run and send nothing."""
+REFRESH_S: Final = 2
+"""After so many seconds a page that waits for figures is asked for again."""
 _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -71,10 +74,13 @@ class Console:
     clock: Clock = utc_now
     sessions: Sessions = field(init=False)
     access: Access = field(init=False)
+    background: Access = field(init=False)
 
     def __post_init__(self) -> None:
         self.sessions = Sessions(self.admin.tokens, self.clock)
         self.access = Access(self.admin)
+        # What takes long keeps no page waiting for a thread.
+        self.background = Access(replace(self.admin, at_a_time=anyio.CapacityLimiter(1)))
 
     def month(self) -> str:
         """This one, such as 2026-11."""
@@ -137,8 +143,14 @@ class Visit:
         self.session = session or self.console.sessions.begin(admin)
         self.begins = True
 
-    def page(self, template: str, status: int = 200, **context: Any) -> Response:
-        """A page, in which no text is taken for markup."""
+    def page(
+        self, template: str, status: int = 200, waits: bool = False, **context: Any
+    ) -> Response:
+        """A page, in which no text is taken for markup.
+
+        Args:
+          waits: whether it is asked for again in a moment, for figures that it has not yet.
+        """
         book = self.console.admin.prices.book
         values = {
             "path": self.request.url.path,
@@ -150,7 +162,14 @@ class Visit:
             "now": self.console.clock(),
             **context,
         }
-        return HTMLResponse(TEMPLATES.get_template(template).render(values), status)
+        headers = {"Refresh": str(REFRESH_S)} if waits else None
+        return HTMLResponse(TEMPLATES.get_template(template).render(values), status, headers)
+
+
+def compile_templates() -> None:
+    """When a gateway starts, and not for its first visitor."""
+    for name in TEMPLATES.list_templates(["html"]):
+        TEMPLATES.get_template(name)
 
 
 Page = Callable[[Visit], Awaitable[Response]]

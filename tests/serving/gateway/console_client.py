@@ -26,7 +26,10 @@ class ConsoleClient:
         self.http = client
 
     def get(self, path: str = "", status: int = 200) -> str:
+        """A page with all that it waits for: as long as it says so, it is asked for again."""
         answer = self.http.get(PATH + path)
+        while "refresh" in answer.headers:
+            answer = self.http.get(PATH + path)
         assert answer.status_code == status, (path, answer.status_code, answer.text)
         return answer.text
 
