@@ -106,3 +106,6 @@ AUDIT_OF_TENANT: Final = _query(
     f"SELECT id, {_AUDIT} FROM audit_log WHERE tenant = :tenant AND id < :before_id "
     "ORDER BY id DESC LIMIT :most"
 )
+AUDIT_OF_CONFIRMATION: Final = _query(
+    f"SELECT id, {_AUDIT} FROM audit_log WHERE confirmation = :confirmation"
+)

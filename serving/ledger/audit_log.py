@@ -62,8 +62,14 @@ def change_row(
     subject: str,
     before: State = NOTHING,
     after: State = NOTHING,
+    confirmation: str | None = None,
 ) -> Row:
-    """A row, to be written in the transaction of the change; see `Change`."""
+    """A row, to be written in the transaction of the change; see `Change`.
+
+    Args:
+      confirmation: that no other row has: where one has it, the database refuses this one, and
+        with it the change. None: the change may be made again.
+    """
     return {
         "at": at,
         "actor": actor,
@@ -73,6 +79,7 @@ def change_row(
         "subject": subject,
         "before": _text(before),
         "after": _text(after),
+        "confirmation": confirmation,
     }
 
 
@@ -99,20 +106,29 @@ def read_changes(
     if tenant:
         values["tenant"] = tenant
     with reading(engine) as connection:
-        return [
-            Change(
-                id=row.id,
-                at=row.at,
-                actor=row.actor,
-                via=row.via,
-                action=row.action,
-                tenant=row.tenant,
-                subject=row.subject,
-                before=json.loads(row.before),
-                after=json.loads(row.after),
-            )
-            for row in connection.execute(query, values)
-        ]
+        return [_change(row) for row in connection.execute(query, values)]
+
+
+def read_confirmed(engine: sa.Engine, confirmation: str) -> Change | None:
+    """The change that was made by a confirmation; None: it was made by none."""
+    values = {"confirmation": confirmation}
+    with reading(engine) as connection:
+        row = connection.execute(admin_sql.AUDIT_OF_CONFIRMATION, values).one_or_none()
+    return None if row is None else _change(row)
+
+
+def _change(row: Any) -> Change:
+    return Change(
+        id=row.id,
+        at=row.at,
+        actor=row.actor,
+        via=row.via,
+        action=row.action,
+        tenant=row.tenant,
+        subject=row.subject,
+        before=json.loads(row.before),
+        after=json.loads(row.after),
+    )
 
 
 def _text(state: State) -> str:

@@ -303,6 +303,9 @@ audit_log: Final = sa.Table(
     sa.Column("subject", _TEXT, nullable=False),
     sa.Column("before", sa.Text, nullable=False),
     sa.Column("after", sa.Text, nullable=False),
+    # Of a form that was confirmed: its change is made once, at whichever gateways it arrives.
+    sa.Column("confirmation", sa.String(64)),
+    sa.Index("one_change_a_confirmation", "confirmation", unique=True),
     sa.Index("audit_log_by_tenant", "tenant", "id"),
     sa.Index("audit_log_by_action", "action", "tenant", "id"),
 )

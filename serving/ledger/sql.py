@@ -46,8 +46,9 @@ _ADD_UNDELIVERED: Final = (
 )
 
 ADD_AUDIT: Final = (
-    "INSERT INTO audit_log (at, actor, via, action, tenant, subject, before, after) VALUES "
-    "(:at, :actor, :via, :action, :tenant, :subject, :before, :after)"
+    "INSERT INTO audit_log "
+    "(at, actor, via, action, tenant, subject, before, after, confirmation) VALUES "
+    "(:at, :actor, :via, :action, :tenant, :subject, :before, :after, :confirmation)"
 )
 
 # `{name}` is a list of texts, `:name` a value; FOR UPDATE is PostgreSQL's alone.

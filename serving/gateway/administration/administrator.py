@@ -27,6 +27,9 @@ class Administrator:
       plans: those of the price book; None where it is not at hand, and plans are not checked.
       forget: told of each tenant that has changed, for a gateway in this process.
       clock: UTC.
+      confirmation: of the one change that is made; where the audit log has it, the change is
+        made already, and the database refuses it (`sqlalchemy.exc.IntegrityError`, or what the
+        function makes of it). None: changes are made as often as they are asked for.
     """
 
     engine: sa.Engine
@@ -35,6 +38,7 @@ class Administrator:
     plans: Callable[[], Collection[str]] | None = None
     forget: Callable[[str], None] = _nobody
     clock: Clock = utc_now
+    confirmation: str | None = None
 
     def record(
         self,
@@ -71,6 +75,7 @@ class Administrator:
             subject,
             _only(before, differs),
             _only(after, differs),
+            self.confirmation,
         )
 
     def check_plan(self, plan: str) -> None:

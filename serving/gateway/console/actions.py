@@ -37,7 +37,7 @@ class Action:
       told: what will happen.
       read: the values of its form, checked as far as a form can be; whatever is wrong with them
         is a `GatewayError`.
-      do: does it, given the values and a name that no other confirmation has.
+      do: does it, given the values and what only this form carries, by which it is done once.
       serious: whether it cannot be undone.
     """
 
@@ -52,7 +52,7 @@ async def _create_tenant(visit: Visit, values: Values, once: str) -> Response:
     limits = await _limits_of(visit, values)
     await visit.do(
         administration.create_tenant,
-        visit.administrator(),
+        visit.administrator(once),
         values["tenant"],
         values["plan"],
         limits,
@@ -64,7 +64,7 @@ async def _change_tenant(visit: Visit, values: Values, once: str) -> Response:
     limits = asdict(await _limits_of(visit, values))
     await visit.do(
         administration.change_tenant,
-        visit.administrator(),
+        visit.administrator(once),
         values["tenant"],
         values["plan"],
         limits,
@@ -75,7 +75,7 @@ async def _change_tenant(visit: Visit, values: Values, once: str) -> Response:
 async def _create_key(visit: Visit, values: Values, once: str) -> Response:
     def make() -> administration.NewKey:
         wish = KeyWish(**{k: v for k, v in values.items() if k != "tenant"})
-        return administration.make_key(visit.administrator(), values["tenant"], wish)
+        return administration.make_key(visit.administrator(once), values["tenant"], wish)
 
     return visit.page("new_key.html", new=await visit.do(make), until=None)
 
@@ -83,27 +83,29 @@ async def _create_key(visit: Visit, values: Values, once: str) -> Response:
 async def _rotate_key(visit: Visit, values: Values, once: str) -> Response:
     overlap = timedelta(seconds=values["overlap_hours"] * _HOUR_S)
     new = await visit.do(
-        administration.rotate_key, visit.administrator(), values["key_id"], overlap
+        administration.rotate_key, visit.administrator(once), values["key_id"], overlap
     )
     return visit.page("new_key.html", new=new, until=new.record.previous_until)
 
 
 async def _suspend_key(visit: Visit, values: Values, once: str) -> Response:
-    return await _suspended(visit, values, True, "key-suspended")
+    return await _suspended(visit, values, once, True)
 
 
 async def _resume_key(visit: Visit, values: Values, once: str) -> Response:
-    return await _suspended(visit, values, False, "key-resumed")
+    return await _suspended(visit, values, once, False)
 
 
-async def _suspended(visit: Visit, values: Values, suspended: bool, done: str) -> Response:
+async def _suspended(visit: Visit, values: Values, once: str, suspended: bool) -> Response:
     change = {"suspended": suspended}
-    await visit.do(administration.change_key, visit.administrator(), values["key_id"], change)
-    return _back_to_key(values["key_id"], done)
+    await visit.do(
+        administration.change_key, visit.administrator(once), values["key_id"], change
+    )
+    return _back_to_key(values["key_id"], f"key-{'suspended' if suspended else 'resumed'}")
 
 
 async def _revoke_key(visit: Visit, values: Values, once: str) -> Response:
-    await visit.do(administration.revoke_key, visit.administrator(), values["key_id"])
+    await visit.do(administration.revoke_key, visit.administrator(once), values["key_id"])
     return _back_to_key(values["key_id"], "key-revoked")
 
 
@@ -114,7 +116,7 @@ async def _top_up_credit(visit: Visit, values: Values, once: str) -> Response:
     )
     await visit.do(
         administration.top_up_credit,
-        visit.administrator(),
+        visit.administrator(once),
         values["tenant"],
         values["amount_micro"],
         admin.prices.book.currency,
@@ -128,7 +130,7 @@ async def _top_up_credit(visit: Visit, values: Values, once: str) -> Response:
 async def _refund_charge(visit: Visit, values: Values, once: str) -> Response:
     await visit.do(
         administration.refund_charge,
-        visit.administrator(),
+        visit.administrator(once),
         values["tenant"],
         values["number"],
         values["reason"],
@@ -147,7 +149,7 @@ async def _ledger_key(visit: Visit) -> LedgerKey | None:
 
 async def _reload_prices(visit: Visit, values: Values, once: str) -> Response:
     prices = visit.console.admin.prices
-    changed = await visit.do(reload_prices, visit.administrator(), prices)
+    changed = await visit.do(reload_prices, visit.administrator(once), prices)
     return go_to(f"{PATH}/prices?done=prices-{'reloaded' if changed else 'unchanged'}")
 
 
@@ -157,13 +159,13 @@ async def _check_ledger(visit: Visit, values: Values, once: str) -> Response:
         await visit.do(administration.read_tenant, visit.engine, tenant, "")
     with said():
         checked = await check_ledger(visit.engine, tenant, [key] if key else [])
-    await visit.do(record_check, visit.administrator(), tenant, checked)
+    await visit.do(record_check, visit.administrator(once), tenant, checked)
     return visit.page("checked.html", checked=checked, tenant=tenant, with_key=key is not None)
 
 
 async def _make_anchor(visit: Visit, values: Values, once: str) -> Response:
     key = visit.console.admin.ledger_key
-    lines = await visit.do(anchor_ledger, visit.administrator(), key, False)
+    lines = await visit.do(anchor_ledger, visit.administrator(once), key, False)
     return visit.page("anchor.html", lines=lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -122,8 +123,12 @@ class Visit:
         """Whose key was used to sign in; None where none was."""
         return self.session.holder.tenant if self.session.holder else None
 
-    def administrator(self) -> Administrator:
-        """Whoever makes changes by the console."""
+    def administrator(self, once: str) -> Administrator:
+        """Whoever makes a change by the console.
+
+        Args:
+          once: of the form that is confirmed; its change is made once.
+        """
         admin = self.console.admin
         return Administrator(
             admin.engine,
@@ -132,6 +137,7 @@ class Visit:
             lambda: admin.prices.book.plans,
             admin.forget,
             self.console.clock,
+            once,
         )
 
     async def do(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -160,10 +166,16 @@ class Visit:
             "currency": book.currency,
             "money": self.console.money(),
             "now": self.console.clock(),
+            "once": new_once,
             **context,
         }
         headers = {"Refresh": str(REFRESH_S)} if waits else None
         return HTMLResponse(TEMPLATES.get_template(template).render(values), status, headers)
+
+
+def new_once() -> str:
+    """What a form carries that no other one does: what it asks for is done once."""
+    return secrets.token_hex(16)
 
 
 def compile_templates() -> None:

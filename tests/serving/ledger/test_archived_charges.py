@@ -248,6 +248,8 @@ LATER: Final = (
     "DROP INDEX daily_usage_by_day",
     "DROP INDEX accounts_by_month",
     "DROP INDEX audit_log_by_action",
+    "DROP INDEX one_change_a_confirmation",
+    "ALTER TABLE audit_log DROP COLUMN confirmation",
 )
 
 
@@ -262,6 +264,8 @@ def test_archives_of_an_earlier_version(
         table.drop(connection)
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text("DROP FUNCTION archived_usage_is_for_ever"))
+        else:
+            connection.execute(sa.text("DROP TRIGGER audit_log_no_replace"))
         for later in LATER:
             connection.execute(sa.text(later))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0012'"))
