@@ -309,3 +309,12 @@ audit_log: Final = sa.Table(
     sa.Index("audit_log_by_tenant", "tenant", "id"),
     sa.Index("audit_log_by_action", "action", "tenant", "id"),
 )
+
+# Sessions of the console whose holders have signed out, until they would be over anyway.
+ended_sessions: Final = sa.Table(
+    "ended_sessions",
+    metadata,
+    sa.Column("session", sa.String(64), primary_key=True),
+    sa.Column("kept_until", sa.DateTime, nullable=False),
+    sa.Index("ended_sessions_by_time", "kept_until"),
+)

@@ -31,6 +31,8 @@ _TABLES = {
     "daily_usage": "What a tenant's key has used of a model on a day: sums of entries. A key's "
     "budget is checked against its month's.",
     "audit_log": "What administrators have changed. Append only.",
+    "ended_sessions": "Sessions of the console that were signed out, until they would be over "
+    "anyway: at most 9 hours.",
     "leases": "Gateways that run; the counter of one that has died stands still.",
     "requests": "Every admitted request, with the state of its reservation.",
     "answers": "The stored responses for repeated idempotency keys, for a while.",

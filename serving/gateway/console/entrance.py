@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
+from serving.gateway.administration.ended_sessions import end_session
 from serving.gateway.administration.key_holders import key_holder
 from serving.gateway.api_keys import parts_of
 from serving.gateway.console.sessions import PATH, token_fingerprint
@@ -18,7 +19,7 @@ _MAX_SECRET = 1024
 
 async def show_sign_in(visit: Visit) -> Response:
     """The page to sign in."""
-    if visit.administrator_name or visit.tenant:
+    if visit.is_signed_in:
         return go_to(PATH)
     return visit.page("sign_in.html", off=visit.console.admin.tokens is None, refused="")
 
@@ -46,7 +47,16 @@ async def sign_in(visit: Visit) -> Response:
 
 
 async def sign_out(visit: Visit) -> Response:
-    """The end of a session in this browser."""
+    """The end of a session, wherever its cookie is and at all gateways of this ledger.
+
+    Raises:
+      GatewayError: 503, the database is out: the session has not ended.
+    """
+    if visit.is_signed_in:
+        session = visit.session
+        await visit.do(
+            end_session, visit.engine, session.nonce, session.over_at, visit.console.clock()
+        )
     visit.signs_in()
     return go_to(f"{PATH}/sign-in")
 

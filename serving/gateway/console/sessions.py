@@ -1,9 +1,11 @@
 """Who has signed in: signed cookies, so that every gateway with the same tokens knows them.
 
-A session is what its cookie says, and nothing is kept of it: it ends when it is too old or has
-not been used for a while, when the file of admin tokens is another one, and when its token or
-key is not accepted any more. A cookie names its holder and is no secret of his: neither a token
-nor a key can be found from it.
+A session is what its cookie says, and nothing is kept of it while it lasts. It ends when it is
+too old or has not been used for a while, when the file of admin tokens is another one, when its
+token or key is not accepted any more, and when its holder signs out: that is kept in the
+database for as long as the cookie could be used, see
+`serving.gateway.administration.ended_sessions`. A cookie names its holder and is no secret of
+his: neither a token nor a key can be found from it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import orjson
@@ -30,6 +32,7 @@ MAX_AGE_S: Final = 8 * 3600
 IDLE_S: Final = 3600
 """And so long after it was used last."""
 _RENEW_S: Final = 60
+_CLOCKS_DIFFER_S: Final = 3600
 _MAX_COOKIE: Final = 2048
 
 
@@ -48,6 +51,12 @@ class Session:
     seen: int
     admin: str = ""
     holder: KeyHolder | None = None
+
+    @property
+    def over_at(self) -> datetime:
+        """When no gateway takes it any more, however far its clock is behind; UTC."""
+        seconds = self.began + MAX_AGE_S + _CLOCKS_DIFFER_S
+        return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(seconds=seconds)
 
 
 class Sessions:

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from serving.billing.currencies import decimals_of
 from serving.gateway.admin.access import Access, Admin
 from serving.gateway.administration import Administrator
+from serving.gateway.administration.ended_sessions import has_ended
 from serving.gateway.administration.key_holders import still_holds
 from serving.gateway.backends import Canary
 from serving.gateway.console.figures import money_in
@@ -25,7 +26,8 @@ from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.request_record import current
 from serving.ledger.clock import Clock, utc_now
 
-Who = Literal["anyone", "admin", "tenant"]
+Who = Literal["public", "anyone", "admin", "tenant"]
+"""Public is what is the same for all: no session is looked at, and no database asked."""
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -122,6 +124,11 @@ class Visit:
     def tenant(self) -> str | None:
         """Whose key was used to sign in; None where none was."""
         return self.session.holder.tenant if self.session.holder else None
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether the session is an administrator's or a tenant's."""
+        return bool(self.administrator_name or self.tenant)
 
     def administrator(self, once: str) -> Administrator:
         """Whoever makes a change by the console.
@@ -230,7 +237,9 @@ async def _admitted(visit: Visit, who: Who, page: Page) -> Response:
     Raises:
       GatewayError: 403, the form is not of this session's pages; what the page refuses.
     """
-    await _end_if_key_has_ended(visit)
+    if who == "public":
+        return await page(visit)
+    await _end_if_over(visit)
     is_who = {"anyone": True, "admin": visit.administrator_name, "tenant": visit.tenant}[who]
     if visit.request.method == "POST":
         form = await read_form(visit.request)
@@ -242,7 +251,7 @@ async def _admitted(visit: Visit, who: Who, page: Page) -> Response:
                 code="form_of_no_session",
             )
         visit.form = form
-    elif not is_who and (visit.administrator_name or visit.tenant):
+    elif not is_who and visit.is_signed_in:
         raise GatewayError(
             404,
             f"There is no page {visit.request.url.path[:200]} for you.",
@@ -259,7 +268,13 @@ async def _admitted(visit: Visit, who: Who, page: Page) -> Response:
     return await page(visit)
 
 
-async def _end_if_key_has_ended(visit: Visit) -> None:
-    holder = visit.session.holder
-    if holder and not await visit.do(still_holds, visit.engine, holder, visit.console.clock()):
+async def _end_if_over(visit: Visit) -> None:
+    """The session's holder may have signed out, here or elsewhere; a tenant's key may have
+    ended."""
+    if not visit.is_signed_in:
+        return
+    holder, engine = visit.session.holder, visit.engine
+    if await visit.do(has_ended, engine, visit.session.nonce) or (
+        holder and not await visit.do(still_holds, engine, holder, visit.console.clock())
+    ):
         visit.signs_in()

@@ -250,6 +250,7 @@ LATER: Final = (
     "DROP INDEX audit_log_by_action",
     "DROP INDEX one_change_a_confirmation",
     "ALTER TABLE audit_log DROP COLUMN confirmation",
+    "DROP TABLE ended_sessions",
 )
 
 
