@@ -25,6 +25,7 @@ from serving.gateway.console.routes import console_routes
 from serving.gateway.http.app import create_app, create_private_app
 from serving.gateway.ops.logs import configure_logs
 from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ops.observed import VersionTally
 from serving.gateway.ops.tracing import open_tracer
 from serving.gateway.ports import Truncation
 from serving.gateway.rates import READS_PER_MINUTE, Rates
@@ -182,11 +183,11 @@ def run_gateway(settings: GatewaySettings) -> None:
     key = LedgerKey.load(settings.ledger_key) if settings.ledger_key else None
     ledger = Ledger(charging, lease, retention=settings.retention, key=key)
     delivery = _delivery(settings, charging, lease, metrics)
-    tenants = Tenants(engine)
+    tenants, tally = Tenants(engine), VersionTally(charging)
     keeper = LeaseKeeper(
         ledger,
         lease,
-        [prices.follow, lambda: remove_expired(charging), tenants.write_last_use],
+        [prices.follow, lambda: remove_expired(charging), tenants.write_last_use, tally.write],
     )
     gateway = open_gateway(
         engine,
@@ -198,6 +199,7 @@ def run_gateway(settings: GatewaySettings) -> None:
         metrics,
         cache=cache,
         tracer=tracer,
+        tally=tally,
         truncation=settings.truncation,
         cors_origins=settings.cors_origins,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -21,7 +21,12 @@ from serving.gateway.ledger_outages import SETTLE_FOR_S
 from serving.gateway.ledger_port import GatewayLedger, outages_refused
 from serving.gateway.ops.ledger_lag import LedgerLag
 from serving.gateway.ops.metrics import Metrics
-from serving.gateway.ops.observed import ObservedCache, ObservedLedger, ObservedModel
+from serving.gateway.ops.observed import (
+    ObservedCache,
+    ObservedLedger,
+    ObservedModel,
+    VersionTally,
+)
 from serving.gateway.ops.tenants_state import TenantsState
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
 from serving.gateway.ports import PricesPort, Truncation
@@ -51,6 +56,7 @@ def open_gateway(
     *,
     cache: AnswerCache | None = None,
     tracer: Tracer = NO_TRACES,
+    tally: VersionTally | None = None,
     clock: Clock = utc_now,
     max_under_way: int = MAX_UNDER_WAY,
     settle_for_s: float = SETTLE_FOR_S,
@@ -60,6 +66,8 @@ def open_gateway(
     """A gateway of one model.
 
     Args:
+      tally: of versions, that is written now and then; None: one that is written when it is
+        looked at and at the end.
       clock: UTC.
       max_under_way: requests at a time; more are rejected with Retry-After.
       truncation: of texts that are too long, where a request does not say.
@@ -68,8 +76,9 @@ def open_gateway(
     """
     commits = GroupCommit(ledger)
     observed = ObservedLedger(commits, metrics, tracer)
+    tally = VersionTally(engine, clock) if tally is None else tally
     service = SummaryService(
-        ObservedModel(model, metrics, tracer),
+        ObservedModel(model, metrics, tracer, tally),
         GatewayLedger(observed, settle_for_s),
         prices,
         rates,
@@ -93,8 +102,7 @@ def open_gateway(
     )
 
     def expected(tenants: Sequence[str]) -> None:
-        version = model.serving()
-        if version is not None:
+        for version in model.expected():
             metrics.expect(tenants, model.name, str(version), prices.currency)
 
     metrics.before_page(TenantsState(engine, metrics.set_budgets, expected, clock).refresh)
@@ -131,7 +139,8 @@ def open_gateway(
         await model.close()
         await rates.close()
         usage_threads.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(_write_last_use, tenants)
+        for write in (tenants.write_last_use, tally.write):
+            await asyncio.to_thread(_write_the_rest, write)
         if cache is not None:
             await cache.close()
         await asyncio.to_thread(tracer.close)  # it sends what it has
@@ -144,6 +153,7 @@ def open_gateway(
         usage=usage,
         readiness=readiness,
         model_servers=model_servers,
+        tally=tally,
         tracer=tracer,
         cors_origins=cors_origins,
         on_start=[model.poll],
@@ -151,9 +161,12 @@ def open_gateway(
     )
 
 
-def _write_last_use(tenants: Tenants) -> None:
+def _write_the_rest(write: Callable[[], None]) -> None:
     """What is not written yet; it is worth no failure of an end in good order."""
     try:
-        tenants.write_last_use()
+        write()
     except sa.exc.SQLAlchemyError as error:
-        _LOG.warning("When keys were used last is not written: %s", type(error).__name__)
+        _LOG.warning(
+            "When keys were used last, or what versions answered, is not written: %s",
+            type(error).__name__,
+        )

@@ -318,3 +318,18 @@ ended_sessions: Final = sa.Table(
     sa.Column("kept_until", sa.DateTime, nullable=False),
     sa.Index("ended_sessions_by_time", "kept_until"),
 )
+
+# What model servers answered and failed at, by day, version and the error's code, which is
+# empty for answers: counts to compare versions by.
+daily_versions: Final = sa.Table(
+    "daily_versions",
+    metadata,
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("model", _TEXT, primary_key=True),
+    sa.Column("version", _TEXT, primary_key=True),
+    sa.Column("error", sa.String(64), primary_key=True),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in ("requests", "latency_ms", "summaries", "output_tokens", "stopped")
+    ),
+)

@@ -213,6 +213,7 @@ def gateway_on(
     cors_origins: Sequence[str] = (),
     wait_s: float = 0.0,
     admin_tokens: str | None = None,
+    label: str | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway on a port of its own.
 
@@ -221,12 +222,13 @@ def gateway_on(
       folder: for the price book.
       models: folder of the model's versions, which the servers serve.
       clock: of the ledger and the prices.
+      label: of the version that serves; None for the newest.
       admin_tokens: content of the file of the admin API's tokens; None: it is off.
       poll_every_s, wait_s, settle_for_s: see `ServedModel` and `open_gateway`.
     """
     (folder / "prices.toml").write_text(prices)
     model = ServedModel(
-        "summarizer", model_urls, models, poll_every_s=poll_every_s, wait_s=wait_s
+        "summarizer", model_urls, models, label, poll_every_s=poll_every_s, wait_s=wait_s
     )
     metrics = Metrics()
     answers = cache.open(metrics) if cache else None
@@ -298,6 +300,7 @@ def serving_gateway(
     prices: str = PRICES,
     name: str = "gateway-0",
     poll_every_s: float = POLL_EVERY_S,
+    label: str | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway for 32 requests at a time, its ledger in a folder that several may share."""
     engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
@@ -312,6 +315,7 @@ def serving_gateway(
         prices=prices,
         name=name,
         poll_every_s=poll_every_s,
+        label=label,
     ) as running:
         yield running
     engine.dispose()

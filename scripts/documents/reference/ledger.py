@@ -30,6 +30,8 @@ _TABLES = {
     "chains": "The last entry of each tenant's chain; and its prepaid credit.",
     "daily_usage": "What a tenant's key has used of a model on a day: sums of entries. A key's "
     "budget is checked against its month's.",
+    "daily_versions": "What model servers answered and failed at on a day, by version and "
+    "error: counts to compare versions by, written every few seconds.",
     "audit_log": "What administrators have changed. Append only.",
     "ended_sessions": "Sessions of the console that were signed out, until they would be over "
     "anyway: at most 9 hours.",

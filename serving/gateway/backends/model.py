@@ -28,7 +28,7 @@ from serving.protocol.metered import (
     summary_inputs,
     token_counts,
 )
-from serving.version_folders import version_folder
+from serving.version_folders import complete_versions, version_folder
 from tokenizer.contract import (
     INPUT_TOKENS,
     OUTPUT_TOKENS,
@@ -42,6 +42,8 @@ _LOG = logging.getLogger(__name__)
 POLL_EVERY_S: Final = 1.0
 MODEL_WAIT_S: Final = 60.0
 """How long a gateway's requests wait where none of its model servers is up, unless it says."""
+MAX_EXPECTED: Final = 5
+"""So many versions are expected at most while it is not known which one serves."""
 _POLL_TIMEOUT_S: Final = 5.0
 
 
@@ -144,9 +146,19 @@ class ServedModel:
             )
         return self._versions.get(number) or await self._load(number)
 
-    def serving(self) -> int | None:
-        """The version that answers tenants who are not on the canary; None: there is none."""
-        return self._number(None)
+    def expected(self) -> list[int]:
+        """The versions that requests may be answered by: those that serve now; while none does,
+        those of the folder of versions that may be loaded, the newest first.
+
+        It may read the folder: not for an event loop.
+        """
+        labels = [self._label, *([self._canary.label] if self._canary else [])]
+        serving = {self.replicas.serving_version(label) for label in labels} - {None}
+        if serving:
+            return sorted(number for number in serving if number is not None)
+        # Which one a label will mean is not known before a server says so.
+        most = MAX_EXPECTED if self._label else 1
+        return sorted(complete_versions(self._model_dir), reverse=True)[:most]
 
     def deadline(self) -> float:
         """Until when a request that begins now is waited for, as ``time.monotonic()``."""

@@ -11,11 +11,7 @@ from serving.billing.invoicing import write_invoice
 from serving.gateway import administration
 from serving.gateway.admin import queries
 from serving.gateway.admin.rendering import plans_of
-from serving.gateway.administration.entries import (
-    VersionSample,
-    read_entries,
-    sample_versions,
-)
+from serving.gateway.administration.entries import read_entries
 from serving.gateway.administration.health import LedgerHealth, read_health
 from serving.gateway.administration.ledger import invoiced_months
 from serving.gateway.administration.overview import Overview, days_of_tenant, read_overview
@@ -23,16 +19,17 @@ from serving.gateway.console.charts import charts_of, first_day
 from serving.gateway.console.figures import live_figures
 from serving.gateway.console.kept import Kept
 from serving.gateway.console.site import DOCUMENT_POLICY, Visit
+from serving.gateway.console.versions import ModelVersions, compare_versions, first_of_days
 from serving.gateway.errors import bad_request
 from serving.gateway.ops.ledger_lag import LedgerLag
 from serving.ledger.audit_log import read_changes
 from serving.ledger.daily_usage import Dimension, UsageQuery
+from serving.ledger.daily_versions import read_version_counts
 
 PAGE: Final = 50
 """Rows of a page."""
 OVERVIEW_S: Final = 10.0
-"""How old the overview's sums may be, and how versions compare: however many look at it, they
-are read no more often."""
+"""How old the overview's sums may be: however many look at it, they are read no more often."""
 _MOST_ROWS: Final = 100
 _NOTICES: Final = {
     "tenant-created": "The tenant is created.",
@@ -68,7 +65,7 @@ class AdminPages:
         """
         self._lag = lag
         self._overview = Kept[Overview](OVERVIEW_S)
-        self._versions = Kept[dict[str, dict[str, VersionSample]]](OVERVIEW_S)
+        self._versions = Kept[dict[str, ModelVersions]](0.0)
         self._health = Kept[_Health](0.0)
 
     async def overview(self, visit: Visit) -> Response:
@@ -140,10 +137,11 @@ class AdminPages:
         """Model servers, versions and labels, and how the canary compares."""
         servers, console = await visit.console.model_servers(), visit.console
         models = sorted({price.model for price in console.admin.prices.book.prices})
-        day = console.clock().date().isoformat()
+        since = first_of_days(console.clock())
 
-        def read() -> dict[str, dict[str, VersionSample]]:
-            return {model: sample_versions(visit.engine, model, day) for model in models}
+        def read() -> dict[str, ModelVersions]:
+            console.tally.write()  # what this gateway has counted a moment ago, too
+            return compare_versions(models, read_version_counts(visit.engine, since))
 
         kept = await self._versions.read(lambda: console.background.do(read))
         return visit.page(
@@ -153,8 +151,7 @@ class AdminPages:
             label=console.label,
             canary=console.canary,
             kept=kept,
-            samples=kept.value or {},
-            live=live_figures(console.metrics),
+            models=kept.value or {},
         )
 
     async def ledger(self, visit: Visit) -> Response:

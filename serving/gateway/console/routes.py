@@ -44,7 +44,9 @@ def console_routes(
       clock: UTC.
     """
     compile_templates()
-    console = Console(admin, gateway.metrics, gateway.model_servers, label, canary, clock)
+    console = Console(
+        admin, gateway.metrics, gateway.model_servers, gateway.tally, label, canary, clock
+    )
     pages, confirmations = AdminPages(LedgerLag(admin.engine, clock)), Confirmations()
 
     async def begin(visit: Visit) -> Response:

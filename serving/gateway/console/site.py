@@ -23,6 +23,7 @@ from serving.gateway.console.forms import Form, read_form
 from serving.gateway.console.sessions import COOKIE, PATH, Session, Sessions
 from serving.gateway.errors import GatewayError
 from serving.gateway.ops.metrics import Metrics
+from serving.gateway.ops.observed import VersionTally
 from serving.gateway.ops.request_record import current
 from serving.ledger.clock import Clock, utc_now
 
@@ -65,6 +66,7 @@ class Console:
 
     Attributes:
       model_servers: each server as it was last heard of, and how many requests wait.
+      tally: of what versions answer at this gateway.
       label, canary: of the versions that serve; None for the newest, and for no canary.
       clock: UTC.
     """
@@ -72,6 +74,7 @@ class Console:
     admin: Admin
     metrics: Metrics
     model_servers: Callable[[], Awaitable[Mapping[str, Any]]]
+    tally: VersionTally
     label: str | None = None
     canary: Canary | None = None
     clock: Clock = utc_now

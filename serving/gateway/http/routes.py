@@ -28,6 +28,7 @@ from serving.gateway.http.parse import idempotency_key, month, read_body
 from serving.gateway.http.render_responses import response_events, response_of
 from serving.gateway.http.schemas import CountRequest, SummariesRequest
 from serving.gateway.ops.metrics import CONTENT_TYPE, Metrics
+from serving.gateway.ops.observed import VersionTally
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
 from serving.gateway.ports import SummaryRequest, SummaryResponse
@@ -52,6 +53,7 @@ class Gateway:
       usage: what a caller has used in a month, such as ``2026-11``; None for this one.
       readiness: whether requests can be taken: its ``status``, and what is in the way.
       model_servers: whether one is up that serves requests: its ``status``, and each server.
+      tally: of what each version answers and fails at.
       drain: whether the gateway is going to end.
       on_start: begun before the first request; see `serving.gateway.http.app.FIRST_POLL_S`.
       on_close: gives back what the gateway holds.
@@ -65,6 +67,7 @@ class Gateway:
     usage: Callable[[Caller, str | None], Awaitable[Mapping[str, Any]]]
     readiness: Callable[[], Awaitable[Mapping[str, Any]]]
     model_servers: Callable[[], Awaitable[Mapping[str, Any]]]
+    tally: VersionTally
     tracer: Tracer = NO_TRACES
     on_start: Sequence[Step] = ()
     on_close: Step = _nothing

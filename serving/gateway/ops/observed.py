@@ -1,18 +1,35 @@
-"""Ports that are watched: metrics, spans and the request's record, around what they wrap."""
+"""Ports that are watched: metrics, spans, the request's record and what each version answers,
+around what they wrap."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
+import sqlalchemy as sa
+
+from serving.gateway.errors import GatewayError, NoServerUpError
 from serving.gateway.ledger_port import LedgerClient
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.operations import COUNT_OPERATION, OPERATION, PROVIDER
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import Tracer
-from serving.gateway.ports import CachePort, ModelPort, ModelWaitPort, ServedVersion
+from serving.gateway.ports import (
+    CachePort,
+    ModelPort,
+    ModelWaitPort,
+    ServedVersion,
+    VersionGoneError,
+)
 from serving.ledger import Entry, Pricing, Replay, Reservation, Reserved, Undelivered, Usage
+from serving.ledger.clock import Clock, utc_now
+from serving.ledger.daily_versions import VersionCounts, VersionKey, add_version_counts
 from tokenizer.contract import MeteredSummary
+
+_MAX_ERROR: Final = 64
 
 
 class ObservedLedger:
@@ -71,10 +88,71 @@ class ObservedWait:
                 await self._wait.turn(request_id, tenant, size_bytes, until)
 
 
+class VersionTally:
+    """Counts what each version answers and fails at, and writes it down now and then. One for a
+    process: it is counted on the event loop and written by other threads."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock = utc_now) -> None:
+        """
+        Args:
+          clock: UTC.
+        """
+        self._engine = engine
+        self._clock = clock
+        self._counts: dict[VersionKey, VersionCounts] = {}
+        self._lock = threading.Lock()
+
+    def answered(
+        self, model: str, version: int, latency_ms: int, summaries: Sequence[MeteredSummary]
+    ) -> None:
+        """Count a request that a model server has answered."""
+        counts = VersionCounts(
+            requests=1,
+            latency_ms=latency_ms,
+            summaries=len(summaries),
+            output_tokens=sum(each.output_tokens for each in summaries),
+            stopped=sum(each.finish_reason == "stop" for each in summaries),
+        )
+        self._add(model, version, "", counts)
+
+    def failed(self, model: str, version: int, latency_ms: int, error: str) -> None:
+        """Count a request that none has answered.
+
+        Args:
+          error: the code that the client gets.
+        """
+        self._add(model, version, error[:_MAX_ERROR], VersionCounts(1, latency_ms))
+
+    def write(self) -> None:
+        """Write what was counted since the last time, in one transaction.
+
+        Raises:
+          sqlalchemy.exc.SQLAlchemyError: it cannot be written now, and is kept for next time.
+        """
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        if not counts:
+            return
+        try:
+            add_version_counts(self._engine, counts)
+        except sa.exc.SQLAlchemyError:
+            with self._lock:
+                for key, each in counts.items():
+                    self._counts[key] = self._counts.get(key, VersionCounts()) + each
+            raise
+
+    def _add(self, model: str, version: int, error: str, counts: VersionCounts) -> None:
+        key = VersionKey(self._clock().date().isoformat(), model, str(version), error)
+        with self._lock:
+            self._counts[key] = self._counts.get(key, VersionCounts()) + counts
+
+
 class ObservedModel:
     """Each request to the model's servers."""
 
-    def __init__(self, model: ModelPort, metrics: Metrics, tracer: Tracer) -> None:
+    def __init__(
+        self, model: ModelPort, metrics: Metrics, tracer: Tracer, tally: VersionTally
+    ) -> None:
         self.name = model.name
         self.deadline = model.deadline
         self.version = model.version
@@ -82,6 +160,7 @@ class ObservedModel:
         self._model = model
         self._metrics = metrics
         self._tracer = tracer
+        self._tally = tally
 
     async def summarize(
         self, version: ServedVersion, texts: Sequence[str], limit: int, deadline: float
@@ -94,8 +173,20 @@ class ObservedModel:
             "gen_ai.request.max_tokens": limit or version.metering.max_output_tokens,
             "tallygraph.texts": len(texts),
         }
+        started = time.monotonic()
         with self._metrics.model_call(version.model), self._tracer.part("model", attributes):
-            return await self._model.summarize(version, texts, limit, deadline)
+            try:
+                found = await self._model.summarize(version, texts, limit, deadline)
+            except (VersionGoneError, NoServerUpError):
+                raise  # nothing was computed: it says nothing of the version
+            except Exception as error:
+                code = (error.code if isinstance(error, GatewayError) else None) or (
+                    type(error).__name__
+                )
+                self._tally.failed(version.model, version.number, _ms_since(started), code)
+                raise
+        self._tally.answered(version.model, version.number, _ms_since(started), found)
+        return found
 
     async def count(self, tenant: str, texts: Sequence[str]) -> list[tuple[int, int]]:
         attributes: dict[str, str | int] = {
@@ -109,6 +200,10 @@ class ObservedModel:
             self._tracer.part("count", attributes),
         ):
             return await self._model.count(tenant, texts)
+
+
+def _ms_since(started: float) -> int:
+    return round(1000 * (time.monotonic() - started))
 
 
 class ObservedCache:

@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.gateway.administration.entries import NEWEST, sample_versions
 from serving.gateway.administration.overview import Day
 from serving.gateway.console.charts import DAYS, HEIGHT, WIDTH, charts_of, counted
 from serving.gateway.console.figures import money_in
 from serving.gateway.console.forms import Form
 from tests.serving.gateway.console_client import ConsoleClient, Markup, charge
-from tests.serving.gateway.test_console_pages import Clock, clock, console, gateway, visitor
+from tests.serving.gateway.test_console_pages import (
+    Clock,
+    clock,
+    console,
+    gateway,
+    visitor,
+)
 from tests.support.running_gateway import RunningGateway
 
 __all__ = ["clock", "console", "gateway", "visitor"]
@@ -78,20 +83,6 @@ def test_tenants_and_changes_come_in_pages(
     assert "audit-log?before=2" in log
     assert "tenant.create" in console.get("/audit-log?before=2")
     assert "t07" in console.get("/audit-log?tenant=t07")
-
-
-def test_versions_are_compared_by_the_newest_charges(
-    gateway: RunningGateway, console: ConsoleClient, clock: Clock
-) -> None:
-    gateway.key("acme")
-    for number in range(NEWEST + 5):
-        version = "2" if number >= NEWEST else "1"
-        charge(gateway.engine, clock, "acme", str(number), version=version)
-    samples = sample_versions(gateway.engine, "summarizer", "2026-11-10")
-    assert {name: each.charges for name, each in samples.items()} == {"1": NEWEST - 5, "2": 5}
-    text = " ".join(Markup(console.get("/models")).text.split())
-    assert f"1 {NEWEST - 5} 40 ms 30.0 stop {NEWEST - 5} 2 5 40 ms 30.0 stop 5" in text
-    assert "http://127.0.0.1:9" in text
 
 
 def test_refused_requests_are_counted(gateway: RunningGateway, console: ConsoleClient) -> None:

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.engines import RunningServer
+from serving.engines.base import HeldPorts
 from serving.gateway.running import CacheSettings
 from tests.serving.gateway.gated_proxy import GatedProxy
 from tests.support.running_gateway import RunningGateway, serving_gateway
@@ -231,6 +232,40 @@ def test_what_is_known_is_counted_from_zero(
         assert value(before, "tallygraph_limit", place=place) == limit
     assert "_created" not in before
     assert re.search(r'tallygraph_build_info{python="3\.\d+\.\d+",version="[^"]+"} 1.0', before)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [(None, ["11"]), ("stable", ["11", "9", "7", "6", "5"])]
+)
+def test_a_gateway_that_starts_before_its_model_servers_counts_from_zero(
+    tmp_path: Path,
+    metered_models: Path,
+    nobody: HeldPorts,
+    label: str | None,
+    expected: list[str],
+) -> None:
+    """The first answer after the wake-up is an increase: its version is one of the folder."""
+    models = tmp_path / "summarizer"
+    models.mkdir()
+    for number in (3, 4, 5, 6, 7, 9, 11):
+        (models / str(number)).symlink_to(metered_models / "7")
+    (models / "12").mkdir()  # not written whole
+    url = f"http://127.0.0.1:{nobody.numbers[0]}"
+    with serving_gateway(tmp_path, url, models, label=label) as gateway:
+        gateway.key("acme")
+        page = gateway.metrics()
+    of = {"tenant": "acme", "model": "summarizer"}
+    counted = [
+        labels["model_version"]
+        for name, of_sample in samples(page)
+        if name == "tallygraph_tokens_total" and (labels := dict(of_sample))["type"] == "output"
+    ]
+    assert counted == expected
+    for version in expected:
+        for kind in ("input", "input_cached", "output"):
+            labels = {**of, "model_version": version, "type": kind}
+            assert value(page, "tallygraph_tokens_total", **labels) == 0
+    assert value(page, "tallygraph_charged_micro_total", **of, currency="EUR") == 0
 
 
 @pytest.mark.usefixtures("rate_time")

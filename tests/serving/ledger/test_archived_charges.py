@@ -251,6 +251,7 @@ LATER: Final = (
     "DROP INDEX one_change_a_confirmation",
     "ALTER TABLE audit_log DROP COLUMN confirmation",
     "DROP TABLE ended_sessions",
+    "DROP TABLE daily_versions",
 )
 
 
