@@ -1,9 +1,11 @@
 """HTTP connections that cannot starve each other.
 
 Uvicorn alone lets a client hold a connection indefinitely without finishing its request's
-headers, and responds with 503 to all clients once there are too many connections. Here
-unfinished headers have a deadline, and the connection that has been idle longest is closed to
-make room, unless it was used a moment ago.
+headers, and responds with 503 to all clients once there are too many connections. Here headers
+have a deadline from their first byte on, and the connection that has been idle longest is
+closed to make room, unless it was used a moment ago. A connection that has sent nothing yet is
+idle as one between two requests: load balancers and browsers open some before they have a
+request, and send it at any time that a kept connection may wait.
 """
 
 from __future__ import annotations
@@ -19,11 +21,17 @@ POLITE_IDLE_S = 5
 
 
 def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11Protocol]:
-    """Return a protocol class for uvicorn with these limits."""
+    """Return a protocol class for uvicorn with these limits.
+
+    Args:
+      client_timeout_s: of a request's headers, from their first byte on. How long a connection
+        may be idle, before its first request too, is uvicorn's ``timeout_keep_alive``.
+    """
 
     class BoundedProtocol(H11Protocol):
         _idle_since = 0.0
         _deadline: asyncio.TimerHandle | None = None
+        _unused: asyncio.TimerHandle | None = None
 
         @property
         def _idle(self) -> bool:
@@ -31,17 +39,20 @@ def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11P
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._expect_request()
+            self._idle_since = self.loop.time()
+            self._unused = self.loop.call_later(self.timeout_keep_alive, self._close_unused)
             if len(self.connections) > max_connections:
                 self._make_room()
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             self._cancel_deadline()
+            self._cancel_unused()
 
         def data_received(self, data: bytes) -> None:
+            self._cancel_unused()
             if self._idle and self._deadline is None:
-                self._set_deadline()  # a request has begun on a kept connection
+                self._set_deadline()  # a request has begun
             super().data_received(data)
             if not self._idle:
                 self._cancel_deadline()
@@ -50,9 +61,14 @@ def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11P
             super().on_response_complete()
             self._idle_since = self.loop.time()
 
-        def _expect_request(self) -> None:
-            self._idle_since = self.loop.time()
-            self._set_deadline()
+        def _close_unused(self) -> None:
+            self._unused = None
+            self.transport.close()  # in order: nothing of a request is lost
+
+        def _cancel_unused(self) -> None:
+            if self._unused is not None:
+                self._unused.cancel()
+                self._unused = None
 
         def _set_deadline(self) -> None:
             self._deadline = self.loop.call_later(client_timeout_s, self._too_slow)

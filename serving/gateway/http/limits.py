@@ -60,7 +60,8 @@ def gateway_protocol(
 
     Args:
       max_connections: more make the one that has been idle longest close.
-      head_timeout_s: a request's head that takes longer closes its connection.
+      head_timeout_s: a request's head that takes longer, from its first byte on, closes its
+        connection.
     """
 
     class GatewayProtocol(bounded_protocol(max_connections, head_timeout_s)):  # type: ignore[misc]

@@ -157,8 +157,10 @@ def test_an_idle_connection_is_kept_for_as_long_as_is_set(
         command_gateway(usual, metered_models, [gate.url], until=READY) as keeping,
         socket.create_connection(("127.0.0.1", keeping.process.port), DEADLINE_S) as kept,
         socket.create_connection(("127.0.0.1", closing.process.port), DEADLINE_S) as closed,
+        socket.create_connection(("127.0.0.1", closing.process.port), DEADLINE_S) as unused,
     ):
         assert ask_on(kept) == ask_on(closed) == b"HTTP/1.1 200 OK"
         assert closed.recv(1) == b""  # in order, not reset
+        assert unused.recv(1) == b""  # nor one that was opened before there was a request
         assert ask_on(kept) == b"HTTP/1.1 200 OK"
     assert GatewaySettings.keep_alive_s == KEEP_ALIVE_S > 60
