@@ -85,3 +85,12 @@ def rate_time() -> Iterator[RateTime]:
 def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache's Redis is waited for: a busy machine is none that is gone."""
     monkeypatch.setattr("serving.gateway.cache.redis_store._TIMEOUT_S", 30.0)
+
+
+@pytest.fixture
+def console_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a console that is tried: SQLite, unless a test asks for another kind."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        url: str = request.getfixturevalue("postgres_database")
+        return url
+    return f"sqlite:///{tmp_path}/ledger.sqlite"

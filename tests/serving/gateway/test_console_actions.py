@@ -13,7 +13,14 @@ from serving.gateway.administration.health import read_health
 from serving.ledger.audit_log import read_changes
 from serving.ledger.usage import credit_left
 from tests.serving.gateway.console_client import ConsoleClient, charge
-from tests.serving.gateway.test_console_pages import Clock, clock, console, gateway, visitor
+from tests.serving.gateway.test_console_pages import (
+    ON_BOTH,
+    Clock,
+    clock,
+    console,
+    gateway,
+    visitor,
+)
 from tests.support.running_gateway import PRICES, RunningGateway
 
 __all__ = ["clock", "console", "gateway", "visitor"]
@@ -25,6 +32,7 @@ def secret_in(page: str) -> str:
     return found[1]
 
 
+@ON_BOTH
 def test_nothing_is_done_before_it_is_confirmed(
     gateway: RunningGateway, console: ConsoleClient
 ) -> None:
@@ -38,6 +46,7 @@ def test_nothing_is_done_before_it_is_confirmed(
     assert len(read_changes(gateway.engine, 10)) == 1
 
 
+@ON_BOTH
 def test_a_tenant_and_its_limits(gateway: RunningGateway, console: ConsoleClient) -> None:
     made = console.act(
         "create-tenant", tenant="acme", plan="standard", budget="12.5", max_concurrent="7"
@@ -57,6 +66,7 @@ def test_a_tenant_and_its_limits(gateway: RunningGateway, console: ConsoleClient
     assert (change.before["max_concurrent"], change.after["max_concurrent"]) == (7, None)
 
 
+@ON_BOTH
 def test_a_keys_life(gateway: RunningGateway, console: ConsoleClient) -> None:
     console.act("create-tenant", tenant="acme", plan="standard")
     page = console.act(
@@ -93,6 +103,7 @@ def test_a_keys_life(gateway: RunningGateway, console: ConsoleClient) -> None:
         assert secret.split("_", 2)[2] not in console.get("/audit-log")
 
 
+@ON_BOTH
 def test_money(gateway: RunningGateway, console: ConsoleClient, clock: Clock) -> None:
     console.act("create-tenant", tenant="acme", plan="standard")
     charge(gateway.engine, clock, "acme", "one")
@@ -117,6 +128,7 @@ def test_money(gateway: RunningGateway, console: ConsoleClient, clock: Clock) ->
     assert gateway.verify() == (4, [])
 
 
+@ON_BOTH
 def test_the_ledger_is_verified_and_anchored(
     gateway: RunningGateway, console: ConsoleClient, clock: Clock
 ) -> None:

@@ -16,6 +16,7 @@ from serving.gateway.console.figures import money_in
 from serving.gateway.console.forms import Form
 from tests.serving.gateway.console_client import ConsoleClient, Markup, charge
 from tests.serving.gateway.test_console_pages import (
+    ON_BOTH,
     Clock,
     clock,
     console,
@@ -29,6 +30,7 @@ __all__ = ["clock", "console", "gateway", "visitor"]
 NOW = datetime.datetime(2026, 11, 10, 12)
 
 
+@ON_BOTH
 def test_the_overview_adds_up_all_tenants(
     gateway: RunningGateway, console: ConsoleClient, clock: Clock
 ) -> None:
@@ -44,6 +46,7 @@ def test_the_overview_adds_up_all_tenants(
     assert "first 0.00048 none second 0.00024 none" in text
 
 
+@ON_BOTH
 def test_a_tenants_page_tells_its_usage(
     gateway: RunningGateway, console: ConsoleClient, clock: Clock
 ) -> None:
@@ -56,6 +59,7 @@ def test_a_tenants_page_tells_its_usage(
     assert "2026-11 2 0.00048 page · PDF" in text
 
 
+@ON_BOTH
 def test_lines_come_in_pages(
     gateway: RunningGateway, console: ConsoleClient, clock: Clock
 ) -> None:
@@ -68,6 +72,7 @@ def test_lines_come_in_pages(
     assert "Older entries" not in second and ">1<" in second and ">51<" not in second
 
 
+@ON_BOTH
 def test_tenants_and_changes_come_in_pages(
     gateway: RunningGateway, console: ConsoleClient
 ) -> None:

@@ -24,6 +24,10 @@ from tests.serving.gateway.console_client import (
 )
 from tests.support.running_gateway import RunningGateway, gateway_on
 
+ON_BOTH: Final = pytest.mark.parametrize(
+    "console_database", ["sqlite", "postgresql"], indirect=True
+)
+"""Of tests of what is read from the database and written there."""
 PAGES: Final = ("", "/tenants", "/models", "/ledger", "/prices", "/audit-log")
 SECRETS: Final = ("0123456789abcdef0123456789abcdef", "f" * 64)
 
@@ -47,9 +51,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, clock: Clock) -> Iterator[RunningGateway]:
+def gateway(tmp_path: Path, clock: Clock, console_database: str) -> Iterator[RunningGateway]:
     """With an empty ledger, and no model server: the console needs none."""
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
+    engine = open_database(console_database)
     upgrade(engine)
     with gateway_on(
         engine, tmp_path, tmp_path, ["http://127.0.0.1:9"], clock, admin_tokens=TOKENS
@@ -76,10 +80,12 @@ def engine(gateway: RunningGateway) -> sa.Engine:
 
 
 @pytest.mark.parametrize("page", PAGES)
+@ON_BOTH
 def test_every_page_of_an_empty_ledger(console: ConsoleClient, page: str) -> None:
     assert "<h1>" in console.get(page)
 
 
+@ON_BOTH
 def test_an_empty_tenant(console: ConsoleClient) -> None:
     console.act("create-tenant", tenant="acme", plan="standard")
     for page in ("/tenants/acme", "/tenants/acme/entries", "/tenants"):
@@ -202,6 +208,7 @@ def test_a_form_has_bounds(console: ConsoleClient, body: bytes, kind: str, statu
     assert answer.status_code == status
 
 
+@ON_BOTH
 def test_a_tenant_sees_itself_and_nobody_else(
     gateway: RunningGateway, visitor: ConsoleClient, clock: Clock
 ) -> None:
@@ -239,6 +246,7 @@ def test_a_tenant_sees_itself_and_nobody_else(
         ("rotate-key", {"overlap_hours": "0"}),
     ],
 )
+@ON_BOTH
 def test_a_tenants_session_ends_with_its_key(
     gateway: RunningGateway, console: ConsoleClient, action: str, fields: dict[str, str]
 ) -> None:
