@@ -28,10 +28,12 @@ from pipelines.cli.interrupts import interrupts_answered
 from pipelines.cli.locations import find_served
 from pipelines.cli.prices import PLAN, Plan, Prices, quoted
 from pipelines.cli.run_folder import folders_of_one_run
+from pipelines.cli.training_worker import train_as_worker
 from pipelines.config import ConfigError, load_config
 from pipelines.config_sections import CHAMPION
 from pipelines.last_run import StartedRun, changes_since, shown_settings
 from pipelines.layout import OutputLayout
+from pipelines.training.cluster import Cluster, ClusterError
 
 if TYPE_CHECKING:
     from pipelines.local_runner import NodeResult
@@ -65,15 +67,19 @@ def run(
 ) -> None:
     """Train, meter, evaluate, validate and push. Unchanged steps come from the cache.
 
-    With --prices the report says what a summary costs.
+    With --prices the report says what a summary costs. A process that TF_CONFIG names as one of
+    several workers only takes part in the training of the run that is the chief's.
     """
     try:
         settings = asked = load_config(config, set_ or [])
         layout = OutputLayout(output.resolve(), settings.pipeline.name)
+        cluster = Cluster.from_environment(os.environ, settings.training.workers)
+        if cluster and not cluster.is_chief:
+            raise typer.Exit(train_as_worker(cluster, layout))
         if CHAMPION in (settings.model.init_from, settings.tokenizer.pinned):
             champion = registered_champion(settings, layout)
             settings = with_champion(settings, champion, config, set_ or [])
-    except ConfigError as error:
+    except (ConfigError, ClusterError) as error:
         fail(str(error), EXIT_BAD_INPUT)
     except RegistryError as error:
         fail(str(error))

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
-TF_CONFIG = "TF_CONFIG"
+TF_CONFIG: Final = "TF_CONFIG"
+
+_POLL_S: Final = 0.5
+_ANSWER_S: Final = 5.0
 
 
 class ClusterError(ValueError):
@@ -40,6 +44,21 @@ class Cluster:
     def is_chief(self) -> bool:
         return self.index == 0
 
+    def wait_for_chief(self) -> None:
+        """Return as soon as the chief's training process can be reached.
+
+        Until then the chief may make what training needs, which can take hours, and its name
+        may not be known yet. Which of both it is cannot be told from outside, so there is no
+        limit: whoever started the workers ends them.
+        """
+        host, _, port = self.addresses[0].rpartition(":")
+        while True:
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+                return
+            except OSError:
+                time.sleep(_POLL_S)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], expected: int) -> Self | None:
         """Return the cluster that ``TF_CONFIG`` describes; None if it describes none.
@@ -62,6 +81,12 @@ class Cluster:
             kind, index = task.get("type"), int(task.get("index", 0))
         except (ValueError, AttributeError, TypeError) as error:
             raise ClusterError(f"{_expectation()} Received: {text!r} ({error})") from None
+        if "sparseCluster" in parsed:
+            raise ClusterError(
+                f"{TF_CONFIG} names a sparse cluster, as a TFJob with enableDynamicWorker "
+                "has it. Expected: all workers under 'cluster', because each exchanges "
+                f"gradients with all others. Remove enableDynamicWorker. Received: {text!r}"
+            )
         if not addresses:
             return None
         if others := sorted(set(jobs) - {"chief", "worker"}):

@@ -65,28 +65,48 @@ def train(
       WorkerLostError: one of several workers ended before training was complete.
       ValueError: there are no validation examples, or ``TF_CONFIG`` names another cluster.
     """
-    workers = job.settings.workers
-    cluster = Cluster.from_environment(os.environ, workers)
-    if workers > 1:
-        with tempfile.TemporaryDirectory() as directory:
-            if load_weights:
-                job = replace(job, initial_weights=f"{directory}/initial.npz")
-                keras.utils.set_random_seed(job.settings.seed)  # of what it does not set
-                model = build_model(job.architecture)
-                load_weights(model)
-                np.savez(job.initial_weights, *model.get_weights())
-            run_workers(_WORKER_MODULE, job.to_json(), cluster, workers)
-            job = replace(job, initial_weights="")
-        if cluster and not cluster.is_chief:
-            return None
-    else:
+    count = job.settings.workers
+    cluster = Cluster.from_environment(os.environ, count)
+    if count == 1:
         train_here(job, load_weights=load_weights)
+    elif cluster and not cluster.is_chief:
+        join_training(cluster)
+        return None
+    else:
+        _train_in_workers(job, cluster, load_weights)
     training = Training(job, execution=PLAIN)
     training.checkpoints.restore_best()
     model = training.model
     if job.settings.lora_rank:
         model = merge_lora(model, job.architecture)
     return model, training.checkpoints
+
+
+def join_training(cluster: Cluster) -> None:
+    """Train as one of a cluster's workers that is not its chief, whose job the chief sends.
+
+    Raises:
+      WorkerLostError: this worker or another one ended before training was complete.
+    """
+    run_workers(_WORKER_MODULE, None, cluster, len(cluster.addresses))
+
+
+def _train_in_workers(
+    job: TrainingJob,
+    cluster: Cluster | None,
+    load_weights: Callable[[keras.Model], None] | None,
+) -> None:
+    """Train as the chief, or in workers that are all on this machine."""
+    job.state_dir.mkdir(parents=True, exist_ok=True)
+    # Beside the checkpoints, because workers on other machines see nothing else of this one.
+    with tempfile.TemporaryDirectory(dir=job.state_dir) as directory:
+        if load_weights:
+            job = replace(job, initial_weights=f"{directory}/initial.npz")
+            keras.utils.set_random_seed(job.settings.seed)  # of what it does not set
+            model = build_model(job.architecture)
+            load_weights(model)
+            np.savez(job.initial_weights, *model.get_weights())
+        run_workers(_WORKER_MODULE, job.to_json(), cluster, job.settings.workers)
 
 
 def train_here(

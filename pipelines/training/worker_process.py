@@ -1,6 +1,8 @@
-"""One of several workers that train together: ``python -m`` this module, with a job's file.
+"""One of several workers that train together: ``python -m`` this module.
 
-``TF_CONFIG`` says which worker it is. The chief prints its progress to standard output.
+``TF_CONFIG`` says which worker it is. The chief has the job in a file, and sends it to the
+others, so that no worker trains with other settings than the rest. The chief prints its
+progress to standard output.
 """
 
 from __future__ import annotations
@@ -24,8 +26,12 @@ from pipelines.training.workers import PROGRESS, WorkerLostError, Workers
 _ABORTED: Final = "Collective ops is aborted"
 
 
-def main(file: str) -> None:
-    """Train as the job says.
+def main(count: int, file: str = "") -> None:
+    """Train as the chief's job says.
+
+    Args:
+      count: workers of the cluster.
+      file: with the job as JSON; empty in a worker that is not the chief.
 
     Raises:
       WorkerLostError: another worker can no longer be reached.
@@ -36,11 +42,12 @@ def main(file: str) -> None:
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.DEBUG)
     LOGGER.propagate = False
-    job = TrainingJob.from_json(json.loads(Path(file).read_text(encoding="utf-8")))
-    cluster = Cluster.from_environment(os.environ, job.settings.workers)
+    cluster = Cluster.from_environment(os.environ, count)
     assert cluster is not None
+    own = Path(file).read_text(encoding="utf-8") if file else ""
     workers = Workers(cluster)
     try:
+        job = TrainingJob.from_json(json.loads(workers.chief_sends(own)))
         train_here(job, workers)
     except tf.errors.OpError as error:
         # Its class is the first symptom's: a closed connection, a missed heartbeat, ...
@@ -64,4 +71,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -21,10 +21,11 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+import numpy as np
 import tensorflow as tf
 
 from pipelines.training.cluster import TF_CONFIG, Cluster
@@ -76,6 +77,19 @@ class Workers:
         """Return the value that the chief passes; call it in all workers at the same time."""
         return bool(self._sum_of(tf.constant(float(value and self.cluster.is_chief))))
 
+    def chief_sends(self, text: str) -> str:
+        """Return the text that the chief passes; call it in all workers at the same time."""
+        own = text.encode() if self.cluster.is_chief else b""
+        length = int(self._sum_of(tf.constant(float(len(own)))))
+        codes = np.zeros(length, np.float32)
+        codes[: len(own)] = np.frombuffer(own, np.uint8)
+
+        @tf.function(autograph=False)
+        def sent() -> tf.Tensor:
+            return self.sum([tf.constant(codes)])[0]
+
+        return bytes(sent().numpy().astype(np.uint8)).decode()
+
     @tf.function(input_signature=[tf.TensorSpec([], tf.float32)], autograph=False)
     def _sum_of(self, number: tf.Tensor) -> tf.Tensor:
         return self.sum([number])[0]
@@ -101,12 +115,15 @@ class Workers:
             )
 
 
-def run_workers(module: str, job: Mapping[str, Any], own: Cluster | None, count: int) -> None:
+def run_workers(
+    module: str, job: Mapping[str, Any] | None, own: Cluster | None, count: int
+) -> None:
     """Train in separate processes, and wait for them.
 
     Args:
-      module: the module that each runs: ``python -m module FILE`` with the job in the file.
-      job: JSON-able.
+      module: the module that each runs: ``python -m module COUNT``, the chief with the job in
+        a file beside it. The others get it from the chief.
+      job: JSON-able; None if ``own`` is not the chief's place.
       own: this process's place in a cluster: one process with that place is started. None: a
         whole cluster is started on this machine.
       count: workers of that cluster.
@@ -118,7 +135,10 @@ def run_workers(module: str, job: Mapping[str, Any], own: Cluster | None, count:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "job.json"
         file.write_text(json.dumps(job), encoding="utf-8")
-        processes = [_Process(module, file, place) for place in places]
+        processes = [
+            _Process([module, str(count), *([str(file)] if place.is_chief else [])], place)
+            for place in places
+        ]
         try:
             _wait(processes)
         finally:
@@ -129,11 +149,11 @@ def run_workers(module: str, job: Mapping[str, Any], own: Cluster | None, count:
 class _Process:
     """A worker process; the chief's lines are passed on as they come."""
 
-    def __init__(self, module: str, file: Path, cluster: Cluster) -> None:
+    def __init__(self, arguments: Sequence[str], cluster: Cluster) -> None:
         self.cluster = cluster
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(file)],
+            [sys.executable, "-m", *arguments],
             stdin=subprocess.PIPE,  # never written to: its end tells of this process's
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

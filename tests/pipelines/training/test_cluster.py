@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -54,8 +56,27 @@ def test_a_cluster_on_this_machine_is_read_back_by_each() -> None:
         (environment("evaluator", 0, worker=["a:1", "b:2"]), "task is not of its cluster"),
         (environment("worker", 0, worker=["a:1"], ps=["b:2"]), "no parameter servers"),
         (environment("worker", 0, worker=["a:1"]), "names 1 workers.*training.workers is 2"),
+        (
+            {"TF_CONFIG": '{"sparseCluster": {"worker": {"1": "b:2"}, "ps": []}, "task": {}}'},
+            "sparse cluster.*Remove enableDynamicWorker",
+        ),
     ],
 )
 def test_what_cannot_train_together_is_refused(variables: dict[str, Any], message: str) -> None:
     with pytest.raises(ClusterError, match=message):
         Cluster.from_environment(variables, expected=2)
+
+
+def test_a_worker_waits_until_its_chief_can_be_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        address = chosen.getsockname()
+    cluster = Cluster((f"{address[0]}:{address[1]}", "b:2"), 1, "")
+    waiting = threading.Thread(target=cluster.wait_for_chief, daemon=True)
+    waiting.start()
+    waiting.join(timeout=0.1)
+    assert waiting.is_alive()
+
+    with socket.create_server(address):
+        waiting.join(timeout=60)
+
+    assert not waiting.is_alive()

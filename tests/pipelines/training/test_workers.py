@@ -94,8 +94,11 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
     )
     try:
         first = Path(args.model_run_dir) / "history.jsonl"
-        wait_until(lambda: first.exists() and first.read_text(), "a validation", chief.poll)
-        assert other.poll() is None
+        wait_until(
+            lambda: first.exists() and first.read_text(),
+            "a validation",
+            lambda: next((each.poll() for each in (chief, other) if each.poll()), None),
+        )
         other.kill()  # and with it ends the worker that it has started
         _, errors = chief.communicate(timeout=300)
     finally:
