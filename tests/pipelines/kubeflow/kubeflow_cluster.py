@@ -142,7 +142,9 @@ def run_task(
         _scope(pipeline, name, given, run),
         run.store,
     )
-    inputs = executor_input(pipeline, name, parameters, run.store, task_root, str(staged))
+    inputs = executor_input(
+        pipeline, name, parameters, run.store, task_root, str(staged), str(file_system)
+    )
     container = pipeline.container(name)
     run.images.add(resolve_placeholders(container.image, inputs))
     run.outputs[name] = run_node(

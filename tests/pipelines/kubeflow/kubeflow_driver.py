@@ -39,7 +39,6 @@ class MetadataStore:
     def record(self, task: str, key: str, artifact: kfp_pb2.RuntimeArtifact) -> None:
         """Record an output; refuses what the launcher cannot convert."""
         recorded = kfp_pb2.RuntimeArtifact(name=str(next(self._ids)), uri=artifact.uri)
-        recorded.type.instance_schema = ""
         recorded.metadata.update({"display_name": key, "store_session_info": "null"})
         for name, value in artifact.metadata.fields.items():
             kind = value.WhichOneof("kind")
@@ -104,13 +103,15 @@ def executor_input(
     parameters: dict[str, struct_pb2.Value],
     store: MetadataStore,
     task_root: str,
-    output_folder: str,
+    task_folder: str,
+    file_system: str,
 ) -> kfp_pb2.ExecutorInput:
     """Resolve a task's inputs and provide for its outputs.
 
     Args:
       parameters: of the task, as `task_parameters` gives them.
-      output_folder: of the container: for what is no artifact.
+      task_folder: where the launcher stages what is below `task_root`.
+      file_system: the container's root.
     """
     task = pipeline.tasks[task_name]
     component = pipeline.component(task_name)
@@ -128,13 +129,14 @@ def executor_input(
         output.type.CopyFrom(declared.artifact_type)
         if declared.HasField("metadata"):
             output.metadata.CopyFrom(declared.metadata)
-    # The server publishes each node's log as one more artifact, by default.
+    # The server publishes each node's log as one more artifact, by default; to its address the
+    # launcher appends the number of the attempt.
     logs = given.outputs.artifacts["executor-logs"].artifacts.add()
-    logs.name, logs.uri = "executor-logs", f"{task_root}/executor-logs"
+    logs.name, logs.uri = "executor-logs", f"{task_root}/executor-logs-0"
     logs.type.schema_title = "system.Artifact"
     for name in component.output_definitions.parameters:
-        given.outputs.parameters[name].output_file = f"{output_folder}/outputs/{name}"
-    given.outputs.output_file = f"{output_folder}/output_metadata.json"
+        given.outputs.parameters[name].output_file = f"{file_system}/tmp/kfp/outputs/{name}"
+    given.outputs.output_file = f"{task_folder}/output_metadata.json"
     return given
 
 
