@@ -127,7 +127,7 @@ def test_2_a_killed_worker_ends_the_attempt_of_both(pods: tuple[Pod, Pod], root:
 
     # A firewall between hosts has to let through the port of TF_CONFIG, and no other.
     connected = chief.host.shell("ss --tcp --numeric --no-header state established").stdout
-    ends = re.findall(r"10\.77\.0\.\d:(\d+)", connected)
+    ends = re.findall(r"10\.77\.0\.\d\]?:(\d+)", connected)
     assert ends, connected
     assert all("2222" in pair for pair in zip(ends[::2], ends[1::2], strict=True)), connected
 

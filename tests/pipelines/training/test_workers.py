@@ -105,6 +105,8 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
         for each in (chief, other):
             each.kill()
             each.wait()
+            assert each.stderr is not None
+            each.stderr.close()
     assert chief.returncode == 1, errors
     assert "another worker of 127.0.0.1:" in errors, errors
     assert "training continues from its last checkpoint" in errors
