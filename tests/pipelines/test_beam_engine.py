@@ -1,96 +1,72 @@
-"""The pipeline's Beam components on an engine outside, named by the settings alone."""
+"""The pipeline's Beam components on an engine outside, named by the settings alone.
+
+`make test-engine` runs the comparison on an engine of one's own.
+"""
 
 from __future__ import annotations
 
-import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
-import tensorflow as tf
-from tensorflow_metadata.proto.v0 import statistics_pb2
-from tfx import v1 as tfx
-from tfx.orchestration.pipeline import RunOptions
 
-from pipelines.config import load_config
-from pipelines.layout import OutputLayout
-from pipelines.pipeline import create_pipeline
-from tests.pipelines.beam_engine import beam_engine
-
-# With byte-level BPE, whose tokenizer in the graph is made of more parts than the other.
-CONFIG = Path(__file__).parents[2] / "configs" / "tiny-bart.toml"
-BEAM_NODES = ("CorpusExampleGen", "StatisticsGen", "Transform")
+from serving.engines.base import free_ports
+from tests.pipelines.beam_engine import beam_engine, chosen_engine
+from tests.pipelines.data_nodes import (
+    assert_same_data,
+    evaluations,
+    run_nodes,
+    same_metrics,
+    write_corpus,
+)
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("corpus") / "pairs.jsonl"
-    rows = [
-        {
-            "document": f"Opens record {n} at once and without a lock; Straße {n % 7}, 日本語.",
-            "summary": f"Open record {n}.",
-        }
-        for n in range(160)
-    ]
-    # One that is rejected: what a worker counts has to come back, too.
-    rows.append({"document": "Nothing is said of it.", "summary": ""})
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def run_until_transform(corpus: Path, output: Path, beam_args: list[str]) -> Path:
-    """Run the pipeline's nodes up to Transform; the folder of its artifacts."""
-    config = load_config(CONFIG, [f"pipeline.beam_args={json.dumps(beam_args)}"])
-    layout = OutputLayout(output, config.pipeline.name)
-    layout.create()
-    tfx.orchestration.LocalDagRunner().run(
-        create_pipeline(config, str(corpus), layout),
-        run_options=RunOptions(to_nodes=["Transform"]),
-    )
-    return layout.pipeline_root
-
-
-def records(root: Path, node: str) -> dict[str, list[bytes]]:
-    """The examples of each split, sorted: an engine promises no order of rows or features."""
-    found: dict[str, list[bytes]] = {}
-    for path in sorted((root / node).glob("*/*/Split-*/*.gz")):
-        found.setdefault(path.parent.name, []).extend(
-            tf.train.Example.FromString(record).SerializeToString(deterministic=True)
-            for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()
-        )
-    return {split: sorted(rows) for split, rows in found.items()}
-
-
-def statistics(root: Path) -> dict[str, statistics_pb2.DatasetFeatureStatisticsList]:
-    """What StatisticsGen found of each split."""
-    return {
-        path.parent.name: statistics_pb2.DatasetFeatureStatisticsList.FromString(
-            path.read_bytes()
-        )
-        for path in (root / "StatisticsGen").glob("statistics/*/Split-*/FeatureStats.pb")
-    }
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "pairs.jsonl")
 
 
 @pytest.mark.long
 def test_a_portable_engine_gives_what_the_default_gives(corpus: Path, tmp_path: Path) -> None:
     # Given an engine that shares nothing with this process but the files
-    with beam_engine(tmp_path) as engine:
+    with chosen_engine(tmp_path) as options:
         # When the settings name it
-        outside = run_until_transform(corpus, tmp_path / "outside", engine.options)
+        outside = run_nodes(corpus, tmp_path / "outside", options, "Evaluator")
+    default = run_nodes(corpus, tmp_path / "default", [], "Transform")
 
-        # Then it did the work of each Beam component
-        assert engine.job_states() == ["DONE"] * len(BEAM_NODES)
-    default = run_until_transform(corpus, tmp_path / "default", [])
+    # Then every result is the same
+    assert_same_data(outside, default)
+    # And so is the evaluation of the same model with the same examples
+    run_nodes(corpus, tmp_path / "outside", [], "Evaluator", from_node="Evaluator")
+    on_the_engine, by_default = evaluations(outside)
+    assert same_metrics(on_the_engine, by_default)
 
-    # And every result is the same
-    examples = records(outside, "CorpusExampleGen")
-    assert {split for split, rows in examples.items() if rows} == {"Split-train", "Split-eval"}
-    assert sum(map(len, examples.values())) == 160
-    assert examples == records(default, "CorpusExampleGen")
-    found = statistics(outside)
-    assert len(found) == 2
-    assert found == statistics(default)
-    transformed = records(outside, "Transform")
-    assert sum(map(len, transformed.values())) == 160
-    assert transformed == records(default, "Transform")
-    rejects = [next(root.glob("*/*/*/rejects.jsonl")) for root in (outside, default)]
-    assert rejects[0].read_text() == rejects[1].read_text() != ""
+
+# Beam's client hears of it in a thread of its own, too.
+@pytest.mark.filterwarnings(
+    "ignore:Exception in thread wait:pytest.PytestUnhandledThreadExceptionWarning"
+)
+@pytest.mark.long
+def test_a_run_whose_engine_is_killed_goes_on_from_there(corpus: Path, tmp_path: Path) -> None:
+    # Given an engine that is killed while it runs the third node
+    ports = free_ports(2)
+    killed = tmp_path / "killed"
+    with beam_engine(tmp_path, ports) as engine, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_nodes, corpus, killed, engine.options, "Transform")
+        wait_until(
+            lambda: running.done() or engine.job_states() == ["DONE", "DONE", "RUNNING"],
+            "Transform runs",
+        )
+        engine.kill()
+        # Then the run fails
+        with pytest.raises(grpc.RpcError):
+            running.result()
+
+    # And with an engine at the same addresses the next run needs that node only
+    with beam_engine(tmp_path, ports) as engine:
+        root = run_nodes(corpus, killed, engine.options, "Transform")
+        assert engine.job_states() == ["DONE"]
+    default = run_nodes(corpus, tmp_path / "default", [], "Transform")
+    assert_same_data(root, default)
