@@ -74,9 +74,7 @@ class BeamSearch:
           ValueError: something is given. Beams are searched from their beginning.
         """
         if given is not None:
-            raise ValueError(
-                "Beams are searched from their beginning. Received: what is known"
-            )
+            raise ValueError("Beams are searched from their beginning. Received: what is known")
         model = self._architecture
         k = model.num_beams
         batch = tf.shape(packed)[0]

@@ -129,6 +129,13 @@ def said() -> Iterator[None]:
         raise GatewayError(404, str(error), code="not_found") from None
     except TenantExistsError as error:
         raise GatewayError(409, str(error), code="already_exists") from None
+    except sa.exc.IntegrityError as error:
+        raise GatewayError(
+            409,
+            "Another change was made at the same time, and this one contradicts it. Nothing "
+            "was done. Look at what there is now, and try again if it is still wanted.",
+            code="conflict",
+        ) from error
     except (TenantError, LedgerError, InvoiceError, DetailsError, PriceBookError) as error:
         raise bad_request(str(error)) from None
     except CheckError as error:

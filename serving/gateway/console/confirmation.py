@@ -13,7 +13,6 @@ import re
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-import sqlalchemy as sa
 from starlette.responses import Response
 
 from serving.gateway.console.action_values import Values
@@ -65,7 +64,7 @@ class Confirmations:
             if change is None:
                 try:
                     return await action.do(visit, values, once)
-                except (GatewayError, sa.exc.IntegrityError):
+                except GatewayError:
                     # Another gateway may have made it meanwhile.
                     change = await _made(visit, once)
                     if change is None:
