@@ -1,0 +1,1 @@
+"""What processor time and memory a model server and a gateway take."""
