@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long test-kubernetes coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing clean
+.PHONY: help setup demo docs test test-long test-kubernetes coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench-equality: setup  ## Compare outputs with keras-hub's, id for id, on held-o
 
 bench-sizing: setup  ## Measure what a model server and a gateway take: docs/benchmarks/sizing.md
 	.venv/bin/python -m benchmarks.sizing $(VERSION) --corpus $(CORPUS)
+
+bench-edge: setup  ## Compare a version's LiteRT files with its SavedModel: docs/benchmarks/edge.md
+	.venv/bin/python -m benchmarks.edge $(VERSION) $(CORPUS)
 
 clean:  ## Remove the outputs of runs (.venv stays)
 	rm -rf build

@@ -30,6 +30,7 @@ _COMMANDS: Final = {
 # Groups of commands: the `app` of the module of that name.
 _GROUPS: Final = (
     "corpus",
+    "export",
     "bill",
     "ledger",
     "tenants",

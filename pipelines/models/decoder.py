@@ -75,6 +75,8 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     decoder_layers: Sequence[tf.Module]
     for_xla = False
     """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
+    for_litert = False
+    """Whether LiteRT runs the steps: it wants fixed sizes too, and ops without state."""
 
     def __init__(self, storage: Storage, name: str) -> None:
         super().__init__(name=name)
@@ -183,8 +185,10 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         Every tensor has its own memory: ``Empty`` is stateful, so TensorFlow never merges
         several into one, as it does with equal ``tf.zeros``.
         """
-        steps = (most if self.for_xla else longest(limit)) + spare
+        steps = (most if self._fixed_sizes else longest(limit)) + spare
         shape = tf.stack([2 * rows * self.num_heads * steps, self.head_dim])
+        if self.for_litert:
+            return Cache((tf.zeros(shape),) * self.num_decoder_layers)
         return Cache(
             tuple(
                 tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
@@ -206,10 +210,14 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
         return Cache(tuple(chosen(part) for part in cache.layers))
 
+    @property
+    def _fixed_sizes(self) -> bool:
+        return self.for_xla or self.for_litert
+
     def _position(self, at: tf.Tensor, rows: tf.Tensor, cache: Cache) -> Position:
         """What the layers of a step share; ``at`` as in `position_of`."""
         steps = tf.shape(cache.layers[0])[0] // tf.maximum(2 * rows * self.num_heads, 1)
-        return position_of(at, rows, self.num_heads, steps, all_visible=self.for_xla)
+        return position_of(at, rows, self.num_heads, steps, all_visible=self._fixed_sizes)
 
     def _attend_to_itself(
         self, qkv: tf.Tensor, place: Position, bias: tf.Tensor, layer: tf.Tensor
@@ -239,7 +247,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
     def _written(self, part: tf.Tensor, place: Position, new: tf.Tensor) -> tf.Tensor:
         new = self._head_rows(new)
-        if self.for_xla:
+        if self._fixed_sizes:
             return tf.tensor_scatter_nd_update(part, place.where[:, tf.newaxis], new)
         return tf.raw_ops.InplaceUpdate(x=part, i=place.where, v=new)
 

@@ -19,6 +19,7 @@ from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.drafted_search import MOST_COMPILED_ROWS, MOST_ROWS, DraftedSearch
 from pipelines.models.each_encoded import EachEncoded
 from pipelines.models.greedy_search import GreedySearch
+from pipelines.models.packing import pack, step_limit
 from pipelines.models.search import Given, Search
 from pipelines.models.searched_on import SearchedOn
 from pipelines.models.second_pass import (
@@ -123,14 +124,8 @@ class Decoder(tf.Module):
           forced BOS is no step and not among them, nor is a forced EOS.
         """
         packed, length = self._pack(input_ids, input_length)
-        model_limit = self._architecture.max_output_tokens
-        limit = tf.where(
-            max_output_tokens > 0, tf.minimum(max_output_tokens, model_limit), model_limit
-        )
+        limit = step_limit(self._architecture, max_output_tokens)
         start = self._architecture.forced_start
-        if self._architecture.force_eos:  # one more step, unless the limit is a row's own
-            limit += tf.cast(limit == model_limit, tf.int32)
-        limit += start
         rows = (packed, length, limit)
         if self._each_alone:
             encoded = None
@@ -211,16 +206,4 @@ class Decoder(tf.Module):
     def _pack(
         self, input_ids: tf.Tensor, input_length: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Prefix, ids and EOS, trimmed to the batch's longest row."""
-        model = self._architecture
-        length = tf.clip_by_value(input_length, 0, model.max_input_tokens)
-        width = longest(length)
-        # One column more, for the EOS of the longest row.
-        ids = tf.pad(input_ids[:, :width], [[0, 0], [0, 1]])
-        position = tf.range(width + 1)[tf.newaxis, :]
-        own = length[:, tf.newaxis]
-        ids = tf.where(position < own, ids, model.pad_id)
-        ids = tf.where(position == own, model.eos_id, ids)
-        prefix = tf.constant(model.prefix_ids, tf.int32, shape=[len(model.prefix_ids)])
-        prefix = tf.tile(prefix[tf.newaxis, :], [tf.shape(ids)[0], 1])
-        return tf.concat([prefix, ids], axis=1), length + len(model.prefix_ids) + 1
+        return pack(self._architecture, input_ids, input_length)

@@ -35,10 +35,16 @@ class _State(NamedTuple):
 class GreedySearch:
     """Writes the most likely id at each step; see `pipelines.models.decoding.Search`."""
 
-    def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
+    def __init__(
+        self,
+        graph: Seq2SeqGraph,
+        architecture: Architecture,
+        rules: NextIdRules | None = None,
+    ) -> None:
+        """Search with a graph; ``rules``: the architecture's, made of other ops."""
         self._graph = graph
         self._architecture = architecture
-        self._rules = NextIdRules(architecture)
+        self._rules = rules or NextIdRules(architecture)
 
     def search(
         self,

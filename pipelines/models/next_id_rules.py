@@ -52,7 +52,7 @@ class NextIdRules:
         never = [model.pad_id, *self._single]
         scores += self._masked(never, scores.shape[-1])
         if model.no_repeat_ngram_size:
-            scores = _forbid_repeats(scores, written, model.no_repeat_ngram_size)
+            scores = self._forbid_repeats(scores, written, model.no_repeat_ngram_size)
         for words in self._longer:
             scores = self._ban(scores, written, words)
         position = tf.reshape(written.position, [-1, 1])
@@ -85,7 +85,7 @@ class NextIdRules:
         penalty = self._model.repetition_penalty
         own = tf.gather(scores, written.ids, axis=1, batch_dims=1)
         own = tf.where(own < 0, own * penalty, own / penalty)
-        return tf.tensor_scatter_nd_update(scores, _places(written.ids), own)
+        return tf.tensor_scatter_nd_update(scores, places_of(written.ids), own)
 
     def _ban(self, scores: tf.Tensor, written: Written, words: tuple[int, ...]) -> tf.Tensor:
         """Scores with the last id of a banned sequence ruled out behind the others."""
@@ -97,24 +97,26 @@ class NextIdRules:
         mask = self._masked([words[-1]], scores.shape[-1])
         return scores + tf.where(begun, mask, tf.zeros_like(mask))
 
+    def _forbid_repeats(self, scores: tf.Tensor, written: Written, size: int) -> tf.Tensor:
+        """Mask the ids that would complete a sequence of ``size`` ids written before.
 
-def _forbid_repeats(scores: tf.Tensor, written: Written, size: int) -> tf.Tensor:
-    """Mask the ids that would complete a sequence of ``size`` ids written before.
+        The decoder start takes part in ``written`` without effect: it is never written again.
+        """
+        ids, position = written.ids, written.position
+        limit = ids.shape[1]
+        if limit < size:
+            return scores
+        count = limit - size + 1  # windows, of which those that end by now have been written
+        repeats = tf.range(count) <= tf.reshape(position + 1 - size, [-1, 1])
+        for offset in range(size - 1):
+            latest = _at(ids, tf.maximum(position + 2 - size + offset, 0))
+            repeats &= ids[:, offset : offset + count] == latest
+        return self._mask_ids(scores, ids[:, size - 1 : size - 1 + count], repeats)
 
-    The decoder start takes part in ``written`` without effect: it is never written again.
-    """
-    ids, position = written.ids, written.position
-    limit = ids.shape[1]
-    if limit < size:
-        return scores
-    count = limit - size + 1  # windows, of which those that end by now have been written
-    repeats = tf.range(count) <= tf.reshape(position + 1 - size, [-1, 1])
-    for offset in range(size - 1):
-        latest = _at(ids, tf.maximum(position + 2 - size + offset, 0))
-        repeats &= ids[:, offset : offset + count] == latest
-    last = ids[:, size - 1 : size - 1 + count]
-    updates = tf.where(repeats, MASKED, scores.dtype.max)
-    return tf.tensor_scatter_nd_min(scores, _places(last), updates)
+    def _mask_ids(self, scores: tf.Tensor, ids: tf.Tensor, which: tf.Tensor) -> tf.Tensor:
+        """Scores of some of the ids ruled out; ids int32, which bool, both ``[rows, n]``."""
+        updates = tf.where(which, MASKED, scores.dtype.max)
+        return tf.tensor_scatter_nd_min(scores, places_of(ids), updates)
 
 
 def _at(ids: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
@@ -124,7 +126,7 @@ def _at(ids: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
     return tf.gather(ids, place[:, tf.newaxis], axis=1, batch_dims=1)
 
 
-def _places(ids: tf.Tensor) -> tf.Tensor:
+def places_of(ids: tf.Tensor) -> tf.Tensor:
     """Where ids stand in scores: int32 [rows, n] to [rows, n, 2]."""
     rows = tf.broadcast_to(tf.range(tf.shape(ids)[0])[:, tf.newaxis], tf.shape(ids))
     return tf.stack([rows, ids], axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from pipelines.preprocessing import preprocessing_fn
 from tests.pipelines.training.training_runs import TransformedCorpus
+from tokenizer.base import Tokenizer
 from tokenizer.loading import save_tokenizer
 from tokenizer.training import train_sentencepiece
 
@@ -39,11 +41,13 @@ def pairs() -> list[dict[str, bytes]]:
     ]
 
 
-def transformed_corpus(root: Path) -> TransformedCorpus:
+def transformed_corpus(
+    root: Path, train: Callable[[Iterable[str], int], Tokenizer] = train_sentencepiece
+) -> TransformedCorpus:
     """What Transform and TokenizerTrainer make of the pairs, in a folder."""
     rows = pairs()
     texts = (row[name].decode() for row in rows for name in ("document", "summary"))
-    save_tokenizer(train_sentencepiece(texts, VOCABULARY), root / "tokenizer")
+    save_tokenizer(train(texts, VOCABULARY), root / "tokenizer")
     # As SchemaGen infers it: each feature has one value.
     spec = {name: tf.io.FixedLenFeature([1], tf.string) for name in rows[0]}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))

@@ -57,9 +57,11 @@ def random_model(architecture: Architecture, seed: int = 8) -> keras.Model:
     if architecture.family == "bart":
         # Along the bias of the last norm, so that EOS stands out in every row.
         last = f"transformer_decoder_layer_{architecture.num_layers - 1}"
-        embeddings[EOS] = 1.9 * weights[f"{last}/feedforward_layer_norm/beta"].numpy()
+        embeddings[architecture.eos_id] = (
+            1.9 * weights[f"{last}/feedforward_layer_norm/beta"].numpy()
+        )
     else:
-        embeddings[EOS] *= 4.0
+        embeddings[architecture.eos_id] *= 4.0
     weights["token_embedding/embeddings"].assign(embeddings)
     return model
 

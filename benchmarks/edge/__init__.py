@@ -1,0 +1,1 @@
+"""A version as a LiteRT file against its SavedModel: ids, counts, size, latency."""
