@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long test-kubernetes coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge clean
+.PHONY: help setup demo docs test test-long test-kubernetes test-flink test-engine coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ LONG := long or sized or hypothesis
 LONG_FILES := 'mark\.(long|sized)|hypothesis'
 
 test: setup  ## Run the tests that every change must pass
-	$(PYTEST) -m "not long and not alone and not kubernetes" $(SIDE_BY_SIDE)
+	$(PYTEST) -m "not long and not alone and not kubernetes and not flink" $(SIDE_BY_SIDE)
 	$(PYTEST) -m "not long and alone" $(call FILES_WITH,'mark\.alone')
 
 test-long: export TALLYGRAPH_TEST_SIZES = long
@@ -51,6 +51,19 @@ test-long: setup  ## Run the tests that take too long for every change, and more
 test-kubernetes: setup  ## Build Kubernetes' control plane from Go modules, and apply the chart to it
 	scripts/control_plane.sh
 	$(PYTEST) -m kubernetes tests/e2e/control_plane
+
+test-flink: setup  ## Fetch Apache Flink, run the data nodes on two task managers, and compare the results
+	scripts/flink.sh
+	$(PYTEST) -m flink tests/e2e/flink
+
+# BEAM_ARGS names an engine of your own (docs/how-to/beam-engines.md), else Beam's own job server and
+# worker pool are started; BEAM_FOLDER, emptied first, is one that its workers reach by the same path.
+BEAM_FOLDER ?= build/test-engine
+test-engine: export TALLYGRAPH_BEAM_ARGS = $(BEAM_ARGS)
+test-engine: setup  ## Run the data nodes on a Beam engine, such as Flink (BEAM_ARGS='--runner=...'), and compare the results
+	mkdir -p $(dir $(BEAM_FOLDER))
+	$(PYTEST) -m long -k engine --basetemp=$(BEAM_FOLDER) tests/pipelines/test_beam_engine.py \
+	  tests/serving/billing/test_reconcile_logs.py
 
 coverage: setup  ## Run all tests, and measure the share of the lines that they reach
 	rm -rf build/coverage

@@ -67,9 +67,9 @@ def transformed_corpus(
         beam.Pipeline(runner=RUNNER) as pipeline,
         tft_beam.Context(temp_dir=str(root / "tmp")),
     ):
-        train = (pipeline | "train" >> beam.Create(columns["train"]), metadata)
+        training = (pipeline | "train" >> beam.Create(columns["train"]), metadata)
         evaluation = (pipeline | "eval" >> beam.Create(columns["eval"]), metadata)
-        transformed, transform_fn = train | tft_beam.AnalyzeAndTransformDataset(function)
+        transformed, transform_fn = training | tft_beam.AnalyzeAndTransformDataset(function)
         _ = transform_fn | tft_beam.WriteTransformFn(str(root / "transform"))
         _write(transformed, root / "train")
         _write((evaluation, transform_fn) | tft_beam.TransformDataset(), root / "eval")
