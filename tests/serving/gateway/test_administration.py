@@ -254,7 +254,7 @@ def test_the_audit_log_is_append_only(by: Administrator) -> None:
         "UPDATE audit_log SET actor = 'nobody'",
         "DELETE FROM audit_log",
         "INSERT OR REPLACE INTO audit_log SELECT id, at, 'nobody', via, action, tenant, "
-        "subject, before, after FROM audit_log"
+        "subject, before, after, confirmation FROM audit_log"
         if by.engine.dialect.name == "sqlite"
         else "TRUNCATE audit_log",
     ]
