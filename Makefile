@@ -52,7 +52,7 @@ test-kubernetes: setup  ## Build Kubernetes' control plane from Go modules, and 
 	scripts/control_plane.sh
 	$(PYTEST) -m kubernetes tests/e2e/control_plane
 
-test-flink: setup  ## Fetch Apache Flink, run the data nodes on two task managers, and compare the results
+test-flink: setup  ## Fetch Apache Flink, run the data nodes on two task managers, kill one, and compare the results
 	scripts/flink.sh
 	$(PYTEST) -m flink tests/e2e/flink
 

@@ -203,7 +203,7 @@ def _configure(folder: Path, rpc_port: int, rest_port: int) -> None:
         # after each stage, whatever --environment_cache_millis says.
         "classloader.resolve-order": "parent-first",
         "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 5,
+        "restart-strategy.fixed-delay.attempts": 100,
         "restart-strategy.fixed-delay.delay": "1 s",
         "heartbeat.interval": 1000,
         "heartbeat.timeout": 10000,
