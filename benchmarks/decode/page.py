@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks import markdown
-from benchmarks.decode.engines import CT2_FLOAT32, CT2_INT8, OURS, REFERENCE, TRANSFORMERS
+from benchmarks.decode.engines import (
+    CT2_FLOAT32,
+    CT2_INT8,
+    INT8,
+    OURS,
+    REFERENCE,
+    TRANSFORMERS,
+    XLA,
+)
 from benchmarks.decode.results import Measured, Results, ShapeResults
 from benchmarks.environment import others_took
 from benchmarks.timings import median_with_range, ratio_of_turns
@@ -41,6 +49,14 @@ within each round: above 1, ours is faster. "Equal ids" is the share of ids that
 """
 
 DISTINCT = "32 or more"
+# An engine of ours, and the one that it is compared with.
+_PAIRS = (
+    (OURS, TRANSFORMERS),
+    (OURS, CT2_FLOAT32),
+    (OURS, CT2_INT8),
+    (XLA, CT2_FLOAT32),
+    (INT8, CT2_INT8),
+)
 
 
 def render(results: Results, *, plot: str, command: str) -> str:
@@ -64,9 +80,10 @@ def _shape(name: str, shape: ShapeResults) -> str:
         f"threads. {shape.machine}. {others_took(shape.busy)}\n"
     )
     parts.append(markdown.table(("batch, ids in → out", *engines), _times(shape)))
-    others = [each for each in (TRANSFORMERS, CT2_FLOAT32, CT2_INT8) if each in engines]
-    header = ("batch, ids in → out", *(f"faster than {each}" for each in others))
-    parts.append(markdown.table(header, _ratios(shape, others)))
+    pairs = [pair for pair in _PAIRS if set(pair) <= set(engines)]
+    titles = (f"{ours}, faster than {other}" for ours, other in pairs)
+    header = ("batch, ids in → out", *titles)
+    parts.append(markdown.table(header, _ratios(shape, pairs)))
     compared = [each for each in engines if each != REFERENCE]
     parts.append(
         markdown.table(
@@ -107,14 +124,13 @@ def _times(shape: ShapeResults) -> Iterator[tuple[str, ...]]:
         yield label, *cells
 
 
-def _ratios(shape: ShapeResults, others: list[str]) -> Iterator[tuple[str, ...]]:
+def _ratios(shape: ShapeResults, pairs: list[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
     for label, engines in _points(shape):
-        ours = engines.get(OURS, Measured())
         cells = (
-            f"{ratio_of_turns(engines[each].seconds, ours.seconds):.2f}"
-            if ours.seconds and engines[each].seconds
+            f"{ratio_of_turns(engines[other].seconds, engines[ours].seconds):.2f}"
+            if engines[ours].seconds and engines[other].seconds
             else "failed"
-            for each in others
+            for ours, other in pairs
         )
         yield label, *cells
 
