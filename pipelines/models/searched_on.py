@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.search import Given, Search
-from pipelines.models.second_pass import SecondPass
+from pipelines.models.second_pass import SecondPass, while_it_changes
 
 
 class SearchedOn:
@@ -41,10 +41,7 @@ class SearchedOn:
         model = self._architecture
         position = tf.range(model.decoder_length)
 
-        def again(
-            written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            del changed
+        def again(written: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             best = self._reading.decide(written, packed, length, limit, encoded)
             differ = tf.cast(best != written, tf.int32)[0]
             # All before the first difference is right, and so is what is read there.
@@ -56,17 +53,6 @@ class SearchedOn:
                 given = Given(encoded, right, known[tf.newaxis])
                 return self._search.search(packed, length, limit, given)[0]
 
-            written = tf.cond(ended, lambda: right, search_on)
-            return tf.ensure_shape(written, [1, model.decoder_length]), ~ended, readings + 1
+            return tf.cond(ended, lambda: right, search_on), ~ended
 
-        written, *_ = tf.while_loop(
-            lambda _, changed, readings: changed & (readings < model.decoder_length),
-            again,
-            (
-                tf.ensure_shape(written, [1, model.decoder_length]),
-                tf.constant(True),
-                tf.constant(0),
-            ),
-            parallel_iterations=1,
-        )
-        return written
+        return while_it_changes(again, written, model.decoder_length)

@@ -9,7 +9,7 @@ all steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import tensorflow as tf
@@ -135,24 +135,39 @@ class ReadAgain:
         model = self._architecture
         memory = self._graph.encode(packed, length, encoded)
 
-        def again(
-            written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            del changed
+        def again(written: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             best = self._reading.read(written, memory, limit)
-            return best, tf.reduce_any(best != written), readings + 1
+            return best, tf.reduce_any(best != written)
 
-        written, *_ = tf.while_loop(
-            lambda _, changed, readings: changed & (readings < model.decoder_length),
-            again,
-            (
-                tf.ensure_shape(written, [1, model.decoder_length]),
-                tf.constant(True),
-                tf.constant(0),
-            ),
-            parallel_iterations=1,
-        )
-        return written
+        return while_it_changes(again, written, model.decoder_length)
+
+
+def while_it_changes(
+    again: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], written: tf.Tensor, steps: int
+) -> tf.Tensor:
+    """Return what an answer becomes when it is read until that changes nothing.
+
+    Args:
+      again: takes int32 ``[1, steps]``, and returns the same and whether to go on, bool scalar.
+        Each time makes at least one more id right, so ``steps`` times are enough.
+      written: int32 ``[1, steps]``, to begin with.
+      steps: ids of an answer.
+    """
+
+    def body(
+        written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        del changed
+        written, changed = again(written)
+        return tf.ensure_shape(written, [1, steps]), changed, readings + 1
+
+    written, *_ = tf.while_loop(
+        lambda _, changed, readings: changed & (readings < steps),
+        body,
+        (tf.ensure_shape(written, [1, steps]), tf.constant(True), tf.constant(0)),
+        parallel_iterations=1,
+    )
+    return written
 
 
 class CompiledSecondPass:
