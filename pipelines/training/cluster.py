@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -107,16 +106,11 @@ class Cluster:
         return cls(tuple(addresses), place, text)
 
     @classmethod
-    def on_this_machine(cls, workers: int) -> tuple[Self, ...]:
-        """Return a cluster of processes on this machine, on free ports, once from the view of
-        each process."""
-        with ExitStack() as stack:
-            sockets = [
-                stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-                for _ in range(workers)
-            ]
-            addresses = tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-        return tuple(cls(addresses, i, _config(addresses, i)) for i in range(workers))
+    def on_this_machine(cls, ports: Sequence[int]) -> tuple[Self, ...]:
+        """Return a cluster of processes on this machine, one on each port, once from the view
+        of each process."""
+        addresses = tuple(f"127.0.0.1:{port}" for port in ports)
+        return tuple(cls(addresses, i, _config(addresses, i)) for i in range(len(addresses)))
 
 
 def _config(addresses: tuple[str, ...], index: int) -> str:

@@ -22,6 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -30,6 +31,7 @@ import tensorflow as tf
 
 from pipelines.training.cluster import TF_CONFIG, Cluster
 from pipelines.training.standing import log_again
+from serving.engines.base import HeldPorts
 
 _LAST_LINES: Final = 12
 _POLL_S: Final = 0.1
@@ -131,8 +133,12 @@ def run_workers(
     Raises:
       WorkerLostError: one ended with an error; the message contains its last lines.
     """
-    places = (own,) if own else Cluster.on_this_machine(count)
-    with tempfile.TemporaryDirectory() as directory:
+    with (
+        # Held until all have ended: no other program can get one before a worker listens there.
+        closing(HeldPorts(0 if own else count)) as ports,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        places = (own,) if own else Cluster.on_this_machine(ports.numbers)
         file = Path(directory) / "job.json"
         file.write_text(json.dumps(job), encoding="utf-8")
         processes = [

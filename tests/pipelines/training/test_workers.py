@@ -20,6 +20,7 @@ from pipelines.training.job import TrainingJob
 from pipelines.training.loop import train
 from pipelines.training.settings import TrainingSettings, TrainingSettingsError
 from pipelines.training.workers import WorkerLostError, run_workers
+from serving.engines.base import HeldPorts
 from tests.pipelines.training.training_runs import (
     MODEL,
     RUN,
@@ -83,6 +84,7 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
     """As on a platform: each worker is a process with its own TF_CONFIG, and one is killed."""
     training = {"steps": 1_000_000, "workers": 2}
     args = arguments(corpus, tmp_path, "1", training=training)
+    ports = HeldPorts(2)  # as run_workers holds them
     chief, other = (
         subprocess.Popen(
             [sys.executable, "-c", RUN, json.dumps(vars(args))],
@@ -90,7 +92,7 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
             stderr=subprocess.PIPE,
             text=True,
         )
-        for cluster in Cluster.on_this_machine(2)
+        for cluster in Cluster.on_this_machine(ports.numbers)
     )
     try:
         first = Path(args.model_run_dir) / "history.jsonl"
@@ -102,6 +104,7 @@ def test_a_worker_that_dies_ends_the_others_with_a_clear_error(
         other.kill()  # and with it ends the worker that it has started
         _, errors = chief.communicate(timeout=300)
     finally:
+        ports.close()
         for each in (chief, other):
             each.kill()
             each.wait()

@@ -22,7 +22,7 @@ from tests.serving.gateway.admin_client import TOKEN, TOKENS, admin_client
 from tests.support.running_gateway import DEADLINE_S, RunningGateway, gateway_on
 from tests.support.sizes import sized
 
-EXAMPLES = sized(quick=5, long=100)  # of each kind, for a route
+EXAMPLES = sized(quick=5, long=25)  # of each kind, for a route
 SEED = 20261128
 OPERATIONS = [
     (path, method.upper())

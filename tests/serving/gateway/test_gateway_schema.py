@@ -13,12 +13,13 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis import BaseSchema, Case, GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from serving.gateway.http.response_schemas import ChatChunk, ResponseEvent, TextChunk
 from tests.support.running_gateway import RunningGateway
 from tests.support.sizes import sized
 
-EXAMPLES = sized(quick=10, long=200)  # of each kind, for a route
+EXAMPLES = sized(quick=10, long=50)  # of each kind, for a route
 SEED = 20261125
 OPERATIONS = [
     ("/v1/chat/completions", "POST"),
@@ -88,7 +89,14 @@ def test_the_schema_is_true(
                 case.body["model"] = "summarizer"
             if mode.is_positive and "model" in case.path_parameters:
                 case.path_parameters["model"] = "summarizer"
-            answer = case.call_and_validate(gateway.url, session, headers)
+            answer = case.call(gateway.url, session, headers)
+            # How many tokens a text has, no schema can say.
+            too_long = answer.status_code == 400 and "context_length_exceeded" in answer.text
+            if too_long and mode.is_positive:
+                assert case.body["truncation"] == "disabled"
+            case.validate_response(
+                answer, excluded_checks=[positive_data_acceptance] if too_long else []
+            )
             statuses.add(answer.status_code)
             if answer.headers["content-type"] == ["text/event-stream; charset=utf-8"]:
                 hold_stream(path, answer.content)
