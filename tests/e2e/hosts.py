@@ -77,7 +77,9 @@ class Host:
             [
                 *_inside(self.pid),
                 *("unshare", "--pid", "--fork", "--kill-child"),
-                *("env", *(f"{name}={value}" for name, value in variables.items())),
+                # Not measured: what was reached could be written nowhere that outlives a host.
+                *("env", "--unset=COVERAGE_PROCESS_CONFIG"),
+                *(f"{name}={value}" for name, value in variables.items()),
                 *command,
             ],
             log,

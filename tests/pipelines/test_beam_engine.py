@@ -28,13 +28,20 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus") / "pairs.jsonl")
 
 
+@pytest.fixture(scope="module")
+def default(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the default runner makes of it."""
+    return run_nodes(corpus, tmp_path_factory.mktemp("default"), [], "Transform")
+
+
 @pytest.mark.long
-def test_a_portable_engine_gives_what_the_default_gives(corpus: Path, tmp_path: Path) -> None:
+def test_a_portable_engine_gives_what_the_default_gives(
+    corpus: Path, default: Path, tmp_path: Path
+) -> None:
     # Given an engine that shares nothing with this process but the files
     with chosen_engine(tmp_path) as options:
         # When the settings name it
         outside = run_nodes(corpus, tmp_path / "outside", options, "Evaluator")
-    default = run_nodes(corpus, tmp_path / "default", [], "Transform")
 
     # Then every result is the same
     assert_same_data(outside, default)
@@ -49,7 +56,9 @@ def test_a_portable_engine_gives_what_the_default_gives(corpus: Path, tmp_path: 
     "ignore:Exception in thread wait:pytest.PytestUnhandledThreadExceptionWarning"
 )
 @pytest.mark.long
-def test_a_run_whose_engine_is_killed_goes_on_from_there(corpus: Path, tmp_path: Path) -> None:
+def test_a_run_whose_engine_is_killed_goes_on_from_there(
+    corpus: Path, default: Path, tmp_path: Path
+) -> None:
     # Given an engine that is killed while it runs the third node
     ports = free_ports(2)
     killed = tmp_path / "killed"
@@ -68,5 +77,4 @@ def test_a_run_whose_engine_is_killed_goes_on_from_there(corpus: Path, tmp_path:
     with beam_engine(tmp_path, ports) as engine:
         root = run_nodes(corpus, killed, engine.options, "Transform")
         assert engine.job_states() == ["DONE"]
-    default = run_nodes(corpus, tmp_path / "default", [], "Transform")
     assert_same_data(root, default)

@@ -26,7 +26,7 @@ from tests.support.sizes import sized
 
 VOCABULARY = 2_000
 TOPICS = 20
-PAIRS = sized(quick=100, long=1000)
+PAIRS = sized(quick=100, long=400)
 # A pair of the largest takes a second: so few of them, and none for every change.
 LARGEST = pytest.param(20_000, PAIRS // 10, marks=pytest.mark.long)
 

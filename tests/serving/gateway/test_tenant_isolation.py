@@ -36,7 +36,7 @@ from tests.support.running_gateway import DEADLINE_S, MOST_MICRO, RunningGateway
 from tests.support.sizes import sized
 from tests.support.tenants import add_key, add_tenant, revoke
 
-EXAMPLES = sized(quick=3, long=60)
+EXAMPLES = sized(quick=3, long=25)
 STEPS = 30
 SEED = 20261125
 LIMITS = {
