@@ -12,7 +12,7 @@ from components.meter.executor import save_metered_model
 from pipelines.checkpoints.keras_preset import save_preset
 from pipelines.config_sections import ExportConfig
 from pipelines.models.architecture import Architecture
-from tests.pipelines.models.test_decoding import random_model
+from tests.pipelines.models.random_models import random_model
 from tests.pipelines.training.training_runs import TransformedCorpus, export
 from tests.pipelines.transformed_corpus import transformed_corpus
 from tokenizer.bpe_training import train_byte_level_bpe

@@ -15,7 +15,7 @@ from pipelines.models.decoding import Decoder
 from pipelines.models.families import serving_graph
 from pipelines.models.kernels import FLOAT32, INT8, Storage
 from pipelines.models.shapes import CompiledShapes
-from tests.pipelines.models.test_decoding import (
+from tests.pipelines.models.random_models import (
     FAMILIES,
     PAD,
     answers,
