@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from serving.ledger import Ledger, Reservation
+from tests.serving.ledger.archived_months import make_months
 from tests.serving.ledger.standing_clock import Clock
 
 
@@ -38,3 +39,11 @@ def reservation() -> Callable[..., Reservation]:
         return Reservation(**(values | changes))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def months(
+    engine: sa.Engine, ledger: Ledger, reservation: Callable[..., Reservation], clock: Clock
+) -> dict[tuple[str, str], object]:
+    """Invoices of three months that can be archived; see `make_months`."""
+    return make_months(engine, ledger, reservation, clock)

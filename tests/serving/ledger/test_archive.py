@@ -1,14 +1,9 @@
-"""A closed month moves into a file: nothing is lost, whenever it is stopped, and all holds."""
+"""A closed month moves into a file: nothing is lost, and all holds that held."""
 
 from __future__ import annotations
 
 import datetime
 import gzip
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,77 +11,17 @@ import sqlalchemy as sa
 
 from serving.billing.audit import audit
 from serving.billing.invoice import InvoiceError, make_invoice
-from serving.ledger import AnswerExpiredError, Ledger, LedgerError, Reservation, schema
+from serving.ledger import AnswerExpiredError, Ledger, LedgerError, schema
 from serving.ledger.anchors import append_to, make_anchor, read_anchors
-from serving.ledger.archive import archive_month, read_archives
+from serving.ledger.archive import read_archives
 from serving.ledger.archive_file import ArchiveError, archive_path, read_archive
 from serving.ledger.authentication import LedgerKey
-from serving.ledger.database import open_database, writing
-from serving.ledger.retention import remove_expired
+from serving.ledger.database import writing
 from serving.ledger.verification import check, verify
-from tests.serving.ledger.ledger_values import charge, usage
+from tests.serving.ledger.archived_months import KEY, Make, archive, invoices, whole
+from tests.serving.ledger.ledger_values import usage
+from tests.serving.ledger.month_prices import BOOK, PRICING
 from tests.serving.ledger.standing_clock import Clock
-from tests.serving.ledger.test_positions import BOOK, PRICING
-from tests.support.sizes import sized
-
-ROOT = Path(__file__).parents[3]
-MARCH = datetime.datetime(2027, 3, 1)
-KEY = LedgerKey(b"k" * 32)
-
-Make = Callable[..., Reservation]
-
-
-@pytest.fixture
-def months(
-    engine: sa.Engine, ledger: Ledger, reservation: Make, clock: Clock
-) -> dict[tuple[str, str], object]:
-    """Three months of two tenants, with all that there may be in them; then it is March.
-
-    Returns:
-      Every invoice, made before anything is archived.
-    """
-    for month in (11, 12, 1):
-        clock.now = datetime.datetime(2027 if month == 1 else 2026, month, 10)
-        for number in range(4):
-            request = reservation(idempotency_key=f"key-{month}-{number}")
-            ledger.reserve(request)
-            ledger.settle(request.request_id, usage(input_tokens=600), PRICING, b"answer")
-        unkeyed, released = reservation(), reservation()
-        for request in (unkeyed, released):
-            ledger.reserve(request)
-        ledger.settle(unkeyed.request_id, usage(), PRICING, b"")
-        ledger.release(released.request_id)
-        if month != 12:
-            request = reservation(tenant="other")
-            ledger.reserve(request)
-            ledger.settle(request.request_id, usage(), charge(), b"")
-        ledger.top_up("acme", 10**6, "EUR", "a payment", "pat")
-    # In January: of what was charged in November, and of its own month.
-    ledger.reverse("acme", 2, "a wrong text", "pat")
-    ledger.refund("acme", 13, "slow", "pat", amount_micro=5)
-    clock.now = MARCH
-    remove_expired(engine, clock)
-    return invoices(engine)
-
-
-def invoices(engine: sa.Engine, archives: Path | None = None) -> dict[tuple[str, str], object]:
-    return {
-        (tenant, month): make_invoice(engine, tenant, month, archives)
-        for tenant in ("acme", "other")
-        for month in ("2026-10", "2026-11", "2026-12", "2027-01", "2027-02")
-    }
-
-
-def archive(engine: sa.Engine, month: str, folder: Path, clock: Clock) -> tuple[int, int]:
-    done = archive_month(engine, month, folder, KEY, clock)
-    assert done.path == archive_path(folder, month)
-    return done.entries, done.removed
-
-
-def whole(engine: sa.Engine, folder: Path) -> tuple[int, list[str]]:
-    """How many entries there are, archived ones among them, and what is wrong."""
-    report = check(engine, archived=read_archives(engine, folder))
-    return report.checked, list(map(str, report.findings))
 
 
 def test_all_that_holds_holds_after_it(
@@ -268,88 +203,3 @@ def test_what_is_carried_forward_is_held_to_the_archive(
     assert verify(engine)[1] == []
     _, findings = whole(engine, tmp_path)
     assert findings and "other: its archived entries, up to 1, add up to" in findings[0]
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_wherever_it_fails_nothing_is_lost_and_the_next_call_goes_on(
-    engine: sa.Engine,
-    clock: Clock,
-    months: dict[tuple[str, str], object],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """At every statement, one after the other, with a few entries in each transaction."""
-    monkeypatch.setattr("serving.ledger.archive_removal._AT_A_TIME", 2)
-    (count, _), original = verify(engine), tmp_path / "original.sqlite"
-    engine.dispose()
-    shutil.copy(str(engine.url.database), original)
-    last, stopped = 1, True
-    while stopped:
-        copy = tmp_path / f"{last}"
-        copy.mkdir()
-        shutil.copy(original, copy / "ledger.sqlite")
-        stopped = _stopped_at(last, copy, clock)
-        now = open_database(f"sqlite:///{copy}/ledger.sqlite")
-        assert verify(now)[1] == []
-        archive(now, "2026-11", copy, clock)
-        assert whole(now, copy) == (count, [])
-        assert [each.name for each in copy.glob("*.gz")] == ["ledger-2026-11.jsonl.gz"]
-        now.dispose()
-        shutil.rmtree(copy)
-        last += 1
-    assert last > 20
-
-
-class Stopped(BaseException):
-    pass
-
-
-def _stopped_at(last: int, folder: Path, clock: Clock) -> bool:
-    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
-    begun: list[int] = []
-
-    @sa.event.listens_for(engine, "before_cursor_execute")
-    def count(*_: object) -> None:
-        begun.append(1)
-        if len(begun) == last:
-            raise Stopped
-
-    try:
-        archive(engine, "2026-11", folder, clock)
-    except Stopped:
-        return True
-    finally:
-        engine.dispose()
-    return False
-
-
-@pytest.mark.sized
-def test_a_process_that_is_killed(
-    database_url: str,
-    engine: sa.Engine,
-    clock: Clock,
-    months: dict[tuple[str, str], object],
-    tmp_path: Path,
-) -> None:
-    points = range(9, 40, sized(quick=13, long=2))
-    count, _ = verify(engine)
-    program = Path(__file__).with_name("archive_process.py")
-
-    def run(last: int) -> int:
-        ran = subprocess.run(
-            [sys.executable, program, database_url, "2026-11", tmp_path, str(last)],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            check=False,
-        )
-        return ran.returncode
-
-    killed = 0
-    for point in points:
-        killed += run(point) == -9
-        assert verify(engine)[1] == []
-    assert killed
-    assert run(0) == 0
-    assert not list(tmp_path.glob(".*.part"))
-    assert whole(engine, tmp_path) == (count, [])
-    assert invoices(engine, tmp_path) == months

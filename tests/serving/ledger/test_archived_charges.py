@@ -26,8 +26,8 @@ from serving.ledger.upgrade import upgrade
 from serving.ledger.usage import used_of_key
 from serving.ledger.verification import check, verify
 from tests.serving.ledger.ledger_values import usage
+from tests.serving.ledger.month_prices import BOOK, PRICING
 from tests.serving.ledger.standing_clock import Clock
-from tests.serving.ledger.test_positions import BOOK, PRICING
 
 Make = Callable[..., Reservation]
 

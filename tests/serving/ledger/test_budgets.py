@@ -31,8 +31,8 @@ from serving.ledger.group_commit import GroupCommit
 from serving.ledger.usage import credit_left
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
+from tests.serving.ledger.month_prices import BOOK
 from tests.serving.ledger.standing_clock import START, Clock
-from tests.serving.ledger.test_positions import BOOK
 from tests.support.tenants import add_tenant
 
 Make = Callable[..., Reservation]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -28,17 +27,9 @@ from serving.ledger import (
     Usage,
     schema,
 )
-from serving.ledger.clock import utc_now
-from serving.ledger.deliveries import MarkDelivered
 from serving.ledger.group_commit import MAX_GROUP, GroupCommit
-from serving.ledger.operations import Reserve, Settle
-from serving.ledger.sql import Driver, Statement, Statements
-from serving.ledger.transactions import transaction
-from serving.ledger.unit_of_work import UnitOfWork
 from serving.ledger.verification import verify
-from serving.ledger.wanted import Wanted
 from tests.serving.ledger.ledger_values import charge, usage
-from tests.serving.ledger.standing_clock import Clock
 
 Make = Callable[..., Reservation]
 
@@ -188,138 +179,6 @@ def test_where_one_cannot_be_written_each_is_written_alone(
     assert isinstance(taken, LedgerError) and "known is already used" in str(taken)
     assert isinstance(failed, ZeroDivisionError)
     assert isinstance(settled, Entry) and settled.number == 1
-    assert verify(engine) == (1, [])
-
-
-def test_a_group_takes_as_many_statements_as_one_request(
-    ledger: Ledger, engine: sa.Engine, reservation: Make
-) -> None:
-    """Whatever else is made faster: no statement of it is for one request."""
-    requests = [reservation(route="chat") for _ in range(MAX_GROUP)]
-    ran: list[str] = []
-
-    class Counted(Driver):
-        def ask(self, statement: Statement, **values: Any) -> Any:
-            ran.append(statement.sql)
-            return super().ask(statement, **values)
-
-        def write(self, statement: Statement, rows: Any) -> None:
-            if rows:
-                ran.append(statement.sql)
-            super().write(statement, rows)
-
-    def do(operations: list[Any]) -> int:
-        ran.clear()
-        statements = Statements(engine.dialect.name)
-        wanted = Wanted()
-        for each in operations:
-            each.want(wanted)
-        with engine.connect() as connection, transaction(connection):
-            work = UnitOfWork(Counted(connection), statements, "gateway-0", utc_now)
-            work.read(wanted)
-            for each in operations:
-                each.do(work)
-            work.write()
-        return len(ran)
-
-    settled = [Settle(each.request_id, usage(), charge(), b"") for each in requests]
-    assert do([Reserve(requests[0])]) == 7  # with the tenant's first row
-    assert do([Reserve(each) for each in requests[1:]]) == 4
-    # One of them asks for alerts of the tenant's budget, one adds to the day's usage.
-    assert do(settled[:1]) == do(settled[1:]) == 12
-    assert do([MarkDelivered(tuple(each.request_id for each in requests))]) == 1
-    assert verify(engine) == (MAX_GROUP, [])
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_only_what_reserves_does_not_wait_for_the_disk(
-    ledger: Ledger, engine: sa.Engine, reservation: Make
-) -> None:
-    """2 is FULL: the commit returns when it is on the disk, and all before it."""
-    levels: list[int] = []
-
-    @sa.event.listens_for(engine, "commit")
-    def ask(connection: sa.Connection) -> None:
-        levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
-
-    async def work() -> None:
-        async with aclosing(GroupCommit(ledger)) as grouped:
-            one, two, three = (reservation() for _ in range(3))
-            await asyncio.gather(grouped.reserve(one), grouped.reserve(two))
-            await asyncio.gather(
-                grouped.reserve(three), grouped.settle(one.request_id, usage(), charge(), b"")
-            )
-            await grouped.release(two.request_id)
-            with pytest.raises(BudgetExceededError):
-                await grouped.reserve(reservation(budget_micro=1))
-            await grouped.settle(three.request_id, usage(), charge(), b"")
-
-    asyncio.run(work())
-    ledger.reverse("acme", 1, "a wrong price", "pat")
-    assert levels == [1, 2, 2, 1, 2, 2, 2]  # the last two: the charge is read, and reversed
-    assert verify(engine) == (3, [])
-
-
-def test_a_race_for_a_budget_among_gateways_overspends_nothing(
-    ledger: Ledger, engine: sa.Engine, reservation: Make, clock: Clock
-) -> None:
-    """Two gateways, each with its own loop and groups, and tenants in opposite orders."""
-    requests = [
-        reservation(tenant=tenant, amount_micro=10, budget_micro=300)
-        for tenant in ("acme", "other") * 100
-    ]
-    ran: list[str] = []
-
-    def gateway(name: str, mine: list[Reservation]) -> None:
-        async def ask(grouped: GroupCommit, request: Reservation) -> None:
-            try:
-                await grouped.reserve(request)
-            except BudgetExceededError:
-                return
-            await grouped.settle(request.request_id, usage(), charge(10), b"")
-            ran.append(request.tenant)
-
-        async def all_at_once() -> None:
-            async with aclosing(GroupCommit(Ledger(engine, name, clock))) as grouped:
-                await asyncio.gather(*(ask(grouped, request) for request in mine))
-
-        asyncio.run(all_at_once())
-
-    halves = (requests[:100], requests[:99:-1])
-    threads = [
-        threading.Thread(target=gateway, args=(f"gateway-{n}", half))
-        for n, half in enumerate(halves)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (ran.count("acme"), ran.count("other")) == (30, 30)
-    assert verify(engine) == (60, [])
-
-
-def test_a_storm_of_retries_is_one_charge(
-    ledger: Ledger, engine: sa.Engine, reservation: Make
-) -> None:
-    async def ask(grouped: GroupCommit, number: int) -> bytes:
-        request = reservation(idempotency_key="k", request_hash="a" * 64)
-        while True:
-            try:
-                got = await grouped.reserve(request)
-            except RequestInProgressError:
-                await asyncio.sleep(0)
-                continue
-            if isinstance(got, Replay):
-                return got.answer
-            answer = f"answer {number}".encode()
-            await grouped.settle(request.request_id, usage(), charge(), answer)
-            return answer
-
-    async def storm() -> list[bytes]:
-        async with aclosing(GroupCommit(ledger)) as grouped:
-            return await asyncio.gather(*(ask(grouped, number) for number in range(50)))
-
-    assert len(set(asyncio.run(storm()))) == 1
     assert verify(engine) == (1, [])
 
 

@@ -19,7 +19,7 @@ from serving.ledger.parts import METERS, Meter, parts_from_text, parts_to_text
 from serving.ledger.refunds import refund_of_rest, refund_of_tokens, what_is_left
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
-from tests.serving.ledger.test_positions import BOOK, PRICING
+from tests.serving.ledger.month_prices import BOOK, PRICING
 from tests.serving.ledger.test_verification import ENTRIES, by_hand
 
 Make = Callable[..., Reservation]
