@@ -1,4 +1,4 @@
-"""Files as rows: text readers, record readers and the judgement of a row, without TFX."""
+"""Files as rows, without TFX: how text is read, and what a damaged file still gives."""
 
 from __future__ import annotations
 
@@ -10,77 +10,15 @@ import random
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.corpus_example_gen.files import CorpusFile, choose_files, read_unit, units_of
-from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
-from components.corpus_example_gen.rows import BadRow, Pair, RawRow, check_row
+from components.corpus_example_gen.files import choose_files
+from components.corpus_example_gen.options import CorpusOptions
+from components.corpus_example_gen.rows import BadRow, RawRow, check_row
 from components.corpus_example_gen.text_readers import bounded_lines, read_csv, read_jsonl
-
-OPTIONS = CorpusOptions(max_document_bytes=40, max_summary_bytes=20)
-
-
-def rows_of(path: Path, kind: str) -> list[RawRow | BadRow]:
-    file = CorpusFile(str(path), path.name, kind)
-    return [row for unit in units_of(0, file) for row in read_unit(unit, OPTIONS)]
-
-
-def reasons(rows: list[RawRow | BadRow]) -> list[tuple[int, str]]:
-    return [(row.row, row.reason) for row in rows if isinstance(row, BadRow)]
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"summary": "s"}, "document is missing"),
-        ({"document": None, "summary": "s"}, "document is missing"),
-        ({"document": "d"}, "summary is missing"),
-        ({"document": "", "summary": "s"}, "document is empty"),
-        ({"document": " \n\u2003", "summary": "s"}, "document is empty"),
-        ({"document": "d", "summary": b"\t"}, "summary is empty"),
-        ({"document": b"\xff", "summary": "s"}, "document is not UTF-8"),
-        ({"document": "d", "summary": "\ud800"}, "summary is not UTF-8"),
-        ({"document": 7, "summary": "s"}, "document is not text"),
-        ({"document": ["d"], "summary": "s"}, "document is not text"),
-        ({"document": "é" * 21, "summary": "s"}, "document is too long"),
-        ({"document": "d", "summary": "s" * 21}, "summary is too long"),
-        ({"document": "d", "summary": "s", "id": 1.5}, "id is not text"),
-        ({"document": "d", "summary": "s", "source": "x" * 1001}, "source is too long"),
-    ],
-)
-def test_an_unusable_row_has_a_reason(fields: dict[str, object], reason: str) -> None:
-    row = check_row(RawRow("f", 3, fields), OPTIONS)
-    assert isinstance(row, BadRow)
-    assert (row.file, row.row, row.reason) == ("f", 3, reason)
-    assert len(row.excerpt) <= 200
-    json.dumps(row.to_dict(), ensure_ascii=False).encode()
-
-
-def test_a_usable_row_keeps_its_text_and_gets_defaults() -> None:
-    row = check_row(RawRow("f", 1, {"document": " Ünï ", "summary": b"s", "x": 1}), OPTIONS)
-    sha256 = b"51fdb33f5b2224d97b9e9202d2fd0d140ca2b10a70e99afb689ec515e0cf2104"
-    assert row == Pair(" Ünï ".encode(), b"s", sha256, b"unknown")
-    limit = check_row(RawRow("f", 1, {"document": "é" * 20, "summary": "s" * 20}), OPTIONS)
-    assert isinstance(limit, Pair)
-
-
-def test_ids_and_sources_are_taken_as_given() -> None:
-    fields = {"document": "d", "summary": "s", "id": 42, "source": " news "}
-    row = check_row(RawRow("f", 1, fields), OPTIONS)
-    assert row == Pair(b"d", b"s", b"42", b"news")
-
-
-def test_field_names_can_be_chosen() -> None:
-    options = CorpusOptions(document_field="article", summary_field="highlights")
-    row = check_row(RawRow("f", 1, {"article": "d", "highlights": "s"}), options)
-    assert isinstance(row, Pair)
-    missing = check_row(RawRow("f", 1, {"document": "d", "highlights": "s"}), options)
-    assert isinstance(missing, BadRow)
-    assert missing.detail == "no value for 'article'; fields: document, highlights"
+from tests.components.read_rows import OPTIONS, reasons, rows_of
 
 
 def test_jsonl_gives_a_row_for_every_line() -> None:
@@ -188,45 +126,6 @@ def test_a_line_longer_than_a_chunk_is_cut_and_the_next_one_is_found() -> None:
     ]
 
 
-def test_parquet_is_read_by_row_groups_with_their_row_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "f.parquet"
-    table = pa.table(
-        {
-            "document": pa.array([f"d{n}" for n in range(10)]).dictionary_encode(),
-            "summary": pa.array(["s"] * 9 + [None]),
-            "pages": pa.array(range(10)),
-        }
-    )
-    pq.write_table(table, path, row_group_size=4)
-    assert len(list(units_of(0, CorpusFile(str(path), "f", "parquet")))) == 3
-    rows = rows_of(path, "parquet")
-    assert [row.row for row in rows] == list(range(1, 11))
-    assert rows[5].fields == {"document": b"d5", "summary": b"s"}
-    assert rows[9].fields["summary"] is None
-
-
-def test_parquet_text_that_is_not_utf8_refuses_its_row_only(tmp_path: Path) -> None:
-    path = tmp_path / "f.parquet"
-    raw = pa.array([b"good", b"\xff\xfe"], pa.binary())
-    document = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
-    pq.write_table(pa.table({"document": document, "summary": ["s", "s"]}), path)
-    rows = rows_of(path, "parquet")
-    judged = [check_row(row, OPTIONS) for row in rows if isinstance(row, RawRow)]
-    assert isinstance(judged[0], Pair)
-    assert isinstance(judged[1], BadRow)
-    assert judged[1].reason == "document is not UTF-8"
-
-
-def test_parquet_without_the_columns_says_what_columns_there_are(tmp_path: Path) -> None:
-    path = tmp_path / "f.parquet"
-    pq.write_table(pa.table({"text": ["a", "b"], "title": ["c", "d"]}), path)
-    rows = rows_of(path, "parquet")
-    judged = [check_row(row, OPTIONS) for row in rows if isinstance(row, RawRow)]
-    assert [row.detail for row in judged if isinstance(row, BadRow)] == [
-        "no value for 'document'; fields: text, title"
-    ] * 2
-
-
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_a_damaged_file_is_a_rejected_row_and_its_beginning_is_used(
     tmp_path: Path, kind: str
@@ -271,15 +170,6 @@ def test_formats_are_told_from_names() -> None:
     assert Counter(left_out) == Counter(["README.md", ".hidden.jsonl", "_SUCCESS"])
     stated = choose_files(["/base/README.md"], "/base", CorpusOptions(format="csv"))
     assert [file.format for file in stated[0]] == ["csv"]
-
-
-def test_options_report_every_error_at_once_and_survive_json() -> None:
-    with pytest.raises(CorpusInputError) as refused:
-        CorpusOptions(format="xml", document_field="", max_summary_bytes=0)
-    for text in ("'xml'", "field names", "max_summary_bytes"):
-        assert text in str(refused.value)
-    values = {**OPTIONS.to_dict(), "max_document_bytes": 40.0, "code": "of no concern"}
-    assert CorpusOptions.from_dict(values) == OPTIONS
 
 
 PAIRS = [{"document": f"d {number}", "summary": "s"} for number in range(3)]
@@ -332,32 +222,3 @@ def test_of_an_archive_that_is_cut_short_what_comes_before_is_used(
     assert used == [document for document, _ in rows[: len(used)]]
     assert 800 < len(used) < 1200
     assert [reason for _, reason in reasons(read)] == ["file is damaged"]
-
-
-def test_folders_that_datasets_saves(tmp_path: Path) -> None:
-    table = pa.Table.from_pylist([{"document": "d", "summary": "s", "other": 1}] * 3)
-    for name, new in (("stream", pa.ipc.new_stream), ("file", pa.ipc.new_file)):
-        path = tmp_path / f"{name}.arrow"
-        with new(path, table.schema) as writer:
-            writer.write_table(table, max_chunksize=2)
-        rows = rows_of(path, "arrow")
-        assert [row.row for row in rows if isinstance(row, RawRow)] == [1, 2, 3]
-        assert rows[0].fields == {"document": b"d", "summary": b"s"}
-        path.write_bytes(path.read_bytes()[:-400])
-        assert reasons(rows_of(path, "arrow"))[-1][1] == "file is damaged"
-    for name in ("dataset_dict.json", "train/dataset_info.json", "train/state.json"):
-        assert choose_files([f"/c/{name}"], "/c", OPTIONS) == ([], [name])
-
-
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_a_value_that_python_has_no_room_for_rejects_its_row(tmp_path: Path, kind: str) -> None:
-    days = pa.array([1, 2**31 - 1, 3], pa.int32()).cast(pa.date32())
-    table = pa.table({"document": ["a", "b", "c"], "summary": ["s"] * 3, "id": days})
-    path = tmp_path / f"pairs.{kind}"
-    if kind == "parquet":
-        pq.write_table(table, path)
-    else:
-        with pa.ipc.new_stream(path, table.schema) as writer:
-            writer.write_table(table)
-    rows = rows_of(path, kind)
-    assert reasons(rows) == [(2, "value cannot be read")]
