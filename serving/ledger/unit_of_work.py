@@ -8,7 +8,6 @@ as many statements as one of a single request.
 from __future__ import annotations
 
 import datetime
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,11 +25,7 @@ from serving.ledger.retention import KEEP, Retention
 from serving.ledger.schema import RELEASED, RESERVED, SETTLED
 from serving.ledger.sql import Driver, Row, Statement, Statements, time_of
 from serving.ledger.undelivered import UndeliveredAnswers
-from serving.ledger.wanted import Wanted
-
-
-def _nothing() -> Sequence[Row]:
-    return []
+from serving.ledger.wanted import Found, Wanted, find
 
 
 class UnitOfWork:
@@ -65,14 +60,7 @@ class UnitOfWork:
         )
         self.budgets = Budgets(driver, statements)
         self._kept_until = _after(self._began, retention.keyed)
-        # As read, and as changed since.
-        self._requests: dict[str, Request] = {}
-        self._of_keys: dict[tuple[str, str], Request] = {}
-        self._chains: dict[str, tuple[int, str]] = {}
-        self._tokens: dict[tuple[str, str, str], TokensBefore] = {}
-        self._used = Counter[tuple[str, str]]()
-        self._used_of_keys = Counter[tuple[str, str]]()
-        self._under_way = Counter[str]()
+        self._found = Found()
 
     def read(self, wanted: Wanted) -> None:
         """Lock the tenants, and read what is to be known of them."""
@@ -87,66 +75,14 @@ class UnitOfWork:
         Returns:
           Tenants that are not there: then what was read is worth nothing.
         """
-        ask, statements = self._driver.ask, self._statements
-        ids, tenants = sorted(wanted.request_ids), sorted(wanted.tenants)
-        if not ids and not tenants:
+        if not wanted.request_ids and not wanted.tenants:
             return set()
-        # All are on their way before the first is waited for.
-        requests = ask(statements.lock_requests, request_ids=ids) if ids else _nothing
-        chains = ask(statements.lock_chains, request_ids=ids, tenants=tenants)
-        tokens = used = used_of_keys = of_keys = under_way = undelivered = watched = _nothing
-        if ids:
-            watched = ask(statements.watched, request_ids=ids)
-        if ids and wanted.models:
-            models = sorted(wanted.models)
-            tokens = ask(
-                statements.tokens_before,
-                request_ids=ids,
-                tenants=tenants,
-                months=[self._month, *sorted(wanted.months)],
-                models=models,
-            )
-        if wanted.budgeted:
-            budgeted = sorted(wanted.budgeted)
-            used = ask(statements.used_of_accounts, tenants=budgeted, month=self._month)
-        if wanted.key_ids:
-            used_of_keys = ask(
-                statements.used_of_keys,
-                tenants=sorted(wanted.key_tenants),
-                key_ids=sorted(wanted.key_ids),
-                month=self._month,
-            )
-        if wanted.keys:
-            keyed, keys = sorted(wanted.keyed), sorted(wanted.keys)
-            of_keys = ask(statements.requests_of_keys, tenants=keyed, keys=keys)
-        if wanted.counted:
-            under_way = ask(statements.under_way, tenants=sorted(wanted.counted))
-        if wanted.hashes:
-            undelivered = ask(
-                statements.undelivered,
-                tenants=sorted(wanted.unkeyed),
-                hashes=sorted(wanted.hashes),
-                now=self._began,
-            )
-
-        self._requests = {row[0]: Request(*row) for row in requests()}
-        ends = chains()
-        self._chains = {tenant: (number, last) for tenant, number, last, *_ in ends}
-        self._tokens = {row[:3]: TokensBefore(*row[3:]) for row in tokens()}
-        self._used = Counter({(row[0], self._month): row[1] for row in used()})
-        self._used_of_keys = Counter(
-            {(row[0], self._month): int(row[1]) for row in used_of_keys()}
+        self._found = found = find(
+            wanted, self._driver, self._statements, self._month, self._began
         )
-        for row in of_keys():
-            request = self._requests.setdefault(row[0], Request(*row))
-            self._of_keys[request.tenant, row[2]] = request
-        for request in self._requests.values():
-            if request.idempotency_key is not None:
-                self._of_keys[request.tenant, request.idempotency_key] = request
-        self._under_way = Counter(dict(under_way()))
-        self.undelivered.read(undelivered())
-        self.budgets.read([(tenant, *rest) for tenant, _, _, *rest in ends], watched())
-        return wanted.tenants - self._chains.keys()
+        self.undelivered.read(found.undelivered)
+        self.budgets.read(found.credits, found.watched)
+        return wanted.tenants - found.chains.keys()
 
     # What is known.
 
@@ -162,27 +98,27 @@ class UnitOfWork:
         Raises:
           UnknownRequestError: there is none.
         """
-        request = self._requests.get(request_id)
+        request = self._found.requests.get(request_id)
         if request is None:
             raise UnknownRequestError(f"There is no reservation for the request {request_id}.")
         return request
 
     def request_of_key(self, tenant: str, key: str) -> Request | None:
-        return self._of_keys.get((tenant, key))
+        return self._found.of_keys.get((tenant, key))
 
     def used_micro(self, tenant: str) -> int:
         """Spent or reserved this month."""
-        return self._used[tenant, self._month]
+        return self._found.used[tenant, self._month]
 
     def used_of_key_micro(self, key_id: str) -> int:
         """Spent or reserved this month by requests of an API key."""
-        return self._used_of_keys[key_id, self._month]
+        return self._found.used_of_keys[key_id, self._month]
 
     def under_way(self, tenant: str) -> int:
-        return self._under_way[tenant]
+        return self._found.under_way[tenant]
 
     def tokens_before(self, tenant: str, month: str, model: str) -> TokensBefore:
-        return self._tokens.get((tenant, month, model)) or TokensBefore()
+        return self._found.tokens.get((tenant, month, model)) or TokensBefore()
 
     def answer(self, request_id: str) -> bytes | None:
         """Of a request with a key that is settled; None: it is no longer kept."""
@@ -218,14 +154,14 @@ class UnitOfWork:
             asked.route,
             asked.key_id or "",
         )
-        self._requests[request.request_id] = request
+        self._found.requests[request.request_id] = request
         if request.idempotency_key is not None:
-            self._of_keys[request.tenant, request.idempotency_key] = request
+            self._found.of_keys[request.tenant, request.idempotency_key] = request
         self.changes.reserved(request)
-        self._used[request.tenant, self._month] += asked.amount_micro
+        self._found.used[request.tenant, self._month] += asked.amount_micro
         self.budgets.reserved(request.tenant, asked.amount_micro)
-        self._used_of_keys[request.key_id, self._month] += asked.amount_micro
-        self._under_way[request.tenant] += 1
+        self._found.used_of_keys[request.key_id, self._month] += asked.amount_micro
+        self._found.under_way[request.tenant] += 1
 
     def settle(self, request: Request, usage: Usage, charge: Charge, answer: bytes) -> Entry:
         before = self.tokens_before(request.tenant, request.month, usage.model)
@@ -274,13 +210,13 @@ class UnitOfWork:
         Args:
           entry: all but its number and its hashes; at `tokens_before`.
         """
-        number, previous = self._chains[entry.tenant]
+        number, previous = self._found.chains[entry.tenant]
         entry = replace(entry, number=number + 1, previous_hash=previous)
         own = entry_hash(entry)
         entry = replace(entry, hash=own, code=self._key.of_entry(own) if self._key else "")
-        self._chains[entry.tenant] = entry.number, entry.hash
+        self._found.chains[entry.tenant] = entry.number, entry.hash
         if entry.model:
-            self._tokens[entry.tenant, entry.month, entry.model] = TokensBefore(
+            self._found.tokens[entry.tenant, entry.month, entry.model] = TokensBefore(
                 entry.input_tokens_before + entry.input_tokens,
                 entry.cached_tokens_before + entry.cached_tokens,
                 entry.output_tokens_before + entry.output_tokens,
@@ -295,10 +231,10 @@ class UnitOfWork:
         if state == RELEASED and request.route is not None and not request.idempotency_key:
             self.undelivered.forget([request.request_id])
         if state == RELEASED and request.idempotency_key is not None:
-            self._of_keys.pop((request.tenant, request.idempotency_key), None)
+            self._found.of_keys.pop((request.tenant, request.idempotency_key), None)
             request.idempotency_key = None
         self.changes.ended(request)
-        self._under_way[request.tenant] -= 1
+        self._found.under_way[request.tenant] -= 1
         self.pay(request, spent_micro, -request.reserved_micro)
 
     def pay(self, request: Request, spent_micro: int, reserved_micro: int = 0) -> None:
@@ -308,9 +244,9 @@ class UnitOfWork:
           reserved_micro: how much more is reserved; negative for less.
         """
         self.changes.paid(request, spent_micro, reserved_micro)
-        self._used[request.tenant, request.month] += spent_micro + reserved_micro
+        self._found.used[request.tenant, request.month] += spent_micro + reserved_micro
         self.budgets.reserved(request.tenant, reserved_micro)
-        self._used_of_keys[request.key_id, request.month] += spent_micro + reserved_micro
+        self._found.used_of_keys[request.key_id, request.month] += spent_micro + reserved_micro
 
     def write(self) -> None:
         """Write all that has changed."""
