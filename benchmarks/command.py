@@ -11,7 +11,20 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 DOCS: Final = Path("docs/benchmarks")
+CORPUS: Final = Path("build/corpus/docstrings")
 R = TypeVar("R")
+
+
+def add_corpus_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--corpus``."""
+    parser.add_argument(
+        "--corpus", type=Path, default=CORPUS, help="folder of the docstring corpus"
+    )
+
+
+def add_docs_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--output``, of a benchmark whose every run is for the documentation."""
+    parser.add_argument("--output", type=Path, default=DOCS, help=f"folder; default: {DOCS}")
 
 
 def add_output_options(

@@ -1,9 +1,14 @@
-"""Tables in Markdown."""
+"""Heads and tables of the benchmarks' pages, in Markdown."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+
+
+def head(title: str, command: str) -> str:
+    """A page's title, and the beginning of its first sentence: which command makes it."""
+    return f"# {title}\n\nMade by `{command}`"
 
 
 def row(cells: Iterable[object]) -> str:

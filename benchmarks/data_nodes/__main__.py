@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import markdown
-from benchmarks.command import DOCS, end_by_exception, read_results, write_page, write_results
+from benchmarks.command import (
+    add_corpus_option,
+    add_docs_option,
+    end_by_exception,
+    read_results,
+    write_page,
+    write_results,
+)
 from benchmarks.data_nodes.corpus import write_corpus
 from benchmarks.environment import busy_share, machine, usable_cores, warn_if_busy
 
@@ -147,8 +154,8 @@ def page(results: Results) -> str:
     """The page of all figures, in Markdown."""
     sizes = sorted({each.rows for each in results.figures})
     text = (
-        "# Data nodes\n\n"
-        "Made by `python -m benchmarks.data_nodes --rows ROWS`. The pairs of the docstring "
+        markdown.head("Data nodes", "python -m benchmarks.data_nodes --rows ROWS")
+        + ". The pairs of the docstring "
         "corpus are repeated, each time with another mark behind the document, until there are "
         "enough. Each node of the pipeline that reads the corpus runs in a process of its own; "
         "the nodes before it have run. Workers are processes of Beam's runner on one machine; "
@@ -188,13 +195,8 @@ def _arguments() -> argparse.Namespace:
         help="numbers of worker processes; default: 1 and one for each core",
     )
     parser.add_argument("--nodes", nargs="+", choices=NODES, default=NODES)
-    parser.add_argument(
-        "--corpus",
-        type=Path,
-        default=Path("build/corpus/docstrings"),
-        help="folder of the docstring corpus",
-    )
-    parser.add_argument("--output", type=Path, default=DOCS, help=f"folder; default: {DOCS}")
+    add_corpus_option(parser)
+    add_docs_option(parser)
     return parser.parse_args()
 
 

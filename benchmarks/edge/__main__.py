@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import markdown
-from benchmarks.command import DOCS, write_page, write_results
+from benchmarks.command import add_docs_option, write_page, write_results
 from benchmarks.decode.pushed_version import EVAL_FILES
 from benchmarks.edge.subjects import Subject, subjects
 from benchmarks.environment import Machine, machine
@@ -190,8 +190,8 @@ def _page(
         else ""
     )
     return (
-        "# A version as a LiteRT file\n\n"
-        "Made by `make bench-edge`. One version's weights ("
+        markdown.head("A version as a LiteRT file", "make bench-edge")
+        + ". One version's weights ("
         f"{record.model_family.upper()}, at most {record.max_input_tokens} tokens in and "
         f"{record.max_output_tokens} out), run by TensorFlow from a SavedModel with all cores, "
         "and by LiteRT with one thread from the [files](../how-to/phone.md) of `tallygraph "
@@ -214,7 +214,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help=f"at most {QUICK} documents of each file"
     )
-    parser.add_argument("--output", type=Path, default=DOCS, help=f"folder; default: {DOCS}")
+    add_docs_option(parser)
     return parser.parse_args()
 
 

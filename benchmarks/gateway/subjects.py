@@ -24,6 +24,7 @@ from benchmarks.gateway.stub_answers import (
     SUMMARY_WORDS,
     VERSION,
 )
+from benchmarks.price_book import price_book
 from pipelines.gateway_process import GatewayProcess
 from serving.engines.base import free_ports
 from serving.gateway.administration import Administrator, create_tenant, make_key
@@ -31,19 +32,6 @@ from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from tokenizer.contract import MeteringRecord
-
-_PRICES = f"""
-currency = "EUR"
-
-[[prices]]
-id = "2026"
-valid_from = 2020-01-01
-model = "{MODEL}"
-plan = "standard"
-price_micro_per_1k_input_tokens = 1000
-price_micro_per_1k_cached_tokens = 100
-price_micro_per_1k_output_tokens = 10000
-"""
 
 
 @dataclass(frozen=True)
@@ -182,6 +170,6 @@ def _gateway(
     url: str, stub_port: int, models: Path, directory: Path, log: Path
 ) -> GatewayProcess:
     prices = directory / "prices.toml"
-    prices.write_text(_PRICES)
+    prices.write_text(price_book(MODEL))
     stub = f"http://127.0.0.1:{stub_port}"
     return GatewayProcess(prices, models, [stub], log, "--model-name", MODEL, database=url)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import add_corpus_option
 from benchmarks.environment import machine
 from benchmarks.gpu.material import prepare
 from benchmarks.gpu.page import render
@@ -174,7 +175,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--material", type=Path, default=Path("build/benchmarks/gpu"))
     parser.add_argument("--version", type=Path, help="of a pushed model; default: the newest")
-    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    add_corpus_option(parser)
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("--python", default=sys.executable, help="with TensorFlow and CUDA")
     parser.add_argument(

@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from benchmarks import markdown
-from benchmarks.command import DOCS, write_page, write_results
+from benchmarks.command import add_docs_option, write_page, write_results
 from benchmarks.environment import Machine, machine
 from benchmarks.ledger.filling import LARGE, add_entries, add_tenants, ask_once
 from serving.gateway.administration import list_tenants
@@ -138,8 +138,8 @@ def _page(figures: Figures, measured_on: Machine) -> str:
         ("the file, for each entry", f"{figures.bytes_per_entry:,.0f} bytes"),
     ]
     return (
-        "# A large ledger\n\n"
-        "Made by `make bench-ledger`. An SQLite ledger is filled by its own operations: "
+        markdown.head("A large ledger", "make bench-ledger")
+        + ". An SQLite ledger is filled by its own operations: "
         f"{figures.entries:,} charges of {figures.tenants:,} tenants in this month, half of "
         "them of one tenant, the others in turn. Then it is asked what an API and a command "
         "ask of it. `GET /v1/usage` and `tallygraph tenants list` read sums that are kept with "
@@ -154,7 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
     parser.add_argument("--tenants", type=int, default=100_000)
     parser.add_argument("--entries", type=int, default=1_000_000)
-    parser.add_argument("--output", type=Path, default=DOCS, help=f"folder; default: {DOCS}")
+    add_docs_option(parser)
     return parser.parse_args()
 
 

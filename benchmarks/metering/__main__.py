@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from benchmarks import markdown
-from benchmarks.command import DOCS, write_page
+from benchmarks.command import DOCS, add_corpus_option, write_page
 from benchmarks.corpus import documents
 from benchmarks.environment import Machine, machine, usable_cores
 from benchmarks.metering.measuring import LOADS, Times, measure
@@ -79,8 +79,8 @@ def _ratio(ratios: list[float]) -> str:
 
 def _page(rows: list[tuple[object, ...]], measured_on: Machine, threads: int) -> str:
     return (
-        "# What metering costs\n\n"
-        "Made by `make bench-metering`. The base signature (text to summary and ids) and the "
+        markdown.head("What metering costs", "make bench-metering")
+        + ". The base signature (text to summary and ids) and the "
         "metered one (the six outputs of the counting contract) of the same model, as Exporter "
         "and Meter export them, in TensorFlow's C++ session as TF Serving runs it. Texts are "
         "documents of the docstring corpus; weights are random, so every summary is as long as "
@@ -97,7 +97,7 @@ def _page(rows: list[tuple[object, ...]], measured_on: Machine, threads: int) ->
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.metering", description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    add_corpus_option(parser)
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--divide", type=int, default=1, help="fewer pairs, by this factor")

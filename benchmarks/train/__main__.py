@@ -11,7 +11,14 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.command import DOCS, end_by_exception, read_results, write_page, write_results
+from benchmarks.command import (
+    DOCS,
+    add_corpus_option,
+    end_by_exception,
+    read_results,
+    write_page,
+    write_results,
+)
 from benchmarks.environment import machine, usable_cores
 from benchmarks.peers import ENGINES
 from benchmarks.train.job import SHAPES, Shape, training_job, write_batches, write_examples
@@ -112,7 +119,7 @@ def _environment(peers: Path) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__)
     ENGINES.add_option(parser)
-    parser.add_argument("--corpus", type=Path, default=Path("build/corpus/docstrings"))
+    add_corpus_option(parser)
     parser.add_argument("--shapes", type=int, nargs="*", default=range(len(SHAPES)))
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--steps", type=int, default=60, help="of one round")
