@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from serving.gateway.cache.memory_store import MemoryStore
-from serving.gateway.cache.store import CacheError, CacheStore
+from serving.gateway.cache.store import CacheError, CacheStore, MemoryStore
 
 MEMORY: Final = "memory"
 SCHEMES: Final = ("redis://", "rediss://", "unix://")

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.gateway.cache import AnswerCache
-from serving.gateway.cache.memory_store import MemoryStore
 from serving.gateway.cache.redis_store import RedisStore
+from serving.gateway.cache.store import MemoryStore
 from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ports import ServedVersion
 from tests.serving.gateway.redis_process import RedisProcess

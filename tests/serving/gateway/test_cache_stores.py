@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import pytest
 
 from serving.gateway.cache import CacheError, StoreError, open_store
-from serving.gateway.cache.memory_store import MemoryStore
 from serving.gateway.cache.redis_store import RedisStore
-from serving.gateway.cache.store import MAX_VALUE_BYTES
+from serving.gateway.cache.store import MAX_VALUE_BYTES, MemoryStore
 from tests.serving.gateway.redis_process import RedisProcess
 
 T = TypeVar("T")
