@@ -32,11 +32,11 @@ from benchmarks.ledger.filling import LARGE, add_entries, add_tenants
 from serving.billing.price_book_file import PriceBookFile
 from serving.gateway.admin.access import Admin
 from serving.gateway.admin.tokens import AdminTokens
+from serving.gateway.admission import Rates
 from serving.gateway.backends import ServedModel
 from serving.gateway.console.routes import console_routes
 from serving.gateway.http.app import create_private_app
 from serving.gateway.ops.metrics import Metrics
-from serving.gateway.rates import Rates
 from serving.gateway.tenants import Tenants
 from serving.gateway.windows import MemoryWindows
 from serving.gateway.wiring import open_gateway

@@ -18,6 +18,7 @@ from serving.bounded_http import KEEP_ALIVE_S
 from serving.gateway.admin.access import Admin
 from serving.gateway.admin.routes import admin_routes
 from serving.gateway.admin.tokens import AdminTokens
+from serving.gateway.admission import READS_PER_MINUTE, Rates
 from serving.gateway.backends import Canary, ServedModel
 from serving.gateway.backends.model import MODEL_WAIT_S, POLL_EVERY_S
 from serving.gateway.cache import AnswerCache, open_store
@@ -28,7 +29,6 @@ from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.observed import VersionTally
 from serving.gateway.ops.tracing import open_tracer
 from serving.gateway.ports import Truncation
-from serving.gateway.rates import READS_PER_MINUTE, Rates
 from serving.gateway.servers import GatewayServer, server_config
 from serving.gateway.tenants import Tenants
 from serving.gateway.windows_opening import MEMORY, open_windows

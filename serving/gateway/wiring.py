@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
-from serving.gateway.admission import Admission, Callers
+from serving.gateway.admission import Admission, Callers, Rates
 from serving.gateway.backends import ServedModel
 from serving.gateway.backends.waiting import MAX_WAITING, MAX_WAITING_BYTES
 from serving.gateway.cache import AnswerCache
@@ -30,7 +30,6 @@ from serving.gateway.ops.observed import (
 from serving.gateway.ops.tenants_state import TenantsState
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
 from serving.gateway.ports import PricesPort, Truncation
-from serving.gateway.rates import Rates
 from serving.gateway.service import SummaryService
 from serving.gateway.tenants import Caller, Tenants
 from serving.gateway.usage import usage_of_month

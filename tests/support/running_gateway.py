@@ -27,6 +27,7 @@ from serving.billing.price_book_file import PriceBookFile
 from serving.gateway.admin.access import Admin
 from serving.gateway.admin.routes import admin_routes
 from serving.gateway.admin.tokens import AdminTokens
+from serving.gateway.admission import READS_PER_MINUTE, Rates
 from serving.gateway.backends import ServedModel
 from serving.gateway.backends.model import POLL_EVERY_S
 from serving.gateway.console.routes import console_routes
@@ -34,7 +35,6 @@ from serving.gateway.http.app import create_app, create_private_app
 from serving.gateway.http.response_schemas import Failure
 from serving.gateway.ledger_outages import SETTLE_FOR_S
 from serving.gateway.ops.metrics import Metrics
-from serving.gateway.rates import READS_PER_MINUTE, Rates
 from serving.gateway.running import CacheSettings
 from serving.gateway.servers import GatewayServer, server_config
 from serving.gateway.tenants import Limits, Tenants
