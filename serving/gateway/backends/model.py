@@ -17,7 +17,8 @@ from typing import Final
 
 from serving.gateway.backends.canary import Canary
 from serving.gateway.backends.errors import BackendError, broken, refusal
-from serving.gateway.backends.replicas import Replica, Replicas
+from serving.gateway.backends.replicas import Replicas
+from serving.gateway.backends.server import Replica
 from serving.gateway.backends.waiting import ModelWait
 from serving.gateway.errors import GatewayError, NoServerUpError, overloaded
 from serving.gateway.ports import ServedVersion, VersionGoneError

@@ -15,152 +15,23 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from serving.gateway.backends.errors import refusal, took_too_long
-from serving.gateway.backends.server import ServerStatus, connect, server_status
+from serving.gateway.backends.server import Replica, lacks_thread
 from serving.gateway.errors import NoServerUpError, overloaded
 from serving.gateway.ports import VersionGoneError
-from serving.protocol.errors import (
-    BadAnswerError,
-    ClientError,
-    RefusedError,
-    TooSlowError,
-    UnreachableError,
-)
-from serving.protocol.exchange import Columns, Target
-from serving.protocol.statuses import NO_THREAD_LEFT, Kind
+from serving.protocol.errors import BadAnswerError, RefusedError, TooSlowError, UnreachableError
+from serving.protocol.exchange import Columns
+from serving.protocol.statuses import Kind
 
 _LOG = logging.getLogger(__name__)
-_NOT_POLLED: Final = "it has not been checked yet"
 
 THREAD_WAIT_S: Final = 5.0
 """How long a request waits for a server to have a thread for it, within its own deadline."""
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
-_WARN_EVERY_S: Final = 60.0
 
 
 class _NoThreadLeft(Exception):  # noqa: N818  (no error yet: the request waits)
     """Every server that could be asked was busy, and one of them lacked threads only."""
-
-
-class Replica:
-    """A server, what it is known to have of a model, and how much it has to do.
-
-    Attributes:
-      url: the server's address, as the operator wrote it.
-      under_way: requests that it has been asked and has not answered.
-      status: what it had when it was last heard of.
-      ejected: why it is asked only when there is no other; None while it is healthy.
-    """
-
-    def __init__(self, url: str, model: str, labels: Sequence[str], timeout_s: float) -> None:
-        """
-        Args:
-          url: its scheme chooses the protocol.
-          model: the model's name.
-          labels: whose versions are asked for, besides what is available.
-          timeout_s: how long a health check may take.
-
-        Raises:
-          BackendError: the URL is not valid.
-        """
-        self.url = url
-        self._model = model
-        self._connection = connect(url)
-        self.under_way = 0
-        self.ejected: str | None = _NOT_POLLED
-        self._labels = labels
-        self._timeout_s = timeout_s
-        self.status = ServerStatus(frozenset(), {})
-        self._polling: asyncio.Task[None] | None = None
-        self._warned_at = float("-inf")
-
-    def has(self, version: int) -> bool:
-        """Whether it had the version when it was last heard of."""
-        return version in self.status.available
-
-    def version_of(self, label: str | None) -> int | None:
-        """The version that a label, or None for the newest, means to it; None: it has none."""
-        if label is None:
-            return max(self.status.available, default=None)
-        version = self.status.labels.get(label)
-        return version if version in self.status.available else None
-
-    def forget(self, version: int) -> None:
-        """It has said that it no longer has the version."""
-        available = self.status.available - {version}
-        self.status = ServerStatus(available, self.status.labels)
-
-    async def predict(
-        self, version: int, signature: str, inputs: Columns, deadline: float
-    ) -> Columns:
-        """Run a signature of a version.
-
-        Args:
-          deadline: a value of ``time.monotonic()``.
-
-        Raises:
-          ClientError: as `AsyncConnection.ask`.
-        """
-        target = Target(self._model, version)
-        predict = self._connection.api.predict(target, signature, inputs)
-        self.under_way += 1
-        try:
-            return await self._connection.ask(predict, deadline)
-        finally:
-            self.under_way -= 1
-
-    def eject(self, reason: str) -> None:
-        """It gave no answer: it gets requests again once it has answered a health check."""
-        if self.ejected is None:
-            _LOG.warning(
-                "The model server %s is unhealthy and gets no requests: %s",
-                self.url,
-                reason,
-            )
-        self.ejected = reason
-
-    def has_no_thread(self) -> None:
-        """It has refused a request because each of its threads has one: say what to do."""
-        if time.monotonic() >= self._warned_at + _WARN_EVERY_S:
-            self._warned_at = time.monotonic()
-            _LOG.warning(
-                "The model server %s refuses requests because all its gRPC threads are in use "
-                "(%s). They wait, or go to another server. Start it with a larger "
-                "--grpc_max_threads.",
-                self.url,
-                NO_THREAD_LEFT,
-            )
-
-    async def close(self) -> None:
-        if self._polling is not None:
-            self._polling.cancel()
-            await asyncio.gather(self._polling, return_exceptions=True)
-        await self._connection.close()
-
-    async def poll(self) -> None:
-        """Ask for its status. Who polls while that is being asked gets the same answer."""
-        if self._polling is None or self._polling.done():
-            self._polling = asyncio.create_task(self._ask())
-        # Whoever gives up waiting takes nothing from the others.
-        await asyncio.shield(self._polling)
-
-    async def _ask(self) -> None:
-        deadline = time.monotonic() + self._timeout_s
-        try:
-            self.status = await server_status(
-                self._connection, self._model, self._labels, deadline
-            )
-        except TooSlowError:
-            self.eject(f"it did not respond within {self._timeout_s:g} s")
-        except ClientError as error:
-            if not _has_no_thread(error) or self.ejected == _NOT_POLLED:
-                self.eject(str(error))
-            else:
-                self.has_no_thread()  # and is alive, with the versions that it had
-        else:
-            if self.ejected not in (None, _NOT_POLLED):
-                _LOG.warning("The model server %s is healthy again", self.url)
-            self.ejected = None
 
 
 class Replicas:
@@ -288,13 +159,13 @@ class Replicas:
                 if error.kind is Kind.ABSENT:
                     replica.forget(version)
                 elif error.kind is Kind.BUSY:
-                    refused = error if refused is None or _has_no_thread(error) else refused
-                    if _has_no_thread(error):
+                    refused = error if refused is None or lacks_thread(error) else refused
+                    if lacks_thread(error):
                         replica.has_no_thread()
                 else:
                     raise refusal(error) from None
         if refused is not None:
-            raise _NoThreadLeft if _has_no_thread(refused) else refusal(refused)
+            raise _NoThreadLeft if lacks_thread(refused) else refusal(refused)
         if any(not replica.has(version) for replica in self.healthy()):
             raise VersionGoneError
         raise NoServerUpError("No model server can be reached. Try again in a moment.")
@@ -313,7 +184,3 @@ class Replicas:
                 # Nobody waits for this task: if it ended, the server would stay as it is now.
                 _LOG.exception("The health check of the model server %s failed", replica.url)
                 replica.eject(f"{type(error).__name__}: {error}")
-
-
-def _has_no_thread(error: ClientError) -> bool:
-    return isinstance(error, RefusedError) and NO_THREAD_LEFT in error.message

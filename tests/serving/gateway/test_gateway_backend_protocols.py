@@ -16,8 +16,7 @@ import pytest
 from serving.engines import RunningServer
 from serving.engines.base import HeldPorts
 from serving.gateway.backends import BackendError, ServedModel
-from serving.gateway.backends.replicas import Replica
-from serving.gateway.backends.server import ServerStatus, connect, server_status
+from serving.gateway.backends.server import Replica, ServerStatus, connect, server_status
 from serving.gateway.errors import GatewayError
 from serving.protocol.errors import RefusedError, TooSlowError, UnreachableError
 from tests.serving.gateway.backend_ports import breaking_port, silent_port
