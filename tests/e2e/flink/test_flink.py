@@ -17,6 +17,10 @@ from tests.pipelines.data_nodes import (
     run_nodes,
     same_metrics,
 )
+from tests.serving.billing.logged_case import (
+    assert_engine_finds_what_the_default_finds,
+    logged_case,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.flink, pytest.mark.timeout(1800)]
@@ -36,6 +40,14 @@ def test_flink_gives_what_the_default_gives(
     run_nodes(corpus, tmp_path / "flink-run", [], "Evaluator", from_node="Evaluator")
     there, here = evaluations(on_flink)
     assert same_metrics(there, here)
+
+
+def test_logs_are_compared_with_a_ledger_there(cluster: FlinkCluster, tmp_path: Path) -> None:
+    folder = tmp_path / "case"
+    folder.mkdir()
+    with logged_case(folder) as case:
+        assert_engine_finds_what_the_default_finds(case, cluster.options)
+    assert [job["state"] for job in cluster.jobs()] == ["FINISHED"]
 
 
 def test_a_task_manager_is_killed_and_the_job_ends_all_the_same(

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
-
 if TYPE_CHECKING:
     from tests.serving.billing.logged_case import Case
 
@@ -18,9 +15,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def case(tmp_path: Path) -> Iterator[Case]:
     # Not at the top: it needs TensorFlow, and most tests of this folder do not.
-    from tests.serving.billing.logged_case import Case
+    from tests.serving.billing.logged_case import logged_case
 
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
-    yield Case(engine, tmp_path)
-    engine.dispose()
+    with logged_case(tmp_path) as made:
+        yield made

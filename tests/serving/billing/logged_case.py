@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,15 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.billing.reconciliation.reconcile import Reconciled, reconcile
-from serving.billing.reconciliation.records import Window
+from serving.billing.reconciliation.records import (
+    DIFFERENT,
+    NOT_ANSWERED,
+    NOT_BILLED,
+    Window,
+)
 from serving.ledger import Charge, Ledger, Reservation, Usage
+from serving.ledger.database import open_database
+from serving.ledger.upgrade import upgrade
 from serving.ledger.work import work_hash
 
 NOON = datetime.datetime(2026, 11, 25, 12)
@@ -89,3 +98,39 @@ class Case:
 
     def kinds(self, **changes: object) -> list[str]:
         return [each.kind for each in self.compare(**changes).findings]
+
+
+@contextmanager
+def logged_case(folder: Path) -> Iterator[Case]:
+    """One with an empty ledger, in a folder."""
+    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
+    upgrade(engine)
+    yield Case(engine, folder)
+    engine.dispose()
+
+
+def assert_engine_finds_what_the_default_finds(case: Case, options: Sequence[str]) -> None:
+    """Compare two logs and a ledger, which differ in three ways, on an engine of Beam's.
+
+    Args:
+      case: an empty one.
+      options: Beam's, which name the engine.
+    """
+    for number in range(20):
+        case.bill(f"text {number}")
+    served = [log_record(f"text {number}") for number in range(1, 20)]
+    served[4] = log_record("text 5", output_tokens=9)
+    case.log(*served[:10], log_record("direct"))
+    case.log(*served[10:], name="other-server")
+    shared = case.folder / "shared"
+    shared.mkdir()
+    outside = case.compare(beam_args=options, temporary=str(shared))
+    assert list(shared.iterdir()) == []
+    kinds = sorted(each.kind for each in outside.findings)
+    assert kinds == sorted([DIFFERENT, NOT_ANSWERED, NOT_BILLED])
+    assert outside.counts == {("summarizer", "records"): 20}
+    default = case.compare()
+    assert (outside.counts, outside.billed) == (default.counts, default.billed)
+    assert sorted(each.to_json() for each in outside.findings) == sorted(
+        each.to_json() for each in default.findings
+    )

@@ -17,7 +17,12 @@ from serving.billing.reconciliation.records import (
 from serving.ledger import Reservation
 from serving.ledger.work import work_hash
 from tests.pipelines.beam_engine import chosen_engine
-from tests.serving.billing.logged_case import AT, Case, log_record
+from tests.serving.billing.logged_case import (
+    AT,
+    Case,
+    assert_engine_finds_what_the_default_finds,
+    log_record,
+)
 
 
 def test_equal_sides(case: Case) -> None:
@@ -182,25 +187,8 @@ def test_beams_options_are_passed_on(case: Case) -> None:
 @pytest.mark.long
 def test_an_engine_outside_finds_what_the_default_finds(case: Case) -> None:
     """`make test-engine` runs it on an engine of one's own."""
-    for number in range(20):
-        case.bill(f"text {number}")
-    served = [log_record(f"text {number}") for number in range(1, 20)]
-    served[4] = log_record("text 5", output_tokens=9)
-    case.log(*served[:10], log_record("direct"))
-    case.log(*served[10:], name="other-server")
-    shared = case.folder / "shared"
-    shared.mkdir()
     with chosen_engine(case.folder) as options:
-        outside = case.compare(beam_args=options, temporary=str(shared))
-    assert list(shared.iterdir()) == []
-    kinds = sorted(each.kind for each in outside.findings)
-    assert kinds == sorted([DIFFERENT, NOT_ANSWERED, NOT_BILLED])
-    assert outside.counts == {("summarizer", "records"): 20}
-    default = case.compare()
-    assert (outside.counts, outside.billed) == (default.counts, default.billed)
-    assert sorted(each.to_json() for each in outside.findings) == sorted(
-        each.to_json() for each in default.findings
-    )
+        assert_engine_finds_what_the_default_finds(case, options)
 
 
 def test_findings_are_lines_of_json(case: Case) -> None:
