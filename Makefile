@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long test-kubernetes test-flink test-engine coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge clean
+.PHONY: help setup demo docs test test-long test-kubernetes test-flink test-engine coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge bench-data-nodes clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -125,6 +125,11 @@ bench-sizing: setup  ## Measure what a model server and a gateway take: docs/ben
 
 bench-edge: setup  ## Compare a version's LiteRT files with its SavedModel: docs/benchmarks/edge.md
 	.venv/bin/python -m benchmarks.edge $(VERSION) $(CORPUS)
+
+ROWS ?= 200000
+bench-data-nodes: setup  ## Measure the nodes that read the corpus at ROWS rows: docs/benchmarks/data-nodes.md
+	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
+	.venv/bin/python -m benchmarks.data_nodes --rows $(ROWS)
 
 clean:  ## Remove the outputs of runs (.venv stays)
 	rm -rf build

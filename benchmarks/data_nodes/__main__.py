@@ -154,7 +154,7 @@ def page(results: Results) -> str:
     """The page of all figures, in Markdown."""
     sizes = sorted({each.rows for each in results.figures})
     text = (
-        markdown.head("Data nodes", "python -m benchmarks.data_nodes --rows ROWS")
+        markdown.head("Data nodes", "make bench-data-nodes ROWS=...")
         + ". The pairs of the docstring "
         "corpus are repeated, each time with another mark behind the document, until there are "
         "enough. Each node of the pipeline that reads the corpus runs in a process of its own; "
