@@ -6,8 +6,11 @@ Runs in both environments: imports only NumPy and the standard library.
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,8 @@ import numpy.typing as npt
 LONGEST_INPUT, LONGEST_OUTPUT, LARGEST_BATCH = 512, 64, 8
 # Below it are special ids, which no input holds and no answer may hold.
 FIRST_ID = 4
+# In the folder of a model that is none of `SHAPES`.
+SHAPE_FILE: Final = "shape.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Shape:
     def vocabulary_size(self) -> int:
         size: int = self.config["vocab_size"]
         return size
+
+    def save(self, directory: Path) -> None:
+        """Write it where `shape_of` finds it."""
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        (directory / SHAPE_FILE).write_text(text, encoding="utf-8")
 
 
 _T5_SMALL = Shape(
@@ -91,6 +101,14 @@ _BART_BASE = Shape(
 SHAPES = {shape.name: shape for shape in (_T5_SMALL, _BART_BASE)}
 
 
+def shape_of(name: str) -> Shape:
+    """One of `SHAPES` by its name, or what `Shape.save` wrote, by the file's path."""
+    if name in SHAPES:
+        return SHAPES[name]
+    values = json.loads(Path(name).read_text(encoding="utf-8"))
+    return Shape(**values | {"start_ids": tuple(values["start_ids"])})
+
+
 @dataclass(frozen=True, order=True)
 class Case:
     """One point.
@@ -116,6 +134,27 @@ _INPUTS, _OUTPUTS = (128, LONGEST_INPUT), (32, LONGEST_OUTPUT)
 CASES = tuple(Case(*each) for each in itertools.product((1, LARGEST_BATCH), _INPUTS, _OUTPUTS))
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows as the encoder reads them: start, ids, EOS, and padding where they are shorter.
+
+    Attributes:
+      ids: ``[batch, width]``; the longest row has no padding.
+      length: ``[batch]``, ids of each row, without padding.
+    """
+
+    ids: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]], pad_id: int) -> Self:
+        length = np.array([len(row) for row in rows])
+        ids = np.full((len(rows), length.max()), pad_id)
+        for padded, row in zip(ids, rows, strict=True):
+            padded[: len(row)] = row
+        return cls(ids, length)
+
+
 def inputs(shape: Shape, case: Case) -> npt.NDArray[np.int64]:
     """Rows as the encoder reads them, ``[batch, ids_in]``: start, random ids, EOS.
 
@@ -129,5 +168,8 @@ def inputs(shape: Shape, case: Case) -> npt.NDArray[np.int64]:
 
 
 def own_ids(shape: Shape, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The caller's ids: rows without the special ones."""
+    """The caller's ids: rows without the special ones.
+
+    Of rows that end with padding, what is behind their own length is EOS and padding.
+    """
     return rows[:, len(shape.start_ids) : -1]

@@ -3,7 +3,7 @@
     python -m benchmarks.decode.conversion SHAPE DIRECTORY
 
 reads ``hugging_face`` beside ``DIRECTORY`` and writes float32 weights; CTranslate2 itself
-makes int8 of them where it is asked to.
+makes int8 of them where it is asked to. ``SHAPE`` is a name, or the file of a trained model's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from ctranslate2.converters import TransformersConverter
 
-from benchmarks.decode.cases import SHAPES, Shape
+from benchmarks.decode.cases import Shape, shape_of
 
 
 def piece(index: int) -> str:
@@ -50,6 +50,6 @@ class _Converter(TransformersConverter):
 
 if __name__ == "__main__":
     target = Path(sys.argv[2])
-    _Converter(SHAPES[sys.argv[1]], target.with_name("hugging_face")).convert(
+    _Converter(shape_of(sys.argv[1]), target.with_name("hugging_face")).convert(
         str(target), quantization="float32", force=True
     )

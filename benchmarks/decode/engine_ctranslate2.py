@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctranslate2
-import numpy as np
 
+from benchmarks.decode.cases import Rows
 from benchmarks.decode.conversion import piece
-from benchmarks.decode.engine_loop import Generate, Ids, Job, run_engine
+from benchmarks.decode.engine_loop import Generate, Job, run_engine
 
 
 def load(job: Job) -> tuple[str, Generate]:
@@ -20,15 +20,17 @@ def load(job: Job) -> tuple[str, Generate]:
     pieces = [piece(i) for i in range(job.shape.vocabulary_size)]
     ids_of = {each: i for i, each in enumerate(pieces)}
 
-    def generate(rows: Ids, ids_out: int) -> Ids:
+    def generate(rows: Rows, ids_out: int) -> list[list[int]]:
+        own = zip(rows.ids.tolist(), rows.length.tolist(), strict=True)
         results = translator.translate_batch(
-            [[pieces[each] for each in row] for row in rows.tolist()],
+            [[pieces[each] for each in row[:length]] for row, length in own],
             beam_size=1,
             max_decoding_length=ids_out,
             max_input_length=0,
-            max_batch_size=len(rows),
+            max_batch_size=len(rows.ids),
+            return_end_token=True,
         )
-        return np.array([[ids_of[each] for each in one.hypotheses[0]] for one in results])
+        return [[ids_of[each] for each in one.hypotheses[0]] for one in results]
 
     about = (
         f"CTranslate2 {ctranslate2.__version__}: `translate_batch`, beam size 1, computing in "

@@ -11,6 +11,7 @@ import keras_hub
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.decode.cases import Rows
 from benchmarks.decode.engine_loop import Generate, Ids, Job, run_engine
 from benchmarks.decode.subject import load_keras_model, open_subject
 
@@ -23,15 +24,15 @@ def load(job: Job) -> tuple[str, Generate]:
     options = {"jit_compile": True} if job.variant == "jitted" else {}
     model.compile(sampler="greedy", **options)
 
-    def generate(rows: Ids, ids_out: int) -> Ids:
-        decoder = np.zeros((len(rows), ids_out + 1), "int32")
+    def generate(rows: Rows, ids_out: int) -> Ids:
+        decoder = np.zeros((len(rows.ids), ids_out + 1), "int32")
         decoder[:, 0] = architecture.decoder_start_id
         mask = np.zeros_like(decoder)
         mask[:, 0] = 1
         written = model.generate(
             {
-                "encoder_token_ids": tf.constant(rows, tf.int32),
-                "encoder_padding_mask": tf.ones(rows.shape, tf.int32),
+                "encoder_token_ids": tf.constant(rows.ids, tf.int32),
+                "encoder_padding_mask": tf.sequence_mask(rows.length, dtype=tf.int32),
                 "decoder_token_ids": tf.constant(decoder),
                 "decoder_padding_mask": tf.constant(mask),
             },

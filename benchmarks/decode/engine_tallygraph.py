@@ -1,6 +1,7 @@
 """Our exported graph in TensorFlow's C++ session, as TF Serving runs it.
 
-Variant: ``default``, ``xla`` or ``int8`` (which is compiled, too).
+Variant: ``default``, ``xla`` or ``int8`` (which is compiled, too). ``default-3`` drafts three
+ids in each step.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.decode.cases import SHAPES, Shape, own_ids
+from benchmarks.decode.cases import SHAPES, Rows, Shape, own_ids, shape_of
 from benchmarks.decode.engine_loop import Generate, Ids, Job, run_engine
 from benchmarks.decode.subject import load_keras_model, open_subject
 from benchmarks.session import SignatureRunner
@@ -28,8 +30,11 @@ from pipelines.models.kernels import FLOAT32, INT8
 from pipelines.models.shapes import CompiledShapes
 
 # What the XLA export is compiled for; `inputs` are 128 or 512 ids wide.
-_ROWS = (1, 8, 32, 64)
-_WIDTHS = (128,)
+_ROWS: Final[tuple[int, ...]] = (1, 8, 32, 64)
+_WIDTHS: Final[tuple[int, ...]] = (128,)
+# A trained model's rows have any width: those that the pipeline compiles by default.
+_ROWS_OF_TRAINED: Final[tuple[int, ...]] = (1, 8)
+_WIDTHS_OF_TRAINED: Final[tuple[int, ...]] = ()
 _KINDS = {
     "default": "the default export",
     "xla": "the XLA export",
@@ -48,11 +53,14 @@ def export(shape: Shape, directory: Path, variant: str) -> None:
     The default one also says which rows have a decision ``in_doubt``.
     """
     checkpoint, architecture = open_subject(shape, directory)
-    storage = INT8 if variant == "int8" else FLOAT32
+    kind, _, drafts = variant.partition("-")
+    storage = INT8 if kind == "int8" else FLOAT32
     graph = serving_graph(load_keras_model(checkpoint, architecture), architecture, storage)
-    compiled = variant != "default"
-    shapes = CompiledShapes.of(architecture, _ROWS, _WIDTHS) if compiled else None
-    drafted = ExportConfig().draft_tokens
+    rows, widths = _ROWS, _WIDTHS
+    if shape.name not in SHAPES:
+        rows, widths = _ROWS_OF_TRAINED, _WIDTHS_OF_TRAINED
+    shapes = CompiledShapes.of(architecture, rows, widths) if kind != "default" else None
+    drafted = int(drafts) if drafts else ExportConfig().draft_tokens
     decoder = Decoder(graph, architecture, xla=shapes, draft_tokens=drafted)
     module = tf.Module()
     module.decoder = decoder
@@ -83,22 +91,24 @@ def load(job: Job) -> tuple[str, Generate]:
     # In a process that ends, so that what it needed for exporting is gone when it is timed.
     # Never kept from another run: it is today's code that is measured.
     command = [sys.executable, "-m", "benchmarks.decode.engine_tallygraph", "export"]
-    arguments = [job.shape.name, str(job.directory), job.variant]
+    arguments = [job.shape_argument, str(job.directory), job.variant]
     subprocess.run([*command, *arguments], check=True, cwd=ROOT, stdout=sys.stderr)
     run = SignatureRunner(saved_model(job.directory, job.variant), threads=job.threads)
 
-    def generate(rows: Ids, ids_out: int) -> Ids:
-        ids = own_ids(job.shape, rows).astype(np.int32)
-        batch, width = ids.shape
+    special = len(job.shape.start_ids) + 1
+
+    def generate(rows: Rows, ids_out: int) -> Ids:
+        ids = own_ids(job.shape, rows.ids).astype(np.int32)
         answer = run(
             ids=ids,
-            length=np.full(batch, width, np.int32),
-            limit=np.full(batch, ids_out, np.int32),
+            length=(rows.length - special).astype(np.int32),
+            limit=np.full(len(ids), ids_out, np.int32),
         )
         return answer["written"]
 
-    kind = _KINDS[job.variant]
-    about = f"tallygraph, {kind}, in a session of TensorFlow {tf.__version__}"
+    kind, _, drafts = job.variant.partition("-")
+    drafting = f" with draft_tokens = {drafts}" if drafts else ""
+    about = f"tallygraph, {_KINDS[kind]}{drafting}, in a session of TensorFlow {tf.__version__}"
     return about, generate
 
 
@@ -109,6 +119,6 @@ def saved_model(directory: Path, variant: str) -> Path:
 
 if __name__ == "__main__":
     if sys.argv[1] == "export":
-        export(SHAPES[sys.argv[2]], Path(sys.argv[3]), sys.argv[4])
+        export(shape_of(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
     else:
         run_engine(load)

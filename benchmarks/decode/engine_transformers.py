@@ -1,10 +1,14 @@
-"""transformers on PyTorch; runs in the peers' environment."""
+"""transformers on PyTorch; runs in the peers' environment.
+
+Variant: empty, or how many ids its prompt lookup drafts in each step.
+"""
 
 from __future__ import annotations
 
 import torch
 import transformers
 
+from benchmarks.decode.cases import Rows
 from benchmarks.decode.engine_loop import Generate, Ids, Job, run_engine
 
 
@@ -15,16 +19,20 @@ def load(job: Job) -> tuple[str, Generate]:
         job.directory / "hugging_face", dtype=torch.float32
     ).eval()
 
-    def generate(rows: Ids, ids_out: int) -> Ids:
-        ids = torch.from_numpy(rows)
+    options = {"prompt_lookup_num_tokens": int(job.variant)} if job.variant else {}
+
+    def generate(rows: Rows, ids_out: int) -> Ids:
+        ids = torch.from_numpy(rows.ids)
+        mask = torch.arange(ids.shape[1]) < torch.from_numpy(rows.length)[:, None]
         with torch.inference_mode():
             written = model.generate(
                 ids,
-                attention_mask=torch.ones_like(ids),
+                attention_mask=mask.long(),
                 max_new_tokens=ids_out,
                 do_sample=False,
                 num_beams=1,
                 use_cache=True,
+                **options,
             )
         without_start: Ids = written[:, 1:].numpy()
         return without_start
@@ -34,6 +42,11 @@ def load(job: Job) -> tuple[str, Generate]:
         f"`generate`, greedy, with its cache, attention {model.config._attn_implementation}, "
         "in inference mode"
     )
+    if job.variant:
+        about += (
+            f", `prompt_lookup_num_tokens={job.variant}`, which looks in what the decoder has "
+            "written, not in the document, and takes one row"
+        )
     return about, generate
 
 

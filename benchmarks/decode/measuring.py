@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.decode.cases import Case, Shape
 from benchmarks.decode.engine_loop import Job
@@ -17,6 +18,56 @@ from benchmarks.timings import moved_on
 from benchmarks.worker import Worker, WorkerError
 
 Rows = list[list[int]]
+
+
+class Started(NamedTuple):
+    """Engines that were started.
+
+    Attributes:
+      workers: those that are ready, by their names.
+      said: what each engine is, in the order that they were named in.
+      failures: why the others are not ready.
+    """
+
+    workers: dict[str, Worker]
+    said: dict[str, str]
+    failures: dict[str, str]
+
+
+def start_engines(
+    stack: ExitStack,
+    engines: Sequence[Engine],
+    shape: Shape,
+    *,
+    directory: Path,
+    peers: Path,
+    threads: int,
+) -> Started:
+    """Start engines, which end with the stack.
+
+    Args:
+      engines: that are to take turns.
+      shape: of the model.
+      directory: of `benchmarks.decode.subject.make_subject`, or of a trained model; logs go
+        there, too.
+      peers: Python of the peers' environment.
+      threads: that each engine computes with.
+    """
+    started = Started({}, {}, {})
+    for engine in engines:
+        log = directory / "logs" / f"{engine.name}.log"
+        job = Job(shape, directory, threads, engine.variant)
+        try:
+            worker = stack.enter_context(closing(engine.start(job, peers, log)))
+        except WorkerError as error:
+            started.failures[engine.name] = str(error)
+            started.said[engine.name] = "could not be started"
+            print(f"{shape.name}: {engine.name} failed: {error}", flush=True)
+            continue
+        started.workers[engine.name] = worker
+        started.said[engine.name] = worker.ready["about"]
+        print(f"{shape.name}: {worker.ready['about']}", flush=True)
+    return started
 
 
 def measure_shape(
@@ -42,22 +93,10 @@ def measure_shape(
     """
     before = machine()
     with ExitStack() as stack:
-        workers: dict[str, Worker] = {}
-        engines_said: dict[str, str] = {}
-        unavailable: dict[str, Measured] = {}
-        for engine in engines:
-            log = directory / "logs" / f"{engine.name}.log"
-            job = Job(shape, directory, threads, engine.variant)
-            try:
-                worker = stack.enter_context(closing(engine.start(job, peers, log)))
-            except WorkerError as error:
-                unavailable[engine.name] = Measured(failure=str(error))
-                engines_said[engine.name] = "could not be started"
-                print(f"{shape.name}: {engine.name} failed: {error}", flush=True)
-                continue
-            workers[engine.name] = worker
-            engines_said[engine.name] = worker.ready["about"]
-            print(f"{shape.name}: {worker.ready['about']}", flush=True)
+        workers, engines_said, failures = start_engines(
+            stack, engines, shape, directory=directory, peers=peers, threads=threads
+        )
+        unavailable = {name: Measured(failure=why) for name, why in failures.items()}
         points = {}
         busy = []
         for case in cases:

@@ -9,12 +9,52 @@ from typing import Final
 
 import keras
 
+from pipelines.checkpoints.checkpoint import Checkpoint
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.architecture import Architecture
 from pipelines.models.families import build_model
 from tokenizer.contract import METERING_FILE
 
 EVAL_FILES: Final = "eval*.jsonl"
+_METERED: Final = ("max_input_tokens", "max_output_tokens", "task_prefix")
+
+
+def open_pushed(version: Path) -> tuple[Checkpoint, Architecture]:
+    """Open a version's weights, without reading them.
+
+    Args:
+      version: the version's folder.
+
+    Returns:
+      The weights, and the architecture with the limits and the task prefix that the version was
+      metered with. It searches greedily, without the version's own rules.
+    """
+    checkpoint = open_checkpoint(version)
+    record = json.loads((version / METERING_FILE).read_text(encoding="utf-8"))
+    metered = {name: record[name] for name in _METERED}
+    return checkpoint, checkpoint.description.architecture(metered, checkpoint.tokenizer)
+
+
+def held_out_rows(
+    corpus: Path, checkpoint: Checkpoint, architecture: Architecture, documents: int
+) -> list[list[int]]:
+    """Ids of held-out documents, so many at most, each cut off at its limit.
+
+    Raises:
+      SystemExit: the corpus has no held-out document.
+    """
+    texts = (
+        json.loads(line)["document"]
+        for file in sorted(corpus.glob(EVAL_FILES))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    )
+    rows = [
+        checkpoint.tokenizer.encode(text)[: architecture.max_input_tokens]
+        for text in islice(texts, documents)
+    ]
+    if not rows:
+        raise SystemExit(f"{corpus} has no document in {EVAL_FILES}")
+    return rows
 
 
 def open_version(
@@ -28,27 +68,13 @@ def open_version(
       documents: so many at most.
 
     Returns:
-      The model, its architecture with the limits that it was metered with, and each document's
-      ids, cut off at its limit.
+      The model, its architecture as by `open_pushed`, and each document's ids, cut off at its
+      limit.
 
     Raises:
       SystemExit: the corpus has no held-out document.
     """
-    checkpoint = open_checkpoint(version)
-    record = json.loads((version / METERING_FILE).read_text(encoding="utf-8"))
-    limits = {name: record[name] for name in ("max_input_tokens", "max_output_tokens")}
-    architecture = checkpoint.description.architecture(limits, checkpoint.tokenizer)
+    checkpoint, architecture = open_pushed(version)
     model = build_model(architecture)
     checkpoint.load_into(model)
-    texts = (
-        json.loads(line)["document"]
-        for file in sorted(corpus.glob(EVAL_FILES))
-        for line in file.read_text(encoding="utf-8").splitlines()
-    )
-    rows = [
-        checkpoint.tokenizer.encode(text)[: architecture.max_input_tokens]
-        for text in islice(texts, documents)
-    ]
-    if not rows:
-        raise SystemExit(f"{corpus} has no document in {EVAL_FILES}")
-    return model, architecture, rows
+    return model, architecture, held_out_rows(corpus, checkpoint, architecture, documents)

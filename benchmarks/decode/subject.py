@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.models.architecture import Architecture
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "Counts that can be billed.")
+VERSION = "version"  # in the folder of a trained model: a link to the version
 _MADE_BY = ("cases.py", "weights.py", "conversion.py")
 
 
@@ -60,9 +61,13 @@ def write_tokenizer(shape: Shape, directory: Path) -> None:
 
 
 def open_subject(shape: Shape, directory: Path) -> tuple[Checkpoint, Architecture]:
-    """A folder of `make_subject` as ``model.init_from`` opens it, with the points' limits."""
+    """A folder of `make_subject` as ``model.init_from`` opens it, with the points' limits; of a
+    trained model the version itself, with its own limits."""
+    from benchmarks.decode.pushed_version import open_pushed
     from pipelines.checkpoints.opening import open_checkpoint
 
+    if (directory / VERSION).exists():
+        return open_pushed(directory / VERSION)
     checkpoint = open_checkpoint(directory / "hugging_face")
     special = len(shape.start_ids) + 1
     limits = {
