@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long test-kubernetes test-flink test-engine coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge bench-data-nodes clean
+.PHONY: help setup demo docs test test-long test-kubernetes test-flink test-engine coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-trained bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge bench-data-nodes clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,10 @@ VERSION ?= $(lastword $(sort $(wildcard build/serving/summarizer/[0-9]*)))
 CORPUS ?= build/corpus/docstrings
 bench-equality: setup  ## Compare outputs with keras-hub's, id for id, on held-out documents
 	.venv/bin/python -m benchmarks.equality $(VERSION) $(CORPUS)
+
+bench-trained: setup  ## Compare decoding of a version's weights with other engines: docs/benchmarks/decode.md
+	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
+	.venv/bin/python -m benchmarks.decode.trained $(VERSION) $(CORPUS)
 
 bench-sizing: setup  ## Measure what a model server and a gateway take: docs/benchmarks/sizing.md
 	.venv/bin/python -m benchmarks.sizing $(VERSION) --corpus $(CORPUS)

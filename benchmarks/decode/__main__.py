@@ -10,15 +10,14 @@ from benchmarks.command import (
     earlier_results,
     end_by_exception,
     output_folder,
-    write_page,
 )
 from benchmarks.decode.cases import CASES, SHAPES, Case
 from benchmarks.decode.engines import all_engines
 from benchmarks.decode.measuring import measure_shape
-from benchmarks.decode.page import render
-from benchmarks.decode.plot import draw
+from benchmarks.decode.pages import RESULTS_FILE, TRAINED_FILE, write_pages
 from benchmarks.decode.results import Results
 from benchmarks.decode.subject import make_subject
+from benchmarks.decode.trained_results import TrainedResults
 from benchmarks.environment import usable_cores
 from benchmarks.peers import ENGINES
 
@@ -32,15 +31,14 @@ def main() -> None:
     arguments = _arguments()
     end_by_exception()
     output = output_folder(arguments, BUILD)
-    kept = output / "decode.json"
+    kept = output / RESULTS_FILE
     results = earlier_results(arguments, kept, Results.load, Results())
+    trained = earlier_results(arguments, output / TRAINED_FILE, TrainedResults.load, None)
     if not arguments.render:
         _measure(arguments, results, kept)
     if not results.shapes:
         raise SystemExit(f"{kept} holds no results. Measure first: leave --render out")
-    draw(results, output / "decode.svg")
-    page = render(results, plot="decode.svg", command="make bench-decode")
-    write_page(output / "decode.md", page, "decode.svg", "decode.json")
+    write_pages(output, results, trained)
 
 
 def _measure(arguments: argparse.Namespace, results: Results, kept: Path) -> None:

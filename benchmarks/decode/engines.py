@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ CT2_FLOAT32 = "CTranslate2 float32"
 CT2_INT8 = "CTranslate2 int8"
 # Whose ids the others' are compared with: the implementation that the weights come from.
 REFERENCE = TRANSFORMERS
+# On a trained model.
+DRAFTS = "tallygraph, {} drafts"
+LOOKUP = "transformers, prompt lookup"
+LOOKUP_TOKENS = 3
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,27 @@ def all_engines() -> list[Engine]:
         Engine("keras-hub", "engine_keras_hub", "default"),
         Engine("keras-hub jitted", "engine_keras_hub", "jitted"),
         Engine(TRANSFORMERS, "engine_transformers", of_peers=True),
+        Engine(CT2_FLOAT32, "engine_ctranslate2", "float32", of_peers=True),
+        Engine(CT2_INT8, "engine_ctranslate2", "int8", of_peers=True),
+    ]
+
+
+def engines_of_trained(drafts: Sequence[int]) -> list[Engine]:
+    """The engines that are compared on a trained model, the default export first.
+
+    Args:
+      drafts: numbers of drafted ids, each of which is measured in the default export.
+    """
+    return [
+        Engine(OURS, "engine_tallygraph", "default-0"),
+        *(
+            Engine(DRAFTS.format(each), "engine_tallygraph", f"default-{each}")
+            for each in drafts
+        ),
+        Engine(XLA, "engine_tallygraph", "xla"),
+        Engine(INT8, "engine_tallygraph", "int8"),
+        Engine(TRANSFORMERS, "engine_transformers", of_peers=True),
+        Engine(LOOKUP, "engine_transformers", str(LOOKUP_TOKENS), of_peers=True),
         Engine(CT2_FLOAT32, "engine_ctranslate2", "float32", of_peers=True),
         Engine(CT2_INT8, "engine_ctranslate2", "int8", of_peers=True),
     ]

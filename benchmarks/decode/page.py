@@ -41,13 +41,14 @@ we would decide most rows twice: if rounding could decide, the output of a row i
 itself. A trained model has one such row in a few hundred, and it costs a step or two in
 addition. These weights are made so that no decision is that close and each output has
 {distinct} different ids: [how](../../benchmarks/decode/weights.py). The outputs do not copy
-from their input.
+from their input.{trained}
 
 "Faster" is the other engine's time divided by ours, as the median over rounds of the ratio
 within each round: above 1, ours is faster. "Equal ids" is the share of ids that equal those of
 {reference} at the same positions; in int8 an engine computes a different function.
 """
 
+_TRAINED = """ A model that was trained, on documents: [below](#a-trained-model)."""
 DISTINCT = "32 or more"
 # An engine of ours, and the one that it is compared with.
 _PAIRS = (
@@ -59,15 +60,21 @@ _PAIRS = (
 )
 
 
-def render(results: Results, *, plot: str, command: str) -> str:
+def render(results: Results, *, plot: str, command: str, trained: bool = False) -> str:
     """The page, in Markdown.
 
     Args:
       results: of all shapes that were measured.
       plot: name of the picture beside the page.
       command: that measures again.
+      trained: whether a section about a trained model follows.
     """
-    head = _HEAD.format(plot=plot, distinct=DISTINCT, reference=REFERENCE)
+    head = _HEAD.format(
+        plot=plot,
+        distinct=DISTINCT,
+        reference=REFERENCE,
+        trained=_TRAINED if trained else "",
+    )
     shapes = (_shape(name, shape) for name, shape in results.shapes.items())
     return "\n".join([head, *shapes, f"To measure again: `{command}`.\n"])
 
