@@ -1,47 +1,87 @@
 #!/usr/bin/env bash
-# Builds Kubernetes' API server and controller manager, and etcd, into .toolchain/control-plane, from
-# Go modules at the versions that tests/e2e/control_plane/go.mod names: `make test-kubernetes` applies
-# the chart to them. Nothing is installed, and nothing outside this folder is touched, unless GOMODCACHE
-# and GOCACHE name other folders. It needs Go 1.26 or later, or one that may fetch it (GOTOOLCHAIN=auto).
+# Builds what `make test-kubernetes` applies the chart to into .toolchain/control-plane, from Go modules
+# at the versions that the go.mod files of tests/e2e/control_plane name:
 #
-#   scripts/control_plane.sh    10 to 20 minutes on two cores and 4 GB the first time, 140 MB after it;
-#                               repeating it costs nothing, and one that was interrupted goes on
+#   control-plane   etcd, and Kubernetes' API server, controller manager and scheduler
+#   kwok            which plays nodes, and the pods on them
+#
+# Nothing is installed, and nothing outside this folder is touched, unless GOMODCACHE and GOCACHE name
+# other folders. It needs Go 1.26 or later, or one that may fetch it (GOTOOLCHAIN=auto).
+#
+#   scripts/control_plane.sh            all of it: 10 to 20 minutes on two cores and 4 GB the first
+#                                       time, 200 MB after it; repeating it costs nothing
+#   scripts/control_plane.sh PART...    these parts; one that was interrupted goes on
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup/common.sh
 
 SOURCES=tests/e2e/control_plane
-VERSION=$(awk '$1 == "k8s.io/kubernetes" {print $2; exit}' $SOURCES/go.mod)
 MADE=$PWD/$TOOLCHAIN/control-plane
-# What was built of the same sources is complete.
-SUM=$(cat $SOURCES/go.mod $SOURCES/main.go scripts/control_plane.sh | cksum)
-if [ "$(cat "$MADE/.have" 2>/dev/null)" = "$SUM" ]; then exit 0; fi
-
-command -v go >/dev/null || fail "Kubernetes $VERSION cannot be built: there is no go on PATH." \
-  "Install Go 1.26 or later (or 1.21 or later, with GOTOOLCHAIN=auto), and run again."
-
 OWN=$PWD/$TOOLCHAIN/go
 export GOMODCACHE=${GOMODCACHE:-$OWN/modules} GOCACHE=${GOCACHE:-$OWN/build}
 export GOFLAGS="-mod=readonly -modcacherw -buildvcs=false" CGO_ENABLED=0
 
+# version_of FOLDER MODULE: the one that the folder's go.mod requires.
+version_of() {
+  awk -v module="$2" '$1 == "require" && $2 == module {print $3} $1 == module {print $2}' "$1/go.mod" | head -n 1
+}
+
+# folder_of FOLDER MODULE: where the module's files are.
+folder_of() { (cd "$1" && go list -m -f '{{.Dir}}' "$2"); }
+
+# build FOLDER TO LINKED PACKAGE...: the packages' programs, in the folder TO, with the linker's options.
+build() {
+  local folder=$1 to=$2 linked=$3
+  shift 3
+  mkdir -p "$to" && (cd "$folder" && go build -trimpath -ldflags "-s -w $linked" -o "$to/" "$@")
+}
+
 build_control_plane() {
-  local flags="-s -w -X k8s.io/component-base/version.gitVersion=$VERSION"
-  local minor=${VERSION#v*.}
-  flags+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
-  mkdir -p "$MADE" && rm -f "$MADE/.have" &&
-    (cd $SOURCES && go build -trimpath -ldflags "$flags" -o "$MADE/control-plane.new" .) &&
-    mv "$MADE/control-plane.new" "$MADE/control-plane" || return 1
-  local name
-  for name in etcd kube-apiserver kube-controller-manager; do
+  local version minor linked name new=$MADE/control-plane.new
+  version=$(version_of $SOURCES k8s.io/kubernetes)
+  minor=${version#v*.}
+  linked="-X k8s.io/component-base/version.gitVersion=$version"
+  linked+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
+  rm -rf "$new" && build $SOURCES "$new" "$linked" . && mv "$new/control-plane" "$MADE" && rm -r "$new" || return 1
+  for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
     ln -sf control-plane "$MADE/$name" || return 1
   done
 }
 
-say "building Kubernetes $VERSION's API server and controller manager, and etcd, into $MADE (this folder only)"
-attempt build_control_plane || {
-  explain
-  fail "Kubernetes $VERSION cannot be built." "${HINTS[@]}"
+build_kwok() {
+  local module=sigs.k8s.io/kwok new=$MADE/kwok.new
+  rm -rf "$new" && build $SOURCES/kwok "$new" "" $module/cmd/kwok || return 1
+  # What pods and nodes become, as kwok's own releases bring it.
+  cp -R "$(folder_of $SOURCES/kwok $module)/kustomize/stage" "$new/stages" && chmod -R u+w "$new/stages" &&
+    rm -rf "$MADE/kwok-stages" && mv "$new/stages" "$MADE/kwok-stages" && mv "$new/kwok" "$MADE/kwok" && rm -r "$new"
 }
-printf '%s\n' "$SUM" > "$MADE/.have"
+
+# make_part PART FOLDER COMMAND WHAT: unless what was built of the same sources is complete.
+make_part() {
+  local part=$1 folder=$2 command=$3 what=$4 sum
+  sum=$(cat "$folder"/*.mod "$folder"/*.sum scripts/control_plane.sh $SOURCES/main.go | cksum)
+  if [ "$(cat "$MADE/.have-$part" 2>/dev/null)" = "$sum" ]; then return; fi
+  command -v go >/dev/null || fail "$what cannot be built: there is no go on PATH." \
+    "Install Go 1.26 or later (or 1.21 or later, with GOTOOLCHAIN=auto), and run again."
+  say "building $what into $MADE (this folder only)"
+  mkdir -p "$MADE" && rm -f "$MADE/.have-$part"
+  attempt "$command" || {
+    explain
+    fail "$what cannot be built." "${HINTS[@]}"
+  }
+  printf '%s\n' "$sum" > "$MADE/.have-$part"
+  say "ready: $what"
+}
+
+[ $# -gt 0 ] || set -- control-plane kwok
+for part in "$@"; do
+  case $part in
+    control-plane)
+      make_part "$part" $SOURCES build_control_plane \
+        "Kubernetes $(version_of $SOURCES k8s.io/kubernetes)'s control plane" ;;
+    kwok)
+      make_part "$part" $SOURCES/kwok build_kwok "kwok $(version_of $SOURCES/kwok sigs.k8s.io/kwok)" ;;
+    *) fail "There is no part $part." "Parts are: control-plane, kwok." ;;
+  esac
+done
 rm -rf "$OWN"
-say "ready: $MADE"

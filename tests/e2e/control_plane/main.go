@@ -1,5 +1,6 @@
-// Kubernetes' API server and controller manager, and etcd, as they are released: one program that
-// is the one whose name it is called by. Built by scripts/control_plane.sh, for tests of the chart.
+// Kubernetes' API server, controller manager and scheduler, and etcd, as they are released: one
+// program that is the one whose name it is called by. Built by scripts/control_plane.sh, for tests
+// of the chart.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
 func main() {
@@ -24,8 +26,10 @@ func main() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
 		os.Exit(cli.Run(controllermanager.NewControllerManagerCommand()))
+	case "kube-scheduler":
+		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
 	default:
-		fmt.Fprintf(os.Stderr, "Expected: to be called etcd, kube-apiserver or kube-controller-manager. Received: %s\n", name)
+		fmt.Fprintf(os.Stderr, "Expected: to be called etcd, kube-apiserver, kube-controller-manager or kube-scheduler. Received: %s\n", name)
 		os.Exit(2)
 	}
 }
