@@ -1,4 +1,4 @@
-"""A control plane for the tests of a session, which knows the chart's custom resources."""
+"""A control plane with nodes and the chart's custom resources, for the tests of a session."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.control_plane.cluster import Cluster, control_plane
+from tests.e2e.control_plane.cluster import Cluster
 from tests.e2e.control_plane.crds import custom_resource_definitions
+from tests.e2e.control_plane.kwok import nodes
+from tests.e2e.control_plane.starting import control_plane
 
 
 @pytest.fixture(scope="session")
@@ -16,4 +18,5 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for definition in custom_resource_definitions():
             running.apply(definition)
         running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s")
-        yield running
+        with nodes(running):
+            yield running

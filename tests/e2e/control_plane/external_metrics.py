@@ -17,12 +17,10 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from tests.e2e.control_plane.cluster import Cluster
+from tests.e2e.control_plane.external_api import BASE, GROUP, VERSION, issue_for, registered
 from tests.serving.deploy.prometheus_server import PrometheusServer
-from tests.support.waiting import wait_until
 
-_GROUP: Final = "external.metrics.k8s.io"
-_VERSION: Final = "v1beta1"
-_BASE: Final = f"/apis/{_GROUP}/{_VERSION}"
+_SERVICE: Final = "external-metrics"
 _NOW: Final = "2026-01-01T00:00:00Z"
 
 
@@ -41,11 +39,11 @@ class ExternalMetrics:
 
     def answer(self, path: str, query: Mapping[str, list[str]]) -> dict[str, Any] | None:
         """The body for a request; None for a path that there is not."""
-        if path == _BASE:
+        if path == BASE:
             return {
                 "kind": "APIResourceList",
                 "apiVersion": "v1",
-                "groupVersion": f"{_GROUP}/{_VERSION}",
+                "groupVersion": f"{GROUP}/{VERSION}",
                 "resources": [
                     {
                         "name": name,
@@ -57,7 +55,7 @@ class ExternalMetrics:
                     for name in self.recorded
                 ],
             }
-        parts = path.removeprefix(f"{_BASE}/").split("/")
+        parts = path.removeprefix(f"{BASE}/").split("/")
         if len(parts) != 3 or parts[0] != "namespaces" or parts[2] not in self.recorded:
             return None
         (selector,) = query.get("labelSelector", [""])
@@ -71,7 +69,7 @@ class ExternalMetrics:
         self.values.setdefault(metric, []).extend(values)
         return {
             "kind": "ExternalMetricValueList",
-            "apiVersion": f"{_GROUP}/{_VERSION}",
+            "apiVersion": f"{GROUP}/{VERSION}",
             "metadata": {},
             "items": [
                 {
@@ -105,51 +103,18 @@ def serving_external_metrics(cluster: Cluster, metrics: ExternalMetrics) -> Iter
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: the API server asks often."""
 
+    issued = issue_for(cluster, _SERVICE)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cluster.certificate, cluster.certificate_key)
+    context.load_cert_chain(issued.with_suffix(".crt"), issued.with_suffix(".key"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, name="external metrics")
     thread.start()
     try:
-        _register(cluster, server.server_address[1])
-        yield
+        with registered(cluster, _SERVICE, server.server_address[1]):
+            yield
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def _register(cluster: Cluster, port: int) -> None:
-    """Tell the API server where it is, and wait until that finds it there."""
-    name = f"{_VERSION}.{_GROUP}"
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "external-metrics", "namespace": "default"},
-            # No pod of the cluster's: a name, which the API server looks up itself.
-            "spec": {"type": "ExternalName", "externalName": "localhost"},
-        }
-    )
-    cluster.apply(
-        {
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
-            "metadata": {"name": name},
-            "spec": {
-                "group": _GROUP,
-                "version": _VERSION,
-                "groupPriorityMinimum": 100,
-                "versionPriority": 100,
-                "insecureSkipTLSVerify": True,
-                "service": {
-                    "name": "external-metrics",
-                    "namespace": "default",
-                    "port": port,
-                },
-            },
-        }
-    )
-    wait_until(lambda: cluster.api.get(_BASE).status_code == 200, f"{name} to be served")

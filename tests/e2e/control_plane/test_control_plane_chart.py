@@ -1,8 +1,9 @@
 """The chart, applied to Kubernetes' own API server and controllers: what they admit and refuse.
 
 Real: admission (PodSecurity, quota, limit ranges), defaults, validation of core and custom
-resources, Deployments, StatefulSets, HorizontalPodAutoscalers, Helm's upgrade and rollback, the
-command of the migration. Emulated: nodes (`nodes`), on which no container runs.
+resources, Deployments, StatefulSets, HorizontalPodAutoscalers, the scheduler, the binding of
+the model's claim, Helm's upgrade and rollback, the command of the migration. Nodes are
+`kwok`'s, on which no container runs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ import yaml
 from scripts.manifests import CHART, EXAMPLES, ROOT, Rendering
 from serving.ledger.upgrade import newest_revision
 from tests.e2e.control_plane.cluster import Cluster
-from tests.e2e.control_plane.nodes import Nodes, controller
+from tests.e2e.control_plane.processes import Processes
+from tests.e2e.control_plane.releases import (
+    all_run,
+    bring_model,
+    events,
+    install,
+    pods_of_workloads,
+    wait_until_all_run,
+    workloads,
+)
 from tests.serving.deploy.rendered import VARIANTS
 from tests.support.waiting import wait_until
 
@@ -31,66 +41,9 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(autouse=True)
-def nodes(cluster: Cluster) -> Iterator[Nodes]:
-    with Nodes(cluster) as running:
+def processes(cluster: Cluster) -> Iterator[Processes]:
+    with Processes(cluster) as running:
         yield running
-
-
-def install(cluster: Cluster, rendering: Rendering, namespace: str) -> None:
-    """Into a new namespace, with the secrets that the chart's users bring."""
-    cluster.namespace(namespace)
-    cluster.helm(
-        *("install", rendering.release, CHART, "--namespace", namespace),
-        *rendering.values_arguments(),
-    )
-
-
-def workloads(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for plural in ("deployments", "statefulsets"):
-        path = f"/apis/apps/v1/namespaces/{namespace}/{plural}"
-        found += cluster.get(path)["items"]
-    return found
-
-
-def events(cluster: Cluster, namespace: str, reason: str) -> list[str]:
-    items = cluster.get(f"/api/v1/namespaces/{namespace}/events")["items"]
-    return [each["message"] for each in items if each["reason"] == reason]
-
-
-def all_run(cluster: Cluster, namespace: str) -> bool:
-    """Whether each workload has all the pods that it wants, and they are ready."""
-    for each in workloads(cluster, namespace):
-        wanted, status = each["spec"]["replicas"], each["status"]
-        if status.get("observedGeneration") != each["metadata"]["generation"]:
-            return False
-        if not wanted == status.get("replicas", 0) == status.get("readyReplicas", 0):
-            return False
-        if status.get("updatedReplicas", 0) != wanted:
-            return False
-    return all(
-        each["status"].get("currentReplicas", 0) >= each["spec"]["minReplicas"]
-        for each in autoscalers(cluster, namespace)
-    )
-
-
-def autoscalers(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
-    path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
-    found: list[dict[str, Any]] = cluster.get(path)["items"]
-    return found
-
-
-def pods_of_workloads(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
-    pods = cluster.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
-    return [each for each in pods if controller(each) in ("ReplicaSet", "StatefulSet")]
-
-
-def wait_until_all_run(cluster: Cluster, namespace: str) -> None:
-    wait_until(
-        lambda: all_run(cluster, namespace),
-        f"all of {namespace} to run; refused: {events(cluster, namespace, 'FailedCreate')}",
-        every_s=0.5,
-    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -103,6 +56,7 @@ def test_each_variant_is_admitted_and_runs(cluster: Cluster, variant: str) -> No
     else:  # what is applied without Helm, and brings its namespace
         text = replace(rendering, namespace=namespace).render()
         cluster.kubectl("apply", "--validate=strict", "-f", "-", given=text)
+        bring_model(cluster, namespace)
         labels = cluster.get(f"/api/v1/namespaces/{namespace}")["metadata"]["labels"]
         assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     wait_until_all_run(cluster, namespace)
