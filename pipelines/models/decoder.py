@@ -73,6 +73,8 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     num_heads: int
     head_dim: int
     decoder_layers: Sequence[tf.Module]
+    is_short = False
+    """Whether every step looks at all positions of its cache, because there are so few."""
     for_xla = False
     """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
     for_litert = False
@@ -217,7 +219,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     def _position(self, at: tf.Tensor, rows: tf.Tensor, cache: Cache) -> Position:
         """What the layers of a step share; ``at`` as in `position_of`."""
         steps = tf.shape(cache.layers[0])[0] // tf.maximum(2 * rows * self.num_heads, 1)
-        return position_of(at, rows, self.num_heads, steps, all_visible=self._fixed_sizes)
+        return position_of(at, rows, self.num_heads, steps, self._fixed_sizes or self.is_short)
 
     def _attend_to_itself(
         self, qkv: tf.Tensor, place: Position, bias: tf.Tensor, layer: tf.Tensor
@@ -234,15 +236,14 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           ``[rows * count, heads * head_dim]``, and the layer's cache with these positions.
         """
         size = self.num_heads * self.head_dim
-        layer = self._written(layer, place, qkv[:, size:])
+        query, keys_and_values = tf.split(qkv, [size, 2 * size], axis=1)
+        layer = self._written(layer, place, keys_and_values)
         both = tf.reshape(layer, tf.stack([2, -1, place.steps, self.head_dim]))
-        attended = attend_once(
-            one_position(qkv[:, :size], self.num_heads, place.per_row),
-            both[0, :, : place.visible],
-            both[1, :, : place.visible],
-            bias,
-            self.num_heads,
-        )
+        if place.visible is not place.steps:
+            both = both[:, :, : place.visible]
+        keys, values = tf.unstack(both)
+        query = one_position(query, self.num_heads, place.per_row)
+        attended = attend_once(query, keys, values, bias, self.num_heads)
         return attended, layer
 
     def _written(self, part: tf.Tensor, place: Position, new: tf.Tensor) -> tf.Tensor:

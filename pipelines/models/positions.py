@@ -8,7 +8,7 @@ import tensorflow as tf
 
 # Self-attention of a step looks at a multiple of so many positions: all of a short cache,
 # and of a long one the part that has been written, rounded up.
-_VISIBLE_BLOCK: Final = 64
+VISIBLE_BLOCK: Final = 64
 
 
 class Position(NamedTuple):
@@ -20,7 +20,8 @@ class Position(NamedTuple):
       where: int32 ``[rows * per_row * 2 * heads]``, index of the step's places in a cache's
         tensors: of each row and position the keys, then the values.
       steps: int32 scalar, number of positions for which the cache has room.
-      visible: int32 scalar, number of positions of the cache that are read.
+      visible: int32 scalar, number of positions of the cache that are read; ``steps`` itself if
+        all are.
     """
 
     at: tf.Tensor
@@ -40,7 +41,7 @@ def position_of(
       rows: int32 scalar.
       num_heads: of each layer.
       steps: int32 scalar, number of positions for which the cache has room.
-      all_visible: read all of them; for XLA, which wants fixed sizes.
+      all_visible: read all of them: XLA wants fixed sizes, and of a few a part saves nothing.
     """
     places = tf.reshape(tf.range(2 * rows * num_heads), tf.stack([2, rows, num_heads]))
     first = tf.transpose(places, [1, 0, 2]) * steps
@@ -50,8 +51,8 @@ def position_of(
         count, last = at.shape[1], tf.reduce_max(at)
         by_head = tf.reshape(first, tf.stack([rows, 1, 2 * num_heads]))
         where = by_head + at[:, :, tf.newaxis]
-    blocks = last // _VISIBLE_BLOCK + 1
-    visible = steps if all_visible else tf.minimum(blocks * _VISIBLE_BLOCK, steps)
+    blocks = last // VISIBLE_BLOCK + 1
+    visible = steps if all_visible else tf.minimum(blocks * VISIBLE_BLOCK, steps)
     return Position(at, count, tf.reshape(where, [-1]), steps, visible)
 
 

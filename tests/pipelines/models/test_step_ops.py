@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.models.attention import dense
+from pipelines.models.attention import dense, transposed
 from pipelines.models.greedy_search import two_best
 from pipelines.models.kernels import (
     FloatKernel,
@@ -37,13 +37,20 @@ def test_two_best_of_no_rows() -> None:
     assert first.shape == second.shape == best.shape == [0]
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (512, 1024), (513, 1024)])
+@pytest.mark.parametrize("shape", [(6, 4), (400, 400), (512, 1024), (513, 1024)])
 def test_one_row_times_a_kernel_of_any_size(shape: tuple[int, int]) -> None:
     random = np.random.default_rng(1)
     x = random.normal(size=[1, shape[0]]).astype(np.float32)
     kernel = random.normal(size=shape).astype(np.float32)
     expected = x.astype(np.float64) @ kernel
     np.testing.assert_allclose(dense(tf.constant(x), tf.constant(kernel)), expected, atol=2e-4)
+
+
+def test_bits_that_are_moved_as_integers_stay_what_they_are() -> None:
+    x = np.random.default_rng(4).normal(size=[2, 3, 4]).astype(np.float32)
+    x[0, 0] = np.nan, -0.0, np.inf, 1e-45
+    moved = transposed(tf.constant(x), [2, 0, 1]).numpy()
+    np.testing.assert_array_equal(moved.view(np.int32), x.transpose(2, 0, 1).view(np.int32))
 
 
 def some(*shape: int, seed: int = 2) -> np.ndarray:
