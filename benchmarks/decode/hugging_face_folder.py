@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from safetensors.numpy import save_file
 
+from pipelines.checkpoints.t5_tensors import places
 from pipelines.models.architecture import Architecture
 
 _CONFIG: Final = "config.json"
@@ -84,44 +85,8 @@ def write_t5(model: keras.Model, architecture: Architecture, directory: Path) ->
 
 def t5_tensors(model: keras.Model, architecture: Architecture) -> Tensors:
     """A T5's tensors by transformers' names."""
-    backbone = model.backbone
-    tensors = {"shared.weight": backbone.token_embedding.embeddings}
-    for stack, layers, norm in (
-        ("encoder", backbone.encoder_transformer_layers, backbone.encoder_layer_norm),
-        ("decoder", backbone.decoder_transformer_layers, backbone.decoder_layer_norm),
-    ):
-        tensors[f"{stack}.final_layer_norm.weight"] = norm.weight
-        for i, layer in enumerate(layers):
-            tensors |= _layer(layer, f"{stack}.block.{i}.layer", architecture.gated)
-        bias = layers[0].self_attention.relative_attention_bias
-        name = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        tensors[name] = bias
-    return {name: np.ascontiguousarray(np.asarray(each)) for name, each in tensors.items()}
-
-
-def _layer(layer: Any, name: str, gated: bool) -> dict[str, Any]:
-    tensors: dict[str, Any] = {}
-
-    def dense(projector: Any, tensor: str) -> None:
-        tensors[f"{name}.{tensor}.weight"] = np.asarray(projector.kernel).T
-
-    def attention(source: Any, tensor: str) -> None:
-        dense(source.query_projector, f"{tensor}.q")
-        dense(source.key_projector, f"{tensor}.k")
-        dense(source.value_projector, f"{tensor}.v")
-        dense(source.output_projector, f"{tensor}.o")
-
-    norms = [layer.self_attention_layer_norm]
-    attention(layer.self_attention, "0.SelfAttention")
-    if layer.is_decoder:
-        attention(layer.cross_attention, "1.EncDecAttention")
-        norms.append(layer.cross_attention_layer_norm)
-    norms.append(layer.layer_norm)
-    for j, norm in enumerate(norms):
-        tensors[f"{name}.{j}.layer_norm.weight"] = norm.weight
-    last = f"{len(norms) - 1}.DenseReluDense"
-    dense(layer.input_projector, f"{last}.wi_0" if gated else f"{last}.wi")
-    if gated:
-        dense(layer.gate_projector, f"{last}.wi_1")
-    dense(layer.output_projector, f"{last}.wo")
+    tensors = {}
+    for place in places(model, architecture):
+        values = np.asarray(place.variable)
+        tensors[place.tensor] = np.ascontiguousarray(values.T if place.turned else values)
     return tensors

@@ -9,6 +9,14 @@ import numpy as np
 
 from pipelines.checkpoints.description import CheckpointError, ModelDescription
 from pipelines.checkpoints.hugging_face_tensors import NamedTensors, one_of, require
+from pipelines.checkpoints.t5_tensors import (
+    BUCKETS,
+    EMBEDDING,
+    HEAD,
+    bias_name,
+    inputs_of_feed_forward,
+    places,
+)
 from pipelines.checkpoints.weights_folder import WeightsFolder
 from pipelines.models.architecture import ACTIVATIONS
 
@@ -16,14 +24,13 @@ if TYPE_CHECKING:
     import keras
 
 _EMBEDDING: Final = (
-    "shared.weight",
+    EMBEDDING,
     "encoder.embed_tokens.weight",
     "decoder.embed_tokens.weight",
 )
-_HEAD: Final = "lm_head.weight"
 # In T5 1.0's own files; transformers does not read it either.
 _IGNORED: Final = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
-_BUCKETS, _MAX_DISTANCE = 32, 128  # of relative positions; keras-hub's T5 knows these only
+_MAX_DISTANCE: Final = 128  # of relative positions; keras-hub's T5 knows this one only
 
 
 def describe(
@@ -37,12 +44,12 @@ def describe(
     """
     require(
         settings,
-        relative_attention_num_buckets=_BUCKETS,
+        relative_attention_num_buckets=BUCKETS,
         relative_attention_max_distance=_MAX_DISTANCE,
     )
     activation, gated = _feed_forward(settings.get("feed_forward_proj", "relu"))
     size = (settings["vocab_size"], settings["d_model"])
-    names = dict.fromkeys((*_EMBEDDING, _HEAD), size)
+    names = dict.fromkeys((*_EMBEDDING, HEAD), size)
     # mT5 scales nothing, whatever its settings say.
     scaled = settings["model_type"] != "mt5" and _is_scaled(settings)
     own_head = _own_head(folder)
@@ -72,14 +79,14 @@ def describe(
     shapes = tensor_shapes(description)
     folder.check(shapes, names, _IGNORED)
     embedding = one_of(folder, _EMBEDDING)
-    shapes[_EMBEDDING[0]] = size
-    aliases = {_EMBEDDING[0]: embedding}
+    shapes[EMBEDDING] = size
+    aliases = {EMBEDDING: embedding}
     factors = {}
     if not description.tied:
-        shapes[_HEAD] = size
-        aliases[_HEAD] = _HEAD if own_head else embedding
+        shapes[HEAD] = size
+        aliases[HEAD] = HEAD if own_head else embedding
         if scaled:
-            factors[_HEAD] = description.d_model**-0.5
+            factors[HEAD] = description.d_model**-0.5
     return description, NamedTensors(folder, shapes, aliases, factors)
 
 
@@ -87,7 +94,7 @@ def tensor_shapes(model: ModelDescription) -> dict[str, tuple[int, ...]]:
     """Return the shapes, by name, of all tensors except the embeddings."""
     inner = model.num_heads * model.head_dim
     wide, narrow = (model.d_ff, model.d_model), (model.d_model, model.d_ff)
-    inputs = ("wi_0", "wi_1") if model.gated else ("wi",)
+    inputs = inputs_of_feed_forward(model.gated)
     shapes: dict[str, tuple[int, ...]] = {}
     for stack, depth, attentions in (
         ("encoder", model.num_layers, ("SelfAttention",)),
@@ -105,56 +112,16 @@ def tensor_shapes(model: ModelDescription) -> dict[str, tuple[int, ...]]:
             for j in range(len(attentions) + 1):
                 shapes[f"{layer}.{j}.layer_norm.weight"] = (model.d_model,)
             if model.bias_each_layer or i == 0:
-                shapes[_bias(stack, i)] = (_BUCKETS, model.num_heads)
+                shapes[bias_name(stack, i)] = (BUCKETS, model.num_heads)
         shapes[f"{stack}.final_layer_norm.weight"] = (model.d_model,)
     return shapes
 
 
 def load(model: keras.Model, description: ModelDescription, tensors: NamedTensors) -> None:
     """Set a T5's weights; keras-hub has no converter for it."""
-    backbone = model.backbone
-    backbone.token_embedding.embeddings.assign(tensors.read(_EMBEDDING[0]))
-    if not description.tied:
-        backbone.token_embedding.reverse_embeddings.assign(tensors.read(_HEAD).T)
-    for stack, layers, norm in (
-        ("encoder", backbone.encoder_transformer_layers, backbone.encoder_layer_norm),
-        ("decoder", backbone.decoder_transformer_layers, backbone.decoder_layer_norm),
-    ):
-        for i, layer in enumerate(layers):
-            _load_layer(layer, f"{stack}.block.{i}.layer", description.gated, tensors)
-            if description.bias_each_layer or i == 0:
-                bias = tensors.read(_bias(stack, i))
-                layer.self_attention.relative_attention_bias.assign(bias)
-        norm.weight.assign(tensors.read(f"{stack}.final_layer_norm.weight"))
-
-
-def _bias(stack: str, layer: int) -> str:
-    return f"{stack}.block.{layer}.layer.0.SelfAttention.relative_attention_bias.weight"
-
-
-def _load_layer(layer: Any, name: str, gated: bool, tensors: NamedTensors) -> None:
-    def dense(projector: Any, tensor: str) -> None:
-        projector.kernel.assign(tensors.read(f"{name}.{tensor}.weight").T)
-
-    def attention(target: Any, tensor: str) -> None:
-        dense(target.query_projector, f"{tensor}.q")
-        dense(target.key_projector, f"{tensor}.k")
-        dense(target.value_projector, f"{tensor}.v")
-        dense(target.output_projector, f"{tensor}.o")
-
-    norms = [layer.self_attention_layer_norm]
-    attention(layer.self_attention, "0.SelfAttention")
-    if layer.is_decoder:
-        attention(layer.cross_attention, "1.EncDecAttention")
-        norms.append(layer.cross_attention_layer_norm)
-    norms.append(layer.layer_norm)
-    for j, norm in enumerate(norms):
-        norm.weight.assign(tensors.read(f"{name}.{j}.layer_norm.weight"))
-    last = f"{len(norms) - 1}.DenseReluDense"
-    dense(layer.input_projector, f"{last}.wi_0" if gated else f"{last}.wi")
-    if gated:
-        dense(layer.gate_projector, f"{last}.wi_1")
-    dense(layer.output_projector, f"{last}.wo")
+    for place in places(model, description):
+        values = tensors.read(place.tensor)
+        place.variable.assign(values.T if place.turned else values)
 
 
 def _feed_forward(setting: str) -> tuple[str, bool]:
@@ -172,12 +139,12 @@ def _feed_forward(setting: str) -> tuple[str, bool]:
 
 def _own_head(folder: WeightsFolder) -> bool:
     """Whether the output layer is another matrix than the embedding."""
-    if _HEAD not in folder.shapes:
+    if HEAD not in folder.shapes:
         return False
     embedding = one_of(folder, _EMBEDDING)
-    if folder.shapes[embedding] != folder.shapes[_HEAD]:
+    if folder.shapes[embedding] != folder.shapes[HEAD]:
         return True  # refused by its shape soon
-    return not np.array_equal(folder.read(embedding), folder.read(_HEAD))
+    return not np.array_equal(folder.read(embedding), folder.read(HEAD))
 
 
 def _is_scaled(settings: Mapping[str, Any]) -> bool:
