@@ -83,7 +83,7 @@ def one_position(x: tf.Tensor, num_heads: int, beams: int = 1) -> tf.Tensor:
     """
     dim = x.shape[-1] // num_heads
     if beams > 1:
-        x = tf.transpose(tf.reshape(x, [-1, beams, num_heads, dim]), [0, 2, 1, 3])
+        x = transposed(tf.reshape(x, [-1, beams, num_heads, dim]), [0, 2, 1, 3])
     return tf.reshape(x, [-1, beams, dim])
 
 
@@ -104,7 +104,7 @@ def attend_once(
     scores = small_product(query, key, transpose_b=True) + bias
     x = small_product(tf.exp(tf.nn.log_softmax(scores)), value)
     if beams > 1:
-        x = tf.transpose(tf.reshape(x, [-1, num_heads, beams, dim]), [0, 2, 1, 3])
+        x = transposed(tf.reshape(x, [-1, num_heads, beams, dim]), [0, 2, 1, 3])
     return tf.reshape(x, [-1, num_heads * dim])
 
 
