@@ -31,7 +31,7 @@ from pipelines.checkpoints.safetensors_folder import SafetensorsFolder
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
-from tests.pipelines.edge.versions import corpus_of, pushed_version
+from tests.pipelines.edge.versions import plain_version
 from tests.pipelines.models.random_models import random_model, small
 
 # Writes a row's first ids back and EOS. It fails with more rows than it is told, and writes
@@ -148,8 +148,10 @@ def test_a_model_that_transformers_would_read_as_another_is_refused() -> None:
 
 
 @pytest.mark.long
-def test_our_engines_write_the_version_s_greedy_ids(tmp_path: Path) -> None:
-    version = pushed_version("t5", corpus_of("t5", tmp_path / "corpus"), tmp_path / "version")
+def test_our_engines_write_the_version_s_greedy_ids(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    version = plain_version("t5", tmp_path_factory)
     texts = ["one", "one two three four five six", "two " * 40, "three two one"]
     lines = "\n".join(json.dumps({"document": text}) for text in texts)
     (tmp_path / "eval.jsonl").write_text(lines, encoding="utf-8")

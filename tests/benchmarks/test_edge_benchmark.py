@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.edge import __main__ as benchmark
-from tests.pipelines.edge.versions import corpus_of, pushed_version
+from tests.pipelines.edge.versions import plain_version
 from tests.pipelines.transformed_corpus import pairs
 
 
 @pytest.mark.long
-def test_a_small_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, corpus = tmp_path / "made", tmp_path / "corpus"
-    made.mkdir()
-    version = pushed_version("t5", corpus_of("t5", made), tmp_path / "pushed")
+def test_a_small_version(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = tmp_path / "corpus"
+    version = plain_version("t5", tmp_path_factory)
     corpus.mkdir()
     rows = [{name: text.decode() for name, text in row.items()} for row in pairs()[:12]]
     lines = "".join(json.dumps(row) + "\n" for row in rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
@@ -15,6 +16,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from pipelines.preprocessing import preprocessing_fn
 from tests.pipelines.training.training_runs import TransformedCorpus
+from tests.support.made_once import made_for_all
 from tokenizer.base import Tokenizer
 from tokenizer.loading import save_tokenizer
 from tokenizer.training import train_sentencepiece
@@ -42,9 +44,22 @@ def pairs() -> list[dict[str, bytes]]:
 
 
 def transformed_corpus(
-    root: Path, train: Callable[[Iterable[str], int], Tokenizer] = train_sentencepiece
+    factory: pytest.TempPathFactory,
+    train: Callable[[Iterable[str], int], Tokenizer] = train_sentencepiece,
 ) -> TransformedCorpus:
-    """What Transform and TokenizerTrainer make of the pairs, in a folder."""
+    """What Transform and TokenizerTrainer make of the pairs: once in a run, to be read."""
+    root = made_for_all(
+        factory, f"corpus-{train.__name__}", functools.partial(_transform, train=train)
+    )
+    return TransformedCorpus(
+        tokenizer_dir=root / "tokenizer",
+        transform_output=root / "transform",
+        train_files=[str(root / "train-00000-of-00001.gz")],
+        eval_files=[str(root / "eval-00000-of-00001.gz")],
+    )
+
+
+def _transform(root: Path, train: Callable[[Iterable[str], int], Tokenizer]) -> None:
     rows = pairs()
     texts = (row[name].decode() for row in rows for name in ("document", "summary"))
     save_tokenizer(train(texts, VOCABULARY), root / "tokenizer")
@@ -73,12 +88,6 @@ def transformed_corpus(
         _ = transform_fn | tft_beam.WriteTransformFn(str(root / "transform"))
         _write(transformed, root / "train")
         _write((evaluation, transform_fn) | tft_beam.TransformDataset(), root / "eval")
-    return TransformedCorpus(
-        tokenizer_dir=root / "tokenizer",
-        transform_output=root / "transform",
-        train_files=[str(root / "train-00000-of-00001.gz")],
-        eval_files=[str(root / "eval-00000-of-00001.gz")],
-    )
 
 
 def _write(dataset: Any, prefix: Path) -> None:

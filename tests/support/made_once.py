@@ -1,13 +1,20 @@
-"""Folders that are made once in a process, and then copied: saving a model takes a second."""
+"""Folders that are made once, because saving a model takes seconds.
+
+In a process, to be copied; or for all processes of a run, to be read.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import functools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec
+
+import pytest
 
 P = ParamSpec("P")
 
@@ -37,3 +44,20 @@ def made_once(
         shutil.copytree(made[key], path)
 
     return copy
+
+
+def made_for_all(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
+) -> Path:
+    """A folder that whoever needs it first makes, and every worker of the run only reads."""
+    run = factory.getbasetemp()
+    if run.name == f"popen-{os.environ.get('PYTEST_XDIST_WORKER')}":  # a worker's own
+        run = run.parent
+    folder, whole = run / f"made-{name}", run / f"made-{name}.whole"
+    with Path(run, f"made-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
+            make(folder)
+            whole.touch()
+    return folder

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.checkpoints.keras_preset import DECODING_FILE
+from pipelines.checkpoints.opening import CHECKPOINT_DIR
 from pipelines.cli import app
 from pipelines.config_sections import ExportConfig
 from pipelines.edge.runtime import EdgeSummarizer
-from tests.pipelines.edge.versions import NAME, corpus_of, pushed_version
-from tests.pipelines.training.training_runs import TransformedCorpus
+from tests.pipelines.edge.versions import NAME, corpus_of, plain_version, pushed_version
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> TransformedCorpus:
-    return corpus_of("t5", tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def version(corpus: TransformedCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pushed_version("t5", corpus, tmp_path_factory.mktemp("version"))
+def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return plain_version("t5", tmp_path_factory)
 
 
 def litert(*options: object) -> tuple[int, str]:
@@ -56,8 +54,11 @@ def test_it_quantises_when_asked(version: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other.tflite").exists()
 
 
-def test_beams_have_to_be_given_up_by_name(corpus: TransformedCorpus, tmp_path: Path) -> None:
-    beams = pushed_version("t5", corpus, tmp_path / "beams", num_beams=2)
+def test_beams_have_to_be_given_up_by_name(version: Path, tmp_path: Path) -> None:
+    # The weights know of no search: what is kept beside them says how they were decoded.
+    beams = Path(shutil.copytree(version, tmp_path / "beams" / NAME))
+    decoding = beams / CHECKPOINT_DIR / DECODING_FILE
+    decoding.write_text(json.dumps(json.loads(decoding.read_text()) | {"num_beams": 2}))
     file = tmp_path / "model.tflite"
     code, printed = litert(beams, "-o", file)
     assert code == 2
@@ -68,9 +69,11 @@ def test_beams_have_to_be_given_up_by_name(corpus: TransformedCorpus, tmp_path: 
 
 
 @pytest.mark.long
-def test_an_int8_export_is_refused(corpus: TransformedCorpus, tmp_path: Path) -> None:
+def test_an_int8_export_is_refused(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     settings = ExportConfig(xla=True, weights="int8", row_buckets=(1,))
-    quantised = pushed_version("t5", corpus, tmp_path, settings)
+    quantised = pushed_version("t5", corpus_of("t5", tmp_path_factory), tmp_path, settings)
     code, printed = litert(quantised, "-o", tmp_path / "model.tflite")
     assert code == 2
     assert "is an int8 export" in printed and "--quantise dynamic-range" in printed

@@ -19,7 +19,7 @@ import tensorflow_text  # noqa: F401  (registers the ops of the SavedModel)
 from pipelines.edge.exporting import EdgeError, export_litert
 from pipelines.edge.record import DYNAMIC_RANGE, FLOAT32, RECORD_FILE, EdgeRecord
 from pipelines.edge.runtime import EdgeSummarizer
-from tests.pipelines.edge.versions import NAME, corpus_of, pushed_version
+from tests.pipelines.edge.versions import NAME, corpus_of, plain_version, pushed_version
 from tests.pipelines.training.training_runs import TransformedCorpus
 from tests.pipelines.transformed_corpus import pairs
 from tokenizer.contract import ContractError, MeteredSummary
@@ -35,23 +35,22 @@ TEXTS = [
 Exported = tuple[Path, Path]
 
 
-@pytest.fixture(scope="module", params=["t5", "bart"])
+# A LiteRT file of each family takes as long as the tests of it.
+@pytest.fixture(scope="module", params=["t5", pytest.param("bart", marks=pytest.mark.long)])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def corpus(kind: str, tmp_path_factory: pytest.TempPathFactory) -> TransformedCorpus:
-    return corpus_of(kind, tmp_path_factory.mktemp("corpus"))
+    return corpus_of(kind, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def exported(
-    kind: str, corpus: TransformedCorpus, tmp_path_factory: pytest.TempPathFactory
-) -> Exported:
+def exported(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A version and its file."""
-    version = pushed_version(kind, corpus, tmp_path_factory.mktemp("version"))
-    file = version.parent / "model.tflite"
+    version = plain_version(kind, tmp_path_factory)
+    file = tmp_path_factory.mktemp("exported") / "model.tflite"
     export_litert(version, file)
     return version, file
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+import pytest
+
 from components.meter.executor import save_metered_model
 from pipelines.checkpoints.keras_preset import save_preset
 from pipelines.config_sections import ExportConfig
@@ -15,6 +17,7 @@ from pipelines.models.architecture import Architecture
 from tests.pipelines.models.random_models import random_model
 from tests.pipelines.training.training_runs import TransformedCorpus, export
 from tests.pipelines.transformed_corpus import transformed_corpus
+from tests.support.made_once import made_for_all
 from tokenizer.bpe_training import train_byte_level_bpe
 from tokenizer.contract import (
     CONTRACT_VERSION,
@@ -63,8 +66,17 @@ KINDS: Final = {
 }
 
 
-def corpus_of(kind: str, root: Path) -> TransformedCorpus:
-    return transformed_corpus(root, KINDS[kind].train)
+def corpus_of(kind: str, factory: pytest.TempPathFactory) -> TransformedCorpus:
+    return transformed_corpus(factory, KINDS[kind].train)
+
+
+def plain_version(kind: str, factory: pytest.TempPathFactory) -> Path:
+    """A version with the settings of its kind; made once in a run, to be read."""
+
+    def make(root: Path) -> None:
+        pushed_version(kind, corpus_of(kind, factory), root)
+
+    return made_for_all(factory, f"version-{kind}", make) / NAME
 
 
 def pushed_version(

@@ -8,4 +8,4 @@ from tests.pipelines.transformed_corpus import transformed_corpus
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> TransformedCorpus:
-    return transformed_corpus(tmp_path_factory.mktemp("corpus"))
+    return transformed_corpus(tmp_path_factory)
