@@ -9,9 +9,11 @@ from pathlib import Path
 import coverage
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
 from tests.support.made_once import remove_made
 from tests.support.sizes import sizes
+from tests.support.worker_schedule import TogetherScheduling
 
 # Seconds and path of the files that take long, written by --record-longest.
 LONGEST = Path(__file__).with_name("longest_files.txt")
@@ -56,6 +58,13 @@ def _longest() -> dict[str, float]:
     """Seconds that files take, by path."""
     lines = LONGEST.read_text().splitlines() if LONGEST.exists() else []
     return {path: float(seconds) for seconds, path in (line.split() for line in lines)}
+
+
+@pytest.hookimpl(optionalhook=True)  # only where there are workers
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Producer
+) -> TogetherScheduling | None:
+    return TogetherScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_sessionfinish() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,6 +80,7 @@ def answers(
     return [[each for each in row if each != PAD] for row in written]
 
 
+@functools.cache  # to trace a decoder takes seconds
 def decoded(architecture: Architecture) -> Subject:
     model = random_model(architecture)
     return architecture, model, Decoder(serving_graph(model, architecture), architecture)
