@@ -57,6 +57,17 @@ def trained(
     return SimpleNamespace(serving_model_dir=str(directory), custom_config={"model": settings})
 
 
+# An export takes seconds, and who reads one changes nothing.
+@pytest.fixture(scope="module")
+def greedy(trained: SimpleNamespace, corpus: TransformedCorpus) -> Path:
+    return export(trained, corpus, "greedy")
+
+
+@pytest.fixture(scope="module")
+def beams(trained: SimpleNamespace, corpus: TransformedCorpus) -> Path:
+    return export(trained, corpus, "beams", **BEAMS)
+
+
 def answers(directory: Path) -> list[list[int]]:
     serve = tf.saved_model.load(str(directory)).signatures["serving_default"]
     rows: list[list[int]] = serve(text=tf.constant(TEXTS))["output_ids"].numpy().tolist()
@@ -64,11 +75,8 @@ def answers(directory: Path) -> list[list[int]]:
 
 
 def test_decoding_is_the_exports_and_the_weights_are_trainings(
-    trained: SimpleNamespace, corpus: TransformedCorpus
+    trained: SimpleNamespace, greedy: Path, beams: Path
 ) -> None:
-    greedy = export(trained, corpus, "greedy")
-    beams = export(trained, corpus, "beams", **BEAMS)
-
     assert [BaseModelSpec.load(each).num_beams for each in (greedy, beams)] == [1, 3]
     kept = [open_checkpoint(each) for each in (greedy, beams)]
     assert kept[0].identity() == kept[1].identity()
@@ -79,10 +87,9 @@ def test_decoding_is_the_exports_and_the_weights_are_trainings(
 
 
 def test_an_export_answers_as_the_decoder_of_its_own_checkpoint(
-    trained: SimpleNamespace, corpus: TransformedCorpus
+    trained: SimpleNamespace, beams: Path
 ) -> None:
-    directory = export(trained, corpus, "checked", **BEAMS)
-    kept = open_checkpoint(directory)
+    kept = open_checkpoint(beams)
     settings = trained.custom_config["model"] | BEAMS
     limits = {name: settings[name] for name in settings if name not in ("family", "d_ff")}
     architecture = kept.description.architecture(limits, kept.tokenizer)
@@ -94,17 +101,16 @@ def test_an_export_answers_as_the_decoder_of_its_own_checkpoint(
     written = decoder.generate(
         rows.to_tensor(), tf.cast(rows.row_lengths(), tf.int32), np.zeros(3, "int32")
     )
-    assert written.numpy().tolist() == answers(directory)
+    assert written.numpy().tolist() == answers(beams)
 
 
 def test_what_a_version_needs_lies_beside_the_graph(
-    trained: SimpleNamespace, corpus: TransformedCorpus
+    greedy: Path, corpus: TransformedCorpus
 ) -> None:
-    directory = export(trained, corpus, "whole")
-    assert not (directory / CHECKPOINT_DIR / "assets.extra").exists()
-    fingerprint = load_tokenizer(directory / TOKENIZER_DIR).fingerprint
+    assert not (greedy / CHECKPOINT_DIR / "assets.extra").exists()
+    fingerprint = load_tokenizer(greedy / TOKENIZER_DIR).fingerprint
     assert fingerprint == load_tokenizer(corpus.tokenizer_dir).fingerprint
-    decoding = json.loads((directory / CHECKPOINT_DIR / "decoding.json").read_text())
+    decoding = json.loads((greedy / CHECKPOINT_DIR / "decoding.json").read_text())
     assert decoding["num_beams"] == 1
 
 

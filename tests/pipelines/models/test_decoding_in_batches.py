@@ -160,19 +160,21 @@ def test_a_stock_server_takes_the_graph(any_search: Subject, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("family", "num_beams"),
+    ("family", "num_beams", "num_layers"),
     [
-        ("t5", 1),
+        ("t5", 1, 1),
         # Each takes ten seconds to compile.
-        pytest.param("t5", 3, marks=pytest.mark.long),
-        pytest.param("bart", 1, marks=pytest.mark.long),
-        pytest.param("bart", 3, marks=pytest.mark.long),
+        pytest.param("t5", 1, 2, marks=pytest.mark.long),
+        pytest.param("t5", 3, 2, marks=pytest.mark.long),
+        pytest.param("bart", 1, 2, marks=pytest.mark.long),
+        pytest.param("bart", 3, 2, marks=pytest.mark.long),
     ],
 )
 def test_compiled_by_xla_it_gives_the_same_answers(
-    family: str, num_beams: int, tmp_path: Path
+    family: str, num_beams: int, num_layers: int, tmp_path: Path
 ) -> None:
-    architecture = small(family, num_beams=num_beams, no_repeat_ngram_size=2)
+    rules = {"num_beams": num_beams, "no_repeat_ngram_size": 2}
+    architecture = small(family, num_layers=num_layers, **rules)
     model = random_model(architecture)
     plain = Decoder(serving_graph(model, architecture), architecture)
     shapes = CompiledShapes.of(architecture, (1, 8), (16,))

@@ -63,7 +63,7 @@ def in_turns(
 
 
 def test_a_row_answers_the_same_alone_and_together() -> None:
-    architecture = small("t5")
+    architecture = small("t5", num_layers=1)
     decoder = decoder_of(model_with_rivals(architecture), architecture, widths=(16,))
     ids, length = random_rows(architecture, ROWS, seed=3)
     alone = in_turns(decoder, ids, length, 1)

@@ -6,6 +6,7 @@ That each of them is what transformers does is shown by the recipes of
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import replace
 from typing import Any
@@ -45,9 +46,12 @@ class Subject:
         embeddings.assign(values)
         self.ids = random.integers(3, 24, (ROWS, 6)).astype("int32")
 
+    @functools.cache  # noqa: B019  (it takes seconds to trace one)
+    def decoder(self, architecture: Architecture) -> Decoder:
+        return Decoder(serving_graph(self.model, architecture), architecture)
+
     def answers(self, limit: int = 0, **settings: Any) -> list[list[int]]:
-        architecture = replace(self.architecture, **settings)
-        decoder = Decoder(serving_graph(self.model, architecture), architecture)
+        decoder = self.decoder(replace(self.architecture, **settings))
         lengths, limits = np.full(ROWS, 6, "int32"), np.full(ROWS, limit, "int32")
         written = decoder.generate(self.ids, lengths, limits).numpy().tolist()
         return [[each for each in row if each != PAD] for row in written]
