@@ -6,12 +6,13 @@ from typing import Final
 
 from xdist.scheduler import LoadFileScheduling
 
-_TOGETHER: Final = (
+TOGETHER: Final = (
     # The process that TFX and MLflow are imported in (`warm_process`).
     (
         "tests/e2e/test_pipeline_run.py",
         "tests/components/test_mlflow_registry.py",
         "tests/pipelines/test_champion_from_registry.py",
+        "tests/pipelines/cli/test_run_command.py",
     ),
     # The metered fixture model.
     (
@@ -34,7 +35,7 @@ _TOGETHER: Final = (
         "tests/pipelines/models/test_decoding_in_batches.py",
     ),
 )
-_GROUP_OF: Final = {file: group[0] for group in _TOGETHER for file in group}
+_GROUP_OF: Final = {file: group[0] for group in TOGETHER for file in group}
 
 
 class TogetherScheduling(LoadFileScheduling):
