@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import h5py
+import keras
 import keras_hub
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from pipelines.checkpoints.keras_preset import KerasPreset, save_decoding, save_
 from pipelines.checkpoints.opening import open_checkpoint
 from pipelines.models.families import build_model
 from tests.pipelines.checkpoints.fixture_checkpoints import FIXTURES, architecture_of
+from tests.support.made_once import made_once
 
 LIMITS = {"max_input_tokens": 20, "max_output_tokens": 5}
 
 
-@pytest.fixture
-def preset(tmp_path: Path) -> Path:
+@made_once
+def save_t5(path: Path) -> None:
     """A T5 v1.1 of keras-hub's own making, with its tokenizer."""
+    path.mkdir()
     spiece = (FIXTURES / "t5" / "spiece.model").read_bytes()
     backbone = keras_hub.models.T5Backbone(
         vocabulary_size=112,
@@ -37,9 +40,23 @@ def preset(tmp_path: Path) -> Path:
     random = np.random.default_rng(5)
     for weight in backbone.weights:
         weight.assign(random.normal(0, 0.4, weight.shape))
-    backbone.save_to_preset(str(tmp_path))
-    keras_hub.models.T5Tokenizer(proto=spiece).save_to_preset(str(tmp_path))
-    return tmp_path
+    backbone.save_to_preset(str(path))
+    keras_hub.models.T5Tokenizer(proto=spiece).save_to_preset(str(path))
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    save_t5(tmp_path / "preset")
+    return tmp_path / "preset"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> keras.Model:
+    """A training model that fits, for weights that do not."""
+    folder = tmp_path_factory.mktemp("good") / "preset"
+    save_t5(folder)
+    checkpoint = open_checkpoint(folder)
+    return build_model(checkpoint.description.architecture(LIMITS, checkpoint.tokenizer))
 
 
 @pytest.mark.parametrize("name", ["t5_uneven", "umt5", "distilbart", "pegasus"])
@@ -133,9 +150,10 @@ def test_a_preset_of_another_model(preset: Path) -> None:
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "wrong shape", "not a number", "truncated"])
-def test_weights_that_are_not_the_configs(preset: Path, spoilt: str) -> None:
+def test_weights_that_are_not_the_configs(
+    preset: Path, model: keras.Model, spoilt: str
+) -> None:
     checkpoint = open_checkpoint(preset)
-    model = build_model(checkpoint.description.architecture(LIMITS, checkpoint.tokenizer))
     weights = preset / "model.weights.h5"
     if spoilt == "truncated":
         weights.write_bytes(weights.read_bytes()[:5000])
