@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -74,7 +74,7 @@ class Budgets:
         self._driver = driver
         self._statements = statements
         self._credits: dict[str, Credit] = {}
-        self._reserved = Counter[str]()
+        self._reserved = defaultdict[str, int](int)
         self._watched: dict[Account, _Watched] = {}
         self.alerted: dict[Account, int] = {}
         self.events: list[str] = []
@@ -94,7 +94,7 @@ class Budgets:
             rows = self._driver.ask(
                 self._statements.reserved_of_tenants, tenants=sorted(self._credits)
             )()
-            self._reserved = Counter({tenant: int(total) for tenant, total in rows})
+            self._reserved.update({tenant: int(total) for tenant, total in rows})
         self._watched = {
             (tenant, month): _Watched(spent, alerted, budget, percents_from_text(percents))
             for tenant, month, spent, alerted, budget, percents in watched

@@ -39,6 +39,8 @@ _LENGTHS: Final = {
 _VALUES: Final = attrgetter(*HASHED)
 _SCHEMA_VERSION: Final = HASHED.index("schema_version")
 _CREATED_AT: Final = HASHED.index("created_at")
+_NUMBER: Final = HASHED.index("number")
+_PREVIOUS: Final = HASHED.index("previous_hash")
 _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -49,14 +51,27 @@ def entry_hash(entry: Entry) -> str:
     return hash_of(_VALUES(entry))
 
 
+def hash_at(entry: Entry, number: int, previous: str) -> str:
+    """The hash that an entry will have at a place of its chain.
+
+    Args:
+      previous: the hash of the entry before it.
+    """
+    values = list(_VALUES(entry))
+    values[_NUMBER], values[_PREVIOUS] = number, previous
+    return hash_of(values)
+
+
 def hash_of(hashed: Sequence[Any]) -> str:
     """The same of an entry's fields as they were read from a database.
 
     Args:
-      hashed: in the order of `HASHED`; the time as a datetime or as SQLite keeps it.
+      hashed: in the order of `HASHED`, what follows is not hashed; the time as a datetime or
+        as SQLite keeps it.
     """
     length = _LENGTHS.get(hashed[_SCHEMA_VERSION], _LENGTHS[SCHEMA_VERSION])
-    values = [*hashed[:length]]
+    values = list(hashed)
+    del values[length:]
     values[_CREATED_AT] = _microseconds(values[_CREATED_AT])
     try:
         text = orjson.dumps(values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import add, attrgetter
@@ -69,7 +69,7 @@ class Changes:
     audited: list[Values] = field(default_factory=list)
     _new: dict[str, Request] = field(default_factory=dict)
     _ended: dict[str, list[str]] = field(default_factory=lambda: {SETTLED: [], RELEASED: []})
-    _reserved: Counter[Account] = field(default_factory=Counter)
+    _reserved: dict[Account, int] = field(default_factory=lambda: defaultdict(int))
     _paid: dict[Account, tuple[int, int]] = field(default_factory=dict)
     _daily: dict[DailyKey, tuple[int, ...]] = field(default_factory=dict)
 

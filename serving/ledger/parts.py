@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Final, Literal, get_args
 
 import orjson
@@ -46,8 +47,11 @@ class ChargePart:
         return replace(self, tokens=-self.tokens, amount_micro=-self.amount_micro)
 
 
+_as_tuple: Final = attrgetter(*(each.name for each in fields(ChargePart)))
+
+
 def parts_to_text(parts: Iterable[ChargePart]) -> str:
-    return json.dumps([astuple(part) for part in parts], separators=(",", ":"))
+    return json.dumps([_as_tuple(part) for part in parts], separators=(",", ":"))
 
 
 def parts_from_text(text: str) -> tuple[ChargePart, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from serving.ledger.parts import ChargePart
 
@@ -275,18 +275,24 @@ class Entry:
 ENTRY_FIELDS: Final = tuple(each.name for each in fields(Entry))
 
 
+_CHECKED: Final[Mapping[type[Any], tuple[str, ...]]] = {
+    kind: tuple(each.name for each in fields(kind))
+    for kind in (Reservation, Usage, TokensBefore, Charge)
+}
+
+
 def _check(record: Reservation | Usage | TokensBefore | Charge) -> None:
     """
     Raises:
       ValueError: a text is empty or too long, a number negative or too large.
     """
-    for each in fields(record):
-        value = getattr(record, each.name)
-        if each.name == "work_hash" and value == "":
+    for name in _CHECKED[type(record)]:
+        value = getattr(record, name)
+        if name == "work_hash" and value == "":
             continue
         if isinstance(value, str) and not 0 < len(value) <= MAX_TEXT:
             raise ValueError(
-                f"{each.name} must have 1 to {MAX_TEXT} characters. Received: {len(value)}"
+                f"{name} must have 1 to {MAX_TEXT} characters. Received: {len(value)}"
             )
         if isinstance(value, int) and not 0 <= value <= MAX_INTEGER:
-            raise ValueError(f"{each.name} must be from 0 to {MAX_INTEGER}. Received: {value}")
+            raise ValueError(f"{name} must be from 0 to {MAX_INTEGER}. Received: {value}")

@@ -14,7 +14,7 @@ from typing import Any
 
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.budgets import Budgets
-from serving.ledger.chain import FIRST_HASH, entry_hash
+from serving.ledger.chain import FIRST_HASH, hash_at
 from serving.ledger.changes import Changes, Request
 from serving.ledger.clock import Clock
 from serving.ledger.errors import UnknownRequestError
@@ -211,9 +211,14 @@ class UnitOfWork:
           entry: all but its number and its hashes; at `tokens_before`.
         """
         number, previous = self._found.chains[entry.tenant]
-        entry = replace(entry, number=number + 1, previous_hash=previous)
-        own = entry_hash(entry)
-        entry = replace(entry, hash=own, code=self._key.of_entry(own) if self._key else "")
+        own = hash_at(entry, number + 1, previous)
+        entry = replace(
+            entry,
+            number=number + 1,
+            previous_hash=previous,
+            hash=own,
+            code=self._key.of_entry(own) if self._key else "",
+        )
         self._found.chains[entry.tenant] = entry.number, entry.hash
         if entry.model:
             self._found.tokens[entry.tenant, entry.month, entry.model] = TokensBefore(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -41,6 +41,9 @@ class Wanted:
     months: set[str] = field(default_factory=set)
 
 
+Sums = defaultdict[tuple[str, str], int]
+
+
 @dataclass(slots=True)
 class Found:
     """What is known: as it was read, and as the operations have changed it since.
@@ -61,9 +64,9 @@ class Found:
     of_keys: dict[tuple[str, str], Request] = field(default_factory=dict)
     chains: dict[str, tuple[int, str]] = field(default_factory=dict)
     tokens: dict[tuple[str, str, str], TokensBefore] = field(default_factory=dict)
-    used: Counter[tuple[str, str]] = field(default_factory=Counter)
-    used_of_keys: Counter[tuple[str, str]] = field(default_factory=Counter)
-    under_way: Counter[str] = field(default_factory=Counter)
+    used: Sums = field(default_factory=lambda: defaultdict(int))
+    used_of_keys: Sums = field(default_factory=lambda: defaultdict(int))
+    under_way: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     credits: Sequence[Row] = ()
     watched: Sequence[Row] = ()
     undelivered: Sequence[Row] = ()
@@ -125,15 +128,15 @@ def find(
     ends = chains()
     found.chains = {tenant: (number, last) for tenant, number, last, *_ in ends}
     found.tokens = {row[:3]: TokensBefore(*row[3:]) for row in tokens()}
-    found.used = Counter({(row[0], month): row[1] for row in used()})
-    found.used_of_keys = Counter({(row[0], month): int(row[1]) for row in used_of_keys()})
+    found.used.update({(row[0], month): row[1] for row in used()})
+    found.used_of_keys.update({(row[0], month): int(row[1]) for row in used_of_keys()})
     for row in of_keys():
         request = found.requests.setdefault(row[0], Request(*row))
         found.of_keys[request.tenant, row[2]] = request
     for request in found.requests.values():
         if request.idempotency_key is not None:
             found.of_keys[request.tenant, request.idempotency_key] = request
-    found.under_way = Counter(dict(under_way()))
+    found.under_way.update(under_way())
     found.undelivered = undelivered()
     found.credits = [(tenant, *rest) for tenant, _, _, *rest in ends]
     found.watched = watched()
