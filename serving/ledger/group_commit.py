@@ -76,7 +76,7 @@ class GroupCommit:
         self._ledger = ledger
         self._waiting: deque[_Waiting] = deque()
         self._delivered: list[str] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
         # The thread's own.
         self._connection: sa.Connection | None = None
         self._used_at = 0.0
@@ -114,7 +114,7 @@ class GroupCommit:
         """Write what is marked as delivered; call it before the lease is ended."""
         self._begin()
         if self._writing is not None:
-            await self._writing
+            await asyncio.shield(self._writing)
 
     async def aclose(self) -> None:
         """Write what is marked as delivered, and give the kept connection back: call it before
@@ -132,27 +132,48 @@ class GroupCommit:
 
     def _begin(self) -> None:
         if self._writing is None and (self._waiting or self._delivered):
-            self._writing = asyncio.create_task(self._write_all())
+            loop = asyncio.get_running_loop()
+            self._writing = loop.create_future()
+            # What else is asked for in this turn of the loop comes along.
+            loop.call_soon(self._write_next)
 
-    async def _write_all(self) -> None:
-        """Write group after group until nobody waits."""
+    def _write_next(self) -> None:
+        """Give the thread what waits, as far as it makes one group."""
+        if not self._waiting and not self._delivered:
+            self._end()
+            return
+        count = min(MAX_GROUP, len(self._waiting))
+        group = [self._waiting.popleft() for _ in range(count)]
+        marked, self._delivered = self._delivered, []
         loop = asyncio.get_running_loop()
-        try:
-            while self._waiting or self._delivered:
-                count = min(MAX_GROUP, len(self._waiting))
-                group = [self._waiting.popleft() for _ in range(count)]
-                operations = [each.operation for each in group]
-                marked, self._delivered = self._delivered, []
-                if marked:
-                    operations.insert(0, MarkDelivered(tuple(marked)))
-                outcomes = await loop.run_in_executor(self._thread, self._outcomes, operations)
-                if marked and outcomes.pop(0).error is not None:
-                    self._mark_later(marked)
-                    if not group:
-                        return
-                for each, outcome in zip(group, outcomes, strict=True):
-                    _tell(each.done, outcome)
-        finally:
+        self._thread.submit(self._write_group, loop, group, marked)
+
+    def _write_group(
+        self, loop: asyncio.AbstractEventLoop, group: Sequence[_Waiting], marked: Sequence[str]
+    ) -> None:
+        """On the thread: write a group, and have the loop tell of it."""
+        operations = [each.operation for each in group]
+        if marked:
+            operations.insert(0, MarkDelivered(tuple(marked)))
+        loop.call_soon_threadsafe(self._written, group, marked, self._outcomes(operations))
+
+    def _written(
+        self, group: Sequence[_Waiting], marked: Sequence[str], outcomes: list[Outcome]
+    ) -> None:
+        """On the loop again: tell whoever waited, and go on until nobody waits."""
+        failed = bool(marked) and outcomes.pop(0).error is not None
+        if failed:
+            self._mark_later(marked)
+        for each, outcome in zip(group, outcomes, strict=True):
+            _tell(each.done, outcome)
+        if failed and not group:
+            self._end()
+        else:
+            self._write_next()
+
+    def _end(self) -> None:
+        if self._writing is not None:
+            self._writing.set_result(None)
             self._writing = None
 
     def _mark_later(self, request_ids: Sequence[str]) -> None:
