@@ -85,9 +85,14 @@ class SummaryService:
         Raises:
           GatewayError: what the client gets instead. Nothing is charged.
         """
-        # The client may go away: the task goes on, so that nothing is left half-way.
-        task = asyncio.ensure_future(self._sell(caller, request, render))
-        return await asyncio.shield(task)
+        return await asyncio.shield(self.begin(caller, request, render))
+
+    def begin(
+        self, caller: Caller, request: SummaryRequest, render: Render
+    ) -> asyncio.Task[SummaryResponse]:
+        """The same as a task, which goes on whatever becomes of the client, so that nothing is
+        left half-way: do not cancel it."""
+        return asyncio.create_task(self._sell(caller, request, render))
 
     def delivered(self, request_id: str) -> None:
         """The client has an answer that it asked for without an idempotency key."""

@@ -34,13 +34,13 @@ async def sell(
     """
     if asked.idempotency_key is not None:  # by it the client has its answer anyway
         return await service.summarize(caller, asked, render)
-    selling = asyncio.ensure_future(service.summarize(caller, asked, render))
+    selling = service.begin(caller, asked, render)
     leaving = asyncio.ensure_future(_left(request))
     try:
         await asyncio.wait({selling, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not selling.done():
             await service.undelivered(asked.request_id)
-        return await selling
+        return await asyncio.shield(selling)
     finally:
         leaving.cancel()
 
@@ -49,6 +49,19 @@ async def _left(request: Request) -> None:
     """Return when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _has_left(request: Request) -> bool:
+    """Whether the client has gone, as far as is known now. What there is to receive is there at
+    once, so that nothing is waited for; `Request.is_disconnected` makes a scope of a task and
+    cancels it to find the same."""
+    receiving = request.receive().__await__()
+    try:
+        next(receiving)
+    except StopIteration as received:
+        return bool(received.value["type"] == "http.disconnect")
+    receiving.close()
+    return False
 
 
 class DeliveredResponse(Response):
@@ -72,7 +85,7 @@ class DeliveredResponse(Response):
         self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = await self._request.is_disconnected()
+        gone = _has_left(self._request)
         try:
             await self._response(scope, receive, send)
         except BaseException:

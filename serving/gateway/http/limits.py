@@ -7,8 +7,9 @@ end with a line feed alone.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
@@ -20,6 +21,7 @@ from serving.gateway.http.errors import error_response
 
 MAX_CONNECTIONS = 1024
 HEAD_TIMEOUT_S = 30.0
+_BLANKS: Final = (b" ", b"\t")
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
@@ -43,14 +45,44 @@ class _StrictBuffer(ReceiveBuffer):
         head = self._extracted
         if head.count(b"\n") != head.count(b"\r\n"):
             raise h11.RemoteProtocolError("A line ends with a line feed alone.")
-        if any(line.startswith((b" ", b"\t")) for line in lines):
+        if head.startswith(_BLANKS) or any(b"\r\n" + each in head for each in _BLANKS):
             raise h11.RemoteProtocolError("A header is folded over several lines.")
-        names = {bytes(line.partition(b":")[0]).strip().lower() for line in lines[1:]}
-        if names.issuperset(_FRAMING):
-            raise h11.RemoteProtocolError(
-                "The body has both a Content-Length and a Transfer-Encoding."
-            )
+        # Nearly no head has both anywhere.
+        lower = head.lower()
+        if all(name in lower for name in _FRAMING):
+            names = {bytes(line.partition(b":")[0]).strip().lower() for line in lines[1:]}
+            if names.issuperset(_FRAMING):
+                raise h11.RemoteProtocolError(
+                    "The body has both a Content-Length and a Transfer-Encoding."
+                )
         return lines
+
+
+class _InOnePiece:
+    """A transport that sends the head of a response together with its body: one call of the
+    system, and one packet. What is not sent by `flush` is sent in the loop's next turn."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(data)
+
+    def flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(pieces))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
 
 
 def gateway_protocol(
@@ -69,6 +101,14 @@ def gateway_protocol(
             super().__init__(*args, **options)
             # h11 offers no setting for it.
             self.conn._receive_buffer = _StrictBuffer()
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            self._in_one_piece = _InOnePiece(transport, self.loop)
+            super().connection_made(cast(asyncio.Transport, self._in_one_piece))
+
+        def on_response_complete(self) -> None:
+            self._in_one_piece.flush()
+            super().on_response_complete()
 
         def send_400_response(self, msg: str) -> None:
             """Refuse what is not HTTP and so never reaches the application."""

@@ -63,6 +63,8 @@ def configure_logs(level: str, stream: IO[str] | None = None) -> None:
         )
     handler = logging.StreamHandler(stream) if stream else _ToStandardError()
     handler.setFormatter(_JsonLines())
+    # No line says which thread or process it is of: it need not be found out for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)

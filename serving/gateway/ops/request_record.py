@@ -10,6 +10,7 @@ import re
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from starlette.datastructures import Headers
@@ -117,12 +118,15 @@ class RequestRecord:
 
     def fields(self) -> dict[str, Any]:
         """What its log line says: all that is known."""
-        told = [name for name in self.__slots__ if name not in self.NOT_LOGGED]
-        values = {name: getattr(self, name) for name in told}
-        always = ("request_id", "method", "route", "status")
-        return {name: value for name, value in values.items() if value or name in always}
+        values = zip(_LOGGED, _logged_values(self), strict=True)
+        return {name: value for name, value in values if value or name in _ALWAYS_LOGGED}
 
 
+_LOGGED: Final = tuple(
+    name for name in RequestRecord.__slots__ if name not in RequestRecord.NOT_LOGGED
+)
+_logged_values: Final = attrgetter(*_LOGGED)
+_ALWAYS_LOGGED: Final = frozenset({"request_id", "method", "route", "status"})
 _CURRENT: ContextVar[RequestRecord] = ContextVar("request_record")
 
 
