@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import add, itemgetter
 from typing import Any, Final, Literal
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from serving.ledger.changes import REQUESTS_OF
 from serving.ledger.database import reading
-from serving.ledger.sql import time_of
+from serving.ledger.sql import Row
 from serving.ledger.verified_chain import ROW_FIELDS
 
 Dimension = Literal["tenant", "day", "key_id", "model"]
@@ -164,11 +164,34 @@ class DailySums:
         """
         if month is None:
             return
-        tenant, kind, created_at, model, *counts = _of_entry(entry)
-        day = time_of(created_at).date().isoformat()
-        sums = self._sums.setdefault((tenant, month, key_id or "", day, model), [0] * 5)
-        for position, count in enumerate((REQUESTS_OF.get(kind, 0), *counts)):
-            sums[position] += count
+        tenant, kind, created_at, model, read, cached, written, amount = _of_entry(entry)
+        day = created_at[:10] if isinstance(created_at, str) else created_at.date().isoformat()
+        sums = self._sums.get(key := (tenant, month, key_id or "", day, model))
+        if sums is None:
+            sums = self._sums[key] = [0] * 5
+        sums[0] += REQUESTS_OF.get(kind, 0)
+        sums[1] += read
+        sums[2] += cached
+        sums[3] += written
+        sums[4] += amount
+
+    def agree(self, daily: Iterable[Row], archived: Iterable[Row]) -> bool:
+        """Whether `daily_usage` says what was added, together with what is archived.
+
+        Args:
+          daily, archived: rows of both tables: tenant, month, key, day, model, and sums.
+        """
+        for row in archived:
+            sums = self._sums.setdefault(row[:5], [0] * 5)
+            sums[:] = map(add, sums, row[5:])
+        said = {row[:5]: [*row[5:]] for row in daily}
+        if said == self._sums:
+            return True
+        nothing = [0] * 5
+        return all(
+            said.get(key, nothing) == self._sums.get(key, nothing)
+            for key in {*said, *self._sums}
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """By the columns of the tables."""

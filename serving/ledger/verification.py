@@ -17,7 +17,7 @@ from serving.ledger.anchors import ChainEnd
 from serving.ledger.authentication import LedgerKey
 from serving.ledger.budgets import Credit
 from serving.ledger.carried import carried, go_on
-from serving.ledger.daily_usage import wrong_usage
+from serving.ledger.daily_usage import DailySums, wrong_usage
 from serving.ledger.database import reading
 from serving.ledger.schema import RESERVED, SETTLED
 from serving.ledger.verified_chain import ROW_FIELDS, Chain, Counts, Finding, ModelMonth
@@ -73,25 +73,26 @@ def check(
     report = Report()
     with reading(engine) as connection:
         there = _tenants(connection, tenant)
-        names = iter(there)
+        names, usage = iter(there), _Usage()
         # The database's own order of names is that of the ranges below.
         while some := list(islice(names, _TENANTS_AT_A_TIME)):
             chains = {
                 name: archived.get(name) or Chain(name, keys, ends.get(name, ()))
                 for name in some
             }
-            _read(connection, chains)
+            _read(connection, chains, usage)
             for each in chains.values():
                 report.checked += each.checked
                 report.unauthenticated += each.unauthenticated
                 report.findings += each.findings
-        # It is added up from entries: where those are wrong, it says nothing.
-        wrong = {finding.tenant for finding in report.findings}
-        report.findings += [
-            Finding(name, None, what)
-            for name, what in wrong_usage(connection, tenant)
-            if name not in wrong
-        ]
+        if not usage.agrees or usage.rows != _usage_rows(connection, tenant):
+            # It is added up from entries: where those are wrong, it says nothing.
+            wrong = {finding.tenant for finding in report.findings}
+            report.findings += [
+                Finding(name, None, what)
+                for name, what in wrong_usage(connection, tenant)
+                if name not in wrong
+            ]
     for name in sorted(({tenant} & ends.keys() if tenant else ends.keys()) - set(there)):
         report.findings += Chain(name, keys, ends[name]).gone()
     return report
@@ -117,7 +118,32 @@ def _tenants(connection: sa.Connection, tenant: str | None) -> Sequence[str]:
     return connection.scalars(sa.union(*names).order_by("tenant")).all()
 
 
-def _read(connection: sa.Connection, chains: Mapping[str, Chain]) -> None:
+@dataclass(slots=True)
+class _Usage:
+    """What is found of the sums by day, while the entries are read anyway: only where they do
+    not agree the database is asked which one it is.
+
+    Attributes:
+      agrees: all that were read are those of the entries.
+      rows: so many were read.
+    """
+
+    agrees: bool = True
+    rows: int = 0
+
+
+def _usage_rows(connection: sa.Connection, tenant: str | None) -> int:
+    """How many sums there are; some may be of tenants who are nowhere else."""
+    tables = schema.daily_usage, schema.archived_usage
+    of = [sa.true() if tenant is None else each.c.tenant == tenant for each in tables]
+    counts = [
+        sa.select(sa.func.count()).select_from(each).where(which)
+        for each, which in zip(tables, of, strict=True)
+    ]
+    return sum(connection.scalars(each).one() for each in counts)
+
+
+def _read(connection: sa.Connection, chains: Mapping[str, Chain], usage: _Usage) -> None:
     """Check tenants that follow one another."""
     first, *_, last = [*chains, *chains]
     between = {"first": first, "last": last}
@@ -134,12 +160,18 @@ def _read(connection: sa.Connection, chains: Mapping[str, Chain]) -> None:
                 f"its archived entries, up to {last}, add up to {carried(chains[tenant])}. "
                 f"Found in the ledger: {state}"
             )
-    entries = ask("entries_after_archives" if states else "entries")
+    # The driver's own rows are tuples: there are many.
+    entries = ask("entries_after_archives" if states else "entries").cursor
+    used = DailySums()
     while some := entries.fetchmany(_ROWS_AT_A_TIME):
         for tenant, rows in groupby(some, _tenant_of):
             add_row = chains[tenant].add_row
             for row in rows:
-                add_row(tuple(row))
+                add_row(row)
+                used.add(row, row[-2], row[-1])
+    daily, archived = [list(map(tuple, ask(of))) for of in ("daily_usage", "archived_usage")]
+    usage.rows += len(daily) + len(archived)
+    usage.agrees = used.agree(daily, archived) and usage.agrees
     settled = dict(map(tuple, ask("settled")))
     if any(settled.get(name, 0) != chain.charged for name, chain in chains.items()):
         for tenant, request_id in ask("settled_without_charge"):
@@ -191,17 +223,23 @@ def _sums(ask: Callable[[str], Any]) -> Mapping[str, _Sums]:
 
 
 _tenant_of: Final = itemgetter(0)
-_ROW: Final = f"{', '.join(f'e.{name}' for name in ROW_FIELDS)}, r.month"
-_WITH_REQUEST: Final = (
-    "LEFT JOIN requests r ON r.request_id = e.request_id "
-    f"AND r.tenant = e.tenant AND r.state = '{SETTLED}'"
+# An entry, the month that it is in the account of, and what it counts as in the sums by day.
+_ROW: Final = (
+    f"{', '.join(f'e.{name}' for name in ROW_FIELDS)}, "
+    f"CASE WHEN r.tenant = e.tenant AND r.state = '{SETTLED}' THEN r.month END, "
+    "r.month, r.key_id"
+)
+_WITH_REQUEST: Final = "LEFT JOIN requests r ON r.request_id = e.request_id"
+_USAGE: Final = (
+    "tenant, month, key_id, day, model, requests, input_tokens, cached_tokens, "
+    "output_tokens, amount_micro"
 )
 _BETWEEN: Final = "tenant BETWEEN :first AND :last"
 # In plain SQL: rows come as the driver makes them, and nothing is parsed that is as expected.
 _STATEMENTS: Final = {
     name: sa.text(text).execution_options(yield_per=_ROWS_AT_A_TIME)
     for name, text in {
-        # Entries in order, and the month that each is in the account of.
+        # Entries in order.
         "entries": f"SELECT {_ROW} FROM entries e {_WITH_REQUEST} "
         f"WHERE e.{_BETWEEN} ORDER BY e.tenant, e.number",
         "entries_after_archives": f"SELECT {_ROW} FROM entries e {_WITH_REQUEST} "
@@ -225,6 +263,8 @@ _STATEMENTS: Final = {
         f"FROM accounts WHERE {_BETWEEN}",
         "open": "SELECT tenant, month, sum(reserved_micro) FROM requests "
         f"WHERE {_BETWEEN} AND state = '{RESERVED}' GROUP BY tenant, month",
+        "daily_usage": f"SELECT {_USAGE} FROM daily_usage WHERE {_BETWEEN}",
+        "archived_usage": f"SELECT {_USAGE} FROM archived_usage WHERE {_BETWEEN}",
         "month_tokens": "SELECT tenant, month, model, input_tokens, cached_tokens, "
         f"output_tokens FROM month_tokens WHERE {_BETWEEN}",
     }.items()

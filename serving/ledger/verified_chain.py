@@ -28,7 +28,6 @@ ROW_FIELDS: Final = (*HASHED, "hash", "code")
 follows."""
 
 _NOTHING: Final[Counts] = (0, 0, 0)
-_LENGTH: Final = len(HASHED)
 _MONTH_OF_REQUEST: Final = len(ROW_FIELDS)
 _plain: Final = itemgetter(
     *map(
@@ -118,7 +117,7 @@ class Chain:
         """Check the next entry, as it was read.
 
         Args:
-          row: `ROW_FIELDS`, and the month in whose account it is.
+          row: `ROW_FIELDS`, and the month in whose account it is; what follows is not read.
         """
         if not self._add_plain(row):
             values = dict(zip(ROW_FIELDS, row, strict=False))
@@ -147,7 +146,7 @@ class Chain:
             or (self.keys and (not code or wrong_entry_code(self.keys, own, code)))
             or number in self._anchored
             or before != self.begins.get(key, _NOTHING)
-            or own != hash_of(row[:_LENGTH])
+            or own != hash_of(row)
         ):
             return False
         try:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from serving.gateway.tenants import Tenants
 from serving.ledger import Ledger, Reservation, schema
-from serving.ledger.daily_usage import UsageQuery, UsageRow, read_usage
-from serving.ledger.database import writing
+from serving.ledger.daily_usage import UsageQuery, UsageRow, read_usage, wrong_usage
+from serving.ledger.database import reading, writing
 from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from tests.serving.ledger.ledger_values import charge, usage
@@ -114,6 +114,60 @@ def test_a_sum_that_is_changed_by_hand_is_found(
         "sum of its entries",
     ]
     assert [finding.tenant for finding in verify(engine, "beta")[1]] == ["beta"]
+
+
+NOBODYS = (
+    "INSERT INTO {table} (tenant, month, key_id, day, model, requests, input_tokens, "
+    "cached_tokens, output_tokens, amount_micro{archive}) "
+    "VALUES ('{tenant}', '2026-11', 'k1', '2026-11-25', 'summarizer', {sums}{in_archive})"
+)
+DAILY = {"table": "daily_usage", "archive": "", "in_archive": ""}
+ARCHIVED = {"table": "archived_usage", "archive": ", archive", "in_archive": ", '2026-10'"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "UPDATE daily_usage SET requests = requests + 1",
+        "UPDATE daily_usage SET day = '2020-01-01' WHERE tenant = 'acme'",
+        "UPDATE daily_usage SET key_id = 'k3' WHERE key_id = 'k1'",
+        "DELETE FROM daily_usage",
+        "UPDATE requests SET key_id = 'k3' WHERE key_id = 'k1'",
+        "UPDATE requests SET month = '2020-01' WHERE tenant = 'beta'",
+        "UPDATE requests SET state = 'released' WHERE tenant = 'beta'",
+        "UPDATE requests SET tenant = 'beta' WHERE tenant = 'acme'",
+        "DELETE FROM requests WHERE tenant = 'beta'",
+        # Of tenants who are nowhere else, before, between and after those who are.
+        *(
+            NOBODYS.format(**table, tenant=tenant, sums=sums)
+            for table in (DAILY, ARCHIVED)
+            for tenant in ("aaa", "b", "zzz", "acme")
+            for sums in ("1, 2, 0, 3, 4", "0, 0, 0, 0, 0")
+        ),
+        "UPDATE daily_usage SET tenant = 'zzz' WHERE tenant = 'beta'",
+        "UPDATE requests SET request_id = 'paid' WHERE request_id = 'open'",
+    ],
+)
+def test_what_is_added_up_on_the_way_finds_what_the_database_finds(
+    engine: sa.Engine, ledger: Ledger, reservation: Make, changed: str
+) -> None:
+    """The sums are compared while the entries are read, and by one statement where they do not
+    agree: whatever is changed, it is found as if they were always compared by the statement."""
+    sell(ledger, reservation(key_id="k1"))
+    sell(ledger, reservation(key_id="k2"))
+    sell(ledger, reservation(tenant="beta"))
+    ledger.reserve(replace(reservation(), request_id="open"))
+    ledger.top_up("acme", 5_000_000, "EUR", "paid", "a test", request_id="paid")
+    assert verify(engine)[1] == []
+    with writing(engine) as connection:
+        connection.execute(sa.text(changed))
+    for tenant in (None, "aaa", "acme", "b", "beta", "zzz"):
+        found = verify(engine, tenant)[1]
+        with reading(engine) as connection:
+            by_statement = list(wrong_usage(connection, tenant))
+        of_usage = [(each.tenant, each.what) for each in found if "the usage of" in each.what]
+        others = {each.tenant for each in found if "the usage of" not in each.what}
+        assert of_usage == [each for each in by_statement if each[0] not in others]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
