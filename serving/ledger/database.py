@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -73,13 +72,7 @@ def _configure_postgresql(connection: Any, record: object) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     reads_only = connection.get_execution_options().get(_READS_ONLY)
-    driver_connection: Any = connection.connection.driver_connection
-    try:
-        # By the driver: what SQLAlchemy does around a statement takes longer than this one.
-        driver_connection.execute("BEGIN" if reads_only else "BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        kind = connection.dialect.loaded_dbapi.Error
-        raise exc.DBAPIError.instance(None, None, error, kind) from error
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
 @contextmanager
