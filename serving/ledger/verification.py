@@ -160,13 +160,11 @@ def _read(connection: sa.Connection, chains: Mapping[str, Chain], usage: _Usage)
                 f"its archived entries, up to {last}, add up to {carried(chains[tenant])}. "
                 f"Found in the ledger: {state}"
             )
-    # The driver's own rows are tuples: there are many.
-    entries = ask("entries_after_archives" if states else "entries").cursor
-    used = DailySums()
+    entries, used = ask("entries_after_archives" if states else "entries"), DailySums()
     while some := entries.fetchmany(_ROWS_AT_A_TIME):
         for tenant, rows in groupby(some, _tenant_of):
             add_row = chains[tenant].add_row
-            for row in rows:
+            for row in map(tuple, rows):
                 add_row(row)
                 used.add(row, row[-2], row[-1])
     daily, archived = [list(map(tuple, ask(of))) for of in ("daily_usage", "archived_usage")]
