@@ -247,8 +247,10 @@ _STATEMENTS: Final = {
         # The last one of each tenant comes last.
         "archives": "SELECT tenant, last_number, carried FROM archives "
         f"WHERE {_BETWEEN} ORDER BY tenant, last_number",
-        "settled": f"SELECT tenant, count(*) FROM requests WHERE {_BETWEEN} "
-        f"AND state = '{SETTLED}' GROUP BY tenant",
+        # The state is counted, not asked for: else SQLite goes through its index of states,
+        # which is all requests, for each range of tenants.
+        "settled": f"SELECT tenant, sum(CASE state WHEN '{SETTLED}' THEN 1 ELSE 0 END) "
+        f"FROM requests WHERE {_BETWEEN} GROUP BY tenant",
         "settled_without_charge": "SELECT r.tenant, r.request_id FROM requests r "
         "LEFT JOIN entries e ON e.request_id = r.request_id AND e.tenant = r.tenant "
         # Of one whose charge is archived, what was given back later is here.
