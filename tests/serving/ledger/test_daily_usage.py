@@ -119,7 +119,7 @@ def test_a_sum_that_is_changed_by_hand_is_found(
 NOBODYS = (
     "INSERT INTO {table} (tenant, month, key_id, day, model, requests, input_tokens, "
     "cached_tokens, output_tokens, amount_micro{archive}) "
-    "VALUES ('{tenant}', '2026-11', 'k1', '2026-11-25', 'summarizer', {sums}{in_archive})"
+    "VALUES ('{tenant}', '2026-11', 'k9', '2026-11-25', 'summarizer', {sums}{in_archive})"
 )
 DAILY = {"table": "daily_usage", "archive": "", "in_archive": ""}
 ARCHIVED = {"table": "archived_usage", "archive": ", archive", "in_archive": ", '2026-10'"}
