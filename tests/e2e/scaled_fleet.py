@@ -5,9 +5,9 @@ In place of a StatefulSet, KEDA and the HorizontalPodAutoscaler: see `pod_autosc
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -15,6 +15,7 @@ from typing import Self
 from serving.engines import RunningServer, ServerSpec
 from serving.engines.base import HeldPorts
 from tests.e2e.pod_autoscaler import Autoscaler
+from tests.support.repeating import Repeating
 from tests.support.warm_model_server import WarmEngine
 
 
@@ -126,35 +127,29 @@ class Controller:
     read: Callable[[], list[float]]
     times: int
     decisions: list[Decision] = field(default_factory=list)
-    problem: Exception | None = None
-    _end: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _began: float = 0.0
+    _running: ExitStack = field(default_factory=ExitStack)
+    _rounds: Repeating = field(init=False)
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="controller")
-        self._thread.start()
+        self._began = time.monotonic()
+        every_s = self.scaler.scaling.polls_s / self.times
+        self._rounds = Repeating("controller", every_s, self._decide)
+        self._running.callback(self.fleet.close)
+        self._running.enter_context(self._rounds)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end.set()
-        assert self._thread is not None
-        self._thread.join()
-        self.fleet.close()
+        self._running.close()
 
     def replicas(self) -> int:
         """What it has decided last; what has stopped it, if something has."""
-        if self.problem is not None:
-            raise self.problem
+        self._rounds.check()
         return self.scaler.replicas
 
-    def _run(self) -> None:
-        began = time.monotonic()
-        try:
-            while not self._end.wait(self.scaler.scaling.polls_s / self.times):
-                values = self.read()
-                at_s = (time.monotonic() - began) * self.times
-                replicas = self.scaler.decide(at_s, values)
-                self.decisions.append(Decision(at_s, values, replicas))
-                self.fleet.reconcile(replicas)
-        except Exception as error:
-            self.problem = error  # the test raises it
+    def _decide(self) -> None:
+        values = self.read()
+        at_s = (time.monotonic() - self._began) * self.times
+        replicas = self.scaler.decide(at_s, values)
+        self.decisions.append(Decision(at_s, values, replicas))
+        self.fleet.reconcile(replicas)

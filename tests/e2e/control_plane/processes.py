@@ -11,14 +11,15 @@ import base64
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 from scripts.manifests import ROOT
 from tests.e2e.control_plane.cluster import Cluster
 from tests.e2e.control_plane.kwok import STANDS_FOR_PROCESS, STATE
+from tests.support.repeating import Repeating
 
 _EVERY_S: Final = 0.2
 
@@ -70,39 +71,31 @@ class Processes:
 
     cluster: Cluster
     reconcile: Callable[[list[Pod]], dict[str, State]] = _nothing
-    problem: Exception | None = None
     _jobs: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _end: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _running: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="processes")
-        self._thread.start()
+        self._running.callback(self._end_jobs)
+        self._running.enter_context(Repeating("processes", _EVERY_S, self._round))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end.set()
-        assert self._thread is not None
-        self._thread.join()
+        self._running.close()
+
+    def _end_jobs(self) -> None:
         for job in self._jobs.values():
             job.terminate()
             job.wait()
-        if self.problem is not None:
-            raise self.problem
 
-    def _run(self) -> None:
-        try:
-            while not self._end.wait(_EVERY_S):
-                pods = self.cluster.get("/api/v1/pods")["items"]
-                ours = [pod for pod in pods if stands_for_process(pod)]
-                states = self.reconcile(ours)
-                for pod in ours:
-                    self._say(pod, states.get(name_of(pod)))
-                for pod in pods:
-                    if controller(pod) == "Job" and is_bound(pod):
-                        self._say(pod, self._job(pod))
-        except Exception as error:
-            self.problem = error  # raised at the end
+    def _round(self) -> None:
+        pods = self.cluster.get("/api/v1/pods")["items"]
+        ours = [pod for pod in pods if stands_for_process(pod)]
+        states = self.reconcile(ours)
+        for pod in ours:
+            self._say(pod, states.get(name_of(pod)))
+        for pod in pods:
+            if controller(pod) == "Job" and is_bound(pod):
+                self._say(pod, self._job(pod))
 
     def _job(self, pod: Pod) -> State:
         uid = pod["metadata"]["uid"]
