@@ -48,7 +48,7 @@ test-long: setup  ## Run the tests that take too long for every change, and more
 	$(PYTEST) -m "($(LONG)) and not alone" $(SIDE_BY_SIDE) $(call FILES_WITH,$(LONG_FILES))
 	$(PYTEST) -m "($(LONG)) and alone" $(call FILES_WITH,$(LONG_FILES))
 
-test-kubernetes: setup  ## Build Kubernetes' control plane and kwok from Go modules, and apply the chart to them
+test-kubernetes: setup  ## Build Kubernetes' control plane, kwok and KEDA from Go modules, and apply the chart to them
 	scripts/control_plane.sh
 	$(PYTEST) -m kubernetes tests/e2e/control_plane
 
