@@ -9,7 +9,7 @@ is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from serving.engines import ServerSpec
 from serving.engines.base import EngineError
 from tests.e2e.control_plane.cluster import Cluster
 from tests.e2e.control_plane.kwok import STANDS_FOR_PROCESS
-from tests.e2e.control_plane.processes import Pod, State, is_bound, is_going, name_of
-from tests.e2e.scaled_clients import WAIT_S, Clients
+from tests.e2e.control_plane.processes import Pod, Processes, State, is_bound, is_going, name_of
+from tests.e2e.control_plane.releases import install
+from tests.e2e.scaled_clients import WAIT_S, Clients, check_charges
 from tests.e2e.scaled_fleet import Fleet
 from tests.serving.deploy.prometheus_server import (
     PrometheusServer,
@@ -144,6 +145,35 @@ class Story:
         wait_until(
             lambda: not self.cluster.get(path)["items"], "no pod to be left", every_s=0.5
         )
+
+    @contextmanager
+    def released(self, rendering: Rendering) -> Iterator[None]:
+        """A release whose pods are the fleet's processes; at the end, all of them are gone."""
+        with Processes(self.cluster, FleetProcesses(self.fleet).reconcile):
+            install(self.cluster, rendering, self.namespace)
+            yield
+            self.cluster.helm("uninstall", rendering.release, "--namespace", self.namespace)
+            self.wait_until_gone()
+
+    def follow_requests(self, while_all_run: Callable[[], None] = lambda: None) -> None:
+        """Nobody asks, many do, nobody, one, nobody: pods are none, all, none, one, none.
+
+        Every request is answered, and the ledger has one charge for each.
+
+        Args:
+          while_all_run: called while as many ask.
+        """
+        # The one pod that a StatefulSet begins with goes.
+        self.wait_for_pods(0)
+        # The first ones wait for the first pod, and others follow.
+        with self.clients.asking(CLIENTS):
+            self.wait_for_pods(PODS)
+            while_all_run()
+        self.wait_for_pods(0)
+        self.clients.ask_once()
+        self.wait_for_pods(0)
+        check_charges(self.gateway, self.clients)
+        assert len(self.clients.answers) > CLIENTS
 
     def why(self) -> str:
         """What the autoscaler says of itself, and which pods there are."""

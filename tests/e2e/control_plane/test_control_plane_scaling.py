@@ -1,4 +1,4 @@
-"""Kubernetes' own autoscaler lets model servers come and go: none, three, none, and one again.
+"""Kubernetes' own autoscaler lets model servers come and go: none, three, none, one and none.
 
 The HorizontalPodAutoscaler is the one that the chart renders for External metrics. What is real
 besides: `scaled_release`. The metrics adapter is `external_metrics`; Prometheus has the chart's
@@ -15,18 +15,14 @@ import pytest
 
 from tests.e2e.control_plane.cluster import Cluster
 from tests.e2e.control_plane.external_metrics import ExternalMetrics, serving_external_metrics
-from tests.e2e.control_plane.processes import Processes
-from tests.e2e.control_plane.releases import events, install
+from tests.e2e.control_plane.releases import events
 from tests.e2e.control_plane.scaled_release import (
-    CLIENTS,
     PODS,
     TIMES,
-    FleetProcesses,
     Story,
     scaled_rendering,
     scaled_story,
 )
-from tests.e2e.scaled_clients import check_charges
 from tests.serving.deploy.prometheus_server import shortened
 from tests.serving.deploy.rendered import document_of
 
@@ -53,29 +49,15 @@ def story(cluster: Cluster, tmp_path: Path) -> Iterator[tuple[Story, ExternalMet
     ]
     with scaled_story(cluster, tmp_path, RENDERING, "tallygraph-models", rules) as running:
         metrics = ExternalMetrics(running.prometheus, RECORDED)
-        processes = Processes(cluster, FleetProcesses(running.fleet).reconcile)
-        with serving_external_metrics(cluster, metrics), processes:
-            install(cluster, RENDERING, NAMESPACE)
+        with serving_external_metrics(cluster, metrics), running.released(RENDERING):
             yield running, metrics
-            cluster.helm("uninstall", RENDERING.release, "--namespace", NAMESPACE)
-            running.wait_until_gone()
 
 
 def test_the_real_autoscaler_follows_the_requests(
     story: tuple[Story, ExternalMetrics],
 ) -> None:
     running, metrics = story
-    # Given a release that nobody asks: the one pod that a StatefulSet begins with goes.
-    running.wait_for_pods(0)
-    # When many ask at once, the first ones wait for the first pod, and others follow.
-    with running.clients.asking(CLIENTS):
-        running.wait_for_pods(PODS)
-    # When nobody asks, none is; and the next request starts one.
-    running.wait_for_pods(0)
-    running.clients.ask_once()
-    running.wait_for_pods(0)
-    check_charges(running.gateway, running.clients)
-    assert len(running.clients.answers) > CLIENTS
+    running.follow_requests()
     # Both metrics were asked for, and said something.
     assert set(metrics.values) == set(RECORDED)
     assert all(max(values) > 0 for values in metrics.values.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ class PrometheusServer:
     """A running one."""
 
     url: str
+    process: subprocess.Popen[bytes]
 
     def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
         """The series that an expression gives, each with `metric` and `value`.
@@ -73,6 +75,15 @@ class PrometheusServer:
         found = self.query(expression)
         assert len(found) <= 1, f"{expression}: {found}"
         return float(found[0]["value"][1]) if found else 0.0
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """It takes connections and answers none of them, until the context is left."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def wait_until_scraped(self, target: Target) -> None:
         expression = f'up{{job="{target.job}",pod="{target.pod}"}} == 1'
@@ -164,12 +175,14 @@ def prometheus_server(
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
         ]
-        with running(command, folder, f"http://{address}/-/ready"):
-            yield PrometheusServer(f"http://{address}")
+        with running(command, folder, f"http://{address}/-/ready") as process:
+            yield PrometheusServer(f"http://{address}", process)
 
 
 @contextmanager
-def running(command: Sequence[str | Path], folder: Path, ready_url: str) -> Iterator[None]:
+def running(
+    command: Sequence[str | Path], folder: Path, ready_url: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program of Prometheus's, from when it is ready to its end; its log is in the folder."""
     log_file = folder / "log"
     with log_file.open("wb") as log:
@@ -183,7 +196,7 @@ def running(command: Sequence[str | Path], folder: Path, ready_url: str) -> Iter
             process.poll,
             every_s=0.2,
         )
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()
