@@ -17,11 +17,13 @@ from tests.e2e.control_plane.cluster import Cluster
 from tests.e2e.control_plane.keda import keda
 from tests.e2e.control_plane.releases import events
 from tests.e2e.control_plane.scaled_release import (
+    CLIENTS,
     PODS,
     Story,
     scaled_rendering,
     scaled_story,
 )
+from tests.e2e.scaled_clients import check_charges
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(3600)]
@@ -38,7 +40,9 @@ def story(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with scaled_story(cluster, folder, rendering, "keda-hpa-tallygraph-models") as running:
         scaling = "modelServer.autoscaling"
         sets = {
-            f"{scaling}.idleS": "15",
+            # Longer than KEDA takes to fall back: else it may take all for idle meanwhile.
+            f"{scaling}.idleS": "45",
+            f"{scaling}.keda.fallback.failures": "1",
             f"{scaling}.keda.pollingS": "1",
             f"{scaling}.keda.prometheusUrl": running.prometheus.url,
         }
@@ -73,6 +77,19 @@ def test_keda_starts_a_pod_while_prometheus_does_not_answer(story: Story) -> Non
         wait_for_conditions(story, Fallback="True")
     story.wait_for_pods(0)
     wait_for_conditions(story, Ready="True", Active="False", Fallback="False")
+
+
+def test_keda_takes_no_pod_away_while_prometheus_does_not_answer(story: Story) -> None:
+    with story.clients.asking(CLIENTS):
+        story.wait_for_pods(PODS)
+        with story.prometheus.silent():
+            wait_for_conditions(story, Fallback="True")
+            # What the autoscaler is told is what asks for as many pods as there are.
+            wait_until(lambda: values(story) == targets(story), "the fallback", every_s=0.2)
+            story.wait_for_pods(PODS)
+    story.wait_for_pods(0)
+    wait_for_conditions(story, Ready="True", Active="False", Fallback="False")
+    check_charges(story.gateway, story.clients)
 
 
 def check_all_run(story: Story) -> None:
