@@ -9,8 +9,8 @@
 # Nothing is installed, and nothing outside this folder is touched, unless GOMODCACHE and GOCACHE name
 # other folders. It needs Go 1.26 or later, or one that may fetch it (GOTOOLCHAIN=auto).
 #
-#   scripts/control_plane.sh            all of it: half an hour on two cores, 4 GB of memory and 10 GB of
-#                                       disk the first time; 500 MB after it. Repeating it costs nothing
+#   scripts/control_plane.sh            all of it: half an hour and more on two cores, 4 GB of memory and 10 GB
+#                                       of disk the first time; 500 MB after it. Repeating it costs nothing
 #   scripts/control_plane.sh PART...    these parts
 #
 # A part that was interrupted goes on: what Go has fetched and compiled is kept until no part is begun.
