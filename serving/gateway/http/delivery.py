@@ -51,19 +51,6 @@ async def _left(request: Request) -> None:
         pass
 
 
-def _has_left(request: Request) -> bool:
-    """Whether the client has gone, as far as is known now. What there is to receive is there at
-    once, so that nothing is waited for; `Request.is_disconnected` makes a scope of a task and
-    cancels it to find the same."""
-    receiving = request.receive().__await__()
-    try:
-        next(receiving)
-    except StopIteration as received:
-        return bool(received.value["type"] == "http.disconnect")
-    receiving.close()
-    return False
-
-
 class DeliveredResponse(Response):
     """A response of which the ledger is told whether it was written to its client."""
 
@@ -85,7 +72,7 @@ class DeliveredResponse(Response):
         self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = _has_left(self._request)
+        gone = await self._request.is_disconnected()
         try:
             await self._response(scope, receive, send)
         except BaseException:

@@ -7,9 +7,8 @@ end with a line feed alone.
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
@@ -58,33 +57,6 @@ class _StrictBuffer(ReceiveBuffer):
         return lines
 
 
-class _InOnePiece:
-    """A transport that sends the head of a response together with its body: one call of the
-    system, and one packet. What is not sent by `flush` is sent in the loop's next turn."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self.flush)
-        self._pieces.append(data)
-
-    def flush(self) -> None:
-        pieces, self._pieces = self._pieces, []
-        if pieces and not self._transport.is_closing():
-            self._transport.write(b"".join(pieces))
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-
 def gateway_protocol(
     max_connections: int = MAX_CONNECTIONS, head_timeout_s: float = HEAD_TIMEOUT_S
 ) -> type[H11Protocol]:
@@ -101,14 +73,6 @@ def gateway_protocol(
             super().__init__(*args, **options)
             # h11 offers no setting for it.
             self.conn._receive_buffer = _StrictBuffer()
-
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            self._in_one_piece = _InOnePiece(transport, self.loop)
-            super().connection_made(cast(asyncio.Transport, self._in_one_piece))
-
-        def on_response_complete(self) -> None:
-            self._in_one_piece.flush()
-            super().on_response_complete()
 
         def send_400_response(self, msg: str) -> None:
             """Refuse what is not HTTP and so never reaches the application."""

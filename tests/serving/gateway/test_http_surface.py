@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 import httpx
@@ -46,18 +45,6 @@ def test_a_head_that_can_be_read_in_two_ways_is_refused(
     refused = asyncio.run(ask_raw(gateway.port, keeps_open.replace(plain, odd)))
     assert refused.status == 400
     assert len(gateway.entries()) == 1
-
-
-def test_a_response_comes_in_one_piece(gateway: RunningGateway) -> None:
-    """Its head does not come before its body: whoever reads once has all of it."""
-    request = request_bytes(gateway.key(), BODY).replace(b"Connection: close\r\n", b"")
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as connection:
-        for _ in range(20):
-            connection.sendall(request)
-            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200 ")
-            assert body.endswith(b"}")
-    assert len(gateway.entries()) == 20
 
 
 def test_clients_do_not_learn_where_model_servers_are(
