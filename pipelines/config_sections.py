@@ -317,7 +317,7 @@ class ServingConfig:
         ge=0,
     )
     validate_timeout_s: int = setting(
-        120, "Longest wait until the model is AVAILABLE, in seconds.", ge=1, le=3600
+        600, "Longest wait until the model is AVAILABLE, in seconds.", ge=1, le=3600
     )
 
 

@@ -117,7 +117,7 @@ class GatewayProcess:
                 start_new_session=True,
             )
 
-    def wait_until(self, path: str = SERVING, timeout_s: float = 120.0) -> None:
+    def wait_until(self, path: str = SERVING, timeout_s: float = 600.0) -> None:
         """Wait until the gateway responds with 200 at `SERVING`, `READY` or `ALIVE`.
 
         Raises:

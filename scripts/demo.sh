@@ -28,6 +28,6 @@ trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
 
 step "4/4  three documents that the model has not learnt from"
 $tallygraph samples --output $output --url "http://127.0.0.1:$rest_port" \
-  --grpc "127.0.0.1:$grpc_port" --wait 120 --prices $prices
+  --grpc "127.0.0.1:$grpc_port" --wait 600 --prices $prices
 
 printf '\nThe report of the run, to open in a browser: %s\n' "$PWD/$output/reports/quickstart.html"

@@ -69,7 +69,7 @@ class ServingValidator(base_component.BaseComponent):
         engine: str = "auto",
         binary: str = "",
         image: str = IMAGE,
-        timeout_s: int = 120,
+        timeout_s: int = 600,
         xla: bool = False,
     ):
         """Wire the component.
