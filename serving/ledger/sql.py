@@ -13,10 +13,10 @@ their tenants alone; SQLite has one writer at a time.
 from __future__ import annotations
 
 import datetime
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -172,7 +172,7 @@ class Statement:
         """As the driver takes them."""
         if not self.lists and not self.times:
             return values
-        changed = {name: _texts_to_json(values[name]) for name in self.lists}
+        changed = {name: json.dumps(values[name]) for name in self.lists}
         changed |= {name: _time_to_text(values[name]) for name in self.times}
         return {**values, **changed}
 
@@ -232,11 +232,6 @@ class Driver:
 def time_of(value: Any) -> datetime.datetime:
     """A time as it was read: SQLite keeps texts."""
     return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
-
-
-def _texts_to_json(texts: Sequence[str]) -> str:
-    """What `json.dumps` makes of them, in less time: there are several in each transaction."""
-    return f"[{', '.join(map(encode_basestring_ascii, texts))}]"
 
 
 def _time_to_text(moment: datetime.datetime) -> str:
