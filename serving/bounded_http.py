@@ -13,11 +13,29 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # Idle connections of polite clients are kept; room is made when it is needed.
 KEEP_ALIVE_S = 75
 POLITE_IDLE_S = 5
+
+
+class _InOnePiece(h11.Connection):
+    """Hands out the head of a response together with the beginning of its body, which follows
+    at once: one write, and one packet for the client to wake up for."""
+
+    _head = b""
+
+    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]
+        data = super().send(event)
+        if isinstance(event, h11.Response):
+            self._head = data or b""
+            return b""
+        if not self._head:
+            return data
+        head, self._head = self._head, b""
+        return head + (data or b"")
 
 
 def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11Protocol]:
@@ -32,6 +50,11 @@ def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[H11P
         _idle_since = 0.0
         _deadline: asyncio.TimerHandle | None = None
         _unused: asyncio.TimerHandle | None = None
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            # Uvicorn offers no setting for it.
+            self.conn = _InOnePiece(h11.SERVER)
 
         @property
         def _idle(self) -> bool:

@@ -1,7 +1,8 @@
 """Every statement of a request's life, in SQL, and the driver that runs them.
 
 Each statement is for as many requests as there are in a group: a list of texts is one
-parameter, so that a statement is the same however many there are. They are run by the
+parameter, and so are the rows that are inserted into PostgreSQL, which is sent a packet for
+each statement; so that a statement is the same however many there are. They are run by the
 database's own driver: what SQLAlchemy does around one small statement takes ten times as long
 as SQLite takes to run it. Connections, transactions and errors are SQLAlchemy's.
 
@@ -20,7 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
+from serving.ledger import schema
 from serving.ledger.records import ENTRY_FIELDS
 
 Values = Mapping[str, Any]
@@ -35,6 +38,8 @@ _ENTRY: Final = ", ".join(ENTRY_FIELDS)
 _LIST: Final = re.compile(r"\{(\w+)\}")
 _ONE_OF: Final = re.compile(r"IN \{(\w+)\}")
 _PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
+_INSERT: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\) VALUES \(([^)]*)\)(.*)")
+_DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 _OF_REQUESTS: Final = "SELECT tenant FROM requests WHERE request_id IN {request_ids}"
 
@@ -162,11 +167,14 @@ class Statement:
     Attributes:
       sql: as the driver takes it, parameters by their names.
       lists, times: parameters that SQLite's driver does not take as they are.
+      of_rows: the same for rows that are one parameter, an array of objects in JSON; empty
+        where it is run for each of them.
     """
 
     sql: str
     lists: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
+    of_rows: str = ""
 
     def parameters(self, values: Values) -> Values:
         """As the driver takes them."""
@@ -201,7 +209,7 @@ class Statements:
             return Statement(text, lists, tuple(sorted(_TIMES & names)))
         text = _ONE_OF.sub(r"= ANY (:\1::text[])", text)
         text = _LIST.sub(r"SELECT unnest(:\1::text[])", text)
-        return Statement(_PARAMETER.sub(r"%(\1)s", text))
+        return Statement(_PARAMETER.sub(r"%(\1)s", text), of_rows=_of_rows(text))
 
 
 class Driver:
@@ -224,6 +232,9 @@ class Driver:
         if len(rows) == 1:
             cursor = self._connection.cursor()
             cursor.execute(statement.sql, statement.parameters(rows[0]))
+        elif rows and statement.of_rows:
+            cursor = self._connection.cursor()
+            cursor.execute(statement.of_rows, [json.dumps(rows, default=_to_json)])
         elif rows:
             cursor = self._connection.cursor()
             cursor.executemany(statement.sql, [statement.parameters(row) for row in rows])
@@ -237,3 +248,28 @@ def time_of(value: Any) -> datetime.datetime:
 def _time_to_text(moment: datetime.datetime) -> str:
     """As SQLAlchemy writes it for SQLite, with microseconds always."""
     return moment.isoformat(" ", "microseconds")
+
+
+def _to_json(value: bytes | datetime.datetime) -> str:
+    """As PostgreSQL reads it from a text."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else value.isoformat()
+
+
+def _of_rows(text: str) -> str:
+    """PostgreSQL's statement for all rows of an insert at once; empty for what is none."""
+    insert = _INSERT.fullmatch(text)
+    if insert is None:
+        return ""
+    table, columns, values, rest = insert.groups()
+    types = schema.metadata.tables[table].c
+    fields = [
+        f"{value[1:]} {types[column].type.compile(_DIALECT)}"
+        for value, column in zip(values.split(", "), columns.split(", "), strict=True)
+        if value.startswith(":")
+    ]
+    return (
+        f"INSERT INTO {table} ({columns}) SELECT {values.replace(':', '')} "
+        f"FROM json_to_recordset(%s::json) AS given ({', '.join(fields)}) "
+        # Without it, PostgreSQL would take what follows for a join's condition.
+        f"WHERE true{rest}"
+    )

@@ -7,6 +7,7 @@ client had gone before it was written, belongs to the next identical request of 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,13 +18,26 @@ from serving.gateway.service import SummaryService
 from serving.gateway.tenants import Caller
 
 
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """An answer on its way to its client.
+
+    Attributes:
+      leaving: is done when the client has gone; None where that does not matter, because the
+        client has its answer by its idempotency key anyway.
+    """
+
+    answer: SummaryResponse
+    leaving: asyncio.Task[None] | None = None
+
+
 async def sell(
     request: Request,
     service: SummaryService,
     caller: Caller,
     asked: SummaryRequest,
     render: Render,
-) -> SummaryResponse:
+) -> Sale:
     """What `SummaryService.summarize` returns; meanwhile the client may go away.
 
     Args:
@@ -32,17 +46,18 @@ async def sell(
     Raises:
       GatewayError: what the client gets instead.
     """
-    if asked.idempotency_key is not None:  # by it the client has its answer anyway
-        return await service.summarize(caller, asked, render)
+    if asked.idempotency_key is not None:
+        return Sale(await service.summarize(caller, asked, render))
     selling = service.begin(caller, asked, render)
-    leaving = asyncio.ensure_future(_left(request))
+    leaving = asyncio.create_task(_left(request))
     try:
         await asyncio.wait({selling, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not selling.done():
             await service.undelivered(asked.request_id)
-        return await asyncio.shield(selling)
-    finally:
+        return Sale(await asyncio.shield(selling), leaving)
+    except BaseException:
         leaving.cancel()
+        raise
 
 
 async def _left(request: Request) -> None:
@@ -57,27 +72,31 @@ class DeliveredResponse(Response):
     def __init__(
         self,
         response: Response,
-        request: Request,
+        leaving: asyncio.Task[None],
         service: SummaryService,
         request_id: str,
     ) -> None:
         """
         Args:
           response: what is written.
+          leaving: of the sale.
           request_id: the ledger's, of the charge.
         """
         self._response = response
-        self._request = request
+        self._leaving = leaving
         self._service = service
         self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = await self._request.is_disconnected()
+        await asyncio.sleep(0)  # a client that has just gone is seen
+        gone = self._leaving.done()
         try:
             await self._response(scope, receive, send)
         except BaseException:
             await self._service.undelivered(self._request_id)
             raise
+        finally:
+            self._leaving.cancel()
         if gone:
             await self._service.undelivered(self._request_id)
         else:

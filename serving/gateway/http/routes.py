@@ -17,7 +17,7 @@ from serving.gateway.api_keys import COUNT_TOKENS, MODELS, SUMMARIES, USAGE
 from serving.gateway.draining import Drain
 from serving.gateway.errors import GatewayError
 from serving.gateway.http import render
-from serving.gateway.http.delivery import DeliveredResponse, sell
+from serving.gateway.http.delivery import DeliveredResponse, Sale, sell
 from serving.gateway.http.openai_schemas import (
     ChatRequest,
     CompletionRequest,
@@ -31,7 +31,7 @@ from serving.gateway.ops.metrics import CONTENT_TYPE, Metrics
 from serving.gateway.ops.observed import VersionTally
 from serving.gateway.ops.request_record import current
 from serving.gateway.ops.tracing import NO_TRACES, Tracer
-from serving.gateway.ports import SummaryRequest, SummaryResponse
+from serving.gateway.ports import SummaryRequest
 from serving.gateway.service import SummaryService
 from serving.gateway.tenants import Caller, KeyRefusedError
 
@@ -111,9 +111,11 @@ class Routes:
         identity, body = await read_body(request, ChatRequest)
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
-        answer = await sell(request, service, caller, asked, render.chat_completion)
-        events = render.chat_chunks(answer.body, body.includes_usage()) if body.stream else None
-        return _response(request, service, asked, answer, events)
+        sale = await sell(request, service, caller, asked, render.chat_completion)
+        events = (
+            render.chat_chunks(sale.answer.body, body.includes_usage()) if body.stream else None
+        )
+        return _response(service, sale, events)
 
     async def completions(self, request: Request) -> Response:
         """OpenAI's older completions: the document is the prompt."""
@@ -121,9 +123,11 @@ class Routes:
         identity, body = await read_body(request, CompletionRequest)
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
-        answer = await sell(request, service, caller, asked, render.text_completion)
-        events = render.text_chunks(answer.body, body.includes_usage()) if body.stream else None
-        return _response(request, service, asked, answer, events)
+        sale = await sell(request, service, caller, asked, render.text_completion)
+        events = (
+            render.text_chunks(sale.answer.body, body.includes_usage()) if body.stream else None
+        )
+        return _response(service, sale, events)
 
     async def responses(self, request: Request) -> Response:
         """OpenAI's responses: the document is the input, or its last message of the user."""
@@ -132,9 +136,9 @@ class Routes:
         asked = _asked(request, body, identity)
         service = self._service(caller, body.model)
         rendered = response_of(body, body.truncation or service.truncation)
-        answer = await sell(request, service, caller, asked, rendered)
-        events = response_events(answer.body) if body.stream else None
-        return _response(request, service, asked, answer, events)
+        sale = await sell(request, service, caller, asked, rendered)
+        events = response_events(sale.answer.body) if body.stream else None
+        return _response(service, sale, events)
 
     async def summaries(self, request: Request) -> Response:
         """The contract's own fields, for one text or many."""
@@ -149,8 +153,8 @@ class Routes:
             body.truncation,
         )
         service = self._service(caller, body.model)
-        answer = await sell(request, service, caller, asked, render.summaries)
-        return _response(request, service, asked, answer)
+        sale = await sell(request, service, caller, asked, render.summaries)
+        return _response(service, sale)
 
     async def count_tokens(self, request: Request) -> Response:
         """The tokens that texts would be billed for."""
@@ -288,21 +292,20 @@ def _asked(
 
 
 def _response(
-    request: Request,
     service: SummaryService,
-    asked: SummaryRequest,
-    answer: SummaryResponse,
+    sale: Sale,
     events: Iterator[bytes] | None = None,
 ) -> Response:
     """An answer, as a whole or as the events of a stream, which are there all at once."""
+    answer = sale.answer
     response = Response(
         answer.body if events is None else b"".join(events),
         headers=render.response_headers(answer),
         media_type="application/json" if events is None else "text/event-stream",
     )
-    if asked.idempotency_key is not None:
+    if sale.leaving is None:
         return response
-    return DeliveredResponse(response, request, service, answer.request_id)
+    return DeliveredResponse(response, sale.leaving, service, answer.request_id)
 
 
 def _model(name: str) -> dict[str, object]:

@@ -13,9 +13,9 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
-from prometheus_client import generate_latest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
@@ -26,6 +26,8 @@ from serving.gateway.ops.families import Families
 from serving.gateway.ops.operations import COUNT_OPERATION, OPERATION, OPERATIONS
 from serving.gateway.ops.request_record import RequestRecord
 from serving.ledger import Entry, Usage
+
+Family = TypeVar("Family", Counter, Gauge, Histogram)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -61,6 +63,7 @@ class Metrics(Families):
         super().__init__()
         self._before_page: list[Callable[[], None]] = []
         self._paging = threading.Lock()
+        self._kept: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._build_info.labels(_version(), platform.python_version()).set(1)
         for code in _CODES:
             self._errors.labels(code)
@@ -137,21 +140,28 @@ class Metrics(Families):
         if failed:
             self._failed_deliveries.inc()
 
+    def _series(self, family: Family, *labels: str) -> Family:
+        """`family.labels(*labels)`, kept: it is looked up for every request."""
+        series = self._kept.get((family, labels))
+        if series is None:
+            series = self._kept[family, labels] = family.labels(*labels)
+        return cast(Family, series)
+
     def set_under_way(self, requests: int) -> None:
         self._under_way.set(requests)
 
     def ended(self, record: RequestRecord, seconds: float) -> None:
         """Count a request that is over."""
         status = str(record.status or "none")
-        self._http_duration.labels(record.method, record.route, status, record.error).observe(
-            seconds
-        )
+        self._series(
+            self._http_duration, record.method, record.route, status, record.error
+        ).observe(seconds)
         if record.error:
-            self._errors.labels(record.error).inc()
+            self._series(self._errors, record.error).inc()
         if record.limit:
-            self._limited.labels(record.tenant, record.limit).inc()
+            self._series(self._limited, record.tenant, record.limit).inc()
         if (operation := OPERATIONS.get(record.route)) and record.model:
-            self._duration.labels(operation, record.model, record.error).observe(seconds)
+            self._series(self._duration, operation, record.model, record.error).observe(seconds)
 
     def charged(self, usage: Usage, charge: Entry) -> None:
         """Count an answer that has been charged for."""
@@ -160,13 +170,15 @@ class Metrics(Families):
             ("input_cached", usage.cached_tokens),
             ("output", usage.output_tokens),
         ):
-            self._tokens.labels(charge.tenant, usage.model, usage.model_version, kind).inc(
-                tokens
-            )
+            self._series(
+                self._tokens, charge.tenant, usage.model, usage.model_version, kind
+            ).inc(tokens)
         answered_by = f"{usage.model}-{usage.model_version}"
         for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
-            self._token_usage.labels(kind, usage.model, answered_by).observe(tokens)
-        self._money.labels(charge.tenant, usage.model, charge.currency).inc(charge.amount_micro)
+            self._series(self._token_usage, kind, usage.model, answered_by).observe(tokens)
+        self._series(self._money, charge.tenant, usage.model, charge.currency).inc(
+            charge.amount_micro
+        )
 
     def replayed(self, tenant: str) -> None:
         """Count a request that had been answered before."""
@@ -187,7 +199,7 @@ class Metrics(Families):
     def model_call(self, model: str, operation: str = OPERATION) -> Iterator[None]:
         """Around a request to a model server."""
         started, error = time.monotonic(), ""
-        under_way = self._model_under_way.labels(model)
+        under_way = self._series(self._model_under_way, model)
         under_way.inc()
         try:
             yield
@@ -197,7 +209,7 @@ class Metrics(Families):
             raise
         finally:
             under_way.dec()
-            self._model_duration.labels(operation, model, error).observe(
+            self._series(self._model_duration, operation, model, error).observe(
                 time.monotonic() - started
             )
 
@@ -212,7 +224,7 @@ class Metrics(Families):
         try:
             yield
         finally:
-            self._ledger_duration.labels(operation).observe(time.monotonic() - started)
+            self._series(self._ledger_duration, operation).observe(time.monotonic() - started)
 
     def watch(self, collector: Collector) -> None:
         """Add what is found out when the page is made."""
