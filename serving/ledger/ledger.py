@@ -73,7 +73,7 @@ class Ledger:
         self._probe = WriteProbe(engine)
         self._owner = owner
         self._clock = clock
-        self._statements = Statements(engine.dialect.name)
+        self._statements = Statements(engine.dialect)
 
     def reserve(self, reservation: Reservation) -> Reserved | Replay | Undelivered:
         """Reserve the most that a request can cost.

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from serving.ledger import schema
 from serving.ledger.records import ENTRY_FIELDS
@@ -39,8 +38,6 @@ _LIST: Final = re.compile(r"\{(\w+)\}")
 _ONE_OF: Final = re.compile(r"IN \{(\w+)\}")
 _PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
 _INSERT: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\) VALUES \(([^)]*)\)(.*)")
-_DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
-
 _OF_REQUESTS: Final = "SELECT tenant FROM requests WHERE request_id IN {request_ids}"
 
 _ADD_UNDELIVERED: Final = (
@@ -188,12 +185,12 @@ class Statement:
 class Statements:
     """The statements for one kind of database; each is an attribute."""
 
-    def __init__(self, dialect: str) -> None:
+    def __init__(self, dialect: sa.Dialect) -> None:
         """
         Args:
-          dialect: sqlite or postgresql.
+          dialect: SQLite's or PostgreSQL's.
         """
-        self._on_sqlite = dialect == "sqlite"
+        self._dialect = dialect
         self._all = {name: self._made(text) for name, text in _STATEMENTS.items()}
 
     def __getattr__(self, name: str) -> Statement:
@@ -201,7 +198,7 @@ class Statements:
 
     def _made(self, text: str) -> Statement:
         lists = tuple(sorted(set(_LIST.findall(text))))
-        if self._on_sqlite:
+        if self._dialect.name == "sqlite":
             text = text.partition(" FOR UPDATE")[0]
             text = _ONE_OF.sub(r"IN (SELECT value FROM json_each(:\1))", text)
             text = _LIST.sub(r"SELECT value FROM json_each(:\1)", text)
@@ -209,7 +206,7 @@ class Statements:
             return Statement(text, lists, tuple(sorted(_TIMES & names)))
         text = _ONE_OF.sub(r"= ANY (:\1::text[])", text)
         text = _LIST.sub(r"SELECT unnest(:\1::text[])", text)
-        return Statement(_PARAMETER.sub(r"%(\1)s", text), of_rows=_of_rows(text))
+        return Statement(_PARAMETER.sub(r"%(\1)s", text), of_rows=_of_rows(text, self._dialect))
 
 
 class Driver:
@@ -255,7 +252,7 @@ def _to_json(value: bytes | datetime.datetime) -> str:
     return f"\\x{value.hex()}" if isinstance(value, bytes) else value.isoformat()
 
 
-def _of_rows(text: str) -> str:
+def _of_rows(text: str, dialect: sa.Dialect) -> str:
     """PostgreSQL's statement for all rows of an insert at once; empty for what is none."""
     insert = _INSERT.fullmatch(text)
     if insert is None:
@@ -263,13 +260,11 @@ def _of_rows(text: str) -> str:
     table, columns, values, rest = insert.groups()
     types = schema.metadata.tables[table].c
     fields = [
-        f"{value[1:]} {types[column].type.compile(_DIALECT)}"
+        f"{value[1:]} {types[column].type.compile(dialect)}"
         for value, column in zip(values.split(", "), columns.split(", "), strict=True)
         if value.startswith(":")
     ]
     return (
         f"INSERT INTO {table} ({columns}) SELECT {values.replace(':', '')} "
-        f"FROM json_to_recordset(%s::json) AS given ({', '.join(fields)}) "
-        # Without it, PostgreSQL would take what follows for a join's condition.
-        f"WHERE true{rest}"
+        f"FROM json_to_recordset(%s::json) AS given ({', '.join(fields)}){rest}"
     )

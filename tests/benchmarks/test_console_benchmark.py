@@ -12,6 +12,7 @@ import pytest
 from benchmarks.console import __main__ as benchmark
 
 
+@pytest.mark.long
 def test_a_small_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # PostgreSQL's server may be another user's process, which cannot read pytest's folder.
     with tempfile.TemporaryDirectory(prefix="tallygraph-console-") as folder:

@@ -115,7 +115,13 @@ def test_what_is_behind_eos_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"gated": True, "activation": "gelu_new", "d_kv": 16, "num_decoder_layers": 1}],
+    [
+        {},
+        pytest.param(
+            {"gated": True, "activation": "gelu_new", "d_kv": 16, "num_decoder_layers": 1},
+            marks=pytest.mark.long,
+        ),
+    ],
     ids=["plain", "gated"],
 )
 def test_a_hugging_face_folder_holds_the_same_weights(

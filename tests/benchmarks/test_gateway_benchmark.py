@@ -59,6 +59,7 @@ def test_both_apis_of_the_stub_count_the_same() -> None:
     assert outputs["total_tokens"] == [32, 4]
 
 
+@pytest.mark.long
 def test_a_whole_run_without_the_peer(tmp_path: Path) -> None:
     """Real gateways on both databases; `measure` itself holds the ledgers to what was asked."""
     found = measure(

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.gpu.page import render
 from benchmarks.gpu.plan import exports, phases
 from benchmarks.gpu.summary import summary
@@ -48,6 +50,7 @@ def test_every_phase_has_a_module_and_a_name_of_its_own() -> None:
             json.dumps(phase.arguments)
 
 
+@pytest.mark.long
 def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
     material, output = tmp_path / "material", tmp_path / "output"
     for name in ("version", "examples"):

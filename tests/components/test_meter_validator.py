@@ -170,13 +170,30 @@ def test_the_report_is_readable(
     [
         (metered(OffByOne), {"hard texts", "answers"}, "combining marks"),
         (metered(PaddingIsBilled), {"hard texts", "batches"}, "in a batch of 7"),
-        (metered(MeteredModel, CrowdedBase), {"batches"}, "in a batch of 32"),
-        (metered(EosIsBilled), {"answers"}, "fewer than 9 ids"),
+        pytest.param(
+            metered(MeteredModel, CrowdedBase),
+            {"batches"},
+            "in a batch of 32",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            metered(EosIsBilled), {"answers"}, "fewer than 9 ids", marks=pytest.mark.long
+        ),
         (metered(LimitsIgnored), {"limits"}, "limit 1: output_tokens"),
-        (metered(NegativeLimits), {"limits"}, "limit -1 among others: output_tokens"),
+        pytest.param(
+            metered(NegativeLimits),
+            {"limits"},
+            "limit -1 among others: output_tokens",
+            marks=pytest.mark.long,
+        ),
         (metered(InvalidSummary), {"answers"}, "summary is not valid UTF-8"),
         (metered(FailsOnEmpty), {"hard texts", "answers"}, "no text"),
-        (metered(MeteredModel, XlaBase), {"graph"}, "DynamicUpdateSlice"),
+        pytest.param(
+            metered(MeteredModel, XlaBase),
+            {"graph"},
+            "DynamicUpdateSlice",
+            marks=pytest.mark.long,
+        ),
         (metered(MeteredModel, JitBase), {"graph"}, "jit_compile"),
         (metered(MeteredModel, PythonBase), {"graph"}, "calls Python"),
     ],

@@ -85,6 +85,7 @@ def test_a_model_for_xla_needs_a_server_that_is_started_for_it(
     assert is_infra_validated(blessing), report
 
 
+@pytest.mark.long
 def test_a_missing_signature(model: Export, tmp_path: Path) -> None:
     uri = model(without="count_tokens", warm_up=False)
     blessing, report = run_executor(uri, tmp_path / "blessing")

@@ -64,6 +64,7 @@ def test_it_trains_on_the_documents_and_summaries_of_the_train_split(
     assert 300 < output.vocabulary_size <= 350
 
 
+@pytest.mark.long
 def test_a_large_split_is_sampled_and_that_is_said(
     output: TokenizerArtifact, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

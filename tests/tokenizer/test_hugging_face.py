@@ -54,7 +54,13 @@ def texts() -> list[bytes]:
     ]
 
 
-@pytest.fixture(scope="module", params=[(name, added) for name in KINDS for added in (0, 1)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        *((name, 1) for name in KINDS),
+        *(pytest.param((name, 0), marks=pytest.mark.long) for name in KINDS),
+    ],
+)
 def loaded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Tokenizer]:

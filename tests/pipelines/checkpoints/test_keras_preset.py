@@ -59,7 +59,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> keras.Model:
     return build_model(checkpoint.description.architecture(LIMITS, checkpoint.tokenizer))
 
 
-@pytest.mark.parametrize("name", ["t5_uneven", "umt5", "distilbart", "pegasus"])
+@pytest.mark.parametrize(
+    "name",
+    ["t5_uneven", pytest.param("umt5", marks=pytest.mark.long), "distilbart", "pegasus"],
+)
 def test_what_keras_hub_has_no_backbone_for_is_kept_and_trained(
     name: str, tmp_path: Path
 ) -> None:

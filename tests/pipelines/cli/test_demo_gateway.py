@@ -99,6 +99,7 @@ def test_again_in_the_same_folder(model_dir: Path, tmp_path: Path) -> None:
     assert (folder / "model-server.log").exists()
 
 
+@pytest.mark.long
 def test_an_interrupt_ends_both_servers(model_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     process = subprocess.Popen(

@@ -43,6 +43,7 @@ def test_it_writes_one_file_and_says_what_it_holds(version: Path, tmp_path: Path
     assert f"{file} exists, and nothing is overwritten" in printed
 
 
+@pytest.mark.long
 def test_it_quantises_when_asked(version: Path, tmp_path: Path) -> None:
     file = tmp_path / "model.tflite"
     code, printed = litert(version, "-o", file, "--quantise", "dynamic-range")
@@ -54,6 +55,7 @@ def test_it_quantises_when_asked(version: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other.tflite").exists()
 
 
+@pytest.mark.long
 def test_beams_have_to_be_given_up_by_name(version: Path, tmp_path: Path) -> None:
     # The weights know of no search: what is kept beside them says how they were decoded.
     beams = Path(shutil.copytree(version, tmp_path / "beams" / NAME))

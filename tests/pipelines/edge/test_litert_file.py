@@ -25,6 +25,8 @@ from tests.pipelines.transformed_corpus import pairs
 from tokenizer.contract import ContractError, MeteredSummary
 from tokenizer.hard_texts import FIXED_HARD_TEXTS
 
+pytestmark = pytest.mark.long  # a file takes half a minute to write
+
 LIMITS = (0, -1, 1, 3, 11, 12, 100)
 # What is cut off, and what is not; every text of the corpus, and those that are hard to count.
 TEXTS = [
@@ -35,8 +37,7 @@ TEXTS = [
 Exported = tuple[Path, Path]
 
 
-# A LiteRT file of each family takes as long as the tests of it.
-@pytest.fixture(scope="module", params=["t5", pytest.param("bart", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["t5", "bart"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -199,7 +200,6 @@ def model_bytes(file: Path) -> int:
         return min(each.header_offset for each in archive.infolist())
 
 
-@pytest.mark.long
 def test_a_version_with_beams_is_refused_or_exported_greedily(
     kind: str, corpus: TransformedCorpus, exported: Exported, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_gives_the_report_counts_and_samples(
         assert answer.document.startswith(answer.summary)
 
 
+@pytest.mark.long
 def test_refuses_a_model_that_answers_every_text_alike(
     evaluate: Callable[..., tuple[Path, Path]],
 ) -> None:

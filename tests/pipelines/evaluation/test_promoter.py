@@ -159,6 +159,7 @@ def test_what_a_validator_did_not_bless_is_not_registered(
     assert not (tmp_path / "registry.sqlite").exists()
 
 
+@pytest.mark.long
 def test_the_thresholds_that_were_missed_are_named_with_what_was_measured(
     promote: Promote,
     evaluate: Callable[..., tuple[Path, Path]],
@@ -322,6 +323,7 @@ def test_the_baseline_is_the_champion_where_its_bytes_are(
     assert champion_was(copy) == pytest.approx(0.857, abs=1e-3)
 
 
+@pytest.mark.long
 def test_a_champion_whose_folder_is_gone_cannot_be_measured(
     evaluate: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:

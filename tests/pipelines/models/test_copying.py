@@ -47,6 +47,7 @@ def share_copied(copying: bool) -> float:
     return float(np.mean(logits.argmax(axis=-1) == expected))
 
 
+@pytest.mark.long
 def test_a_fresh_t5_copies_only_if_it_was_started_so() -> None:
     assert share_copied(copying=False) < 0.05
     assert share_copied(copying=True) > 0.8

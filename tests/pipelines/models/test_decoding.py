@@ -150,7 +150,7 @@ def test_the_output_is_as_wide_as_its_longest_row(
     ("family", "size"),
     [
         ("t5", 2),
-        ("bart", 3),
+        pytest.param("bart", 3, marks=pytest.mark.long),
         pytest.param("t5", 3, marks=pytest.mark.long),
         pytest.param("bart", 2, marks=pytest.mark.long),
     ],

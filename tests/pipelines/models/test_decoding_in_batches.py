@@ -162,8 +162,8 @@ def test_a_stock_server_takes_the_graph(any_search: Subject, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("family", "num_beams", "num_layers"),
     [
-        ("t5", 1, 1),
         # Each takes ten seconds to compile.
+        pytest.param("t5", 1, 1, marks=pytest.mark.long),
         pytest.param("t5", 1, 2, marks=pytest.mark.long),
         pytest.param("t5", 3, 2, marks=pytest.mark.long),
         pytest.param("bart", 1, 2, marks=pytest.mark.long),

@@ -205,7 +205,8 @@ class Watched(DraftedSearch):
         return after
 
 
-@pytest.mark.parametrize("family", ["t5", pytest.param("bart", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_row_that_copies_takes_fewer_steps_and_its_neighbour_does_not(family: str) -> None:
     subject = Subject(family, trained=True)
     search = Watched(

@@ -62,6 +62,7 @@ def in_turns(
     return found
 
 
+@pytest.mark.long
 def test_a_row_answers_the_same_alone_and_together() -> None:
     architecture = small("t5", num_layers=1)
     decoder = decoder_of(model_with_rivals(architecture), architecture, widths=(16,))

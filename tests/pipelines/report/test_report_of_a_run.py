@@ -145,6 +145,7 @@ def test_shows_what_the_promoter_went_by(
     ]
 
 
+@pytest.mark.long
 def test_a_model_that_was_not_promoted_says_why_and_by_how_much(
     recorded_run: Callable[..., tuple[Path, str]], tmp_path: Path
 ) -> None:

@@ -60,7 +60,8 @@ def with_lora(family: str, **own: object) -> tuple[keras.Model, list[np.ndarray]
     ("family", "own"),
     [
         ("t5", {}),
-        ("t5", {"num_decoder_layers": 2}),  # not keras-hub's backbone, but ours
+        # Not keras-hub's backbone, but ours.
+        pytest.param("t5", {"num_decoder_layers": 2}, marks=pytest.mark.long),
         ("bart", {}),
         ("pegasus", {}),
     ],
@@ -103,6 +104,7 @@ def test_the_preset_is_that_of_a_plain_model(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
 
 
+@pytest.mark.long
 def test_the_sum_is_the_base_and_the_product(tmp_path: Path) -> None:
     model, before = with_lora("t5")
     layer = model.backbone.get_layer("transformer_encoder_layer_0").self_attention

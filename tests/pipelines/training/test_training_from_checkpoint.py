@@ -175,6 +175,7 @@ def test_the_checkpoint_holds_the_very_weights_that_are_served(
     assert again.generate(ids, length, no_limit).numpy().tolist() == expected
 
 
+@pytest.mark.long
 def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
     corpus: TransformedCorpus, hugging_face_folder: Path, tmp_path: Path
 ) -> None:

@@ -124,7 +124,11 @@ def killed(
         yield running
 
 
-@pytest.mark.parametrize("database_url", DATABASES, indirect=True)
+@pytest.mark.parametrize(
+    "database_url",
+    [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"],
+    indirect=True,
+)
 def test_no_answer_is_unbilled_and_none_is_billed_twice(
     request: pytest.FixtureRequest,
     database_url: str,

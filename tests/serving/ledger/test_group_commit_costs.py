@@ -44,7 +44,7 @@ def test_a_group_takes_as_many_statements_as_one_request(
 
     def do(operations: list[Any]) -> int:
         ran.clear()
-        statements = Statements(engine.dialect.name)
+        statements = Statements(engine.dialect)
         wanted = Wanted()
         for each in operations:
             each.want(wanted)

@@ -21,7 +21,7 @@ def written(
 ) -> list[sa.RowMapping]:
     """The table after the rows were written together."""
     with engine.connect() as connection, transaction(connection) as driver:
-        statement: Statement = getattr(Statements(engine.dialect.name), name)
+        statement: Statement = getattr(Statements(engine.dialect), name)
         driver.write(statement, rows)
     with engine.begin() as connection:
         found = connection.execute(sa.select(table).order_by("request_id")).mappings().all()
