@@ -20,7 +20,7 @@ from pipelines.models.attention import (
 from pipelines.models.bart_stacks import BartStacks
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Matrix, Storage, frozen
-from pipelines.models.positions import VISIBLE_BLOCK, Position, bias_at, causal_bias, one_row_of
+from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS
 
 _EPSILON = 1e-5  # of every layer norm of keras-hub's BartBackbone
@@ -84,10 +84,8 @@ class BartGraph(Seq2SeqGraph):
     def __init__(
         self, model: keras.Model, architecture: Architecture, storage: Storage = FLOAT32
     ) -> None:
-        super().__init__(storage, name="bart")
+        super().__init__(architecture, storage, name="bart")
         backbone = model.backbone
-        self.num_decoder_layers = architecture.decoder_layers
-        self.is_short = architecture.decoder_length <= VISIBLE_BLOCK
         self.num_heads = backbone.num_heads
         self.head_dim = backbone.hidden_dim // backbone.num_heads
         weights = {variable.path: variable.numpy() for variable in backbone.weights}

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import tensorflow as tf
 
+from pipelines.models.architecture import Architecture
 from pipelines.models.attention import (
     attend,
     attend_once,
@@ -17,7 +18,7 @@ from pipelines.models.attention import (
     split_heads,
 )
 from pipelines.models.kernels import Kernel, Storage
-from pipelines.models.positions import Position, position_of
+from pipelines.models.positions import VISIBLE_BLOCK, Position, position_of
 
 # Kernels of a decoder layer that each step reads. The cross-attention's keys and values are
 # projected once, for all of the input.
@@ -69,20 +70,20 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     refuses that, as it does whatever is jitted, which ``for_xla`` alone allows for.
     """
 
-    num_decoder_layers: int
     num_heads: int
     head_dim: int
     decoder_layers: Sequence[tf.Module]
-    is_short = False
-    """Whether every step looks at all positions of its cache, because there are so few."""
     for_xla = False
     """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
     for_litert = False
     """Whether LiteRT runs the steps: it wants fixed sizes too, and ops without state."""
 
-    def __init__(self, storage: Storage, name: str) -> None:
+    def __init__(self, architecture: Architecture, storage: Storage, name: str) -> None:
         super().__init__(name=name)
         self.storage = storage
+        self.num_decoder_layers = architecture.decoder_layers
+        # So few positions that every step looks at all of its cache.
+        self.is_short = architecture.decoder_length <= VISIBLE_BLOCK
 
     @abc.abstractmethod
     def encoded(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:

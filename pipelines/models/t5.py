@@ -19,7 +19,7 @@ from pipelines.models.attention import (
 )
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Storage, frozen
-from pipelines.models.positions import VISIBLE_BLOCK, Position, bias_at, causal_bias, one_row_of
+from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS, T5Stacks
 
 # keras-hub names an argument of its own `mask`, which Keras takes for masking metadata. No
@@ -72,10 +72,8 @@ class T5Graph(Seq2SeqGraph):
         architecture: Architecture,
         storage: Storage = FLOAT32,
     ) -> None:
-        super().__init__(storage, name="t5")
+        super().__init__(architecture, storage, name="t5")
         backbone = model.backbone
-        self.num_decoder_layers = architecture.decoder_layers
-        self.is_short = architecture.decoder_length <= VISIBLE_BLOCK
         self.num_heads = backbone.num_heads
         self.head_dim = backbone.key_value_dim or backbone.hidden_dim // backbone.num_heads
         self._epsilon = backbone.layer_norm_epsilon
