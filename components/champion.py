@@ -5,8 +5,10 @@ from __future__ import annotations
 import ml_metadata as mlmd
 from tfx import types
 from tfx.dsl.components.common import resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
 from tfx.types import standard_artifacts
-from tfx.v1.dsl.experimental import LatestBlessedModelStrategy
 
 CANDIDATE_KEY = "candidate"
 

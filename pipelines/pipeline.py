@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tfx import v1 as tfx
+from tfx.components import Evaluator, ExampleValidator, SchemaGen, StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 
 from components.exporter.component import Exporter
 from components.meter.component import Meter
@@ -49,11 +51,11 @@ def create_pipeline(
     parts = parts or local_parts(config, corpus, layout, spans)
     example_gen = parts.example_gen
     examples = example_gen.outputs["examples"]
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
-    schema_gen = tfx.components.SchemaGen(
+    statistics_gen = StatisticsGen(examples=examples)
+    schema_gen = SchemaGen(
         statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True
     )
-    example_validator = tfx.components.ExampleValidator(
+    example_validator = ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
     tokenizer_trainer = parts.tokenizer_trainer(
@@ -76,8 +78,8 @@ def create_pipeline(
         transform_graph=transform.outputs["transform_graph"],
         base_model=parts.starting_point.outputs["model"] if parts.starting_point else None,
         run_fn="pipelines.training.run.run_fn",
-        train_args=tfx.proto.TrainArgs(splits=["train"], num_steps=config.training.steps),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        train_args=TrainArgs(splits=["train"], num_steps=config.training.steps),
+        eval_args=EvalArgs(splits=["eval"]),
         custom_config={
             "model": training_part(config.as_dict()["model"]),
             "training": config.as_dict()["training"],
@@ -114,7 +116,7 @@ def create_pipeline(
     champion = parts.champion(model)
     test_gen = parts.test_example_gen
     test_examples = test_gen.outputs["examples"] if test_gen else examples
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=test_examples,
         example_splits=["eval"],
         model=model,
@@ -124,7 +126,7 @@ def create_pipeline(
     )
     of_the_test_set: list[BaseNode] = []
     if test_gen:
-        span_evaluator = tfx.components.Evaluator(
+        span_evaluator = Evaluator(
             examples=examples,
             example_splits=["eval"],
             model=model,
@@ -200,9 +202,7 @@ def create_pipeline(
         components=nodes,
         enable_cache=True,
         metadata_connection_config=(
-            tfx.orchestration.metadata.sqlite_metadata_connection_config(
-                str(parts.metadata_file)
-            )
+            sqlite_metadata_connection_config(str(parts.metadata_file))
             if parts.metadata_file
             else None
         ),

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from tfx import v1 as tfx
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
 
 from components.corpus_example_gen.component import CorpusExampleGen
 from components.corpus_example_gen.options import CorpusInputError, CorpusOptions
@@ -72,16 +74,14 @@ def run(tmp_path: Path) -> Runner:
         **settings: Any,
     ) -> Run:
         example_gen = CorpusExampleGen(str(path), options, **settings)
-        tfx.orchestration.LocalDagRunner().run(
-            tfx.dsl.Pipeline(
+        LocalDagRunner().run(
+            Pipeline(
                 "corpus-test",
                 str(tmp_path / root),
                 components=[example_gen],
                 enable_cache=True,
                 metadata_connection_config=(
-                    tfx.orchestration.metadata.sqlite_metadata_connection_config(
-                        str(tmp_path / root / "metadata.db")
-                    )
+                    sqlite_metadata_connection_config(str(tmp_path / root / "metadata.db"))
                 ),
                 beam_pipeline_args=[
                     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import ml_metadata
 import pytest
-from tfx import v1 as tfx
 from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples, Model
 
@@ -48,11 +50,9 @@ def run(tmp_path: Path, examples: Examples, base: Model) -> ml_metadata.Metadata
         documents=5,
         generated_strings=100,
     )
-    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(
-        str(tmp_path / "metadata.sqlite")
-    )
-    tfx.orchestration.LocalDagRunner().run(
-        tfx.dsl.Pipeline(
+    config = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
+    LocalDagRunner().run(
+        Pipeline(
             pipeline_name="metering",
             pipeline_root=str(tmp_path / "root"),
             components=[import_examples, import_model, trainer, meter, validator],

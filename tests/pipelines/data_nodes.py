@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_metadata.proto.v0 import statistics_pb2
-from tfx import v1 as tfx
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import RunOptions
 
 from pipelines.config import load_config
@@ -55,7 +55,7 @@ def run_nodes(
     config = load_config(CONFIG, [f"pipeline.beam_args={json.dumps(list(beam_args))}"])
     layout = OutputLayout(output, config.pipeline.name)
     layout.create()
-    tfx.orchestration.LocalDagRunner().run(
+    LocalDagRunner().run(
         create_pipeline(config, str(corpus), layout),
         run_options=RunOptions(
             to_nodes=[to_node], from_nodes=[from_node] if from_node else None

@@ -40,26 +40,34 @@ def evaluate(
 def run_evaluator(
     root: Path, config: EvaluationConfig, examples: Path, model: Path
 ) -> tuple[Path, Path]:
-    import tfx.v1 as tfx
+    from tfx.components import Evaluator
+    from tfx.dsl.components.common.importer import Importer
+    from tfx.dsl.components.common.resolver import Resolver
+    from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+        LatestBlessedModelStrategy,
+    )
     from tfx.orchestration import metadata
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.pipeline import Pipeline
+    from tfx.types import standard_artifacts as artifacts
+    from tfx.types.channel import Channel
 
     from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
 
-    artifacts = tfx.types.standard_artifacts
-    imported_examples = tfx.dsl.Importer(
+    imported_examples = Importer(
         source_uri=str(examples),
         artifact_type=artifacts.Examples,
         properties={"split_names": '["eval"]'},
     ).with_id("Examples")
-    imported_model = tfx.dsl.Importer(
-        source_uri=str(model), artifact_type=artifacts.Model
-    ).with_id("Model")
-    champion = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
-        model=tfx.dsl.Channel(type=artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=artifacts.ModelBlessing),
+    imported_model = Importer(source_uri=str(model), artifact_type=artifacts.Model).with_id(
+        "Model"
+    )
+    champion = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=artifacts.Model),
+        model_blessing=Channel(type=artifacts.ModelBlessing),
     ).with_id("Champion")
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=imported_examples.outputs["result"],
         model=imported_model.outputs["result"],
         baseline_model=champion.outputs["model"],
@@ -69,8 +77,8 @@ def run_evaluator(
     )
     requirements = root / "requirements.txt"
     requirements.write_text("")
-    tfx.orchestration.LocalDagRunner().run(
-        tfx.dsl.Pipeline(
+    LocalDagRunner().run(
+        Pipeline(
             pipeline_name="evaluation-test",
             pipeline_root=str(root / "artifacts"),
             metadata_connection_config=metadata.sqlite_metadata_connection_config(

@@ -73,8 +73,10 @@ def _run(
     training_error: str = "",
     min_gain: float = 0.1,
 ) -> tuple[Path, str]:
-    import tfx.v1 as tfx
+    from tfx.components import Evaluator
     from tfx.orchestration import metadata
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.pipeline import Pipeline
 
     from pipelines.evaluation.eval_config import EXTRACTORS_MODULE, eval_config
     from tests.pipelines.report import report_nodes as nodes
@@ -98,7 +100,7 @@ def _run(
         model=exporter.outputs["base_model"], examples=raw, saved_model=str(saved_model)
     ).with_id("Meter")
     model = meter.outputs["metered_model"]
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=raw,
         model=model,
         example_splits=["eval"],
@@ -124,8 +126,8 @@ def _run(
     metadata_file = root / "metadata.sqlite"
     connection = metadata.sqlite_metadata_connection_config(str(metadata_file))
     (root / "requirements.txt").touch()
-    tfx.orchestration.LocalDagRunner().run(
-        tfx.dsl.Pipeline(
+    LocalDagRunner().run(
+        Pipeline(
             pipeline_name="report-test",
             pipeline_root=str(root / "artifacts"),
             metadata_connection_config=connection,
