@@ -5,7 +5,8 @@ headers, and responds with 503 to all clients once there are too many connection
 have a deadline from their first byte on, and the connection that has been idle longest is
 closed to make room, unless it was used a moment ago. A connection that has sent nothing yet is
 idle as one between two requests: load balancers and browsers open some before they have a
-request, and send it at any time that a kept connection may wait.
+request, and send it at any time that a kept connection may wait. A response's head is written
+together with the beginning of its body.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ _LIST: Final = re.compile(r"\{(\w+)\}")
 _ONE_OF: Final = re.compile(r"IN \{(\w+)\}")
 _PARAMETER: Final = re.compile(r"(?<!:):(\w+)")
 _INSERT: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\) VALUES \(([^)]*)\)(.*)")
+
 _OF_REQUESTS: Final = "SELECT tenant FROM requests WHERE request_id IN {request_ids}"
 
 _ADD_UNDELIVERED: Final = (
