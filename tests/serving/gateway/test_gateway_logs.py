@@ -143,6 +143,7 @@ def _everything_wrong(client: httpx.Client, key: str) -> None:
     client.get("/v1/usage", params={"month": SECRET})
     client.get(f"/v1/{SECRET}", params={SECRET: SECRET})
     client.request(SECRET.upper(), "/v1/summaries")
+    client.put("/v1/summaries", content=SECRET)
     ask(client, **{"Idempotency-Key": SECRET})
     ask(client, "other", **{"Idempotency-Key": SECRET})
     ask(client, **{"X-Request-Id": key})
