@@ -18,6 +18,7 @@ from serving.engines import RunningServer, ServerSpec, choose_engine
 from serving.engines.base import HeldPorts
 from serving.ledger.database import open_database
 from serving.ledger.upgrade import upgrade
+from tests.support.fresh_ledger import create_database, sqlite_ledger
 
 START_TIMEOUT_S = 300.0
 
@@ -127,16 +128,30 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> sa.URL:
+    return sa.make_url(postgres_server.get_uri()).set(drivername="postgresql+psycopg")
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_url: sa.URL) -> str:
+    """The name of a PostgreSQL database that ledgers are copied from."""
+    engine = open_database(create_database(postgres_url, "ledger"))
+    upgrade(engine)
+    engine.dispose()
+    return "ledger"
+
+
 @pytest.fixture
-def postgres_database(postgres_server: PostgresServer) -> str:
+def postgres_database(postgres_url: sa.URL) -> str:
     """An empty PostgreSQL database."""
-    name = f"ledger_{uuid.uuid4().hex}"
-    url = sa.make_url(postgres_server.get_uri()).set(drivername="postgresql+psycopg")
-    # Not kept: a test may restart the server.
-    administrator = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with administrator.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    return url.set(database=name).render_as_string(hide_password=False)
+    return create_database(postgres_url, f"empty_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def postgres_ledger(postgres_url: sa.URL, postgres_tables: str) -> str:
+    """An empty ledger on PostgreSQL."""
+    return create_database(postgres_url, f"ledger_{uuid.uuid4().hex}", postgres_tables)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -147,10 +162,16 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return request.getfixturevalue("postgres_database")
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with the ledger's tables, which are empty."""
+    if request.param == "sqlite":
+        return sqlite_ledger(tmp_path)
+    return request.getfixturevalue("postgres_ledger")
+
+
 @pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
-    """A database with the ledger's tables."""
-    engine = open_database(database_url, pool_size=20)
-    upgrade(engine)
+def engine(ledger_url: str) -> Iterator[sa.Engine]:
+    engine = open_database(ledger_url, pool_size=20)
     yield engine
     engine.dispose()

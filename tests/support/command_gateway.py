@@ -16,7 +16,7 @@ from pipelines.gateway_process import READY, SERVING, GatewayProcess
 from serving.gateway.tenants import Limits, Tenants
 from serving.ledger import schema
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import DEADLINE_S, PRICES
 from tests.support.tenants import add_key, add_tenant
 from tests.support.waiting import wait_until
@@ -107,9 +107,8 @@ def command_gateway(
       until: path that must answer 200; None: it is not waited for.
       environment, setup: see `GatewayProcess`.
     """
-    database = database or f"sqlite:///{folder}/ledger.sqlite"
+    database = database or sqlite_ledger(folder)
     engine = open_database(database)
-    upgrade(engine)
     (folder / "prices.toml").write_text(prices)
     process = GatewayProcess(
         folder / "prices.toml",

@@ -45,9 +45,9 @@ from serving.ledger import Ledger, schema
 from serving.ledger.clock import Clock
 from serving.ledger.database import open_database
 from serving.ledger.leases import Lease
-from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from serving.ledger.verified_chain import Finding
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.rate_time import RATE_TIME
 from tests.support.tenants import add_key, add_tenant
 from tests.support.waiting import wait_until
@@ -303,8 +303,7 @@ def serving_gateway(
     label: str | None = None,
 ) -> Iterator[RunningGateway]:
     """A gateway for 32 requests at a time, its ledger in a folder that several may share."""
-    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(folder))
     with gateway_on(
         engine,
         folder,

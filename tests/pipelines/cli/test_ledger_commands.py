@@ -17,6 +17,7 @@ from pipelines.cli import app
 from serving.gateway.administration.health import read_health
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.opening import open_ledger
+from tests.support.fresh_ledger import sqlite_ledger
 
 USAGE = Usage("summarizer", "7", "f" * 64, 1, 3, 0, 3, "stop", 1)
 PRICES = Path(__file__).parents[3] / "examples" / "prices.toml"
@@ -57,7 +58,7 @@ def tallygraph(database: str, *arguments: str) -> tuple[int, str]:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[str]:
     """A ledger with one charge."""
-    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    url = sqlite_ledger(tmp_path)
     assert tallygraph(url, "tenants", "create", "acme")[0] == 0
     engine = open_ledger(url)
     ledger = Ledger(engine, "gateway-0")

@@ -16,6 +16,7 @@ from pipelines.cli import app
 from serving.gateway.tenants import Tenants
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.opening import open_ledger
+from tests.support.fresh_ledger import sqlite_ledger
 
 PRICES = Path(__file__).parents[3] / "examples" / "prices.toml"
 USAGE = Usage("summarizer", "7", "f" * 64, 1, 3, 0, 3, "stop", 1)
@@ -47,7 +48,7 @@ class Commands:
 @pytest.fixture
 def tenants(tmp_path: Path) -> Iterator[Commands]:
     """Commands on a ledger with a tenant."""
-    commands = Commands(f"sqlite:///{tmp_path}/ledger.sqlite")
+    commands = Commands(sqlite_ledger(tmp_path))
     commands("create", "acme", "--by", "alice")
     yield commands
 

@@ -22,8 +22,8 @@ from serving.billing.reconciliation.records import (
 )
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from serving.ledger.work import work_hash
+from tests.support.fresh_ledger import sqlite_ledger
 
 NOON = datetime.datetime(2026, 11, 25, 12)
 AT = NOON.replace(tzinfo=datetime.UTC).timestamp()
@@ -103,8 +103,7 @@ class Case:
 @contextmanager
 def logged_case(folder: Path) -> Iterator[Case]:
     """One with an empty ledger, in a folder."""
-    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(folder))
     yield Case(engine, folder)
     engine.dispose()
 

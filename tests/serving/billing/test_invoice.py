@@ -10,14 +10,13 @@ import pytest
 
 from serving.billing.invoice import InvoiceError, make_invoice
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.serving.billing.invoice_book import Book
+from tests.support.fresh_ledger import sqlite_ledger
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> Iterator[Book]:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     yield Book(engine)
     engine.dispose()
 

@@ -18,16 +18,15 @@ from serving.billing.invoice import Invoice, InvoiceError, InvoiceLine, make_inv
 from serving.billing.invoice_details import InvoiceDetails, load_details
 from serving.billing.invoice_document import InvoiceDocument, invoice_number, make_document
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.serving.billing.invoice_book import DETAILS, Book
+from tests.support.fresh_ledger import sqlite_ledger
 
 LATER = datetime.datetime(2027, 6, 1)
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> Iterator[Book]:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     yield Book(engine)
     engine.dispose()
 

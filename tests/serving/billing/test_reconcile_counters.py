@@ -23,8 +23,8 @@ from serving.gateway.ops.metrics import Metrics
 from serving.gateway.ops.operations import COUNT_OPERATION
 from serving.ledger import Charge, Ledger, Reservation, Usage
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from serving.ledger.work import work_hash
+from tests.support.fresh_ledger import sqlite_ledger
 
 # As a TensorFlow Serving writes it: colons, other metrics of the same beginning, no _total.
 PAGE = """# TYPE :tensorflow:serving:request_count counter
@@ -41,8 +41,7 @@ PAGE = """# TYPE :tensorflow:serving:request_count counter
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     """A ledger of three charges, one of which a cache answered."""
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     ledger = Ledger(engine, "gateway-0")
     for number, cached in enumerate((0, 0, 2)):
         ledger.reserve(Reservation(f"r{number}", "acme", 9, "0" * 64))

@@ -21,9 +21,8 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from serving.engines import RunningServer, ServerSpec
-from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.support.command_gateway import CommandGateway, command_gateway
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.waiting import wait_until
 from tests.support.warm_model_server import WarmEngine
 
@@ -218,10 +217,7 @@ def test_a_clean_run_has_no_drift_and_each_kind_of_drift_is_named(shop: Shop) ->
 
 
 def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
-    database = f"sqlite:///{tmp_path}/ledger.sqlite"
-    engine = open_database(database)
-    upgrade(engine)
-    engine.dispose()
+    database = sqlite_ledger(tmp_path)
 
     def reconcile(*arguments: str) -> tuple[int, str]:
         command = ["bill", "reconcile", "--database", database, *arguments]

@@ -20,7 +20,7 @@ from serving.billing.savings import SECONDS_A_MONTH, Renting, savings, told
 from serving.billing.savings_plot import draw_savings
 from serving.ledger import Ledger, Reservation, TokensBefore, Usage
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.tenants import add_tenant
 
 # An instance that does 100 tokens a second, at 3,000 a month and 30 % use.
@@ -130,9 +130,8 @@ def test_the_example_for_finance_is_what_the_command_says(tmp_path: Path) -> Non
     command, printed = re.findall(r"^```\w*\n(.*?)^```$", page, re.M | re.S)
     book = PriceBook.load(root / "examples/prices.toml")
     price = book.price("summarizer", "standard", datetime.date(2026, 11, 25))
-    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    url = sqlite_ledger(tmp_path)
     engine = open_database(url)
-    upgrade(engine)
     add_tenant(engine)
     ledger = Ledger(engine, "gateway-0", lambda: datetime.datetime(2026, 11, 25))
     usage = Usage("summarizer", "7", "f", 1, 1_261_440_000, 0, 315_360_000, "stop", 1)

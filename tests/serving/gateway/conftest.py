@@ -13,6 +13,7 @@ import pytest
 from serving.engines import RunningServer
 from tests.serving.gateway.gated_proxy import GatedProxy, gated_proxy
 from tests.serving.gateway.replicated import Replicated, replicated_servers
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.rate_time import RATE_TIME, RateTime
 from tests.support.running_gateway import RunningGateway, serving_gateway
 from tests.support.served_model import metered_models, model_server
@@ -88,9 +89,9 @@ def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def console_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def console_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a console that is tried: SQLite, unless a test asks for another kind."""
     if getattr(request, "param", "sqlite") == "postgresql":
-        url: str = request.getfixturevalue("postgres_database")
+        url: str = request.getfixturevalue("postgres_ledger")
         return url
-    return f"sqlite:///{tmp_path}/ledger.sqlite"
+    return sqlite_ledger(tmp_path)

@@ -308,7 +308,7 @@ def test_pages_of_tenants_and_usage(gateway: RunningGateway, admin: AdminClient)
     assert rest["next"] is None
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_only_who_has_a_token_is_let_in(gateway: RunningGateway, admin: AdminClient) -> None:
     with admin_client(gateway.admin_url, "f" * 64) as other:
         other("POST", "/tenants", {"name": "acme"}, 201)

@@ -21,7 +21,7 @@ def status(gateway: CommandGateway, key: str) -> int:
 
 
 def test_two_gateways_and_a_key(
-    tmp_path: Path, database_url: str, metered_models: Path, model_server: RunningServer
+    tmp_path: Path, ledger_url: str, metered_models: Path, model_server: RunningServer
 ) -> None:
     (tmp_path / "tokens").write_text(TOKENS)
     details = Path(__file__).parents[3] / "examples" / "invoice-details.toml"
@@ -35,10 +35,10 @@ def test_two_gateways_and_a_key(
     urls = [model_server.rest_url]
     with (
         command_gateway(
-            folders[0], metered_models, urls, *options, database=database_url
+            folders[0], metered_models, urls, *options, database=ledger_url
         ) as first,
         command_gateway(
-            folders[1], metered_models, urls, *options, database=database_url
+            folders[1], metered_models, urls, *options, database=ledger_url
         ) as second,
         admin_client(first.process.admin_url) as admin,
         admin_client(second.process.admin_url) as other,

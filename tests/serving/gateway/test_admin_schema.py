@@ -16,9 +16,9 @@ from serving.engines.base import HeldPorts
 from serving.gateway.admin.openapi import openapi_document
 from serving.gateway.admin.routes import PREFIX
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from tests.serving.gateway.admin_client import TOKEN, TOKENS, admin_client
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import DEADLINE_S, RunningGateway, gateway_on
 from tests.support.sizes import sized
 
@@ -42,8 +42,7 @@ NOTHING_WRONG = (
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """It has no model server, which administration does not need."""
     folder, nobody = tmp_path_factory.mktemp("admin-schema"), HeldPorts(1)
-    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(folder))
     url = f"http://127.0.0.1:{nobody.numbers[0]}"
     with gateway_on(engine, folder, folder, [url], admin_tokens=TOKENS) as running:
         yield running

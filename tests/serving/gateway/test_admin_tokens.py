@@ -13,7 +13,7 @@ from tests.serving.gateway.admin_client import TOKEN, TOKENS, admin_client
 from tests.support.running_gateway import gateway_on
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_without_a_token_file_the_api_is_off(
     engine: sa.Engine, tmp_path: Path, metered_models: Path, model_server: RunningServer
 ) -> None:

@@ -217,7 +217,7 @@ def test_a_rotated_key_has_two_secrets_for_a_while(
         ({"expires_at": datetime.datetime(2020, 1, 1)}, "must expire in the future"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_keys_that_cannot_be(by: Administrator, values: dict[str, Any], message: str) -> None:
     create_tenant(by, "acme", "standard")
     key_id = make_key(by, "acme").record.key_id
@@ -321,7 +321,7 @@ def test_last_use_is_written_once_for_many(
     assert read_key(by.engine, keys[0].record.key_id).last_used_at == clock.now
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

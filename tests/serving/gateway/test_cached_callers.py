@@ -12,7 +12,7 @@ from serving.gateway import tenants as keys
 from serving.gateway.tenants import CACHED_FOR_S, Limits, Tenants
 from serving.ledger import schema
 from serving.ledger.database import open_database, writing
-from serving.ledger.upgrade import upgrade
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.tenants import add_key, add_tenant, revoke
 
 
@@ -32,8 +32,7 @@ def timer() -> Timer:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     yield engine
     engine.dispose()
 

@@ -19,7 +19,6 @@ from serving.gateway.administration import (
     top_up_credit,
 )
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.serving.gateway.admin_client import TOKENS
 from tests.serving.gateway.console_client import (
     ConsoleClient,
@@ -27,6 +26,7 @@ from tests.serving.gateway.console_client import (
     charge,
     console_client,
 )
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import RunningGateway, gateway_on, mid_month
 
 MARKUP = "<script>alert(1)</script>\"'><img src=x onerror=y>&lt;{{ 7 * 7 }}"
@@ -43,8 +43,7 @@ FUZZED = settings(
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder: Path = tmp_path_factory.mktemp("console")
-    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(folder))
     with gateway_on(
         engine, folder, folder, ["http://127.0.0.1:9"], admin_tokens=TOKENS
     ) as running:

@@ -12,9 +12,9 @@ import pytest
 
 from serving.engines import RunningServer
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.serving.gateway.admin_client import TOKEN, TOKENS
 from tests.serving.gateway.chromium import browser, serious_findings
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import DEADLINE_S, RunningGateway, gateway_on
 from tests.support.waiting import wait_until
 
@@ -85,8 +85,7 @@ class Watched:
 def gateway(
     tmp_path: Path, metered_models: Path, model_server: RunningServer
 ) -> Iterator[RunningGateway]:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     urls = [model_server.rest_url]
     with gateway_on(engine, tmp_path, metered_models, urls, admin_tokens=TOKENS) as running:
         yield running

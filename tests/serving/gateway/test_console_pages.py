@@ -14,7 +14,6 @@ from serving.gateway.console.actions import ACTIONS
 from serving.gateway.console.sessions import COOKIE, IDLE_S, MAX_AGE_S
 from serving.ledger.audit_log import read_changes
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.serving.gateway.admin_client import TOKENS
 from tests.serving.gateway.console_client import (
     PATH,
@@ -22,10 +21,11 @@ from tests.serving.gateway.console_client import (
     charge,
     console_client,
 )
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import RunningGateway, gateway_on
 
 ON_BOTH: Final = pytest.mark.parametrize(
-    "console_database", ["sqlite", "postgresql"], indirect=True
+    "console_ledger", ["sqlite", "postgresql"], indirect=True
 )
 """Of tests of what is read from the database and written there."""
 PAGES: Final = ("", "/tenants", "/models", "/ledger", "/prices", "/audit-log")
@@ -51,10 +51,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, clock: Clock, console_database: str) -> Iterator[RunningGateway]:
+def gateway(tmp_path: Path, clock: Clock, console_ledger: str) -> Iterator[RunningGateway]:
     """With an empty ledger, and no model server: the console needs none."""
-    engine = open_database(console_database)
-    upgrade(engine)
+    engine = open_database(console_ledger)
     with gateway_on(
         engine, tmp_path, tmp_path, ["http://127.0.0.1:9"], clock, admin_tokens=TOKENS
     ) as running:
@@ -271,8 +270,7 @@ def test_a_key_that_may_not_read_usage_signs_nobody_in(
 
 
 def test_without_admin_tokens_only_tenants_sign_in(tmp_path: Path, clock: Clock) -> None:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     urls = ["http://127.0.0.1:9"]
     with (
         gateway_on(engine, tmp_path, tmp_path, urls, clock) as gateway,

@@ -19,7 +19,7 @@ LARGE: Final = ("entries", "requests", "outbox", "daily_usage", "audit_log", "ac
 """Tables that grow with use."""
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_no_large_table_is_read_whole(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

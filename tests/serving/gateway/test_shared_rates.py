@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
 from tests.serving.gateway.gated_proxy import GatedProxy
 from tests.serving.gateway.redis_process import RedisProcess
 from tests.support.command_gateway import CommandGateway, command_gateway
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import DEADLINE_S, gateway_on
 
 
@@ -51,7 +51,7 @@ def all_tests_pair(
 ) -> Iterator[Pair]:
     folders = [tmp_path_factory.mktemp(f"gateway-{place}") for place in range(2)]
     urls = [shared_gate.url]
-    database = f"sqlite:///{folders[0]}/ledger.sqlite"
+    database = sqlite_ledger(folders[0])
     with RedisProcess(tmp_path_factory.mktemp("redis")) as redis, ExitStack() as stack:
         rates = ("--rates", f"async+{redis.url}")
         first, second = (
@@ -156,8 +156,7 @@ def test_a_redis_that_goes_while_the_model_computes(
     tmp_path: Path, gate: GatedProxy, metered_models: Path
 ) -> None:
     """What is charged for is answered."""
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     with (
         RedisProcess(tmp_path) as redis,
         gateway_on(

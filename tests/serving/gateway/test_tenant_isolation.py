@@ -30,8 +30,8 @@ from serving.engines import RunningServer
 from serving.gateway.tenants import Limits
 from serving.ledger import schema
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
 from serving.ledger.verification import verify
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import DEADLINE_S, MOST_MICRO, RunningGateway, gateway_on
 from tests.support.sizes import sized
 from tests.support.tenants import add_key, add_tenant, revoke
@@ -254,8 +254,7 @@ class Machine(RuleBasedStateMachine):
 def stack(
     tmp_path: Path, model_server: RunningServer, metered_models: Path
 ) -> Iterator[RunningGateway]:
-    engine = open_database(f"sqlite:///{tmp_path}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(tmp_path))
     with gateway_on(engine, tmp_path, metered_models, [model_server.rest_url]) as running:
         yield running
     engine.dispose()

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.engines import RunningServer, ServerSpec
 from serving.gateway.running import CacheSettings
 from serving.ledger.database import open_database
-from serving.ledger.upgrade import upgrade
+from tests.support.fresh_ledger import sqlite_ledger
 from tests.support.running_gateway import RunningGateway, gateway_on
 from tests.support.waiting import wait_until
 from tests.support.warm_model_server import WarmEngine
@@ -71,8 +71,7 @@ def sleeping_gateway(
         "http": f"http://127.0.0.1:{spec.rest_port}",
         "grpc": f"grpc://127.0.0.1:{spec.grpc_port}",
     }[scheme]
-    engine = open_database(f"sqlite:///{folder}/ledger.sqlite")
-    upgrade(engine)
+    engine = open_database(sqlite_ledger(folder))
     with gateway_on(engine, folder, models, [url], wait_s=wait_s, cache=cache) as running:
         yield running
     engine.dispose()

@@ -20,7 +20,7 @@ from tests.support.sizes import sized
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_wherever_it_fails_nothing_is_lost_and_the_next_call_goes_on(
     engine: sa.Engine,
     clock: Clock,
@@ -75,7 +75,7 @@ def _stopped_at(last: int, folder: Path, clock: Clock) -> bool:
 
 @pytest.mark.sized
 def test_a_process_that_is_killed(
-    database_url: str,
+    ledger_url: str,
     engine: sa.Engine,
     clock: Clock,
     months: dict[tuple[str, str], object],
@@ -87,7 +87,7 @@ def test_a_process_that_is_killed(
 
     def run(last: int) -> int:
         ran = subprocess.run(
-            [sys.executable, program, database_url, "2026-11", tmp_path, str(last)],
+            [sys.executable, program, ledger_url, "2026-11", tmp_path, str(last)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             check=False,

@@ -83,7 +83,7 @@ def test_pages_leave_nothing_out(engine: sa.Engine, ledger: Ledger, reservation:
         ({"by": ("day",), "after": ("a", "b")}, "begins after 1 values. Received: 2"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_what_cannot_be_added_up_is_refused(
     engine: sa.Engine, changes: dict[str, tuple[str, ...]], message: str
 ) -> None:
@@ -170,7 +170,7 @@ def test_what_is_added_up_on_the_way_finds_what_the_database_finds(
         assert of_usage == [each for each in by_statement if each[0] not in others]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 @settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -200,7 +200,7 @@ def test_what_is_begun_is_done_though_nobody_waits(
     assert sorted(states) == ["reserved", "settled", "settled"]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_no_connection_is_left_when_it_is_closed(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:

@@ -65,7 +65,7 @@ def test_a_group_takes_as_many_statements_as_one_request(
     assert verify(engine) == (MAX_GROUP, [])
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_only_what_reserves_does_not_wait_for_the_disk(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:

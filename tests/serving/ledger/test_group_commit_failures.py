@@ -34,7 +34,7 @@ async def run(grouped: GroupCommit, request: Reservation) -> Entry:
     return await grouped.settle(request.request_id, usage(), charge(), b"answer")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_a_locked_database_is_asked_again(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
@@ -67,7 +67,7 @@ def test_a_locked_database_is_asked_again(
     assert verify(engine) == (1, [])
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_a_group_that_ends_a_deadlock_is_written_again(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
@@ -141,7 +141,7 @@ def group_of_two(ledger: Ledger, reservation: Make) -> list[Any]:
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_a_group_whose_connection_breaks_before_its_commit_is_written_on_another_one(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_group_whose_connection_breaks_before_its_commit_is_written_on_another
     assert verify(engine) == (2, [])
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_a_connection_that_breaks_at_the_commit_is_told_to_all_of_its_group(
     ledger: Ledger, engine: sa.Engine, reservation: Make
 ) -> None:

@@ -58,10 +58,10 @@ class LedgerProcess:
 
 
 @pytest.fixture
-def processes(database_url: str, engine: sa.Engine) -> Iterator[list[LedgerProcess]]:
+def processes(ledger_url: str, engine: sa.Engine) -> Iterator[list[LedgerProcess]]:
     with ExitStack() as stack:
         started = [
-            stack.enter_context(LedgerProcess(database_url, f"gateway-{n}")) for n in range(3)
+            stack.enter_context(LedgerProcess(ledger_url, f"gateway-{n}")) for n in range(3)
         ]
         assert [each.heard() for each in started] == ["ready"] * 3
         yield started

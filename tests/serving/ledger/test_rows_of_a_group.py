@@ -79,7 +79,7 @@ def test_together_they_are_what_they_are_alone(
 
 
 # SQLite takes a text of any length.
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_one_that_is_too_long_stops_all_of_them(engine: sa.Engine) -> None:
     rows = answers()
     rows[-1]["tenant"] = "x" * 256

@@ -44,7 +44,7 @@ def test_a_disk_that_is_full_until_it_is_emptied(tmp_path: Path) -> None:
     assert json.loads(ran.stdout) == [BROKEN + MENDED, 1, []]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_a_server_that_is_read_only_until_it_is_not(engine: sa.Engine) -> None:
     """As a replica that has not taken over yet."""
     lease = Lease(engine, "gateway-0")

@@ -37,7 +37,7 @@ def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(engine: sa.E
         assert list(connection.scalars(sa.select(version.c.version_num))) == ["9999"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_a_gateway_that_starts_again_loads_nothing_that_it_does_not_use(
     engine: sa.Engine,
 ) -> None:

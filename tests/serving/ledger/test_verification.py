@@ -58,7 +58,7 @@ def test_the_database_itself_refuses_changes(engine: sa.Engine, five_entries: Le
     assert verify(engine) == (5, [])
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("recursive_triggers", ["OFF", "ON"])
 def test_no_entry_can_be_replaced(
     engine: sa.Engine, five_entries: Ledger, recursive_triggers: str
@@ -85,7 +85,7 @@ def test_no_entry_can_be_replaced(
     assert verify(engine) == (5, [])
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_no_entry_can_be_written_over(engine: sa.Engine, five_entries: Ledger) -> None:
     with (
         pytest.raises(sa.exc.DBAPIError, match="are never changed or deleted"),
