@@ -45,8 +45,8 @@ test: setup  ## Run the tests that every change must pass
 
 test-long: export TALLYGRAPH_TEST_SIZES = long
 test-long: setup  ## Run the tests that take too long for every change, and more examples of the others
-	$(PYTEST) -m "($(LONG)) and not alone" $(SIDE_BY_SIDE) $(call FILES_WITH,$(LONG_FILES))
-	$(PYTEST) -m "($(LONG)) and alone" $(call FILES_WITH,$(LONG_FILES))
+	$(PYTEST) --timeout=1800 -m "($(LONG)) and not alone" $(SIDE_BY_SIDE) $(call FILES_WITH,$(LONG_FILES))
+	$(PYTEST) --timeout=1800 -m "($(LONG)) and alone" $(call FILES_WITH,$(LONG_FILES))
 
 test-kubernetes: setup  ## Build Kubernetes' control plane, kwok and KEDA from Go modules, and apply the chart to them
 	scripts/control_plane.sh

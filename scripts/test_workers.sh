@@ -1,6 +1,6 @@
 #!/bin/sh
-# How many test files run side by side: three times the cores, because a test waits for servers longer than it
-# computes; and one for each 4 GiB of memory, because a worker that has loaded TFX takes up to 3.
+# How many test files run side by side: twice the cores, because many tests wait for servers, and each worker
+# takes 15 seconds to import what is tested; and one for each 4 GiB of memory, because it then takes up to 3.
 set -eu
 cores=$(getconf _NPROCESSORS_ONLN)
 if [ -r /proc/meminfo ]; then
@@ -8,7 +8,7 @@ if [ -r /proc/meminfo ]; then
 else
   memory=$((cores))
 fi
-workers=$((cores * 3))
+workers=$((cores * 2))
 [ "$workers" -le "$memory" ] || workers=$memory
 [ "$workers" -le 8 ] || workers=8
 [ "$workers" -ge 1 ] || workers=1

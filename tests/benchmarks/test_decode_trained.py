@@ -113,6 +113,7 @@ def test_what_is_behind_eos_does_not_count() -> None:
     assert rows.length.tolist() == [2, 3]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [

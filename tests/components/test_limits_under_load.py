@@ -25,6 +25,8 @@ PREDICT = "/v1/models/summarizer:predict"
 DEADLINE_S = 120.0
 # 0 and what is above the model's limit stand for the model's.
 NO_LIMIT = (0, MAX_OUTPUT_TOKENS + 1, 2**31 - 1)
+pytestmark = pytest.mark.long  # `test_decoding_in_batches.py` has rows with limits of their own
+
 BELOW_ZERO = (-1, -(2**31))
 GOOD = (1, 2, MAX_OUTPUT_TOKENS - 1, MAX_OUTPUT_TOKENS)
 ROWS = [

@@ -43,6 +43,7 @@ def text_of(site: Path, page: str) -> str:
     return re.sub(r"<[^>]+>", "", (site / page).read_text())
 
 
+@pytest.mark.long
 def test_no_page_fetches_anything_from_another_host(site: Path) -> None:
     pages = [*site.rglob("*.html"), *site.rglob("*.css")]
     assert len(pages) > 30
@@ -54,6 +55,7 @@ def test_no_page_fetches_anything_from_another_host(site: Path) -> None:
     assert found == set()
 
 
+@pytest.mark.long
 def test_the_reference_has_all_that_the_code_has(site: Path) -> None:
     from pipelines.cli import _COMMANDS, _GROUPS
 
@@ -71,6 +73,7 @@ def test_the_reference_has_all_that_the_code_has(site: Path) -> None:
     assert "tallygraph_tokens_total" in text_of(site, "reference/metrics-and-events.html")
 
 
+@pytest.mark.long
 def test_a_link_to_a_source_file_leads_to_its_page(site: Path) -> None:
     page = (site / "reference/counting-contract.html").read_text()
     assert 'href="../source/tokenizer/contract.py.html"' in page

@@ -283,32 +283,6 @@ def test_8_a_corpus_without_a_usable_row_is_refused_with_the_reasons(tmp_path: P
     assert "Traceback" not in printed
 
 
-def test_9_another_way_of_decoding_is_exported_evaluated_and_pushed_without_training(
-    corpus_file: Path, output: Path
-) -> None:
-    (version,) = versions_in(output)
-
-    finished = run(CONFIG, corpus_file, output, "--set=model.num_beams=2")
-
-    printed = finished.stdout + finished.stderr
-    assert finished.returncode == 0, printed
-    assert re.search(
-        r"^changed since the last run: model\.num_beams 1 -> 2, evaluation\.min_rouge_l 0\.99 "
-        r"-> 0\.0: Exporter and what follows it run again, .*; training stays cached$",
-        printed,
-        re.M,
-    )
-    nodes = nodes_of(printed)
-    from_exporter = NODES[NODES.index("Exporter") :]
-    assert {name for name, how in nodes.items() if how == "done"} == set(from_exporter)
-    before, after = versions_in(output)
-    assert before == version
-    described = [each / "assets.extra" / "base.json" for each in (before, after)]
-    assert [json.loads(file.read_text())["num_beams"] for file in described] == [1, 2]
-    weights = Path("assets.extra", "checkpoint", "model.weights.h5")
-    assert (before / weights).read_bytes() == (after / weights).read_bytes()
-
-
 def test_9_a_run_whose_node_failed_is_reported_too(corpus_file: Path, output: Path) -> None:
     versions = versions_in(output)
 

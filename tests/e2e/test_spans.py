@@ -65,7 +65,7 @@ def damaged(line: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_three_spans_a_better_one_is_served_a_damaged_one_is_not_and_one_can_go_back(
     corpus_file: Path, tmp_path: Path
 ) -> None:

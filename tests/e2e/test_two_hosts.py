@@ -33,7 +33,7 @@ CONFIG: Final = CONFIGS / "tiny.toml"
 TFJOB: Final = CONFIGS.parent / "kfp" / "tfjob.yaml"
 MOST_RESTARTS: Final = 6
 
-pytestmark = [pytest.mark.long, pytest.mark.in_order, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.in_order, pytest.mark.timeout(1800)]
 
 
 @dataclass

@@ -35,6 +35,7 @@ def logs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_it_shows_the_losses_on_this_machine_until_it_is_interrupted(
     logs: Path, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_refuses_a_model_that_answers_every_text_alike(
     )
 
 
+@pytest.mark.long
 def test_refuses_a_model_that_repeats_itself(
     evaluate: Callable[..., tuple[Path, Path]],
 ) -> None:

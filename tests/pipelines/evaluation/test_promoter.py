@@ -175,6 +175,7 @@ def test_the_thresholds_that_were_missed_are_named_with_what_was_measured(
     assert report["reasons"][0] in report["reason"]
 
 
+@pytest.mark.long
 def test_a_better_model_becomes_the_champion_and_a_worse_one_does_not(
     promote: Promote, tmp_path: Path
 ) -> None:

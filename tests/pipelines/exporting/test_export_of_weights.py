@@ -74,6 +74,7 @@ def answers(directory: Path) -> list[list[int]]:
     return rows
 
 
+@pytest.mark.long
 def test_decoding_is_the_exports_and_the_weights_are_trainings(
     trained: SimpleNamespace, greedy: Path, beams: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_decoding_is_the_exports_and_the_weights_are_trainings(
     assert answers(greedy) != answers(beams)
 
 
+@pytest.mark.long
 def test_an_export_answers_as_the_decoder_of_its_own_checkpoint(
     trained: SimpleNamespace, beams: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_an_export_answers_as_the_decoder_of_its_own_checkpoint(
     assert written.numpy().tolist() == answers(beams)
 
 
+@pytest.mark.long
 def test_what_a_version_needs_lies_beside_the_graph(
     greedy: Path, corpus: TransformedCorpus
 ) -> None:
@@ -114,6 +117,7 @@ def test_what_a_version_needs_lies_beside_the_graph(
     assert decoding["num_beams"] == 1
 
 
+@pytest.mark.long
 def test_a_compiled_export_says_for_which_shapes(
     trained: SimpleNamespace, corpus: TransformedCorpus
 ) -> None:

@@ -28,6 +28,8 @@ from tests.pipelines.training.training_runs import TransformedCorpus, export, we
 from tokenizer.contract import TOKENIZER_DIR, BaseModelSpec
 from tokenizer.loading import load_tokenizer
 
+pytestmark = pytest.mark.long
+
 LIMITS = {"max_input_tokens": 40, "max_output_tokens": 24, "task_prefix": "Return "}
 TRAINING = {
     "steps": 30,
@@ -175,7 +177,6 @@ def test_the_checkpoint_holds_the_very_weights_that_are_served(
     assert again.generate(ids, length, no_limit).numpy().tolist() == expected
 
 
-@pytest.mark.long
 def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
     corpus: TransformedCorpus, hugging_face_folder: Path, tmp_path: Path
 ) -> None:
@@ -211,7 +212,6 @@ def test_an_id_beyond_the_vocabulary_is_written_and_has_no_text(
     assert answer["summary"].numpy().tolist() == [b""]
 
 
-@pytest.mark.long
 def test_a_pushed_model_trains_on(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
@@ -221,7 +221,6 @@ def test_a_pushed_model_trains_on(
     assert min(row["val_loss"] for row in history(args)) < best
 
 
-@pytest.mark.long
 def test_a_model_that_is_found_in_the_run_trains_on_whatever_sizes_the_settings_have(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:
@@ -265,7 +264,6 @@ def test_another_checkpoint_in_the_folder_is_refused(
     assert (Path(fine_tuned.base_model_dir) / TOKENIZER_DIR).is_dir()
 
 
-@pytest.mark.long
 def test_lora_changes_what_it_adapts_and_is_exported_as_a_plain_model(
     fine_tuned: SimpleNamespace, corpus: TransformedCorpus, tmp_path: Path
 ) -> None:

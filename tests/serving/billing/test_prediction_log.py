@@ -63,6 +63,7 @@ def test_no_log_where_one_was_named(case: Case) -> None:
         case.compare()
 
 
+@pytest.mark.long
 def test_without_beam_it_says_what_to_install(case: Case) -> None:
     """As with the gateway's extra only: counters are compared. No TensorFlow either way."""
     script = f"""

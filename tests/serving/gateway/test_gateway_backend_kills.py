@@ -116,7 +116,8 @@ def assert_charged(gateway: CommandGateway, clients: list[LoadingClient]) -> Non
     assert verify(gateway.engine) == (charged[0], [])
 
 
-@pytest.mark.parametrize("scheme", ["http", pytest.param("grpc", marks=pytest.mark.long)])
+@pytest.mark.long  # `test_kills.py` kills model servers, too
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
 def test_killed_and_started_again(
     scheme: str, servers: Servers, metered_models: Path, tmp_path: Path
 ) -> None:

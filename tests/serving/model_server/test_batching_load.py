@@ -151,6 +151,7 @@ def histogram(http: httpx.Client, name: str) -> tuple[float, float]:
     return float(lines[f"{prefix}_count{{}}"]), float(lines[f"{prefix}_sum{{}}"])
 
 
+@pytest.mark.long
 def test_every_row_is_its_own_while_a_version_is_swapped(
     server: RunningServer, base: Path, alone: dict[str, dict[str, Any]]
 ) -> None:
