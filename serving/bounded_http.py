@@ -214,6 +214,7 @@ def bounded_protocol(max_connections: int, client_timeout_s: float) -> type[Http
 
         def _refuse(self, why: str) -> None:
             """Refuse the request that is being received, after those before it are answered."""
+            self.logger.warning("A request is not valid: %s", why)
             self._take_no_more()
             cycle = self.cycle
             # Its head was read, and its response is under way.

@@ -74,7 +74,7 @@ ROUTES = [
 
 async def talk(*received: bytes) -> Written:
     """What a server does that gets these bytes, piece by piece."""
-    config = uvicorn.Config(Starlette(routes=ROUTES), log_level="critical")
+    config = uvicorn.Config(Starlette(routes=ROUTES), log_config=None)
     config.load()
     protocol = bounded_protocol(10, 5.0)(config, uvicorn.server.ServerState(), {})
     transport = Written()
@@ -188,12 +188,13 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 )
 @pytest.mark.parametrize("piece", [1 << 20, 1000])
 def test_what_has_two_readings_or_no_bound_is_refused(
-    request_: bytes, why: str, piece: int
+    request_: bytes, why: str, piece: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     pieces = (request_[at : at + piece] for at in range(0, len(request_), piece))
     ((status, said),), closed = responses(*pieces)
     assert (status, closed) == (400, True)
     assert said.startswith(b"The request is not valid: ") and why.encode() in said, said
+    assert why in caplog.text
 
 
 def test_a_head_in_pieces_is_bounded_and_what_follows_it_is_not() -> None:
