@@ -27,7 +27,7 @@ from pipelines.exporting.quantising import compare, variables_size
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.families import build_model, serving_graph
-from pipelines.models.kernels import FLOAT32, STORAGES, Storage
+from pipelines.models.kernels import FLOAT32, STORAGES
 from pipelines.models.shapes import CompiledShapes
 from tokenizer.contract import SIGNATURE_DEFAULT, SUMMARY, TOKENIZER_DIR, BaseModelSpec
 
@@ -50,7 +50,7 @@ def export_fn(arguments: ExportArguments) -> None:
     trained.load_into(model)
     export = arguments.custom_config["export"]
     storage = STORAGES[export["weights"]]
-    shapes = _compiled_shapes(export, architecture, storage)
+    shapes = _compiled_shapes(export, architecture)
     decoder = Decoder(
         serving_graph(model, architecture, storage),
         architecture,
@@ -124,11 +124,9 @@ def _summarizer(model_dir: Path) -> Callable[[Sequence[str]], list[str]]:
 
 
 def _compiled_shapes(
-    export: Mapping[str, Any], architecture: Architecture, storage: Storage
+    export: Mapping[str, Any], architecture: Architecture
 ) -> CompiledShapes | None:
     """The shapes that XLA compiles; None where nothing is compiled."""
     if not export["xla"]:
         return None
-    each_alone = architecture.num_beams > 1 and storage.decides_each_alone
-    rows = (1,) if each_alone else export["row_buckets"]
-    return CompiledShapes.of(architecture, rows, export["width_buckets"])
+    return CompiledShapes.of(architecture, export["row_buckets"], export["width_buckets"])

@@ -87,22 +87,19 @@ def one_position(x: tf.Tensor, num_heads: int, beams: int = 1) -> tf.Tensor:
     return tf.reshape(x, [-1, beams, dim])
 
 
-def attend_once(
-    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor, num_heads: int
+def attend_small(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor
 ) -> tf.Tensor:
-    """Softmax attention of one position of each row; the query is not scaled here.
-
-    Args:
-      query: ``[sources * heads, beams, dim]``, from `one_position`.
-      key, value: ``[sources * heads, length, dim]``.
-      bias: added to the scores, ``[sources * heads, 1, length]``.
-
-    Returns:
-      ``[sources * beams, heads * dim]``.
-    """
-    beams, dim = query.shape[1], query.shape[2]
+    """As `attend`, for matrices ``[any, queries, dim]`` that are too small for several
+    threads."""
     scores = small_product(query, key, transpose_b=True) + bias
-    x = small_product(tf.exp(tf.nn.log_softmax(scores)), value)
+    return small_product(tf.exp(tf.nn.log_softmax(scores)), value)
+
+
+def rows_of_heads(x: tf.Tensor, num_heads: int) -> tf.Tensor:
+    """``[sources * heads, beams, dim]``, as `one_position` has it, to
+    ``[sources * beams, heads * dim]``."""
+    beams, dim = x.shape[1], x.shape[2]
     if beams > 1:
         x = transposed(tf.reshape(x, [-1, num_heads, beams, dim]), [0, 2, 1, 3])
     return tf.reshape(x, [-1, num_heads * dim])

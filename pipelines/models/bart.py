@@ -10,13 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.models.architecture import LOGITS_BIAS, Architecture
-from pipelines.models.attention import (
-    MASKED,
-    attend,
-    merge_heads,
-    padding_bias,
-    split_heads,
-)
+from pipelines.models.arithmetic import Arithmetic
+from pipelines.models.attention import MASKED, padding_bias
 from pipelines.models.bart_stacks import BartStacks
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Matrix, Storage, frozen
@@ -84,10 +79,9 @@ class BartGraph(Seq2SeqGraph):
     def __init__(
         self, model: keras.Model, architecture: Architecture, storage: Storage = FLOAT32
     ) -> None:
-        super().__init__(architecture, storage, name="bart")
         backbone = model.backbone
-        self.num_heads = backbone.num_heads
-        self.head_dim = backbone.hidden_dim // backbone.num_heads
+        heads = backbone.num_heads
+        super().__init__(architecture, storage, "bart", heads, backbone.hidden_dim // heads)
         weights = {variable.path: variable.numpy() for variable in backbone.weights}
         self.embeddings = storage.table(weights["token_embedding/embeddings"])
         self.head = self.embeddings.head(
@@ -99,19 +93,18 @@ class BartGraph(Seq2SeqGraph):
         longest = architecture.decoder_length
         self._decoder_bias = np.array([[0.0] * longest + [MASKED] * (longest - 1)], np.float32)
         self._norm_first = architecture.family == "pegasus"
-        self._activation = (
-            keras.activations.get(KERAS_ACTIVATIONS[architecture.activation])
-            if self._norm_first
-            else _gelu
+        self._activation = self.arithmetic.activation(
+            architecture.activation if self._norm_first else "gelu"
         )
-        self.encoder_norm = _Norm(weights, "encoder_embeddings_layer_norm")
-        self.decoder_norm = _Norm(weights, "decoder_embeddings_layer_norm")
+        made_of = (weights, storage.kernel, self.arithmetic)
+        self.encoder_norm = _Norm(weights, "encoder_embeddings_layer_norm", self.arithmetic)
+        self.decoder_norm = _Norm(weights, "decoder_embeddings_layer_norm", self.arithmetic)
         self.encoder_layers = [
-            _Block(weights, f"transformer_encoder_layer_{i}", storage.kernel)
+            _Block(*made_of, f"transformer_encoder_layer_{i}")
             for i in range(architecture.num_layers)
         ]
         self.decoder_layers = [
-            _Block(weights, f"transformer_decoder_layer_{i}", storage.kernel, decodes=True)
+            _Block(*made_of, f"transformer_decoder_layer_{i}", decodes=True)
             for i in range(self.num_decoder_layers)
         ]
 
@@ -122,8 +115,7 @@ class BartGraph(Seq2SeqGraph):
         x = x if self._norm_first else self.encoder_norm(x)
         for block in self.encoder_layers:
             qkv = block.qkv(self._before(block.self_norm, x))
-            q, k, v = split_heads(qkv, self.num_heads, 3)
-            out = block.self_out(merge_heads(attend(q, k, v, mask)))
+            out = block.self_out(self._attend(qkv, mask, mask))
             x = self._after(block.self_norm, out + x)
             x = self._feed_forward(x, block)
         return self.encoder_norm(x) if self._norm_first else x
@@ -187,8 +179,7 @@ class BartGraph(Seq2SeqGraph):
         x = x if self._norm_first else self.decoder_norm(x)
         for i, block in enumerate(self.decoder_layers):
             qkv = block.qkv(self._before(block.self_norm, x))
-            q, k, v = split_heads(qkv, self.num_heads, 3)
-            out = block.self_out(merge_heads(attend(q, k, v, bias)))
+            out = block.self_out(self._attend(qkv, bias, bias))
             x = self._after(block.self_norm, out + x)
             q = block.cross_q(self._before(block.cross_norm, x))
             out = block.cross_out(self._read_memory(q, memory, i))
@@ -214,16 +205,16 @@ class BartGraph(Seq2SeqGraph):
 class _Norm(tf.Module):
     """Layer norm over the last axis."""
 
-    def __init__(self, weights: dict[str, np.ndarray], path: str) -> None:
+    def __init__(
+        self, weights: dict[str, np.ndarray], path: str, arithmetic: Arithmetic
+    ) -> None:
         super().__init__()
+        self._arithmetic = arithmetic
         self.gamma = frozen(weights[f"{path}/gamma"])
         self.beta = frozen(weights[f"{path}/beta"])
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        mean = tf.reduce_mean(x, axis=-1, keepdims=True)
-        centred = x - mean
-        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-        return centred * tf.math.rsqrt(variance + _EPSILON) * self.gamma + self.beta
+        return self._arithmetic.layer_norm(x, self.gamma, self.beta, _EPSILON)
 
 
 class _Block(tf.Module):
@@ -235,8 +226,9 @@ class _Block(tf.Module):
     def __init__(
         self,
         weights: dict[str, np.ndarray],
-        path: str,
         kernel: MakeKernel,
+        arithmetic: Arithmetic,
+        path: str,
         decodes: bool = False,
     ) -> None:
         """Copy the weights of the layer at ``path``; ``decodes``: one of the decoder's."""
@@ -249,22 +241,21 @@ class _Block(tf.Module):
             matrix, bias = _weights_of(weights, f"{path}/{attention}/attention_output")
             return kernel(matrix.reshape(-1, matrix.shape[-1]), bias)
 
+        def norm(name: str) -> _Norm:
+            return _Norm(weights, f"{path}/{name}", arithmetic)
+
         attention = "self_attention" if decodes else "self_attention_layer"
         self.qkv = joined(attention, "query", "key", "value")
         self.self_out = output(attention)
-        self.self_norm = _Norm(weights, f"{path}/self_attention_layer_norm")
+        self.self_norm = norm("self_attention_layer_norm")
         if decodes:
             self.cross_q = joined("cross_attention", "query")
             self.cross_kv = joined("cross_attention", "key", "value")
             self.cross_out = output("cross_attention")
-            self.cross_norm = _Norm(weights, f"{path}/cross_attention_layer_norm")
+            self.cross_norm = norm("cross_attention_layer_norm")
         self.ff_in = kernel(*_weights_of(weights, f"{path}/feedforward_intermediate_dense"))
         self.ff_out = kernel(*_weights_of(weights, f"{path}/feedforward_output_dense"))
-        self.ff_norm = _Norm(weights, f"{path}/feedforward_layer_norm")
-
-
-def _gelu(x: tf.Tensor) -> tf.Tensor:
-    return tf.nn.gelu(x, approximate=False)
+        self.ff_norm = norm("feedforward_layer_norm")
 
 
 def _weights_of(weights: dict[str, np.ndarray], path: str) -> tuple[Matrix, Matrix]:

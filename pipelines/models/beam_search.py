@@ -17,7 +17,6 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.attention import MASKED
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.next_id_rules import NextIdRules, Written
-from pipelines.models.search import Given
 from pipelines.models.written import append, nothing_written
 
 # Two scores closer than this share of the larger of 1 and their size are too close to call;
@@ -66,15 +65,8 @@ class BeamSearch:
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        given: Given | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together; see `Search`.
-
-        Raises:
-          ValueError: something is given. Beams are searched from their beginning.
-        """
-        if given is not None:
-            raise ValueError("Beams are searched from their beginning. Received: what is known")
+        """Decode rows together; see `Search`."""
         model = self._architecture
         k = model.num_beams
         batch = tf.shape(packed)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.search import Given, Search
+from pipelines.models.search import Search
 from pipelines.models.shapes import CompiledShapes, smallest_of, with_rows, with_width
 
 
@@ -34,7 +34,6 @@ class CompiledSearch:
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        given: Given | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`."""
         model = self._architecture
@@ -44,24 +43,12 @@ class CompiledSearch:
         rows = self.rows_of(batch)
         turns = -(-batch // rows)
         packed, length, limit = with_rows(packed, length, limit, turns * rows, model.pad_id)
-        if given:
-            missing = [0, turns * rows - batch]
-            given = Given(
-                tf.pad(given.encoded[:, :width], [missing, [0, 0], [0, 0]]),
-                tf.pad(given.written, [missing, [0, 0]]),
-                tf.pad(given.known, [missing]),
-            )
 
         def turn(
             i: tf.Tensor, output: tf.Tensor, doubtful: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             here = slice(i * rows, (i + 1) * rows)
-            written, doubt = self._compiled(
-                packed[here],
-                length[here],
-                limit[here],
-                Given(*(part[here] for part in given)) if given else None,
-            )
+            written, doubt = self._compiled(packed[here], length[here], limit[here])
             return i + 1, tf.concat([output, written], 0), tf.concat([doubtful, doubt], 0)
 
         _, output, doubtful = tf.while_loop(

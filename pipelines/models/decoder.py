@@ -10,11 +10,10 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.attention import (
-    attend,
-    attend_once,
     merge_heads,
     one_position,
     padding_bias,
+    rows_of_heads,
     split_heads,
 )
 from pipelines.models.kernels import Kernel, Storage
@@ -29,7 +28,8 @@ class Memory(NamedTuple):
     """What the decoder reads from the encoder; computed once for a batch.
 
     Attributes:
-      keys, values: for each decoder layer ``[batch * heads, length, head_dim]``.
+      keys, values: for each decoder layer ``[batch * heads, length, any]``, as
+        `Arithmetic.stored` returns them.
       bias: float32 ``[batch * heads, 1, length]``, masks padding.
     """
 
@@ -55,8 +55,8 @@ class Cache(NamedTuple):
     once the step has been built: see `Seq2SeqGraph.empty_cache`.
 
     Attributes:
-      layers: for each decoder layer ``[2 * rows * heads * steps, head_dim]``, first keys, then
-        values; zeros where nothing has been written.
+      layers: for each decoder layer ``[2 * rows * heads * steps, any]``, first keys, then
+        values, as `Arithmetic.stored` returns them; zeros where nothing has been written.
     """
 
     layers: tuple[tf.Tensor, ...]
@@ -70,17 +70,25 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     refuses that, as it does whatever is jitted, which ``for_xla`` alone allows for.
     """
 
-    num_heads: int
-    head_dim: int
     decoder_layers: Sequence[tf.Module]
     for_xla = False
     """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
     for_litert = False
     """Whether LiteRT runs the steps: it wants fixed sizes too, and ops without state."""
 
-    def __init__(self, architecture: Architecture, storage: Storage, name: str) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        storage: Storage,
+        name: str,
+        num_heads: int,
+        head_dim: int,
+    ) -> None:
         super().__init__(name=name)
         self.storage = storage
+        self.num_heads, self.head_dim = num_heads, head_dim
+        longest = max(architecture.encoder_length, architecture.decoder_length)
+        self.arithmetic = storage.arithmetic(head_dim, longest)
         self.num_decoder_layers = architecture.decoder_layers
         # So few positions that every step looks at all of its cache.
         self.is_short = architecture.decoder_length <= VISIBLE_BLOCK
@@ -97,20 +105,9 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           float32 ``[batch, length, d_model]``; what is past a row's own ids means nothing.
         """
 
-    def encode(
-        self,
-        input_ids: tf.Tensor,
-        input_length: tf.Tensor,
-        encoded: tf.Tensor | None = None,
-    ) -> Memory:
-        """Run the encoder, and project its output for every decoder layer.
-
-        Args:
-          input_ids, input_length: see `encoded`.
-          encoded: what it has returned for them; None: it has not been run yet.
-        """
-        if encoded is None:
-            encoded = self.encoded(input_ids, input_length)
+    def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
+        """Run the encoder, and project its output for every decoder layer; see `encoded`."""
+        encoded = self.encoded(input_ids, input_length)
         projected = [block.cross_kv(encoded) for block in self.decoder_layers]
         return self._memory(projected, input_length, tf.shape(encoded)[1])
 
@@ -189,7 +186,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         several into one, as it does with equal ``tf.zeros``.
         """
         steps = (most if self._fixed_sizes else longest(limit)) + spare
-        shape = tf.stack([2 * rows * self.num_heads * steps, self.head_dim])
+        shape = tf.stack([2 * rows * self.num_heads * steps, self._stored_dim])
         if self.for_litert:
             return Cache((tf.zeros(shape),) * self.num_decoder_layers)
         return Cache(
@@ -209,9 +206,27 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
         def chosen(part: tf.Tensor) -> tf.Tensor:
             by_row = tf.reshape(part, tf.stack([2, total, -1]))
-            return self._head_rows(tf.gather(by_row, rows, axis=1))
+            return tf.reshape(tf.gather(by_row, rows, axis=1), [-1, self._stored_dim])
 
         return Cache(tuple(chosen(part) for part in cache.layers))
+
+    def _attend(self, qkv: tf.Tensor, bias: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
+        """Self-attention of whole rows.
+
+        Args:
+          qkv: ``[batch, length, 3 * heads * head_dim]``, their queries, keys and values.
+          bias, hidden: see `Arithmetic.attend`.
+
+        Returns:
+          ``[batch, length, heads * head_dim]``.
+        """
+        query, key, value = split_heads(qkv, self.num_heads, 3)
+        key, value = self.arithmetic.stored(key), self.arithmetic.stored(value)
+        return merge_heads(self.arithmetic.attend(query, key, value, bias, hidden))
+
+    @property
+    def _stored_dim(self) -> int:
+        return self.head_dim + self.arithmetic.extra_columns
 
     @property
     def _fixed_sizes(self) -> bool:
@@ -239,16 +254,16 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         size = self.num_heads * self.head_dim
         query, keys_and_values = tf.split(qkv, [size, 2 * size], axis=1)
         layer = self._written(layer, place, keys_and_values)
-        both = tf.reshape(layer, tf.stack([2, -1, place.steps, self.head_dim]))
+        both = tf.reshape(layer, tf.stack([2, -1, place.steps, self._stored_dim]))
         if place.visible is not place.steps:
             both = both[:, :, : place.visible]
         keys, values = tf.unstack(both)
         query = one_position(query, self.num_heads, place.per_row)
-        attended = attend_once(query, keys, values, bias, self.num_heads)
-        return attended, layer
+        attended = self.arithmetic.attend_small(query, keys, values, bias)
+        return rows_of_heads(attended, self.num_heads), layer
 
     def _written(self, part: tf.Tensor, place: Position, new: tf.Tensor) -> tf.Tensor:
-        new = self._head_rows(new)
+        new = self.arithmetic.stored(tf.reshape(new, [-1, self.head_dim]))
         if self._fixed_sizes:
             return tf.tensor_scatter_nd_update(part, place.where[:, tf.newaxis], new)
         return tf.raw_ops.InplaceUpdate(x=part, i=place.where, v=new)
@@ -261,9 +276,10 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         ``together`` neighbours belong to one input: beams, or positions of a row.
         """
         query = one_position(q, self.num_heads, together)
-        return attend_once(
-            query, memory.keys[layer], memory.values[layer], memory.bias, self.num_heads
+        attended = self.arithmetic.attend_small(
+            query, memory.keys[layer], memory.values[layer], memory.bias
         )
+        return rows_of_heads(attended, self.num_heads)
 
     def _read_memory(self, q: tf.Tensor, memory: Memory, layer: int) -> tf.Tensor:
         """Cross-attention of whole rows, ``[rows, steps, heads * head_dim]`` to the same."""
@@ -276,7 +292,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
             memory.bias, tf.stack([-1, self.num_heads, 1, tf.shape(memory.bias)[2]])
         )
         keys, values = by_row(memory.keys[layer]), by_row(memory.values[layer])
-        return merge_heads(attend(query, keys, values, bias))
+        return merge_heads(self.arithmetic.attend(query, keys, values, bias, bias))
 
     def _memory(
         self, projected: list[tf.Tensor], length: tf.Tensor, width: tf.Tensor
@@ -284,14 +300,14 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         """Keys and values side by side, ``[batch, width, 2 * heads * head_dim]`` a layer."""
         pairs = [split_heads(both, self.num_heads, 2) for both in projected]
         keys, values = (
-            tuple(tf.reshape(pair[i], [-1, width, self.head_dim]) for pair in pairs)
+            tuple(
+                self.arithmetic.stored(tf.reshape(pair[i], [-1, width, self.head_dim]))
+                for pair in pairs
+            )
             for i in range(2)
         )
         bias = padding_bias(length, width)[:, 0]
         return Memory(keys, values, tf.repeat(bias, self.num_heads, axis=0))
-
-    def _head_rows(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(x, [-1, self.head_dim])
 
 
 def longest(lengths: tf.Tensor) -> tf.Tensor:

@@ -17,21 +17,17 @@ from pipelines.models.beam_search import BeamSearch
 from pipelines.models.compiled_search import CompiledSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.drafted_search import MOST_COMPILED_ROWS, MOST_ROWS, DraftedSearch
-from pipelines.models.each_encoded import EachEncoded
 from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.packing import pack, step_limit
-from pipelines.models.search import Given, Search
-from pipelines.models.searched_on import SearchedOn
+from pipelines.models.search import Search
 from pipelines.models.second_pass import (
     CompiledSecondPass,
     ReadAgain,
-    Reading,
     SecondPass,
     SecondSearch,
     decide_doubtful,
 )
 from pipelines.models.shapes import CompiledShapes
-from pipelines.models.written import nothing_written
 
 
 def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
@@ -79,24 +75,17 @@ class Decoder(tf.Module):
                 graph.turn_kernels()
             search = DraftedSearch(graph, architecture, draft_tokens)
             self._drafted = CompiledSearch(search, architecture, xla) if xla else search
-        each_alone = graph.storage.decides_each_alone
-        self._each_alone = architecture.num_beams > 1 and each_alone
-        self._each_encoded: EachEncoded | None = None
+        self._second_pass: SecondPass | None
         if architecture.num_beams > 1:  # there is no single answer to read
-            self._second_pass: SecondPass = SecondSearch(self._search)
+            self._second_pass = SecondSearch(self._search)
+        elif not graph.storage.doubt:
+            self._second_pass = None
         else:
             self._second_pass = ReadAgain(graph, architecture)
-            if xla and not each_alone:
-                # Read seldom, one width will do.
+            if xla:  # Read seldom, one width will do.
                 self._second_pass = CompiledSecondPass(
                     self._second_pass, architecture, xla.widths[-1:]
                 )
-            elif xla:
-                self._each_encoded = EachEncoded(graph, architecture, xla.widths)
-                reading = CompiledSecondPass(
-                    Reading(graph, architecture), architecture, xla.widths
-                )
-                self._second_pass = SearchedOn(reading, self._search, architecture)
 
     @tf.function(
         input_signature=[
@@ -127,42 +116,28 @@ class Decoder(tf.Module):
         limit = step_limit(self._architecture, max_output_tokens)
         start = self._architecture.forced_start
         rows = (packed, length, limit)
-        if self._each_alone:
-            encoded = None
-            doubtful = tf.fill(tf.shape(limit), True)
-            output = nothing_written(self._architecture, tf.size(limit))[:, 1:]
-        else:
-            given = self._given(packed, length)
-            encoded = given.encoded if given else None
-            output, doubtful = self._first_pass(rows, given)
+        output, doubtful = self._first_pass(rows)
+        if self._second_pass:
             if isinstance(self._second_pass, SecondSearch):
                 doubtful &= tf.shape(packed)[0] > 1  # a row alone was decoded by itself
-        if isinstance(self._second_pass, CompiledSecondPass):
-            # So that a request for one step, as warm-up requests are, has it compiled.
-            first = tf.range(tf.shape(packed)[0]) == 0
-            doubtful |= first & tf.reduce_all(limit <= start + 1)
-        output = decide_doubtful(
-            self._second_pass, self._architecture, output, doubtful, rows, encoded
-        )
+            if isinstance(self._second_pass, CompiledSecondPass):
+                # So that a request for one step, as warm-up requests are, has it compiled.
+                first = tf.range(tf.shape(packed)[0]) == 0
+                doubtful |= first & tf.reduce_all(limit <= start + 1)
+            output = decide_doubtful(
+                self._second_pass, self._architecture, output, doubtful, rows
+            )
         if self._architecture.force_eos:
             output = output[:, :-1]
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
 
-    def _given(self, packed: tf.Tensor, length: tf.Tensor) -> Given | None:
-        """What each row's encoder returned, where each is encoded by itself; no id is known."""
-        if self._each_encoded is None:
-            return None
-        none = tf.zeros_like(length)
-        written = nothing_written(self._architecture, tf.size(length))[:, 1:]
-        return Given(self._each_encoded.encoded(packed, length), written, none)
-
     def _first_pass(
-        self, rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor], given: Given | None
+        self, rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.shape(rows[0])[0]
         if isinstance(self._search, CompiledSearch):
-            return self._drafted_if_few(self._search.rows_of(batch), rows, given)
+            return self._drafted_if_few(self._search.rows_of(batch), rows)
 
         def one_row() -> tuple[tf.Tensor, tf.Tensor]:
             """The commonest request: here TensorFlow knows that it is one row."""
@@ -178,7 +153,6 @@ class Decoder(tf.Module):
         self,
         together: tf.Tensor,
         rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
-        given: Given | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode with drafts if few rows are decoded together: with many, a step costs more by
         more than there are fewer steps."""
@@ -186,11 +160,11 @@ class Decoder(tf.Module):
         # One row has come here only if it is compiled.
         fewest = 1 if isinstance(self._search, CompiledSearch) else 2
         if drafted is None or self._drafted_rows < fewest:
-            return self._search.search(*rows, given)
+            return self._search.search(*rows)
         found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
             together <= self._drafted_rows,
-            lambda: drafted.search(*rows, given),
-            lambda: self._search.search(*rows, given),
+            lambda: drafted.search(*rows),
+            lambda: self._search.search(*rows),
         )
         return found
 

@@ -17,7 +17,6 @@ from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.drafts import draft_ids
 from pipelines.models.greedy_search import two_best
 from pipelines.models.next_id_rules import NextIdRules, Written
-from pipelines.models.search import Given
 from pipelines.models.written import nothing_written, put
 
 # Rows that are decoded together with drafts, as it pays on CPUs. With T5-small's sizes on two
@@ -70,19 +69,18 @@ class DraftedSearch:
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        given: Given | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`."""
         model = self._architecture
         batch = tf.shape(packed)[0]
         rows = packed.shape[0]
-        memory = self._graph.encode(packed, length, given.encoded if given else None)
+        memory = self._graph.encode(packed, length)
         none = tf.ensure_shape(tf.fill([batch], False), [rows])
         final = _State(
             *tf.while_loop(
                 lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
                 lambda *variables: self._step(
-                    _State(*variables), memory, (packed, length, limit), given
+                    _State(*variables), memory, (packed, length, limit)
                 ),
                 _State(
                     position=tf.ensure_shape(tf.zeros([batch], tf.int32), [rows]),
@@ -105,7 +103,6 @@ class DraftedSearch:
         state: _State,
         memory: Memory,
         rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
-        given: Given | None,
     ) -> _State:
         packed, length, limit = rows
         model = self._architecture
@@ -116,11 +113,6 @@ class DraftedSearch:
             tf.concat([last, draft], axis=1), state.position, state.cache, memory
         )
         best, lead = self._choose(logits, draft, so_far)
-        if given:
-            at = state.position[:, tf.newaxis] + tf.range(1 + self._drafted)
-            inside = tf.minimum(at, model.decoder_length - 1)
-            due = tf.gather(given.written, inside, axis=1, batch_dims=1)
-            best = tf.where(at < given.known[:, tf.newaxis], due, best)
         holds = self._holds(best, draft, state, limit)
         written = tf.reduce_sum(tf.cast(holds, tf.int32), axis=1)
         position = state.position + written

@@ -10,7 +10,6 @@ import tensorflow as tf
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Seq2SeqGraph
 from pipelines.models.next_id_rules import NextIdRules, Written
-from pipelines.models.search import Given
 from pipelines.models.written import append, nothing_written
 
 
@@ -51,7 +50,6 @@ class GreedySearch:
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        given: Given | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`.
 
@@ -61,14 +59,11 @@ class GreedySearch:
         """
         model = self._architecture
         batch = tf.shape(packed)[0]
-        memory = self._graph.encode(packed, length, given.encoded if given else None)
+        memory = self._graph.encode(packed, length)
         rows, static = batch, packed.shape[0]
         if self._graph.storage.fewest_rows > 1:
             copies = tf.where(batch == 1, self._graph.storage.fewest_rows, 1)
             memory, limit = memory.repeated(copies), tf.tile(limit, [copies])
-            if given:
-                written = tf.tile(given.written, tf.stack([copies, 1]))
-                given = Given(given.encoded, written, tf.tile(given.known, [copies]))
             rows, static = batch * copies, None
         none = tf.ensure_shape(tf.fill([rows], False), [static])
 
@@ -81,9 +76,6 @@ class GreedySearch:
                 memory,
             )
             best, lead = self._choose(logits, state)
-            if given:
-                due = tf.gather(given.written, state.position, axis=1)
-                best = tf.where(state.position < given.known, due, best)
             doubtful = state.doubtful | (~state.stopped & (lead < self._graph.storage.doubt))
             best = tf.where(state.stopped, model.pad_id, best)
             position = state.position + 1

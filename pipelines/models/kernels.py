@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -12,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipelines.models.arithmetic import Arithmetic, FloatArithmetic
 from pipelines.models.attention import dense
+from pipelines.models.exact_arithmetic import ExactArithmetic, rounded, settled
 
 Matrix = npt.NDArray[np.float32]
 
@@ -109,11 +110,11 @@ class Int8Kernel(Kernel):
 
     def _product(self, x: tf.Tensor, of_one_row: bool) -> tf.Tensor:
         del of_one_row  # this layout is the one that few rows want
-        largest = tf.reduce_max(tf.abs(x), axis=-1, keepdims=True)
-        scale = tf.maximum(largest, _SMALLEST) / _LARGEST
-        steps = tf.cast(tf.round(x / scale), tf.int8)
+        steps, most = rounded(x, _LARGEST)
+        steps = tf.cast(steps, tf.int8)
         sums = tf.matmul(steps, self.steps, transpose_b=True, output_type=tf.int32)
-        product = tf.cast(sums, tf.float32) * scale * self.scales
+        worth = most * (1.0 / _LARGEST)
+        product = settled(tf.cast(sums, tf.float32) * worth * self.scales)
         return product if self.bias is None else product + self.bias
 
 
@@ -157,7 +158,7 @@ class Int8Table(Table):
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
         steps = tf.gather(tf.identity(self.steps), ids)
         scales = tf.gather(tf.identity(self.scales), ids)
-        return tf.cast(steps, tf.float32) * scales[..., tf.newaxis]
+        return settled(tf.cast(steps, tf.float32) * scales[..., tf.newaxis])
 
     def head(self, scale: np.float32, bias: Matrix | None = None) -> Kernel:
         return Int8Kernel(self.steps, scale * self.scales.numpy(), bias)
@@ -171,33 +172,31 @@ class MakeKernel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How a model's weights are stored.
+    """How a model's weights are stored, and what is computed with them.
 
     Attributes:
       kernel, table: store each of its kernels, and its embeddings.
-      doubt: the lead below which a greedy decision is in doubt; see `DOUBT`. Infinite: every
-        row is decided for good by itself.
+      arithmetic: makes the rest, for heads of a width and rows of so many positions at most.
+      doubt: the lead below which a greedy decision is in doubt; see `DOUBT`. 0: a row's logits
+        have the same bits in every batch, so none is.
       fewest_rows: rows that a step of greedy search has at least; a row alone is decoded as so
         many equal ones.
     """
 
     kernel: MakeKernel
     table: Callable[[Matrix], Table]
+    arithmetic: Callable[[int, int], Arithmetic]
     doubt: float
     fewest_rows: int
 
-    @property
-    def decides_each_alone(self) -> bool:
-        """Whether what is decided for rows together never holds without a second pass."""
-        return math.isinf(self.doubt)
 
-
-FLOAT32: Final = Storage(FloatKernel, FloatTable, DOUBT, fewest_rows=1)
+FLOAT32: Final = Storage(
+    FloatKernel, FloatTable, lambda *_: FloatArithmetic(), DOUBT, fewest_rows=1
+)
 # With int8 no margin will do. Where rounding moves a value over the edge between two integers,
-# what follows moves by far more than rounding: the same row alone, in a batch, drafted and read
-# has leads that differ by up to 0.041 (`python -m benchmarks.decode.leads`), nothing bounds
-# them, and at twice that 9 rows of 10 have a decision in doubt. So each row is read.
-INT8: Final = Storage(Int8Kernel.of, Int8Table, math.inf, fewest_rows=2)
+# what follows moves by far more than rounding. So here nothing is rounded in two ways. XLA's
+# product of one row with a kernel in int8 takes longer than that of two.
+INT8: Final = Storage(Int8Kernel.of, Int8Table, ExactArithmetic, doubt=0.0, fewest_rows=2)
 # By what `export.weights` calls them.
 STORAGES: Final = {"float32": FLOAT32, "int8": INT8}
 

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import tensorflow as tf
-
-
-class Given(NamedTuple):
-    """What is known of rows before they are searched.
-
-    Attributes:
-      encoded: float32 ``[batch, width, d_model]``, what the encoder returned for them.
-      written: int32 ``[batch, decoder_length]``, ids that they are known to write,
-      known: int32 ``[batch]``: so many of each row, and at least one less than its limit.
-    """
-
-    encoded: tf.Tensor
-    written: tf.Tensor
-    known: tf.Tensor
 
 
 class Search(Protocol):
@@ -29,7 +15,6 @@ class Search(Protocol):
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        given: Given | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together.
 
@@ -37,7 +22,6 @@ class Search(Protocol):
           packed: int32 ``[batch, width]``: prefix, ids and EOS of each row, padded.
           length: int32 ``[batch]``, ids of each row of ``packed``.
           limit: int32 ``[batch]``, decoder steps at most, from 1 to ``decoder_length``.
-          given: what is known of the rows already.
 
         Returns:
           int32 ``[batch, decoder_length]``: ids up to and including EOS, padded; and

@@ -9,7 +9,7 @@ all steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import tensorflow as tf
@@ -31,14 +31,12 @@ class SecondPass(Protocol):
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Decide one row.
 
         Args:
           written: int32 ``[1, decoder_length]``, what a search returned for
           packed, length, limit: this row, which is not padded; see `Search`.
-          encoded: of this row alone, perhaps wider than it; see `EachEncoded`.
 
         Returns:
           The row as it is decided for good, like ``written``.
@@ -57,7 +55,6 @@ class SecondSearch:
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Decide one row; see `SecondPass`."""
         del written
@@ -65,8 +62,13 @@ class SecondSearch:
         return alone
 
 
-class Reading:
-    """Says what the model writes at each position, after what a row has written before it."""
+class ReadAgain:
+    """Reads the greedy answer again until it says what it is.
+
+    Each position's id follows from those before it. So the first id is right after one reading,
+    and each further one makes at least one more right. Nearly always the first one confirms all
+    of them.
+    """
 
     def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
         self._graph = graph
@@ -79,14 +81,28 @@ class Reading:
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Read one row once; see `SecondPass`. It is decided if it reads as it is written."""
-        memory = self._graph.encode(packed, length, encoded)
-        return self.read(written, memory, limit)
+        """Decide one row; see `SecondPass`."""
+        steps = self._architecture.decoder_length
+        memory = self._graph.encode(packed, length)
 
-    def read(self, written: tf.Tensor, memory: Memory, limit: tf.Tensor) -> tf.Tensor:
-        """As `decide`, with what the encoder returned and was projected."""
+        def again(
+            written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            del changed
+            best = tf.ensure_shape(self._read(written, memory, limit), [1, steps])
+            return best, tf.reduce_any(best != written), readings + 1
+
+        written, *_ = tf.while_loop(
+            lambda _, changed, readings: changed & (readings < steps),
+            again,
+            (tf.ensure_shape(written, [1, steps]), tf.constant(True), tf.constant(0)),
+            parallel_iterations=1,
+        )
+        return written
+
+    def _read(self, written: tf.Tensor, memory: Memory, limit: tf.Tensor) -> tf.Tensor:
+        """What the model writes at each position, after what a row has written before it."""
         start = tf.constant([[self._architecture.decoder_start_id]])
         ids = tf.concat([start, written], axis=1)
         logits = self._graph.read(ids[:, :-1], memory)
@@ -108,66 +124,6 @@ class Reading:
         over = tf.cumsum(is_eos, exclusive=True) > 0
         over |= position >= limit[0]
         return tf.where(over, self._architecture.pad_id, best)[tf.newaxis]
-
-
-class ReadAgain:
-    """Reads the greedy answer again until it says what it is.
-
-    Each position's id follows from those before it. So the first id is right after one reading,
-    and each further one makes at least one more right. Nearly always the first one confirms all
-    of them.
-    """
-
-    def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
-        self._graph = graph
-        self._architecture = architecture
-        self._reading = Reading(graph, architecture)
-
-    def decide(
-        self,
-        written: tf.Tensor,
-        packed: tf.Tensor,
-        length: tf.Tensor,
-        limit: tf.Tensor,
-        encoded: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """Decide one row; see `SecondPass`."""
-        model = self._architecture
-        memory = self._graph.encode(packed, length, encoded)
-
-        def again(written: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            best = self._reading.read(written, memory, limit)
-            return best, tf.reduce_any(best != written)
-
-        return while_it_changes(again, written, model.decoder_length)
-
-
-def while_it_changes(
-    again: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]], written: tf.Tensor, steps: int
-) -> tf.Tensor:
-    """Return what an answer becomes when it is read until that changes nothing.
-
-    Args:
-      again: takes int32 ``[1, steps]``, and returns the same and whether to go on, bool scalar.
-        Each time makes at least one more id right, so ``steps`` times are enough.
-      written: int32 ``[1, steps]``, to begin with.
-      steps: ids of an answer.
-    """
-
-    def body(
-        written: tf.Tensor, changed: tf.Tensor, readings: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        del changed
-        written, changed = again(written)
-        return tf.ensure_shape(written, [1, steps]), changed, readings + 1
-
-    written, *_ = tf.while_loop(
-        lambda _, changed, readings: changed & (readings < steps),
-        body,
-        (tf.ensure_shape(written, [1, steps]), tf.constant(True), tf.constant(0)),
-        parallel_iterations=1,
-    )
-    return written
 
 
 class CompiledSecondPass:
@@ -193,7 +149,6 @@ class CompiledSecondPass:
         packed: tf.Tensor,
         length: tf.Tensor,
         limit: tf.Tensor,
-        encoded: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Decide one row; see `SecondPass`."""
         model = self._architecture
@@ -204,7 +159,6 @@ class CompiledSecondPass:
             tf.ensure_shape(packed, [1, None]),
             length,
             limit,
-            None if encoded is None else tf.ensure_shape(encoded[:, :width], [1, None, None]),
         )
 
 
@@ -214,7 +168,6 @@ def decide_doubtful(
     output: tf.Tensor,
     doubtful: tf.Tensor,
     rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
-    encoded: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Replace the output of each doubtful row by what decides it for good.
 
@@ -239,7 +192,6 @@ def decide_doubtful(
             packed[row, :own][tf.newaxis],
             own[tf.newaxis],
             limit[row][tf.newaxis],
-            None if encoded is None else encoded[row][tf.newaxis],
         )
         return i + 1, tf.tensor_scatter_nd_update(output, [[row]], decided)
 

@@ -10,13 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.attention import (
-    MASKED,
-    attend,
-    merge_heads,
-    padding_bias,
-    split_heads,
-)
+from pipelines.models.attention import MASKED, padding_bias
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Storage, frozen
 from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
@@ -72,12 +66,11 @@ class T5Graph(Seq2SeqGraph):
         architecture: Architecture,
         storage: Storage = FLOAT32,
     ) -> None:
-        super().__init__(architecture, storage, name="t5")
         backbone = model.backbone
-        self.num_heads = backbone.num_heads
-        self.head_dim = backbone.key_value_dim or backbone.hidden_dim // backbone.num_heads
+        head_dim = backbone.key_value_dim or backbone.hidden_dim // backbone.num_heads
+        super().__init__(architecture, storage, "t5", backbone.num_heads, head_dim)
         self._epsilon = backbone.layer_norm_epsilon
-        self._activation = backbone.activation
+        self._activation = self.arithmetic.activation(architecture.activation)
         embedding = backbone.token_embedding
         self.embeddings = storage.table(np.asarray(embedding.embeddings))
         tied = backbone.tie_embedding_weights
@@ -117,8 +110,7 @@ class T5Graph(Seq2SeqGraph):
         x = self.embeddings(input_ids)
         for i, block in enumerate(self.encoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            q, k, v = split_heads(block.qkv(self._norm(x)), self.num_heads, 3)
-            x += block.self_out(merge_heads(attend(q, k, v, bias)))
+            x += block.self_out(self._attend(block.qkv(self._norm(x)), bias, mask))
             x += self._feed_forward(x, block)
         return self._norm(x)
 
@@ -175,8 +167,7 @@ class T5Graph(Seq2SeqGraph):
         x = self.embeddings(token_ids)
         for i, block in enumerate(self.decoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            q, k, v = split_heads(block.qkv(self._norm(x)), self.num_heads, 3)
-            x += block.self_out(merge_heads(attend(q, k, v, bias)))
+            x += block.self_out(self._attend(block.qkv(self._norm(x)), bias, bias))
             q = block.cross_q(self._norm(x))
             x += block.cross_out(self._read_memory(q, memory, i))
             x += self._feed_forward(x, block)
@@ -191,8 +182,7 @@ class T5Graph(Seq2SeqGraph):
 
     def _norm(self, x: tf.Tensor) -> tf.Tensor:
         """RMS norm without its weight, which is part of what reads the result."""
-        variance = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
-        return x * tf.math.rsqrt(variance + self._epsilon)
+        return self.arithmetic.rms_norm(x, self._epsilon)
 
     def _feed_forward(self, x: tf.Tensor, block: _Block, one_row: bool = False) -> tf.Tensor:
         x = block.ff_in(self._norm(x), one_row)

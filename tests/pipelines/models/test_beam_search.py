@@ -14,7 +14,6 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
 from pipelines.models.decoder import Seq2SeqGraph
 from pipelines.models.families import build_model, serving_graph
-from pipelines.models.search import Given
 
 PAD, EOS, SIZE, LIMIT = 0, 1, 6, 4
 
@@ -90,11 +89,3 @@ def test_wide_beams_find_the_best_of_all_sequences(family: str, penalty: float) 
         best = sequences[int(np.argmax(worth(graph, own, sequences, penalty)))]
         padded = [*best, *[PAD] * (LIMIT - len(best))]
         assert found[row].numpy().tolist() == padded
-
-
-def test_beams_take_nothing_as_known() -> None:
-    search = BeamSearch(graph_of("t5"), architecture("t5", num_beams=2))
-    packed, length = tf.constant([[2, 3, EOS]]), tf.constant([3])
-    given = Given(tf.zeros([1, 3, 8]), tf.zeros([1, LIMIT], tf.int32), tf.zeros([1], tf.int32))
-    with pytest.raises(ValueError, match="searched from their beginning"):
-        search.search(packed, length, tf.constant([LIMIT]), given)
