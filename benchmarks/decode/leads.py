@@ -1,14 +1,14 @@
 """How far rounding moves decisions: the same row alone, in a batch, wider, drafted, and read.
 
-    python -m benchmarks.decode.leads --weights int8 [VERSION CORPUS]
+    python -m benchmarks.decode.leads [--weights int8] [VERSION CORPUS]
 
 A row must have the same answer alone and in any batch, so a decision whose lead rounding
 could overcome is decided again (`pipelines.models.decoding`). This computes the logits behind
 the same ids in each of the ways in which a row can be decoded, compiled by XLA, and prints
 what differs between any two: how far the lead of the best id over each other one moves, and
 the largest lead that does not decide the same id. `pipelines.models.kernels` has the margin
-that must be above both. Without VERSION, a version that the pipeline pushed, weights are
-random.
+that must be above both; in int8 nothing moves. Without VERSION, a version that the pipeline
+pushed, weights are random.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("version", type=Path, nargs="?")
     parser.add_argument("corpus", type=Path, nargs="?")
-    parser.add_argument("--weights", choices=list(STORAGES), default="int8")
+    parser.add_argument("--weights", choices=list(STORAGES), default="float32")
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--family", choices=["t5", "bart"], default="t5", help="if random")
     parser.add_argument("--d-model", type=int, default=256, help="if random")
