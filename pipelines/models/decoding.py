@@ -6,6 +6,9 @@ two ids whose scores are almost equal. So a batch is decoded together, a row tha
 itself, and a row for which any decision was too close to call is decided again in a way that
 does not depend on the request (`SecondPass`). So each output either was decided by a margin far
 larger than any effect of rounding, or is the row's own.
+
+In int8 no greedy decision needs a margin: logits have the same bits in every batch
+(`pipelines.models.exact_arithmetic`).
 """
 
 from __future__ import annotations
