@@ -129,7 +129,7 @@ def test_a_compiled_export_says_for_which_shapes(
 
 
 @pytest.mark.long
-def test_an_export_in_int8_is_small_and_compiles_beams_for_a_row_alone(
+def test_an_export_in_int8_is_small_and_compiled_for_the_same_shapes(
     trained: SimpleNamespace, corpus: TransformedCorpus
 ) -> None:
     def stored(directory: Path) -> int:
@@ -141,8 +141,8 @@ def test_an_export_in_int8_is_small_and_compiles_beams_for_a_row_alone(
     small = export(trained, corpus, "int8", settings=settings)
     beams = export(trained, corpus, "int8-beams", settings=settings, **BEAMS)
     assert stored(small) < 0.4 * stored(whole)
-    assert BaseModelSpec.load(small).xla_rows == (1, 3)
-    assert BaseModelSpec.load(beams).xla_rows == (1,)
+    for compiled in (small, beams):
+        assert BaseModelSpec.load(compiled).xla_rows == (1, 3)
     # The weights that training may start from are those that were trained.
     assert open_checkpoint(small).identity() == open_checkpoint(whole).identity()
 
