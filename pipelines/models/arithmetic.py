@@ -56,7 +56,7 @@ class Arithmetic(abc.ABC):
         key: tf.Tensor,
         value: tf.Tensor,
         bias: tf.Tensor,
-        hidden: tf.Tensor,
+        hidden: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Softmax attention of whole rows.
 
@@ -67,17 +67,17 @@ class Arithmetic(abc.ABC):
           key, value: from `stored`, ``[..., length, head_dim + extra_columns]``.
           bias: float32, added to the scores ``[..., queries, length]``.
           hidden: float32 ``[..., queries or 1, length]``, below 0 by far where a key is hidden,
-            as it is in ``bias``, too.
+            as it is in ``bias``, too; None: where ``bias`` is.
 
         Returns:
           float32 ``[..., queries, head_dim]``.
         """
 
-    @abc.abstractmethod
     def attend_small(
         self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor
     ) -> tf.Tensor:
-        """As `attend`, for the few queries of a step; the bias itself says what is hidden."""
+        """As `attend`, for the few queries of a step."""
+        return self.attend(query, key, value, bias)
 
 
 class FloatArithmetic(Arithmetic):
@@ -111,7 +111,7 @@ class FloatArithmetic(Arithmetic):
         key: tf.Tensor,
         value: tf.Tensor,
         bias: tf.Tensor,
-        hidden: tf.Tensor,
+        hidden: tf.Tensor | None = None,
     ) -> tf.Tensor:
         return attend(query, key, value, bias)
 

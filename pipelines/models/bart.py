@@ -115,7 +115,7 @@ class BartGraph(Seq2SeqGraph):
         x = x if self._norm_first else self.encoder_norm(x)
         for block in self.encoder_layers:
             qkv = block.qkv(self._before(block.self_norm, x))
-            out = block.self_out(self._attend(qkv, mask, mask))
+            out = block.self_out(self._attend(qkv, mask))
             x = self._after(block.self_norm, out + x)
             x = self._feed_forward(x, block)
         return self.encoder_norm(x) if self._norm_first else x
@@ -179,7 +179,7 @@ class BartGraph(Seq2SeqGraph):
         x = x if self._norm_first else self.decoder_norm(x)
         for i, block in enumerate(self.decoder_layers):
             qkv = block.qkv(self._before(block.self_norm, x))
-            out = block.self_out(self._attend(qkv, bias, bias))
+            out = block.self_out(self._attend(qkv, bias))
             x = self._after(block.self_norm, out + x)
             q = block.cross_q(self._before(block.cross_norm, x))
             out = block.cross_out(self._read_memory(q, memory, i))

@@ -87,8 +87,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         super().__init__(name=name)
         self.storage = storage
         self.num_heads, self.head_dim = num_heads, head_dim
-        longest = max(architecture.encoder_length, architecture.decoder_length)
-        self.arithmetic = storage.arithmetic(head_dim, longest)
+        self.arithmetic = storage.arithmetic(head_dim, architecture.positions)
         self.num_decoder_layers = architecture.decoder_layers
         # So few positions that every step looks at all of its cache.
         self.is_short = architecture.decoder_length <= VISIBLE_BLOCK
@@ -210,7 +209,9 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
         return Cache(tuple(chosen(part) for part in cache.layers))
 
-    def _attend(self, qkv: tf.Tensor, bias: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
+    def _attend(
+        self, qkv: tf.Tensor, bias: tf.Tensor, hidden: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Self-attention of whole rows.
 
         Args:
@@ -292,7 +293,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
             memory.bias, tf.stack([-1, self.num_heads, 1, tf.shape(memory.bias)[2]])
         )
         keys, values = by_row(memory.keys[layer]), by_row(memory.values[layer])
-        return merge_heads(self.arithmetic.attend(query, keys, values, bias, bias))
+        return merge_heads(self.arithmetic.attend(query, keys, values, bias))
 
     def _memory(
         self, projected: list[tf.Tensor], length: tf.Tensor, width: tf.Tensor

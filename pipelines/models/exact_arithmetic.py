@@ -121,7 +121,8 @@ class ExactArithmetic(Arithmetic):
         if longest > _LONGEST:
             raise ArchitectureError(
                 f"In int8 a row has at most {_LONGEST} ids, with which the sums of its "
-                f"attention are exact. Received: {longest}"
+                f"attention are exact. Received: {longest}. Lower model.max_input_tokens, or "
+                "export with weights = 'float32'"
             )
 
     def rms_norm(self, x: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -150,7 +151,7 @@ class ExactArithmetic(Arithmetic):
         key: tf.Tensor,
         value: tf.Tensor,
         bias: tf.Tensor,
-        hidden: tf.Tensor,
+        hidden: tf.Tensor | None = None,
     ) -> tf.Tensor:
         integers, most = rounded(query, self._steps)
         # Against the column of the keys' steps.
@@ -161,16 +162,12 @@ class ExactArithmetic(Arithmetic):
         likely = exp_of_negative(behind, self._exp_bits)
         total = tf.reduce_sum(likely, axis=-1, keepdims=True)
         # Values have steps of different worth, so that their weights are to these.
+        hidden = bias if hidden is None else hidden
         worth = tf.where(hidden > 0.5 * MASKED, _worth_of(value), 0.0)
         most = tf.maximum(tf.reduce_max(worth, axis=-1, keepdims=True), _SMALLEST)
         scale = self._weights / (total * most)
         weights = tf.round(likely * worth * scale)
         return tf.matmul(weights, value)[..., :-1] * (most * (1.0 / self._weights))
-
-    def attend_small(
-        self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor
-    ) -> tf.Tensor:
-        return self.attend(query, key, value, bias, bias)
 
 
 def _worth_of(stored: tf.Tensor) -> tf.Tensor:

@@ -167,7 +167,7 @@ class T5Graph(Seq2SeqGraph):
         x = self.embeddings(token_ids)
         for i, block in enumerate(self.decoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            x += block.self_out(self._attend(block.qkv(self._norm(x)), bias, bias))
+            x += block.self_out(self._attend(block.qkv(self._norm(x)), bias))
             q = block.cross_q(self._norm(x))
             x += block.cross_out(self._read_memory(q, memory, i))
             x += self._feed_forward(x, block)
