@@ -1,7 +1,7 @@
 # Every target sets up what it needs and may be run again at any time.
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo docs test test-long test-kubernetes test-flink test-engine coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-trained bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge bench-data-nodes clean
+.PHONY: help setup demo docs test test-long test-kubernetes test-flink test-engine coverage coverage-report kill-test lint format bench-tokenize bench-decode bench-trained bench-extracts bench-metering bench-train bench-equality bench-serve bench-gateway bench-gpu bench-ledger bench-console bench-sizing bench-edge bench-data-nodes clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,17 @@ bench-equality: setup  ## Compare outputs with keras-hub's, id for id, on held-o
 bench-trained: setup  ## Compare decoding of a version's weights with other engines: docs/benchmarks/decode.md
 	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
 	.venv/bin/python -m benchmarks.decode.trained $(VERSION) $(CORPUS)
+
+# Trains a T5 of T5-small's sizes first, until it copies: about a quarter of an hour on two cores.
+EXTRACTS := build/benchmarks/extracts
+bench-extracts: setup  ## Compare decoding of a model that copies with other engines: docs/benchmarks/decode.md
+	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
+	.venv/bin/tallygraph corpus docstrings --output build/corpus/docstrings
+	.venv/bin/python -m benchmarks.decode.extracts build/corpus/docstrings $(EXTRACTS)/corpus
+	.venv/bin/tallygraph run --config benchmarks/decode/extracts.toml \
+	  --corpus $(EXTRACTS)/corpus --output $(EXTRACTS)
+	.venv/bin/python -m benchmarks.decode.trained --extracts \
+	  "$$(ls -d $(EXTRACTS)/serving/summarizer/[0-9]* | sort | tail -n 1)" $(EXTRACTS)/corpus
 
 bench-sizing: setup  ## Measure what a model server and a gateway take: docs/benchmarks/sizing.md
 	.venv/bin/python -m benchmarks.sizing $(VERSION) --corpus $(CORPUS)

@@ -31,6 +31,7 @@ from pipelines.config_sections import (
 from pipelines.drift.config import DriftConfig
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.kubeflow_section import KubeflowConfig
+from pipelines.models.architecture import LONGEST_IN_INT8
 from pipelines.setting import STRICT
 from pipelines.training.settings import TrainingSettings
 
@@ -82,6 +83,19 @@ class PipelineConfig:
                 "training.lora_rank needs a checkpoint to start from, because it trains "
                 "only what is added to that. Expected: model.init_from, or lora_rank = 0. "
                 f"Received: lora_rank = {self.training.lora_rank}, init_from = ''"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _int8_sums_are_exact(self) -> PipelineConfig:
+        # Found now rather than after training. How long the task prefix is, Exporter knows.
+        most = LONGEST_IN_INT8 - 1
+        if self.export.weights == "int8" and self.model.max_input_tokens > most:
+            raise ValueError(
+                f"export.weights = 'int8' reads at most {most} ids and EOS, with which the "
+                f"sums of its attention are exact. Expected: model.max_input_tokens = {most} "
+                "or less, or export.weights = 'float32'. Received: model.max_input_tokens = "
+                f"{self.model.max_input_tokens}"
             )
         return self
 

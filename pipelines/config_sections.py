@@ -224,16 +224,17 @@ class ExportConfig:
     )
     draft_tokens: int = setting(
         0,
-        "Ids that greedy decoding drafts in each step, from what followed a row's last ids in "
-        "its text and its output; a step writes as many more ids as were right. Changes no "
+        "Most ids that greedy decoding drafts in a step, from what followed a row's last ids "
+        "in its text and its output; a step writes as many more ids as were right. Changes no "
         "output, and saves time where outputs copy from the text; 0: none.",
         ge=0,
         le=16,
     )
-    drafted_rows: int | None = setting(
-        None,
-        "Most rows that are decoded together with drafts. Unset: as it pays on CPUs, a row "
-        "alone in the default export, and none in XLA's.",
+    drafted_rows: int = setting(
+        1,
+        "Most rows that are decoded together with drafts. On CPUs it does not pay for more "
+        "than one: a step of several rows costs more with drafts, and they take as many steps "
+        "as the slowest of them.",
         ge=0,
     )
 

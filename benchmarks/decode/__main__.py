@@ -14,10 +14,9 @@ from benchmarks.command import (
 from benchmarks.decode.cases import CASES, SHAPES, Case
 from benchmarks.decode.engines import all_engines
 from benchmarks.decode.measuring import measure_shape
-from benchmarks.decode.pages import RESULTS_FILE, TRAINED_FILE, write_pages
+from benchmarks.decode.pages import RESULTS_FILE, earlier_trained, write_pages
 from benchmarks.decode.results import Results
 from benchmarks.decode.subject import make_subject
-from benchmarks.decode.trained_results import TrainedResults
 from benchmarks.environment import usable_cores
 from benchmarks.peers import ENGINES
 
@@ -33,7 +32,7 @@ def main() -> None:
     output = output_folder(arguments, BUILD)
     kept = output / RESULTS_FILE
     results = earlier_results(arguments, kept, Results.load, Results())
-    trained = earlier_results(arguments, output / TRAINED_FILE, TrainedResults.load, None)
+    trained = earlier_trained(arguments, output)
     if not arguments.render:
         _measure(arguments, results, kept)
     if not results.shapes:

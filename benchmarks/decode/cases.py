@@ -32,6 +32,7 @@ class Shape:
       config: arguments of transformers' config of the family.
       pad_id, eos_id: special ids.
       start_ids: ids before every input.
+      no_repeat_ngram_size: no sequence of so many ids is written twice; 0 for any.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Shape:
     pad_id: int
     eos_id: int
     start_ids: tuple[int, ...]
+    no_repeat_ngram_size: int = 0
 
     @property
     def vocabulary_size(self) -> int:

@@ -1,22 +1,26 @@
-"""What drafts save on a trained model's own documents, and that they change no id.
+"""What drafts save on a trained model's own documents, or cost where nothing copies.
 
     python -m benchmarks.decode.drafts VERSION CORPUS
+    python -m benchmarks.decode.drafts --shape t5-small
 
-VERSION is a version that the pipeline pushed, CORPUS the folder of its corpus. The same weights
-are exported with different numbers of drafted ids; all of them decode each batch of held-out
-documents in turns, in an order that rotates, in TensorFlow's C++ session. Exit code 1 where ids
-differ.
+VERSION is a version that the pipeline pushed, CORPUS the folder of its corpus; a shape has
+random weights, which copy nothing. The same weights are exported with different numbers of
+drafted ids; all of them decode each batch of documents in turns, in an order that rotates, in
+TensorFlow's C++ session. Exit code 1 where ids differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -24,9 +28,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.decode.cases import LARGEST_BATCH, SHAPES, Case, inputs, own_ids
 from benchmarks.decode.pushed_version import open_version
+from benchmarks.decode.subject import load_keras_model, make_subject, open_subject
 from benchmarks.environment import machine, usable_cores
 from benchmarks.markdown import table
+from benchmarks.peers import ENGINES
 from benchmarks.session import SignatureRunner
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
@@ -34,13 +41,14 @@ from pipelines.models.families import serving_graph
 from pipelines.models.kernels import STORAGES, Storage
 from pipelines.models.shapes import CompiledShapes
 
+BUILD: Final = Path("build/benchmarks/decode")
+_RANDOM: Final = Case(LARGEST_BATCH, 128, 32)
+
 
 def main() -> int:
     """Measure, and print a table."""
     arguments = _arguments()
-    model, architecture, rows = open_version(
-        arguments.version, arguments.corpus, arguments.documents
-    )
+    model, architecture, rows = _subject(arguments)
     shapes = None
     if arguments.xla:
         widths = (architecture.encoder_length,)
@@ -78,6 +86,25 @@ def main() -> int:
     different = sum(count for _, count in measured.values())
     print(f"{len(rows)} documents; {different} outputs differ from those of the first column.")
     return 1 if different else 0
+
+
+def _subject(
+    arguments: argparse.Namespace,
+) -> tuple[keras.Model, Architecture, list[list[int]]]:
+    """The model, its architecture, and the callers' ids of each row."""
+    if not arguments.shape:
+        return open_version(arguments.version, arguments.corpus, arguments.documents)
+    shape = SHAPES[arguments.shape]
+    directory = make_subject(shape, ENGINES.python(arguments.peers), BUILD)
+    checkpoint, architecture = open_subject(shape, directory)
+    limits = replace(
+        architecture,
+        max_input_tokens=_RANDOM.ids_in - len(shape.start_ids) - 1,
+        max_output_tokens=_RANDOM.ids_out,
+    )
+    rows = itertools.cycle(own_ids(shape, inputs(shape, _RANDOM)).tolist())
+    documents = list(itertools.islice(rows, arguments.documents))
+    return load_keras_model(checkpoint, limits), limits, documents
 
 
 def _export(
@@ -140,9 +167,13 @@ def _measure(
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("version", type=Path)
-    parser.add_argument("corpus", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.decode.drafts", description=__doc__
+    )
+    parser.add_argument("version", type=Path, nargs="?")
+    parser.add_argument("corpus", type=Path, nargs="?")
+    parser.add_argument("--shape", choices=list(SHAPES), help="instead of a version")
+    ENGINES.add_option(parser)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--draft-tokens", type=int, nargs="+", default=[0, 1, 2, 3, 4, 6])
     parser.add_argument("--documents", type=int, default=256)
@@ -151,6 +182,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.weights == "int8" and not arguments.xla:
         parser.error("--weights int8 needs --xla, as the export does")
+    if (arguments.corpus is None) != bool(arguments.shape):
+        parser.error("expected: VERSION and CORPUS, or --shape")
     return arguments
 
 

@@ -29,6 +29,7 @@ def load(job: Job) -> tuple[str, Generate]:
             max_input_length=0,
             max_batch_size=len(rows.ids),
             return_end_token=True,
+            no_repeat_ngram_size=job.shape.no_repeat_ngram_size,
         )
         return [[ids_of[each] for each in one.hypotheses[0]] for one in results]
 

@@ -32,6 +32,7 @@ def load(job: Job) -> tuple[str, Generate]:
                 do_sample=False,
                 num_beams=1,
                 use_cache=True,
+                no_repeat_ngram_size=job.shape.no_repeat_ngram_size,
                 **options,
             )
         without_start: Ids = written[:, 1:].numpy()

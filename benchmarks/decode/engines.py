@@ -19,7 +19,7 @@ CT2_INT8 = "CTranslate2 int8"
 # Whose ids the others' are compared with: the implementation that the weights come from.
 REFERENCE = TRANSFORMERS
 # On a trained model.
-DRAFTS = "tallygraph, {} drafts"
+DRAFTS = "{}, {} drafts"  # an engine of ours, and how many
 LOOKUP = "transformers, prompt lookup"
 LOOKUP_TOKENS = 3
 
@@ -69,16 +69,16 @@ def engines_of_trained(drafts: Sequence[int]) -> list[Engine]:
     """The engines that are compared on a trained model, the default export first.
 
     Args:
-      drafts: numbers of drafted ids, each of which is measured in the default export.
+      drafts: numbers of drafted ids, each of which is measured in each of our exports.
     """
+    ours = []
+    for name, kind in ((OURS, "default"), (XLA, "xla"), (INT8, "int8")):
+        ours.append(Engine(name, "engine_tallygraph", f"{kind}-0"))
+        for each in drafts:
+            drafting = DRAFTS.format(name, each)
+            ours.append(Engine(drafting, "engine_tallygraph", f"{kind}-{each}"))
     return [
-        Engine(OURS, "engine_tallygraph", "default-0"),
-        *(
-            Engine(DRAFTS.format(each), "engine_tallygraph", f"default-{each}")
-            for each in drafts
-        ),
-        Engine(XLA, "engine_tallygraph", "xla"),
-        Engine(INT8, "engine_tallygraph", "int8"),
+        *ours,
         Engine(TRANSFORMERS, "engine_transformers", of_peers=True),
         Engine(LOOKUP, "engine_transformers", str(LOOKUP_TOKENS), of_peers=True),
         Engine(CT2_FLOAT32, "engine_ctranslate2", "float32", of_peers=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks import markdown
 from benchmarks.decode.engines import (
@@ -15,6 +15,7 @@ from benchmarks.decode.engines import (
     XLA,
 )
 from benchmarks.decode.results import Measured, Results, ShapeResults
+from benchmarks.decode.trained_sections import TrainedSection
 from benchmarks.environment import others_took
 from benchmarks.timings import median_with_range, ratio_of_turns
 
@@ -48,7 +49,7 @@ within each round: above 1, ours is faster. "Equal ids" is the share of ids that
 {reference} at the same positions; in int8 an engine computes a different function.
 """
 
-_TRAINED = """ A model that was trained, on documents: [below](#a-trained-model)."""
+_TRAINED = """ Models that were trained, on documents: """
 DISTINCT = "32 or more"
 # An engine of ours, and the one that it is compared with.
 _PAIRS = (
@@ -60,20 +61,23 @@ _PAIRS = (
 )
 
 
-def render(results: Results, *, plot: str, command: str, trained: bool = False) -> str:
+def render(
+    results: Results, *, plot: str, command: str, trained: Sequence[TrainedSection] = ()
+) -> str:
     """The page, in Markdown.
 
     Args:
       results: of all shapes that were measured.
       plot: name of the picture beside the page.
       command: that measures again.
-      trained: whether a section about a trained model follows.
+      trained: sections that follow.
     """
+    links = ", ".join(f"[{each.title.lower()}](#{each.anchor})" for each in trained)
     head = _HEAD.format(
         plot=plot,
         distinct=DISTINCT,
         reference=REFERENCE,
-        trained=_TRAINED if trained else "",
+        trained=f"{_TRAINED}{links}." if trained else "",
     )
     shapes = (_shape(name, shape) for name, shape in results.shapes.items())
     return "\n".join([head, *shapes, f"To measure again: `{command}`.\n"])

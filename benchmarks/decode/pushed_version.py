@@ -17,6 +17,7 @@ from tokenizer.contract import METERING_FILE
 
 EVAL_FILES: Final = "eval*.jsonl"
 _METERED: Final = ("max_input_tokens", "max_output_tokens", "task_prefix")
+NO_REPEAT: Final = "no_repeat_ngram_size"
 
 
 def open_pushed(version: Path) -> tuple[Checkpoint, Architecture]:
@@ -27,11 +28,12 @@ def open_pushed(version: Path) -> tuple[Checkpoint, Architecture]:
 
     Returns:
       The weights, and the architecture with the limits and the task prefix that the version was
-      metered with. It searches greedily, without the version's own rules.
+      metered with. It searches greedily, with `NO_REPEAT` of the version's own rules alone.
     """
     checkpoint = open_checkpoint(version)
     record = json.loads((version / METERING_FILE).read_text(encoding="utf-8"))
     metered = {name: record[name] for name in _METERED}
+    metered[NO_REPEAT] = checkpoint.generation.settings.get(NO_REPEAT, 0)
     return checkpoint, checkpoint.description.architecture(metered, checkpoint.tokenizer)
 
 

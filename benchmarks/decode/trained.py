@@ -1,6 +1,6 @@
 """Compares decoding on a trained model with other engines, for docs/benchmarks/decode.md.
 
-    python -m benchmarks.decode.trained VERSION CORPUS
+    python -m benchmarks.decode.trained [--extracts] VERSION CORPUS
 
 VERSION is a version of a T5 that the pipeline pushed, CORPUS the folder of its corpus. Its
 weights are exported in each of our ways, and written for transformers and CTranslate2; all of
@@ -18,17 +18,17 @@ from benchmarks.command import DOCS, earlier_results, end_by_exception, output_f
 from benchmarks.decode.cases import Shape
 from benchmarks.decode.engines import Engine, engines_of_trained
 from benchmarks.decode.measuring import start_engines
-from benchmarks.decode.pages import RESULTS_FILE, TRAINED_FILE, write_pages
+from benchmarks.decode.pages import RESULTS_FILE, earlier_trained, write_pages
 from benchmarks.decode.pushed_version import held_out_rows, open_pushed
 from benchmarks.decode.results import Results
 from benchmarks.decode.trained_measuring import batches_of, measure_batches
 from benchmarks.decode.trained_results import Summarised, TrainedResults
+from benchmarks.decode.trained_sections import DEMO, EXTRACTS
 from benchmarks.decode.trained_subject import make_trained
 from benchmarks.environment import busy_share, machine, most, usable_cores, warn_if_busy
 from benchmarks.peers import ENGINES
 
-BATCHES: Final = {1: 128, 8: 32}  # by number of rows
-QUICK_BATCHES: Final = {1: 8, 8: 2}
+QUICK_BATCHES: Final = {1: 8, 8: 2}  # by number of rows
 BUILD: Final = Path("build/benchmarks/decode")
 
 
@@ -38,22 +38,24 @@ def main() -> None:
     end_by_exception()
     output = output_folder(arguments, BUILD)
     results = earlier_results(arguments, output / RESULTS_FILE, Results.load, Results())
+    section = EXTRACTS if arguments.extracts else DEMO
     engines = [
         engine
         for engine in engines_of_trained(arguments.draft_tokens)
         if not arguments.engine or engine.name in arguments.engine
     ]
-    trained = measure_version(
+    trained = earlier_trained(arguments, output)
+    measured = measure_version(
         arguments.version,
         arguments.corpus,
         engines,
         directory=BUILD.absolute() / "trained",
         peers=ENGINES.python(arguments.peers),
         threads=arguments.threads,
-        batches=QUICK_BATCHES if arguments.quick else BATCHES,
+        batches=QUICK_BATCHES if arguments.quick else dict(section.batches),
     )
-    trained.save(output / TRAINED_FILE)
-    write_pages(output, results, trained)
+    measured.save(output / section.results)
+    write_pages(output, results, {**trained, section: measured})
 
 
 def measure_version(
@@ -111,6 +113,7 @@ def measure_version(
         weights=subject.weights,
         max_input_tokens=architecture.max_input_tokens,
         max_output_tokens=architecture.max_output_tokens,
+        no_repeat_ngram_size=shape.no_repeat_ngram_size,
         decoding=subject.decoding,
         machine=before,
         threads=threads,
@@ -131,8 +134,13 @@ def _arguments() -> argparse.Namespace:
         type=int,
         nargs="+",
         default=[3],
-        help="drafted ids of the default export, besides none; `python -m "
+        help="drafted ids of each of our exports, besides none; `python -m "
         "benchmarks.decode.drafts` finds the best number; default: 3",
+    )
+    parser.add_argument(
+        "--extracts",
+        action="store_true",
+        help="the version's summaries copy: write the section on that",
     )
     parser.add_argument("--engine", action="append", help="only this one; may be repeated")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="of each engine")

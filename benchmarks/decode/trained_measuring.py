@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from benchmarks.decode.engines import OURS
-from benchmarks.decode.trained_results import Batches, Summarised
+from benchmarks.decode.trained_results import COPIED_IDS, Batches, Summarised
 from benchmarks.timings import moved_on
 from benchmarks.worker import Worker, WorkerError
 
@@ -72,13 +72,38 @@ def measure_batches(
         for name in names
     }
     read = [row for rows in batches for row in rows]
+    summaries = [row for rows in expected for row in rows] if expected else []
     return Batches(
         rows=len(batches[0]),
         count=len(batches),
         ids_in=_mean_length(read),
-        ids_out=_mean_length([row for rows in expected for row in rows]) if expected else None,
+        ids_out=_mean_length(summaries) if summaries else None,
+        copied=copied_share(read, summaries) if summaries else None,
         engines=engines,
     )
+
+
+def copied_share(documents: Sequence[Row], summaries: Sequence[Row]) -> float | None:
+    """The share of the summaries' sequences of `COPIED_IDS` ids that their documents have.
+
+    Args:
+      documents: ids of each.
+      summaries: ids of each document's, EOS and all.
+
+    Returns:
+      From 0 to 1; None if no summary has so many ids.
+    """
+    found = [
+        sequence in known
+        for document, summary in zip(documents, summaries, strict=True)
+        for known in [set(_sequences(document))]
+        for sequence in _sequences(summary)
+    ]
+    return sum(found) / len(found) if found else None
+
+
+def _sequences(row: Row) -> list[tuple[int, ...]]:
+    return [tuple(row[at : at + COPIED_IDS]) for at in range(len(row) - COPIED_IDS + 1)]
 
 
 def _equal(written: Sequence[list[Row]], expected: Sequence[list[Row]] | None) -> int | None:

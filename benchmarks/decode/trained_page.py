@@ -18,11 +18,17 @@ from benchmarks.decode.engines import (
     TRANSFORMERS,
     XLA,
 )
-from benchmarks.decode.trained_results import Batches, Summarised, TrainedResults
+from benchmarks.decode.trained_results import (
+    COPIED_IDS,
+    Batches,
+    Summarised,
+    TrainedResults,
+)
+from benchmarks.decode.trained_sections import TrainedSection
 from benchmarks.environment import others_took
 from benchmarks.timings import median_interval
 
-_HEAD = """## A trained model
+_HEAD = """## {title}
 
 Held-out documents, as they are: rows of different lengths, summaries that end where the model
 ends them. Each batch is summarised by every engine in turns, twice; the first time is not
@@ -31,25 +37,25 @@ counted. Rows that are shorter than others of their batch are padded, as each en
 **The model.** {name}, a {family} with {encoder_layers} layers in the encoder and
 {decoder_layers} in the decoder, of width {width} with {heads} heads and a feed-forward of
 {feed_forward}; {vocabulary:,} ids; {weights:.1f} million weights. At most {ids_in} ids in and
-{ids_out} out. It is small: a step takes so little time that what an engine spends besides the
-products decides much of it. All engines have its weights, in a Hugging Face folder and
-converted from that for CTranslate2, and decode greedily.{decoding}
+{ids_out} out. {about}
+All engines have its weights, in a Hugging Face folder and converted from that for CTranslate2,
+and decode greedily{repeats}.{decoding}
 
 "Same ids" is the share of rows whose ids, up to EOS, are those of the default export without
 drafts, in float32. "Faster" is the other engine's time divided by ours, as the median over
 batches of the ratio at each batch, with its 95 % confidence interval: above 1, ours is
-faster. Of several rows the default export drafts nothing (`export.drafted_rows`).
+faster. Only a row alone has drafts (`export.drafted_rows = 1`).
 """
 
 
-def render_trained(results: TrainedResults, *, command: str) -> str:
+def render_trained(results: TrainedResults, section: TrainedSection) -> str:
     """The section, in Markdown.
 
     Args:
       results: of the version.
-      command: that measures again.
+      section: that they belong to.
     """
-    parts = [_head(results)]
+    parts = [_head(results, section)]
     counts = (f"{each.count} batches of {each.rows}" for each in results.batches)
     parts.append(
         f"Milliseconds a batch, median (90th percentile); {' and '.join(counts)}, "
@@ -72,17 +78,22 @@ def render_trained(results: TrainedResults, *, command: str) -> str:
     ]
     if failures:
         parts.append("Failed:\n\n" + "".join(failures))
-    parts.append(f"To measure again, after `make demo`: `{command}`.\n")
+    parts.append(f"To measure again, {section.again}.\n")
     return "\n".join(parts)
 
 
-def _head(results: TrainedResults) -> str:
+def _head(results: TrainedResults, section: TrainedSection) -> str:
     model = results.model
     decoding = ""
     if results.decoding:
         own = ", ".join(f"`{name} = {value}`" for name, value in results.decoding.items())
         decoding = f" The version itself decodes with {own}: here nothing of that holds."
+    repeats = ""
+    if results.no_repeat_ngram_size:
+        repeats = f", with `no_repeat_ngram_size = {results.no_repeat_ngram_size}`"
     return _HEAD.format(
+        title=section.title,
+        about=section.about,
         name=results.name[:1].upper() + results.name[1:],
         family=results.family.upper(),
         encoder_layers=model["num_layers"],
@@ -94,6 +105,7 @@ def _head(results: TrainedResults) -> str:
         weights=results.weights / 1e6,
         ids_in=results.max_input_tokens,
         ids_out=results.max_output_tokens,
+        repeats=repeats,
         decoding=decoding,
     )
 
@@ -107,22 +119,30 @@ def _lengths(results: TrainedResults) -> str:
     sentences = (
         f"{_rows(each)}: {each.ids_in:.1f} ids in"
         + (f" and {each.ids_out:.1f} out" if each.ids_out is not None else "")
+        + ("" if each.copied is None else f", {each.copied:.0%} of which are copied")
         for each in results.batches
     )
-    return f"On average, with {'; '.join(sentences)}, special ids included."
+    return (
+        f"On average, with {'; '.join(sentences)}, special ids included; copied are sequences "
+        f"of {COPIED_IDS} ids that are in the document, too."
+    )
 
 
 def _pairs(engines: Sequence[str]) -> Iterator[tuple[str, str]]:
     """An engine of ours, and the one that it is compared with."""
-    drafting = [name for name in engines if name.startswith(DRAFTS.partition("{")[0])]
-    yield OURS, TRANSFORMERS
-    yield OURS, CT2_FLOAT32
-    for name in drafting:
-        yield name, OURS
-        yield name, LOOKUP
-        yield name, CT2_FLOAT32
-    yield XLA, CT2_FLOAT32
-    yield INT8, CT2_INT8
+    for ours, others in (
+        (OURS, (TRANSFORMERS, CT2_FLOAT32)),
+        (XLA, (CT2_FLOAT32,)),
+        (INT8, (CT2_INT8,)),
+    ):
+        yield from ((ours, other) for other in others)
+        drafting = DRAFTS.format(ours, "")
+        for name in engines:
+            if name.startswith(drafting.removesuffix(" drafts")):
+                yield name, ours
+                yield from ((name, other) for other in others if other != TRANSFORMERS)
+                if ours == OURS:
+                    yield name, LOOKUP
 
 
 def _cells(results: TrainedResults, name: str) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from benchmarks.command import read_results, write_results
 from benchmarks.environment import Machine
+
+COPIED_IDS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Batches:
       count: of batches.
       ids_in: of a document, special ids included; mean.
       ids_out: of a summary of the default export, EOS included; mean. None where it failed.
+      copied: the share of these summaries' sequences of `COPIED_IDS` ids that are in their
+        documents, too; None where it failed or no summary has so many ids.
       engines: by name.
     """
 
@@ -43,6 +47,7 @@ class Batches:
     count: int
     ids_in: float
     ids_out: float | None
+    copied: float | None
     engines: dict[str, Summarised]
 
     def with_engines(self, others: Mapping[str, Summarised]) -> Batches:
@@ -68,6 +73,7 @@ class TrainedResults:
       model: transformers' config of it.
       weights: how many it has.
       max_input_tokens, max_output_tokens: the version's limits.
+      no_repeat_ngram_size: of the version, and of each engine.
       decoding: settings of the version's own search that are not used here.
       machine: that it was measured on.
       threads: that each engine computed with.
@@ -82,6 +88,7 @@ class TrainedResults:
     weights: int
     max_input_tokens: int
     max_output_tokens: int
+    no_repeat_ngram_size: int
     decoding: dict[str, Any]
     machine: Machine
     threads: int

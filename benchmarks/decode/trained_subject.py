@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.decode.cases import SHAPE_FILE, Shape
 from benchmarks.decode.hugging_face_folder import t5_config, write_t5
-from benchmarks.decode.pushed_version import open_pushed
+from benchmarks.decode.pushed_version import NO_REPEAT, open_pushed
 from benchmarks.decode.subject import VERSION, load_keras_model
 from benchmarks.worker import ROOT
 
@@ -22,7 +22,7 @@ class Trained:
     Attributes:
       shape: of it.
       weights: how many it has.
-      decoding: settings of the version's own search, by name, that differ from the defaults.
+      decoding: settings of the version's own search, by name, that are not used here.
     """
 
     shape: Shape
@@ -50,6 +50,7 @@ def make_trained(version: Path, directory: Path, peers: Path | None) -> Trained:
         pad_id=architecture.pad_id,
         eos_id=architecture.eos_id,
         start_ids=architecture.prefix_ids,
+        no_repeat_ngram_size=architecture.no_repeat_ngram_size,
     )
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -65,6 +66,6 @@ def make_trained(version: Path, directory: Path, peers: Path | None) -> Trained:
     own = {
         name: value
         for name, value in checkpoint.generation.settings.items()
-        if name != "max_output_tokens"
+        if name not in ("max_output_tokens", NO_REPEAT)
     }
     return Trained(shape, model.count_params(), own)

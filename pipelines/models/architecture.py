@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
 FAMILIES = ("t5", "bart", "pegasus")
+# Ids of a row, prefix and EOS included, with which int8's sums are exact; see
+# `pipelines.models.exact_arithmetic`.
+LONGEST_IN_INT8: Final = 2**13 - 1
 # Of a feed-forward, by Hugging Face's names; gelu_new is gelu by its tanh approximation.
 ACTIVATIONS: Final = ("relu", "gelu", "gelu_new", "silu")
 

@@ -19,7 +19,7 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
 from pipelines.models.compiled_search import CompiledSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
-from pipelines.models.drafted_search import MOST_COMPILED_ROWS, MOST_ROWS, DraftedSearch
+from pipelines.models.drafted_search import MOST_ROWS, DraftedSearch
 from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.packing import pack, step_limit
 from pipelines.models.search import Search
@@ -49,7 +49,7 @@ class Decoder(tf.Module):
         architecture: Architecture,
         xla: CompiledShapes | None = None,
         draft_tokens: int = 0,
-        drafted_rows: int | None = None,
+        drafted_rows: int = MOST_ROWS,
     ) -> None:
         """Make the decoder of a graph.
 
@@ -59,7 +59,7 @@ class Decoder(tf.Module):
           xla: compile the search with XLA for these shapes. A stock server refuses the result;
             one that was started with ``--xla_cpu_compilation_enabled=true`` runs it.
           draft_tokens: ids that greedy search drafts in each step; 0: none. They change no id.
-          drafted_rows: most rows that are decoded with drafts; None: as many as it pays for.
+          drafted_rows: most rows that are decoded together with drafts.
         """
         super().__init__(name="decoder")
         self.graph = graph
@@ -68,8 +68,6 @@ class Decoder(tf.Module):
         search = search_of(graph, architecture)
         self._search: Search = CompiledSearch(search, architecture, xla) if xla else search
         self._drafted: Search | None = None
-        if drafted_rows is None:
-            drafted_rows = MOST_COMPILED_ROWS if xla else MOST_ROWS
         self._drafted_rows = drafted_rows
         # A row of one step has nothing to draft.
         draft_tokens = min(draft_tokens, architecture.decoder_length - 1)

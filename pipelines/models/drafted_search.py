@@ -4,17 +4,20 @@ A step with several positions costs less than as many steps, because it reads al
 once. The model says at each position which id it writes next; as far as these are the draft's,
 the positions behind them are those of greedy search, and what it says there holds, too. So the
 ids are greedy search's, and only how many a step writes depends on the draft.
+
+A draft is read where it is likely to be right, and where nothing is, ids come one by one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
-from pipelines.models.drafts import draft_ids
+from pipelines.models.drafts import Draft, draft_ids
 from pipelines.models.greedy_search import two_best
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import nothing_written, put
@@ -23,8 +26,6 @@ from pipelines.models.written import nothing_written, put
 # busy cores, a step of 4 rows with two drafts each takes 1.65 times one without, and of 8 rows
 # 1.19 times; and a batch takes as many steps as its slowest row.
 MOST_ROWS: Final = 1
-# XLA's float32 products take 2 (layers) and 3.2 times (head) as long with 3 rows as with one.
-MOST_COMPILED_ROWS: Final = 0
 
 
 class _State(NamedTuple):
@@ -37,6 +38,7 @@ class _State(NamedTuple):
       doubtful: bool ``[batch]``: some decision of the row was too close to call.
       cache: self-attention keys and values; of each row, those behind its position are of
         drafts that were rejected, and are written again before they are read.
+      draft: of what each row writes next.
     """
 
     position: tf.Tensor
@@ -44,6 +46,16 @@ class _State(NamedTuple):
     stopped: tf.Tensor
     doubtful: tf.Tensor
     cache: Cache
+    draft: Draft
+
+
+class _Rows(NamedTuple):
+    """What is decoded; see `Search`."""
+
+    packed: tf.Tensor
+    length: tf.Tensor
+    limit: tf.Tensor
+    memory: Memory
 
 
 class DraftedSearch:
@@ -73,74 +85,100 @@ class DraftedSearch:
         """Decode rows together; see `Search`."""
         model = self._architecture
         batch = tf.shape(packed)[0]
-        rows = packed.shape[0]
-        memory = self._graph.encode(packed, length)
-        none = tf.ensure_shape(tf.fill([batch], False), [rows])
-        final = _State(
-            *tf.while_loop(
-                lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
-                lambda *variables: self._step(
-                    _State(*variables), memory, (packed, length, limit)
-                ),
-                _State(
-                    position=tf.ensure_shape(tf.zeros([batch], tf.int32), [rows]),
-                    written=tf.ensure_shape(nothing_written(model, batch), [rows, None]),
-                    stopped=none,
-                    doubtful=none,
-                    # A row that has ended stays at its limit and goes on drafting there.
-                    cache=self._graph.empty_cache(
-                        batch, limit, model.decoder_length, spare=self._drafted + 1
-                    ),
-                ),
-                maximum_iterations=model.decoder_length,
-                parallel_iterations=1,
-            )
+        static = packed.shape[0]
+        rows = _Rows(packed, length, limit, self._graph.encode(packed, length))
+        none = tf.ensure_shape(tf.fill([batch], False), [static])
+        position = tf.ensure_shape(tf.zeros([batch], tf.int32), [static])
+        written = tf.ensure_shape(nothing_written(model, batch), [static, None])
+        begun = _State(
+            position=position,
+            written=written,
+            stopped=none,
+            doubtful=none,
+            # A row that has ended stays at its limit and goes on drafting there.
+            cache=self._graph.empty_cache(
+                batch, limit, model.decoder_length, spare=self._drafted + 1
+            ),
+            draft=self._draft(rows, Written(written, position)),
+        )
+        final = self._loop(
+            lambda state: ~tf.reduce_all(state.stopped),
+            lambda state: self._step(state, rows),
+            begun,
         )
         return final.written[:, 1:], final.doubtful
 
-    def _step(
+    def _loop(
         self,
+        goes_on: Callable[[_State], tf.Tensor],
+        step: Callable[[_State], _State],
         state: _State,
-        memory: Memory,
-        rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
     ) -> _State:
-        packed, length, limit = rows
-        model = self._architecture
-        so_far = Written(state.written, state.position)
-        draft = draft_ids(packed, length, so_far, self._drafted, model)
+        return _State(
+            *tf.while_loop(
+                lambda *variables: goes_on(_State(*variables)),
+                lambda *variables: step(_State(*variables)),
+                state,
+                maximum_iterations=self._architecture.decoder_length,
+                parallel_iterations=1,
+            )
+        )
+
+    def _step(self, state: _State, rows: _Rows) -> _State:
+        """Read a draft, and what follows with as few ids as a step can have, until a draft is
+        likely again: on text that does not copy, that is all the way."""
+        few = self._graph.storage.fewest_rows - 1
+        return self._loop(
+            lambda state: (
+                ~tf.reduce_any(state.draft.likely & ~state.stopped)
+                & ~tf.reduce_all(state.stopped)
+            ),
+            lambda state: self._read(state, state.draft.ids[:, :few], rows),
+            self._read(state, state.draft.ids, rows),
+        )
+
+    def _read(self, state: _State, draft: tf.Tensor, rows: _Rows) -> _State:
+        """Read each row's last id and a draft, and write what greedy search writes there."""
         last = tf.gather(state.written, state.position[:, tf.newaxis], axis=1, batch_dims=1)
         logits, cache = self._graph.steps(
-            tf.concat([last, draft], axis=1), state.position, state.cache, memory
+            tf.concat([last, draft], axis=1), state.position, state.cache, rows.memory
         )
-        best, lead = self._choose(logits, draft, so_far)
-        holds = self._holds(best, draft, state, limit)
-        written = tf.reduce_sum(tf.cast(holds, tf.int32), axis=1)
-        position = state.position + written
+        best, lead = self._choose(logits, draft, Written(state.written, state.position))
+        holds = self._holds(best, draft, state, rows.limit)
+        count = tf.reduce_sum(tf.cast(holds, tf.int32), axis=1)
+        position = state.position + count
+        written = put(state.written, best, state.position, count)
         doubtful = tf.reduce_any(holds & (lead < self._graph.storage.doubt), axis=1)
-        ended = tf.reduce_any(holds & (best == model.eos_id), axis=1)
+        ended = tf.reduce_any(holds & (best == self._architecture.eos_id), axis=1)
         return _State(
             position=position,
-            written=put(state.written, best, state.position, written),
-            stopped=state.stopped | ended | (position >= limit),
+            written=written,
+            stopped=state.stopped | ended | (position >= rows.limit),
             doubtful=state.doubtful | doubtful,
             cache=cache,
+            draft=self._draft(rows, Written(written, position)),
         )
+
+    def _draft(self, rows: _Rows, written: Written) -> Draft:
+        return draft_ids(rows.packed, rows.length, written, self._drafted, self._architecture)
 
     def _choose(
         self, logits: tf.Tensor, draft: tf.Tensor, so_far: Written
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The best id behind each position of a step, and its lead over the second in
         proportion to its size; ``[batch, 1 + drafted]`` both."""
-        ahead = tf.range(1 + self._drafted)
-        ids = put(so_far.ids, draft, so_far.position, self._drafted)
-        # Past the last position there is room, but nothing is written.
-        positions = tf.minimum(
-            so_far.position[:, tf.newaxis] + ahead, self._architecture.decoder_length
-        )
-        # A rule sees what greedy search has written by then, and nothing behind it.
-        by_then = tf.range(tf.shape(ids)[1]) <= positions[:, :, tf.newaxis]
-        ids = tf.where(by_then, ids[:, tf.newaxis], self._architecture.pad_id)
-        written = Written(tf.reshape(ids, [-1, ids.shape[2]]), tf.reshape(positions, [-1]))
+        drafted = draft.shape[1]
+        written, positions = so_far, so_far.position[:, tf.newaxis]
+        if drafted:
+            ids = put(so_far.ids, draft, so_far.position, drafted)
+            # Past the last position there is room, but nothing is written.
+            positions = tf.minimum(
+                positions + tf.range(1 + drafted), self._architecture.decoder_length
+            )
+            # A rule sees what greedy search has written by then, and nothing behind it.
+            by_then = tf.range(tf.shape(ids)[1]) <= positions[:, :, tf.newaxis]
+            ids = tf.where(by_then, ids[:, tf.newaxis], self._architecture.pad_id)
+            written = Written(tf.reshape(ids, [-1, ids.shape[2]]), tf.reshape(positions, [-1]))
         first, second, best = two_best(self._rules.apply(logits, written))
         lead = (first - second) / tf.maximum(tf.abs(first), 1.0)
         return tf.reshape(best, tf.shape(positions)), tf.reshape(lead, tf.shape(positions))
@@ -153,5 +191,5 @@ class DraftedSearch:
         before = best[:, :-1]
         goes_on = (before == draft) & (before != self._architecture.eos_id)
         goes_on = tf.concat([~state.stopped[:, tf.newaxis], goes_on], axis=1)
-        room = (limit - state.position)[:, tf.newaxis] > tf.range(1 + self._drafted)
+        room = (limit - state.position)[:, tf.newaxis] > tf.range(best.shape[1])
         return tf.math.cumprod(tf.cast(goes_on & room, tf.int32), axis=1) > 0

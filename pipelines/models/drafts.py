@@ -8,7 +8,7 @@ https://github.com/apoorvumang/prompt-lookup-decoding). A draft decides nothing:
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import tensorflow as tf
 
@@ -16,6 +16,20 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.next_id_rules import Written
 
 _LONGEST_SUFFIX: Final = 3  # ids; longer ones find the same place nearly always
+# Where only one id was found before, what followed it there seldom follows again.
+_LIKELY_SUFFIX: Final = 2
+
+
+class Draft(NamedTuple):
+    """What rows write next, as far as it can be guessed.
+
+    Attributes:
+      ids: int32 ``[rows, count]``; any ids where nothing was found.
+      likely: bool ``[rows]``, whether reading it is worth more than its cost.
+    """
+
+    ids: tf.Tensor
+    likely: tf.Tensor
 
 
 def draft_ids(
@@ -24,7 +38,7 @@ def draft_ids(
     written: Written,
     count: int,
     architecture: Architecture,
-) -> tf.Tensor:
+) -> Draft:
     """Return what followed the longest suffix of what each row has written, at its first place.
 
     Suffixes have 3 to 1 ids. A row that has not begun is taken to begin as its input does.
@@ -35,9 +49,6 @@ def draft_ids(
       written: by the same rows, whose position is int32 ``[rows]``.
       count: ids that are drafted.
       architecture: limits and special ids.
-
-    Returns:
-      int32 ``[rows, count]``; any ids where nothing was found.
     """
     source = tf.concat([packed, written.ids], axis=1)
     width = tf.shape(packed)[1]
@@ -53,8 +64,12 @@ def draft_ids(
         here = tf.cast((source == last) & (end - back >= width), tf.int32)
         # The longer suffix ends one place further on.
         found = here * (1 + tf.pad(found, [[0, 0], [1, 0]])[:, :-1])
-    best = tf.argmax(found * tf.cast(within, tf.int32), axis=1, output_type=tf.int32)
+    found *= tf.cast(within, tf.int32)
+    best = tf.argmax(found, axis=1, output_type=tf.int32)
     begins = written.position <= architecture.forced_start
     after = tf.where(begins, len(architecture.prefix_ids), best + 1)
     after = after[:, tf.newaxis] + tf.range(count)
-    return tf.gather(source, tf.minimum(after, place[-1]), axis=1, batch_dims=1)
+    return Draft(
+        tf.gather(source, tf.minimum(after, place[-1]), axis=1, batch_dims=1),
+        begins | (tf.reduce_max(found, axis=1) >= _LIKELY_SUFFIX),
+    )

@@ -26,7 +26,7 @@ from typing import Final
 
 import tensorflow as tf
 
-from pipelines.models.architecture import ArchitectureError
+from pipelines.models.architecture import LONGEST_IN_INT8, ArchitectureError
 from pipelines.models.arithmetic import Activation, Arithmetic
 from pipelines.models.attention import MASKED
 
@@ -36,10 +36,8 @@ _SMALLEST: Final = 1e-30
 _EXACT: Final = 2**24
 _INT32: Final = 2**31 - 1
 
-# Steps on each side of 0 that keys, values and queries have at most; and positions that a row
-# has at most.
+# Steps on each side of 0 that keys, values and queries have at most.
 _MOST_STEPS: Final = 512
-_LONGEST: Final = 2**13 - 1
 
 # exp(-x) is found in steps of 2**-18.
 _EXP_BITS: Final = 18
@@ -118,9 +116,9 @@ class ExactArithmetic(Arithmetic):
         self._weights = _EXACT // self._steps - longest
         # So many exponentials of up to 1 are summed up.
         self._exp_bits = min(_EXP_BITS, 24 - longest.bit_length())
-        if longest > _LONGEST:
+        if longest > LONGEST_IN_INT8:
             raise ArchitectureError(
-                f"In int8 a row has at most {_LONGEST} ids, with which the sums of its "
+                f"In int8 a row has at most {LONGEST_IN_INT8} ids, with which the sums of its "
                 f"attention are exact. Received: {longest}. Lower model.max_input_tokens, or "
                 "export with weights = 'float32'"
             )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.decode import drafts
 from benchmarks.decode.cases import Rows, shape_of
 from benchmarks.decode.engine_loop import up_to_eos
 from benchmarks.decode.engines import Engine
@@ -21,9 +22,10 @@ from benchmarks.decode.pushed_version import open_pushed
 from benchmarks.decode.results import Results
 from benchmarks.decode.subject import load_keras_model
 from benchmarks.decode.trained import measure_version
-from benchmarks.decode.trained_measuring import batches_of, measure_batches
+from benchmarks.decode.trained_measuring import batches_of, copied_share, measure_batches
 from benchmarks.decode.trained_page import render_trained
 from benchmarks.decode.trained_results import Batches, Summarised, TrainedResults
+from benchmarks.decode.trained_sections import DEMO, EXTRACTS
 from benchmarks.environment import machine
 from benchmarks.worker import Worker
 from pipelines.checkpoints import hugging_face_t5
@@ -79,6 +81,7 @@ def test_engines_take_turns_at_every_batch(tmp_path: Path) -> None:
     assert order.replace("tallygraph", "t") == "tb" + "bt" + "tb" + "tb" + "bt" + "tb"
     assert (found.rows, found.count, found.ids_in) == (1, 3, 4.0)
     assert found.ids_out == (3 + 3 + 3) / 3
+    assert found.copied is None  # no summary of four ids
     assert found.engines == {
         "tallygraph": Summarised((0.5, 0.5, 0.5), 3),
         "b": Summarised((0.25, 0.25, 0.25), 3),
@@ -94,6 +97,13 @@ def test_rows_are_compared_as_a_whole_and_failures_are_told(tmp_path: Path) -> N
     found, _ = measured(tmp_path, batches * 2, b=(0.5, 2, 0), tallygraph=(0.5, 1, 0))
     assert found.engines["b"] == Summarised((0.5, 0.5), None)
     assert found.ids_out is None
+
+
+def test_what_is_copied_is_found_in_the_own_document() -> None:
+    documents = [[5, 6, 7, 8, 9, 1], [8, 8, 8, 8, 1]]
+    assert copied_share(documents, [[6, 7, 8, 9, 1], [8, 8, 8, 8, 8, 2, 1]]) == 4 / 6
+    assert copied_share(documents, [[8, 8, 8, 8, 1], [6, 7, 8, 9]]) == 0
+    assert copied_share(documents, [[1], [8, 8, 8]]) is None
 
 
 def test_only_full_batches_are_measured() -> None:
@@ -185,7 +195,8 @@ def test_our_engines_write_the_version_s_greedy_ids(
             assert (engine.equal_rows, engine.failure) == (4, "")
             assert len(engine.seconds) == batches.count
         assert "No module named" in batches.engines["a broken one"].failure
-    assert found.decoding["no_repeat_ngram_size"] == 3
+    assert found.no_repeat_ngram_size == 3
+    assert "no_repeat_ngram_size" not in found.decoding
     assert found.engines["tallygraph, 2 drafts"].startswith(
         "tallygraph, the default export with draft_tokens = 2, in a session of TensorFlow"
     )
@@ -214,6 +225,7 @@ def results(architecture: Architecture) -> TrainedResults:
         "tallygraph": Summarised((0.010, 0.020, 0.030), 3),
         "tallygraph, 3 drafts": Summarised((0.005, 0.010, 0.010), 3),
         "tallygraph int8": Summarised((0.005, 0.005, 0.005), 2),
+        "tallygraph int8, 3 drafts": Summarised((0.004, 0.004, 0.004), 2),
         "transformers": Summarised((0.020, 0.040, 0.090), 3),
         "CTranslate2 int8": Summarised((0.010, 0.010, 0.010), 1),
         "transformers, prompt lookup": Summarised((0.010, 0.010, 0.010), 3),
@@ -227,35 +239,46 @@ def results(architecture: Architecture) -> TrainedResults:
         weights=1_234_567,
         max_input_tokens=40,
         max_output_tokens=12,
+        no_repeat_ngram_size=3,
         decoding={"num_beams": 2},
         machine=machine(),
         threads=2,
         busy=0.02,
         engines={name: f"{name}, of a release" for name in alone},
-        batches=(Batches(1, 3, 20.5, 7.25, alone), Batches(8, 3, 20.5, None, together)),
+        batches=(
+            Batches(1, 3, 20.5, 7.25, 0.875, alone),
+            Batches(8, 3, 20.5, None, None, together),
+        ),
     )
 
 
 def test_the_page_tells_of_the_model_and_of_all_engines(tmp_path: Path) -> None:
-    page = render_trained(results(small("t5")), command="make bench-trained")
+    page = render_trained(results(small("t5")), EXTRACTS)
     joined = page.replace("\n", " ")
     assert "Version 17, a T5 with 2 layers in the encoder and 2 in the decoder" in joined
     assert "width 24 with 3 heads and a feed-forward of 48; 64 ids; 1.2 million" in joined
+    assert "and decode greedily, with `no_repeat_ngram_size = 3`." in joined
     assert "decodes with `num_beams = 2`: here nothing of that holds" in joined
-    assert "1 row: 20.5 ids in and 7.2 out; 8 rows: 20.5 ids in, special ids" in joined
+    assert "1 row: 20.5 ids in and 7.2 out, 88% of which are copied; 8 rows: " in joined
+    assert "8 rows: 20.5 ids in, special ids" in joined
+    assert page.startswith("## A trained model that copies\n")
+    assert "To measure again, `make bench-extracts`.\n" in page
     assert "| tallygraph | 20.0 (28.0) | 20.0 (28.0) | 100.0% | 12.5% |" in page
     assert "| tallygraph, faster than transformers | 2.00 | 2.00 |" in page
     lookup = "tallygraph, 3 drafts, faster than transformers, prompt lookup"
     assert f"| {lookup} | 1.00 | failed |" in page
     assert "| tallygraph int8, faster than CTranslate2 int8 | 2.00 | 2.00 |" in page
+    drafted = "tallygraph int8, 3 drafts, faster than"
+    assert f"| {drafted} tallygraph int8 | 1.25 | 1.25 |" in page
+    assert f"| {drafted} CTranslate2 int8 | 2.50 | 2.50 |" in page
     assert "- transformers, prompt lookup, 8 rows: ValueError: one row only\n" in page
     many = results(small("t5"))
     seconds = tuple(0.01 + each / 1000 for each in range(9))
     twice = tuple(2 * each for each in seconds)
     engines = {"tallygraph": Summarised(seconds, 9), "transformers": Summarised(twice, 9)}
-    one = Batches(1, 9, 4.0, 4.0, engines)
+    one = Batches(1, 9, 4.0, 4.0, None, engines)
     many = replace(many, engines=dict.fromkeys(engines, "it"), batches=(one,))
-    assert "than transformers | 2.00 (2.00-2.00) |" in render_trained(many, command="make it")
+    assert "than transformers | 2.00 (2.00-2.00) |" in render_trained(many, DEMO)
 
 
 def test_results_are_kept_and_rendered_again(tmp_path: Path) -> None:
@@ -265,9 +288,22 @@ def test_results_are_kept_and_rendered_again(tmp_path: Path) -> None:
     own.save(path)
     kept = TrainedResults.load(path)
     assert kept == own
-    write_pages(tmp_path, Results(), kept)
+    write_pages(tmp_path, Results(), {DEMO: kept, EXTRACTS: None})
     page = (tmp_path / "decode.md").read_text()
-    assert page == render_trained(own, command="make bench-trained")
+    assert page == render_trained(own, DEMO)
+    write_pages(tmp_path, Results(), {DEMO: kept, EXTRACTS: kept})
+    page = (tmp_path / "decode.md").read_text()
+    assert page == f"{render_trained(own, DEMO)}\n{render_trained(own, EXTRACTS)}"
     path.write_text(path.read_text().replace('"busy"', '"idle"'))
     with pytest.raises(ValueError, match="not as this release writes it"):
         TrainedResults.load(path)
+
+
+@pytest.mark.parametrize("arguments", [[], ["version"], ["--shape", "t5-small", "v", "corpus"]])
+def test_drafts_are_measured_on_a_version_or_a_shape(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["drafts", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        drafts.main()
+    assert "expected: VERSION and CORPUS, or --shape" in capsys.readouterr().err

@@ -150,6 +150,15 @@ def test_decoding_that_cannot_be_is_found_before_training(
         parse_config({"model": model})
 
 
+def test_rows_too_long_for_int8_are_refused_before_training() -> None:
+    int8 = {"weights": "int8", "xla": True}
+    refused = r"model.max_input_tokens = 8190 or less.*Received: model.max_input_tokens = 8191"
+    with pytest.raises(ConfigError, match=refused):
+        parse_config({"model": {"max_input_tokens": 8191}, "export": int8})
+    parse_config({"model": {"max_input_tokens": 8190}, "export": int8})
+    parse_config({"model": {"max_input_tokens": 8192}})
+
+
 def test_int8_without_xla_is_refused() -> None:
     with pytest.raises(ConfigError, match="weights = 'int8' needs xla = true"):
         parse_config({"export": {"weights": "int8"}})

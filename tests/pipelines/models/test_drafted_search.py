@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -193,16 +194,20 @@ def test_more_is_drafted_than_there_is_to_write(longest: int, drafted: int) -> N
 
 
 class Watched(DraftedSearch):
-    """Keeps how many ids each row had after each step."""
+    """Keeps how many ids each step drafted, and how many ids each row had before and after."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.positions: list[list[int]] = []
+        self.drafted: list[int] = []
+        self.before: list[list[int]] = []
+        self.after: list[list[int]] = []
 
-    def _step(self, state: Any, *others: Any) -> Any:
-        after = super()._step(state, *others)
-        self.positions.append(after.position.numpy().tolist())
-        return after
+    def _read(self, state: Any, draft: Any, *others: Any) -> Any:
+        found = super()._read(state, draft, *others)
+        self.drafted.append(draft.shape[1])
+        self.before.append(state.position.numpy().tolist())
+        self.after.append(found.position.numpy().tolist())
+        return found
 
 
 @pytest.mark.long
@@ -218,7 +223,7 @@ def test_a_row_that_copies_takes_fewer_steps_and_its_neighbour_does_not(family: 
     written, _ = search.search(packed, length, tf.fill([16], LIMIT))
     ids = tf.reduce_sum(tf.cast(written != PAD, tf.int32), axis=1).numpy()
     steps = [
-        next(i for i, at in enumerate(search.positions, 1) if at[row] == ids[row])
+        next(i for i, at in enumerate(search.after, 1) if at[row] == ids[row])
         for row in range(16)
     ]
     # Long ones, of which the second copies: eleven ids and EOS in two pieces.
@@ -226,6 +231,27 @@ def test_a_row_that_copies_takes_fewer_steps_and_its_neighbour_does_not(family: 
     assert ids[15] >= 10
     assert steps[14] >= ids[14] - 2
     assert steps[15] <= ids[15] // 2
+
+
+def test_a_row_alone_drafts_at_its_beginning_and_where_its_last_two_ids_were_found() -> None:
+    subject = Subject("t5", trained=False)
+    graph = serving_graph(subject.model, subject.architecture)
+    decoder, both = subject.decoder(0), set()
+    for row in range(16):
+        packed, length = decoder._pack(
+            tf.constant(subject.ids[row : row + 1]), tf.constant(subject.length[row : row + 1])
+        )
+        search = Watched(graph, subject.architecture, 3)
+        written, _ = search.search(packed, length, tf.fill([1], LIMIT))
+        own = [subject.architecture.decoder_start_id, *written.numpy()[0].tolist()]
+        assert (search.before[0], search.drafted[0]) == ([0], 3)
+        for (position,), drafted in zip(search.before[1:], search.drafted[1:], strict=True):
+            last = own[position - 1 : position + 1]
+            behind = [*packed.numpy()[0].tolist()[:-1], *own[:position]]
+            found = last in [list(pair) for pair in itertools.pairwise(behind)]
+            assert drafted == (3 if found else 0), (row, position)
+            both.add(drafted)
+    assert both == {0, 3}
 
 
 @pytest.mark.long  # each takes ten seconds and more to compile

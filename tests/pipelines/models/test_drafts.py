@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.drafts import draft_ids
+from pipelines.models.drafts import Draft, draft_ids
 from pipelines.models.next_id_rules import Written
 
 PAD, EOS, COUNT = 0, 1, 3
@@ -40,11 +40,18 @@ def drafted(
     rows: list[tuple[list[int], list[int]]], model: Architecture | None = None
 ) -> list[list[int]]:
     """Drafts of rows, each its input's ids and what it has written."""
+    found: list[list[int]] = draft_of(rows, model).ids.numpy().tolist()
+    return found
+
+
+def draft_of(
+    rows: list[tuple[list[int], list[int]]], model: Architecture | None = None
+) -> Draft:
     model = model or architecture()
     packed = [[*PREFIX, *document, EOS] for document, _ in rows]
     width = max(map(len, packed))
     written = [[model.decoder_start_id, *own] for _, own in rows]
-    drafts = draft_ids(
+    return draft_ids(
         tf.constant([row + [PAD] * (width - len(row)) for row in packed]),
         tf.constant([len(row) for row in packed]),
         Written(
@@ -54,8 +61,6 @@ def drafted(
         COUNT,
         model,
     )
-    found: list[list[int]] = drafts.numpy().tolist()
-    return found
 
 
 @pytest.mark.parametrize(
@@ -86,6 +91,14 @@ def test_a_forced_start_is_no_beginning() -> None:
     model = architecture(forced_bos_id=3)
     assert drafted([([10, 11, 12], [3])], model) == [[10, 11, 12]]
     assert drafted([([10, 11, 12, 13], [3, 10])], model) == [[11, 12, 13]]
+
+
+def test_a_draft_is_likely_at_the_beginning_and_where_two_ids_were_found() -> None:
+    document = [10, 11, 12, 13, 10, 14]
+    rows = [[], [10], [9, 11], [10, 11], [9, 10, 14], [8, 9, 8, 9], [14, EOS], [8, 9]]
+    # Behind the input's EOS, and what was written last, there is nothing.
+    likely = [True, False, False, True, True, True, False, False]
+    assert draft_of([(document, own) for own in rows]).likely.numpy().tolist() == likely
 
 
 def expected_start(packed: list[int], own: list[int]) -> int | None:
