@@ -124,7 +124,7 @@ bench-trained: setup  ## Compare decoding of a version's weights with other engi
 	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
 	.venv/bin/python -m benchmarks.decode.trained $(VERSION) $(CORPUS)
 
-# Trains a T5 of T5-small's sizes first, until it copies: about a quarter of an hour on two cores.
+# Trains a T5 of T5-small's sizes first, until it copies: about half an hour on two cores.
 EXTRACTS := build/benchmarks/extracts
 bench-extracts: setup  ## Compare decoding of a model that copies with other engines: docs/benchmarks/decode.md
 	$(if $(TALLYGRAPH_PEERS),,scripts/peers.sh)
