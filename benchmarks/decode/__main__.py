@@ -16,14 +16,13 @@ from benchmarks.decode.engines import all_engines
 from benchmarks.decode.measuring import measure_shape
 from benchmarks.decode.pages import RESULTS_FILE, earlier_trained, write_pages
 from benchmarks.decode.results import Results
-from benchmarks.decode.subject import make_subject
+from benchmarks.decode.subject import BUILD, make_subject
 from benchmarks.environment import usable_cores
 from benchmarks.peers import ENGINES
 
 ROUNDS = {1: 7, 8: 5}  # by batch size
 QUICK_ROUNDS = {1: 3, 8: 2}
 QUICK_CASES = (Case(1, 128, 32), Case(8, 512, 32))
-BUILD = Path("build/benchmarks/decode")
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ import tensorflow as tf
 
 from benchmarks.decode.cases import LARGEST_BATCH, SHAPES, Case, inputs, own_ids
 from benchmarks.decode.pushed_version import open_version
-from benchmarks.decode.subject import load_keras_model, make_subject, open_subject
+from benchmarks.decode.subject import BUILD, load_keras_model, make_subject, open_subject
 from benchmarks.environment import machine, usable_cores
 from benchmarks.markdown import table
 from benchmarks.peers import ENGINES
@@ -41,7 +41,6 @@ from pipelines.models.families import serving_graph
 from pipelines.models.kernels import STORAGES, Storage
 from pipelines.models.shapes import CompiledShapes
 
-BUILD: Final = Path("build/benchmarks/decode")
 _RANDOM: Final = Case(LARGEST_BATCH, 128, 32)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.decode.cases import LONGEST_INPUT, LONGEST_OUTPUT, Shape
 from benchmarks.worker import ROOT
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.models.architecture import Architecture
 
 _TEXTS = ("The quick brown fox jumps over the lazy dog.", "Counts that can be billed.")
+BUILD: Final = Path("build/benchmarks/decode")
 VERSION = "version"  # in the folder of a trained model: a link to the version
 _MADE_BY = ("cases.py", "weights.py", "conversion.py")
 

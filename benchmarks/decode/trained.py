@@ -21,6 +21,7 @@ from benchmarks.decode.measuring import start_engines
 from benchmarks.decode.pages import RESULTS_FILE, earlier_trained, write_pages
 from benchmarks.decode.pushed_version import held_out_rows, open_pushed
 from benchmarks.decode.results import Results
+from benchmarks.decode.subject import BUILD
 from benchmarks.decode.trained_measuring import batches_of, measure_batches
 from benchmarks.decode.trained_results import Summarised, TrainedResults
 from benchmarks.decode.trained_sections import DEMO, EXTRACTS
@@ -29,7 +30,6 @@ from benchmarks.environment import busy_share, machine, most, usable_cores, warn
 from benchmarks.peers import ENGINES
 
 QUICK_BATCHES: Final = {1: 8, 8: 2}  # by number of rows
-BUILD: Final = Path("build/benchmarks/decode")
 
 
 def main() -> None:

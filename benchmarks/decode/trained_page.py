@@ -11,7 +11,6 @@ from benchmarks import markdown
 from benchmarks.decode.engines import (
     CT2_FLOAT32,
     CT2_INT8,
-    DRAFTS,
     INT8,
     LOOKUP,
     OURS,
@@ -136,9 +135,8 @@ def _pairs(engines: Sequence[str]) -> Iterator[tuple[str, str]]:
         (INT8, (CT2_INT8,)),
     ):
         yield from ((ours, other) for other in others)
-        drafting = DRAFTS.format(ours, "")
         for name in engines:
-            if name.startswith(drafting.removesuffix(" drafts")):
+            if name.startswith(f"{ours}, "):
                 yield name, ours
                 yield from ((name, other) for other in others if other != TRANSFORMERS)
                 if ours == OURS:

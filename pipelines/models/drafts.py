@@ -16,7 +16,7 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.next_id_rules import Written
 
 _LONGEST_SUFFIX: Final = 3  # ids; longer ones find the same place nearly always
-# Where only one id was found before, what followed it there seldom follows again.
+# After a single id, a draft is right too seldom to pay on text that does not copy.
 _LIKELY_SUFFIX: Final = 2
 
 
