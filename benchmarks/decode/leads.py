@@ -132,7 +132,10 @@ class _Stepping:
     def one_by_one(self, memory: Memory, before: tf.Tensor) -> tf.Tensor:
         """A position at a time; a row alone as often as greedy search does it."""
         copies = self._graph.storage.fewest_rows if before.shape[0] == 1 else 1
-        memory, before = memory.repeated(tf.constant(copies)), tf.tile(before, [copies, 1])
+        memory = self._graph.rows_of_memory(
+            memory, tf.range(before.shape[0] * copies) // copies
+        )
+        before = tf.repeat(before, copies, axis=0)
         rows = before.shape[0]
         cache = self._graph.empty_cache(tf.constant(rows), tf.constant([1]), self._steps)
         found = tf.TensorArray(tf.float32, self._steps, element_shape=[rows, self._vocabulary])
@@ -156,9 +159,8 @@ class _Stepping:
         count, rows = drafted + 1, before.shape[0]
         turns = -(-self._steps // count)
         before = tf.pad(before, [[0, 0], [0, turns * count - self._steps]])
-        cache = self._graph.empty_cache(
-            tf.constant(rows), tf.constant([1]), self._steps, spare=count
-        )
+        cache = self._graph.empty_cache(tf.constant(rows), tf.constant([1]), self._steps)
+        cache = self._graph.with_room(cache, tf.constant(rows), count)
         shape = [rows * count, self._vocabulary]
         found = tf.TensorArray(tf.float32, turns, element_shape=shape)
 

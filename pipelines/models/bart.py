@@ -15,6 +15,7 @@ from pipelines.models.attention import MASKED, padding_bias
 from pipelines.models.bart_stacks import BartStacks
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Matrix, Storage, frozen
+from pipelines.models.padding import Layout
 from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS
 
@@ -108,14 +109,15 @@ class BartGraph(Seq2SeqGraph):
             for i in range(self.num_decoder_layers)
         ]
 
-    def encoded(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
-        width = tf.shape(input_ids)[1]
-        mask = padding_bias(input_length, width)
-        x = self.embeddings(input_ids) + self.encoder_positions[:width]
+    def encoded(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, layout: Layout
+    ) -> tf.Tensor:
+        mask = padding_bias(input_length, tf.shape(input_ids)[1])
+        x = self.embeddings(layout.cut(input_ids)) + layout.at_positions(self.encoder_positions)
         x = x if self._norm_first else self.encoder_norm(x)
         for block in self.encoder_layers:
-            qkv = block.qkv(self._before(block.self_norm, x))
-            out = block.self_out(self._attend(qkv, mask))
+            qkv = layout.padded(block.qkv(self._before(block.self_norm, x)))
+            out = block.self_out(layout.cut(self._attend(qkv, mask)))
             x = self._after(block.self_norm, out + x)
             x = self._feed_forward(x, block)
         return self.encoder_norm(x) if self._norm_first else x

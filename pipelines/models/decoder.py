@@ -17,6 +17,7 @@ from pipelines.models.attention import (
     split_heads,
 )
 from pipelines.models.kernels import Kernel, Storage
+from pipelines.models.padding import Layout, WithoutPadding, WithPadding
 from pipelines.models.positions import VISIBLE_BLOCK, Position, position_of
 
 # Kernels of a decoder layer that each step reads. The cross-attention's keys and values are
@@ -36,16 +37,6 @@ class Memory(NamedTuple):
     keys: tuple[tf.Tensor, ...]
     values: tuple[tf.Tensor, ...]
     bias: tf.Tensor
-
-    def repeated(self, copies: tf.Tensor) -> Memory:
-        """The memory of the batch so many times, one after the other."""
-
-        def of_each(part: tf.Tensor) -> tf.Tensor:
-            return tf.tile(part, tf.stack([copies, 1, 1]))
-
-        return Memory(
-            tuple(map(of_each, self.keys)), tuple(map(of_each, self.values)), of_each(self.bias)
-        )
 
 
 class Cache(NamedTuple):
@@ -93,22 +84,44 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
         self.is_short = architecture.decoder_length <= VISIBLE_BLOCK
 
     @abc.abstractmethod
-    def encoded(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
+    def encoded(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, layout: Layout
+    ) -> tf.Tensor:
         """Run the encoder.
 
         Args:
-          input_ids: int32 ``[batch, length]``, prefix and EOS included, padded.
+          input_ids: int32 ``[batch, width]``, prefix and EOS included, padded.
           input_length: int32 ``[batch]``, ids of each row.
+          layout: of the states.
 
         Returns:
-          float32 ``[batch, length, d_model]``; what is past a row's own ids means nothing.
+          float32 ``[..., d_model]`` in the layout; what is past a row's own ids means nothing.
         """
 
     def encode(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> Memory:
         """Run the encoder, and project its output for every decoder layer; see `encoded`."""
-        encoded = self.encoded(input_ids, input_length)
-        projected = [block.cross_kv(encoded) for block in self.decoder_layers]
-        return self._memory(projected, input_length, tf.shape(encoded)[1])
+        width = tf.shape(input_ids)[1]
+        if self._fixed_sizes or input_ids.shape[0] == 1:
+            return self._encode(input_ids, input_length, WithPadding(width))
+
+        def one_row() -> Memory:
+            return self._encode(
+                tf.ensure_shape(input_ids[:1], [1, None]),
+                input_length[:1],
+                WithPadding(width),
+            )
+
+        memory: Memory = tf.cond(
+            tf.shape(input_ids)[0] == 1,
+            one_row,
+            lambda: self._encode(input_ids, input_length, WithoutPadding(input_length, width)),
+        )
+        return memory
+
+    def _encode(self, input_ids: tf.Tensor, input_length: tf.Tensor, layout: Layout) -> Memory:
+        encoded = self.encoded(input_ids, input_length, layout)
+        projected = [layout.padded(block.cross_kv(encoded)) for block in self.decoder_layers]
+        return self._memory(projected, input_length, tf.shape(input_ids)[1])
 
     @abc.abstractmethod
     def step(
@@ -142,7 +155,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
           token_ids: int32 ``[rows, count]``, what was written at the position before, and what
             is taken to be written at the next ones; ``count`` is static.
           position: int32 ``[rows]``, the first position of each row.
-          cache: of the positions before, with room for these; see ``spare`` of `empty_cache`.
+          cache: of the positions before, with room for these; see `with_room`.
           memory: what ``encode`` returned for the rows.
 
         Returns:
@@ -170,21 +183,18 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
                 kernel: Kernel = getattr(block, name)
                 kernel.turn()
 
-    def empty_cache(
-        self, rows: tf.Tensor, limit: tf.Tensor, most: int, spare: int = 0
-    ) -> Cache:
+    def empty_cache(self, rows: tf.Tensor, limit: tf.Tensor, most: int) -> Cache:
         """Return the cache before the first step.
 
         Args:
           rows: int32 scalar.
           limit: int32 ``[any]``, steps of each row: there is room for the largest,
           most: which is never above this.
-          spare: positions more that there is room for.
 
         Every tensor has its own memory: ``Empty`` is stateful, so TensorFlow never merges
         several into one, as it does with equal ``tf.zeros``.
         """
-        steps = (most if self._fixed_sizes else longest(limit)) + spare
+        steps = most if self._fixed_sizes else longest(limit)
         shape = tf.stack([2 * rows * self.num_heads * steps, self._stored_dim])
         if self.for_litert:
             return Cache((tf.zeros(shape),) * self.num_decoder_layers)
@@ -195,8 +205,33 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
             )
         )
 
+    def with_room(self, cache: Cache, rows: tf.Tensor, spare: int) -> Cache:
+        """Return the cache of so many rows with room for some more positions of each."""
+
+        def longer(part: tf.Tensor) -> tf.Tensor:
+            by_head = tf.stack([2 * rows * self.num_heads, -1, self._stored_dim])
+            part = tf.pad(tf.reshape(part, by_head), [[0, 0], [0, spare], [0, 0]])
+            return tf.reshape(part, [-1, self._stored_dim])
+
+        return Cache(tuple(longer(part) for part in cache.layers))
+
+    def rows_of_memory(self, memory: Memory, rows: tf.Tensor) -> Memory:
+        """Return the memory of some rows, int32 ``[n]``, in their order."""
+
+        def chosen(part: tf.Tensor) -> tf.Tensor:
+            _, length, size = (tf.shape(part)[i] for i in range(3))
+            by_row = tf.reshape(part, tf.stack([-1, self.num_heads, length, size]))
+            found = tf.reshape(tf.gather(by_row, rows), tf.stack([-1, length, size]))
+            return tf.ensure_shape(found, [None, *part.shape[1:]])
+
+        return Memory(
+            tuple(map(chosen, memory.keys)),
+            tuple(map(chosen, memory.values)),
+            chosen(memory.bias),
+        )
+
     def rows_of_cache(self, cache: Cache, rows: tf.Tensor, total: tf.Tensor) -> Cache:
-        """Return a cache with other rows, for beams.
+        """Return a cache with other rows.
 
         Args:
           cache: of ``total`` rows.

@@ -17,12 +17,11 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
-from pipelines.models.compiled_search import CompiledSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.drafted_search import MOST_ROWS, DraftedSearch
-from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.packing import pack, step_limit
 from pipelines.models.search import Search
+from pipelines.models.search_in_shapes import CompiledSearch, SearchInShapes
 from pipelines.models.second_pass import (
     CompiledSecondPass,
     ReadAgain,
@@ -31,13 +30,7 @@ from pipelines.models.second_pass import (
     decide_doubtful,
 )
 from pipelines.models.shapes import CompiledShapes
-
-
-def search_of(graph: Seq2SeqGraph, architecture: Architecture) -> Search:
-    """Return beam search if the model has more than one beam, else greedy search."""
-    if architecture.num_beams > 1:
-        return BeamSearch(graph, architecture)
-    return GreedySearch(graph, architecture)
+from pipelines.models.shrinking_search import ShrinkingSearch
 
 
 class Decoder(tf.Module):
@@ -65,17 +58,20 @@ class Decoder(tf.Module):
         self.graph = graph
         graph.for_xla = xla is not None
         self._architecture = architecture
-        search = search_of(graph, architecture)
-        self._search: Search = CompiledSearch(search, architecture, xla) if xla else search
-        self._drafted: Search | None = None
-        self._drafted_rows = drafted_rows
         # A row of one step has nothing to draft.
         draft_tokens = min(draft_tokens, architecture.decoder_length - 1)
-        if draft_tokens and drafted_rows and architecture.num_beams == 1:
-            if not xla:
-                graph.turn_kernels()
-            search = DraftedSearch(graph, architecture, draft_tokens)
-            self._drafted = CompiledSearch(search, architecture, xla) if xla else search
+        search: Search
+        if architecture.num_beams > 1:
+            search = BeamSearch(graph, architecture)
+            search = CompiledSearch(search) if xla else search
+        else:
+            drafted = None
+            if draft_tokens and drafted_rows:
+                drafted = DraftedSearch(graph, architecture, draft_tokens)
+                if not xla:
+                    graph.turn_kernels()
+            search = ShrinkingSearch(graph, architecture, drafted, drafted_rows, xla)
+        self._search = SearchInShapes(search, architecture, xla) if xla else search
         self._second_pass: SecondPass | None
         if architecture.num_beams > 1:  # there is no single answer to read
             self._second_pass = SecondSearch(self._search)
@@ -117,7 +113,7 @@ class Decoder(tf.Module):
         limit = step_limit(self._architecture, max_output_tokens)
         start = self._architecture.forced_start
         rows = (packed, length, limit)
-        output, doubtful = self._first_pass(rows)
+        output, doubtful = self._search.search(*rows)
         if self._second_pass:
             if isinstance(self._second_pass, SecondSearch):
                 doubtful &= tf.shape(packed)[0] > 1  # a row alone was decoded by itself
@@ -132,42 +128,6 @@ class Decoder(tf.Module):
             output = output[:, :-1]
         steps = tf.reduce_sum(tf.cast(output != self._architecture.pad_id, tf.int32), axis=1)
         return output[:, start : longest(steps)]
-
-    def _first_pass(
-        self, rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.shape(rows[0])[0]
-        if isinstance(self._search, CompiledSearch):
-            return self._drafted_if_few(self._search.rows_of(batch), rows)
-
-        def one_row() -> tuple[tf.Tensor, tf.Tensor]:
-            """The commonest request: here TensorFlow knows that it is one row."""
-            first = (tf.ensure_shape(part[:1], [1, *part.shape[1:]]) for part in rows)
-            return (self._drafted or self._search).search(*first)
-
-        found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
-            batch == 1, one_row, lambda: self._drafted_if_few(batch, rows)
-        )
-        return found
-
-    def _drafted_if_few(
-        self,
-        together: tf.Tensor,
-        rows: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode with drafts if few rows are decoded together: with many, a step costs more by
-        more than there are fewer steps."""
-        drafted = self._drafted
-        # One row has come here only if it is compiled.
-        fewest = 1 if isinstance(self._search, CompiledSearch) else 2
-        if drafted is None or self._drafted_rows < fewest:
-            return self._search.search(*rows)
-        found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
-            together <= self._drafted_rows,
-            lambda: drafted.search(*rows),
-            lambda: self._search.search(*rows),
-        )
-        return found
 
     def in_doubt(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
         """Return which rows contain a decision that rounding could change, bool ``[batch]``.

@@ -16,11 +16,12 @@ from typing import Final, NamedTuple
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
-from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
+from pipelines.models.decoder import Cache, Seq2SeqGraph
 from pipelines.models.drafts import Draft, draft_ids
-from pipelines.models.greedy_search import two_best
+from pipelines.models.greedy_rows import GreedyRows, rows_to_write
+from pipelines.models.greedy_search import lead_of, two_best
 from pipelines.models.next_id_rules import NextIdRules, Written
-from pipelines.models.written import nothing_written, put
+from pipelines.models.written import put
 
 # Rows that are decoded together with drafts, as it pays on CPUs. With T5-small's sizes on two
 # busy cores, a step of 4 rows with two drafts each takes 1.65 times one without, and of 8 rows
@@ -49,15 +50,6 @@ class _State(NamedTuple):
     draft: Draft
 
 
-class _Rows(NamedTuple):
-    """What is decoded; see `Search`."""
-
-    packed: tf.Tensor
-    length: tf.Tensor
-    limit: tf.Tensor
-    memory: Memory
-
-
 class DraftedSearch:
     """Writes the most likely id at each step, and more if a draft was right; see `Search`."""
 
@@ -83,23 +75,20 @@ class DraftedSearch:
         limit: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Decode rows together; see `Search`."""
-        model = self._architecture
-        batch = tf.shape(packed)[0]
-        static = packed.shape[0]
-        rows = _Rows(packed, length, limit, self._graph.encode(packed, length))
-        none = tf.ensure_shape(tf.fill([batch], False), [static])
-        position = tf.ensure_shape(tf.zeros([batch], tf.int32), [static])
-        written = tf.ensure_shape(nothing_written(model, batch), [static, None])
+        rows = rows_to_write(self._graph, self._architecture, (packed, length, limit))
+        return self.finish(rows)
+
+    def finish(self, rows: GreedyRows) -> tuple[tf.Tensor, tf.Tensor]:
+        """Write rows to their ends; what is returned is as of `Search`."""
+        position = tf.zeros_like(rows.length) + rows.position
         begun = _State(
             position=position,
-            written=written,
-            stopped=none,
-            doubtful=none,
+            written=rows.written,
+            stopped=rows.stopped,
+            doubtful=rows.doubtful,
             # A row that has ended stays at its limit and goes on drafting there.
-            cache=self._graph.empty_cache(
-                batch, limit, model.decoder_length, spare=self._drafted + 1
-            ),
-            draft=self._draft(rows, Written(written, position)),
+            cache=self._graph.with_room(rows.cache, rows.number, self._drafted + 1),
+            draft=self._draft(rows, Written(rows.written, position)),
         )
         final = self._loop(
             lambda state: ~tf.reduce_all(state.stopped),
@@ -124,7 +113,7 @@ class DraftedSearch:
             )
         )
 
-    def _step(self, state: _State, rows: _Rows) -> _State:
+    def _step(self, state: _State, rows: GreedyRows) -> _State:
         """Read a draft, and what follows with as few ids as a step can have, until a draft is
         likely again: on text that does not copy, that is all the way."""
         few = self._graph.storage.fewest_rows - 1
@@ -137,7 +126,7 @@ class DraftedSearch:
             self._read(state, state.draft.ids, rows),
         )
 
-    def _read(self, state: _State, draft: tf.Tensor, rows: _Rows) -> _State:
+    def _read(self, state: _State, draft: tf.Tensor, rows: GreedyRows) -> _State:
         """Read each row's last id and a draft, and write what greedy search writes there."""
         last = tf.gather(state.written, state.position[:, tf.newaxis], axis=1, batch_dims=1)
         logits, cache = self._graph.steps(
@@ -159,7 +148,7 @@ class DraftedSearch:
             draft=self._draft(rows, Written(written, position)),
         )
 
-    def _draft(self, rows: _Rows, written: Written) -> Draft:
+    def _draft(self, rows: GreedyRows, written: Written) -> Draft:
         return draft_ids(rows.packed, rows.length, written, self._drafted, self._architecture)
 
     def _choose(
@@ -180,8 +169,8 @@ class DraftedSearch:
             ids = tf.where(by_then, ids[:, tf.newaxis], self._architecture.pad_id)
             written = Written(tf.reshape(ids, [-1, ids.shape[2]]), tf.reshape(positions, [-1]))
         first, second, best = two_best(self._rules.apply(logits, written))
-        lead = (first - second) / tf.maximum(tf.abs(first), 1.0)
-        return tf.reshape(best, tf.shape(positions)), tf.reshape(lead, tf.shape(positions))
+        shape = tf.shape(positions)
+        return tf.reshape(best, shape), tf.reshape(lead_of(first, second), shape)
 
     def _holds(
         self, best: tf.Tensor, draft: tf.Tensor, state: _State, limit: tf.Tensor

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Seq2SeqGraph
+from pipelines.models.greedy_rows import GreedyRows, chosen, rows_to_write
 from pipelines.models.next_id_rules import NextIdRules, Written
-from pipelines.models.written import append, nothing_written
+from pipelines.models.written import append
 
 
-class _State(NamedTuple):
-    """Loop variables of greedy decoding.
-
-    Attributes:
-      position: int32 scalar, steps done.
-      written: int32 ``[batch, decoder_length + 1]``: decoder start, one id a step, padding.
-      stopped: bool ``[batch]``: EOS was written, or the row's limit is reached.
-      doubtful: bool ``[batch]``: some decision of the row was too close to call.
-      cache: self-attention keys and values.
-    """
+class _Written(NamedTuple):
+    """What a step changes; see `GreedyRows`."""
 
     position: tf.Tensor
     written: tf.Tensor
@@ -51,64 +45,67 @@ class GreedySearch:
         length: tf.Tensor,
         limit: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together; see `Search`.
+        """Decode rows together; see `Search`."""
+        rows = rows_to_write(self._graph, self._architecture, (packed, length, limit))
+        return self.finish(rows)
 
-        Returns:
-          int32 ``[batch, decoder_length]`` padded output, and bool ``[batch]``: which
-          rows had a decision too close to call.
-        """
-        model = self._architecture
-        batch = tf.shape(packed)[0]
-        memory = self._graph.encode(packed, length)
-        rows, static = batch, packed.shape[0]
-        if self._graph.storage.fewest_rows > 1:
-            copies = tf.where(batch == 1, self._graph.storage.fewest_rows, 1)
-            memory, limit = memory.repeated(copies), tf.tile(limit, [copies])
-            rows, static = batch * copies, None
-        none = tf.ensure_shape(tf.fill([rows], False), [static])
+    def finish(self, rows: GreedyRows) -> tuple[tf.Tensor, tf.Tensor]:
+        """Write rows to their ends; what is returned is as of `Search`."""
+        number, fewest = rows.number, self._graph.storage.fewest_rows
+        if fewest > 1:
+            copies = tf.where(number == 1, fewest, 1)
+            rows = chosen(self._graph, rows, tf.range(number * copies) // copies)
+        final = self._loop(rows, lambda state: ~tf.reduce_all(state.stopped))
+        return final.written[:number, 1:], final.doubtful[:number]
 
-        def step(*variables: tf.Tensor) -> _State:
-            state = _State(*variables)
-            logits, cache = self._graph.step(
-                tf.gather(state.written, state.position, axis=1),
-                state.position,
-                state.cache,
-                memory,
-            )
-            best, lead = self._choose(logits, state)
-            doubtful = state.doubtful | (~state.stopped & (lead < self._graph.storage.doubt))
-            best = tf.where(state.stopped, model.pad_id, best)
-            position = state.position + 1
-            return _State(
-                position=position,
-                written=append(state.written, best, state.position),
-                stopped=state.stopped | (best == model.eos_id) | (position >= limit),
-                doubtful=doubtful,
-                cache=cache,
-            )
+    def go_on(self, rows: GreedyRows, few: tf.Tensor) -> GreedyRows:
+        """Write rows until no more than so many, an int32 scalar, are not at their ends."""
+        final = self._loop(
+            rows,
+            lambda state: tf.reduce_sum(tf.cast(~state.stopped, tf.int32)) > few,
+        )
+        return rows._replace(**final._asdict())
 
-        final = _State(
+    def _loop(self, rows: GreedyRows, goes_on: Callable[[_Written], tf.Tensor]) -> _Written:
+        return _Written(
             *tf.while_loop(
-                lambda *variables: ~tf.reduce_all(_State(*variables).stopped),
-                step,
-                _State(
-                    position=tf.constant(0),
-                    written=tf.ensure_shape(nothing_written(model, rows), [static, None]),
-                    stopped=none,
-                    doubtful=none,
-                    cache=self._graph.empty_cache(rows, limit, model.decoder_length),
-                ),
-                maximum_iterations=model.decoder_length,
+                lambda *variables: goes_on(_Written(*variables)),
+                lambda *variables: self._step(_Written(*variables), rows),
+                _Written(*(getattr(rows, name) for name in _Written._fields)),
+                maximum_iterations=self._architecture.decoder_length,
                 parallel_iterations=1,
             )
         )
-        return final.written[:batch, 1:], final.doubtful[:batch]
 
-    def _choose(self, logits: tf.Tensor, state: _State) -> tuple[tf.Tensor, tf.Tensor]:
+    def _step(self, state: _Written, rows: GreedyRows) -> _Written:
+        model = self._architecture
+        logits, cache = self._graph.step(
+            tf.gather(state.written, state.position, axis=1),
+            state.position,
+            state.cache,
+            rows.memory,
+        )
+        best, lead = self._choose(logits, Written(state.written, state.position))
+        doubtful = state.doubtful | (~state.stopped & (lead < self._graph.storage.doubt))
+        best = tf.where(state.stopped, model.pad_id, best)
+        position = state.position + 1
+        return _Written(
+            position=position,
+            written=append(state.written, best, state.position),
+            stopped=state.stopped | (best == model.eos_id) | (position >= rows.limit),
+            doubtful=doubtful,
+            cache=cache,
+        )
+
+    def _choose(self, logits: tf.Tensor, so_far: Written) -> tuple[tf.Tensor, tf.Tensor]:
         """The best id of each row, and its lead over the second in proportion to its size."""
-        written = Written(state.written, state.position)
-        first, second, best = two_best(self._rules.apply(logits, written))
-        return best, (first - second) / tf.maximum(tf.abs(first), 1.0)
+        first, second, best = two_best(self._rules.apply(logits, so_far))
+        return best, lead_of(first, second)
+
+
+def lead_of(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """The lead of the best score over the second as a share of the larger of 1 and its size."""
+    return (first - second) / tf.maximum(tf.abs(first), 1.0)
 
 
 def two_best(scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -176,7 +176,6 @@ def decide_doubtful(
       architecture: of the model.
       output, doubtful: what a search returned for
       rows: its arguments.
-      encoded: each row by itself, if that has been done; see `EachEncoded`.
 
     Returns:
       ``output`` with those rows decided.

@@ -13,6 +13,7 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.attention import MASKED, padding_bias
 from pipelines.models.decoder import Cache, Memory, Seq2SeqGraph
 from pipelines.models.kernels import FLOAT32, Kernel, MakeKernel, Storage, frozen
+from pipelines.models.padding import Layout
 from pipelines.models.positions import Position, bias_at, causal_bias, one_row_of
 from pipelines.models.t5_stacks import KERAS_ACTIVATIONS, T5Stacks
 
@@ -101,16 +102,19 @@ class T5Graph(Seq2SeqGraph):
             for layer in backbone.decoder_transformer_layers[own]
         ]
 
-    def encoded(self, input_ids: tf.Tensor, input_length: tf.Tensor) -> tf.Tensor:
+    def encoded(
+        self, input_ids: tf.Tensor, input_length: tf.Tensor, layout: Layout
+    ) -> tf.Tensor:
         width = tf.shape(input_ids)[1]
         mask = padding_bias(input_length, width)
         biases = [
             self._encoder_position_bias(each, width) + mask for each in self.encoder_biases
         ]
-        x = self.embeddings(input_ids)
+        x = self.embeddings(layout.cut(input_ids))
         for i, block in enumerate(self.encoder_layers):
             bias = biases[min(i, len(biases) - 1)]
-            x += block.self_out(self._attend(block.qkv(self._norm(x)), bias, mask))
+            qkv = layout.padded(block.qkv(self._norm(x)))
+            x += block.self_out(layout.cut(self._attend(qkv, bias, mask)))
             x += self._feed_forward(x, block)
         return self._norm(x)
 

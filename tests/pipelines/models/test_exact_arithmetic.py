@@ -150,7 +150,7 @@ def logits_behind(graph: Seq2SeqGraph, steps: int) -> dict[str, Callable[..., tf
     def drafted(ids: tf.Tensor, length: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
         """Three at a time, behind a draft that was wrong."""
         memory, rows = graph.encode(ids, length), tf.shape(ids)[0]
-        cache = graph.empty_cache(rows, tf.constant([1]), steps, spare=3)
+        cache = graph.with_room(graph.empty_cache(rows, tf.constant([1]), steps), rows, 3)
         found = []
         for i in range(0, steps, 3):
             at = tf.fill([rows], i)

@@ -1,4 +1,4 @@
-"""A search that XLA compiles, in a few shapes that are known before the first request."""
+"""A search of rows in a few shapes alone, which are known before the first request."""
 
 from __future__ import annotations
 
@@ -10,24 +10,35 @@ from pipelines.models.shapes import CompiledShapes, smallest_of, with_rows, with
 
 
 class CompiledSearch:
-    """Compiles a search with XLA, for servers that are started for it.
+    """Compiles a search with XLA as a whole."""
 
-    XLA compiles anew for each number of rows and each width, which takes seconds. So a batch
-    is padded to the next of a few of each; padding changes no answer and is cut off again.
-    More rows than the largest number are decoded in turns.
+    def __init__(self, search: Search) -> None:
+        self._compiled = tf.function(search.search, jit_compile=True, autograph=False)
+
+    def search(
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode rows together; see `Search`."""
+        found: tuple[tf.Tensor, tf.Tensor] = self._compiled(packed, length, limit)
+        return found
+
+
+class SearchInShapes:
+    """For what XLA compiles, which takes seconds for each number of rows and each width.
+
+    A batch is padded to the next of a few of each; padding changes no answer and is cut off
+    again. More rows than the largest number are decoded in turns.
     """
 
     def __init__(
         self, search: Search, architecture: Architecture, shapes: CompiledShapes
     ) -> None:
         self._search = search
-        self._compiled = tf.function(search.search, jit_compile=True, autograph=False)
         self._architecture = architecture
         self._shapes = shapes
-
-    def rows_of(self, batch: tf.Tensor) -> tf.Tensor:
-        """The number of rows that so many are decoded in, int32 scalar."""
-        return smallest_of(self._shapes.rows, batch)
 
     def search(
         self,
@@ -40,7 +51,7 @@ class CompiledSearch:
         batch = tf.shape(packed)[0]
         width = smallest_of(self._shapes.widths, tf.shape(packed)[1])
         packed = with_width(packed, width, model.pad_id)
-        rows = self.rows_of(batch)
+        rows = smallest_of(self._shapes.rows, batch)
         turns = -(-batch // rows)
         packed, length, limit = with_rows(packed, length, limit, turns * rows, model.pad_id)
 
@@ -48,7 +59,7 @@ class CompiledSearch:
             i: tf.Tensor, output: tf.Tensor, doubtful: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             here = slice(i * rows, (i + 1) * rows)
-            written, doubt = self._compiled(packed[here], length[here], limit[here])
+            written, doubt = self._search.search(packed[here], length[here], limit[here])
             return i + 1, tf.concat([output, written], 0), tf.concat([doubtful, doubt], 0)
 
         _, output, doubtful = tf.while_loop(

@@ -1,0 +1,140 @@
+"""Rows that have ended leave the batch, and no answer changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines.models.architecture import Architecture
+from pipelines.models.decoder import Seq2SeqGraph
+from pipelines.models.decoding import Decoder
+from pipelines.models.drafted_search import DraftedSearch
+from pipelines.models.families import serving_graph
+from pipelines.models.greedy_search import GreedySearch
+from pipelines.models.packing import pack
+from pipelines.models.shapes import CompiledShapes
+from pipelines.models.shrinking_search import AnySize, CompiledSizes, ShrinkingSearch
+from tests.pipelines.models.random_models import answers, random_model, random_rows, small
+
+STEPS = 12
+FAMILIES = ("t5", "bart")
+Request = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+
+def graph_of(family: str) -> tuple[Seq2SeqGraph, Architecture]:
+    # Nothing ends before its limit.
+    architecture = small(family, min_output_tokens=STEPS)
+    return serving_graph(random_model(architecture), architecture), architecture
+
+
+def request_of(architecture: Architecture, limits: list[int]) -> Request:
+    ids, length = random_rows(architecture, len(limits), seed=7)
+    return *pack(architecture, tf.constant(ids), tf.constant(length)), tf.constant(limits)
+
+
+def rows_of_each_step(monkeypatch: pytest.MonkeyPatch, graph: Seq2SeqGraph) -> list[int]:
+    """A list of how many rows each step computes, filled as the graph is run."""
+    found: list[int] = []
+    step = graph.step
+
+    def watched(token_ids: tf.Tensor, *others: object, **more: object) -> object:
+        found.append(int(tf.size(token_ids)))
+        return step(token_ids, *others, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(graph, "step", watched)
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("limits", "rows"),
+    [
+        # A round of eight or six rows ends with two of them, of four or three with one.
+        ([1, 12, 3, 5, 2, 8, 4, 6], [8] * 2 + [6] * 2 + [4] + [3] + [2] * 2 + [1] * 4),
+        ([5] * 8, [8] * 5),
+        ([3, 3, 3, 12], [4] * 3 + [1] * 9),
+        ([12], [1] * 12),
+    ],
+)
+def test_a_step_computes_fewer_rows_when_some_have_ended(
+    monkeypatch: pytest.MonkeyPatch, family: str, limits: list[int], rows: list[int]
+) -> None:
+    graph, architecture = graph_of(family)
+    request = request_of(architecture, limits)
+    expected = GreedySearch(graph, architecture).search(*request)
+    computed = rows_of_each_step(monkeypatch, graph)
+    written, doubtful = ShrinkingSearch(graph, architecture).search(*request)
+    assert computed == rows
+    assert written.numpy().tolist() == expected[0].numpy().tolist()
+    assert doubtful.numpy().tolist() == expected[1].numpy().tolist()
+    assert [np.count_nonzero(row) for row in written.numpy()] == limits
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_last_rows_are_drafted(
+    monkeypatch: pytest.MonkeyPatch, family: str, most: int
+) -> None:
+    graph, architecture = graph_of(family)
+    request = request_of(architecture, [1, 12, 3, 11, 2, 10, 4, 6])
+    expected = GreedySearch(graph, architecture).search(*request)[0]
+    computed = rows_of_each_step(monkeypatch, graph)
+    drafted = DraftedSearch(graph, architecture, 2)
+    written, _ = ShrinkingSearch(graph, architecture, drafted, most).search(*request)
+    assert written.numpy().tolist() == expected.numpy().tolist()
+    assert min(computed) == most + 1  # `steps`, not `step`, writes the others
+
+
+def test_sizes_of_a_batch() -> None:
+    anything = AnySize(least=1)
+    assert [int(anything.next_below(rows)) for rows in (16, 8, 4, 3, 2)] == [12, 6, 3, 2, 1]
+    assert int(anything.with_room_for(5)) == 5
+    assert int(AnySize(least=3).next_below(tf.constant(4))) == 3
+
+    compiled = CompiledSizes(CompiledShapes((2, 4, 16), (16,)))
+    assert [int(compiled.next_below(rows)) for rows in (16, 4, 2)] == [4, 2, 0]
+    assert [int(compiled.with_room_for(rows)) for rows in (0, 1, 2, 3, 4, 5)] == [
+        *(2, 2, 2),
+        *(4, 4, 16),
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_exported_rows_answer_the_same_with_any_neighbours_and_limits(family: str) -> None:
+    architecture = small(family)
+    decoder = Decoder(serving_graph(random_model(architecture), architecture), architecture)
+    ids, length = random_rows(architecture, 48, seed=8)
+    limits = np.random.default_rng(8).integers(1, STEPS + 1, 48).astype("int32")
+    alone = [
+        answers(decoder, ids[i : i + 1], length[i : i + 1], limits[i : i + 1])[0]
+        for i in range(48)
+    ]
+    assert len({len(row) for row in alone}) > STEPS // 2
+    for size in (3, 8, 48):
+        together = []
+        for i in range(0, 48, size):
+            part = slice(i, i + size)
+            together += answers(decoder, ids[part], length[part], limits[part])
+        assert together == alone, f"batches of {size}"
+
+
+@pytest.mark.long  # each shape takes seconds to compile
+@pytest.mark.parametrize("drafted", [0, 2])
+@pytest.mark.parametrize("sizes", [(1, 2, 8), (3, 8), (8,)], ids=str)
+def test_compiled_for_few_sizes_they_are_the_same(sizes: tuple[int, ...], drafted: int) -> None:
+    architecture = small("t5")
+    model = random_model(architecture)
+    plain = Decoder(serving_graph(model, architecture), architecture)
+    ids, length = random_rows(architecture, 24, seed=9)
+    limits = np.random.default_rng(9).integers(1, STEPS + 1, 24).astype("int32")
+    expected = answers(plain, ids, length, limits)
+    shapes = CompiledShapes.of(architecture, sizes, (16,))
+    graph = serving_graph(model, architecture)
+    compiled = Decoder(graph, architecture, xla=shapes, draft_tokens=drafted, drafted_rows=2)
+    for size in (1, 5, 8, 24):
+        together = []
+        for i in range(0, 24, size):
+            part = slice(i, i + size)
+            together += answers(compiled, ids[part], length[part], limits[part])
+        assert together == expected, f"batches of {size}"
