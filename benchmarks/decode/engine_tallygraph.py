@@ -1,7 +1,8 @@
 """Our exported graph in TensorFlow's C++ session, as TF Serving runs it.
 
 Variant: ``default``, ``xla`` or ``int8`` (which is compiled, too). ``default-3`` drafts three
-ids in each step of a row alone, and ``int8-3``, too.
+ids in each step of a row alone, and ``int8-3``, too; without a number they draft as many as
+Exporter does by default.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from benchmarks.decode.engine_loop import Generate, Ids, Job, run_engine
 from benchmarks.decode.subject import load_keras_model, open_subject
 from benchmarks.session import SignatureRunner
 from benchmarks.worker import ROOT
-from pipelines.config_sections import ExportConfig
 from pipelines.models.decoding import Decoder
+from pipelines.models.drafted_search import drafts_that_pay
 from pipelines.models.families import serving_graph
 from pipelines.models.kernels import FLOAT32, INT8
 from pipelines.models.shapes import CompiledShapes
@@ -32,8 +33,9 @@ from pipelines.models.shapes import CompiledShapes
 # What the XLA export is compiled for; `inputs` are 128 or 512 ids wide.
 _ROWS: Final[tuple[int, ...]] = (1, 8, 32, 64)
 _WIDTHS: Final[tuple[int, ...]] = (128,)
-# A trained model's rows have any width: those that the pipeline compiles by default.
-_ROWS_OF_TRAINED: Final[tuple[int, ...]] = (1, 8)
+# A trained model's rows have any width, those that the pipeline compiles by default, and end at
+# different steps: four rows are what is left of eight.
+_ROWS_OF_TRAINED: Final[tuple[int, ...]] = (1, 4, 8)
 _WIDTHS_OF_TRAINED: Final[tuple[int, ...]] = ()
 _KINDS = {
     "default": "the default export",
@@ -60,7 +62,7 @@ def export(shape: Shape, directory: Path, variant: str) -> None:
     if shape.name not in SHAPES:
         rows, widths = _ROWS_OF_TRAINED, _WIDTHS_OF_TRAINED
     shapes = CompiledShapes.of(architecture, rows, widths) if kind != "default" else None
-    drafted = int(drafts) if drafts else ExportConfig().draft_tokens
+    drafted = int(drafts) if drafts else drafts_that_pay(graph)
     decoder = Decoder(graph, architecture, xla=shapes, draft_tokens=drafted)
     module = tf.Module()
     module.decoder = decoder

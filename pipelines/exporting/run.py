@@ -26,6 +26,7 @@ from pipelines.exporting.base_model import export_base_model
 from pipelines.exporting.quantising import compare, variables_size
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
+from pipelines.models.drafted_search import drafts_that_pay
 from pipelines.models.families import build_model, serving_graph
 from pipelines.models.kernels import FLOAT32, STORAGES
 from pipelines.models.shapes import CompiledShapes
@@ -51,11 +52,13 @@ def export_fn(arguments: ExportArguments) -> None:
     export = arguments.custom_config["export"]
     storage = STORAGES[export["weights"]]
     shapes = _compiled_shapes(export, architecture)
+    graph = serving_graph(model, architecture, storage)
+    drafted = export["draft_tokens"]
     decoder = Decoder(
-        serving_graph(model, architecture, storage),
+        graph,
         architecture,
         xla=shapes,
-        draft_tokens=export["draft_tokens"],
+        draft_tokens=drafts_that_pay(graph) if drafted is None else drafted,
         drafted_rows=export["drafted_rows"],
     )
     spec = BaseModelSpec(

@@ -62,6 +62,7 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
     """
 
     decoder_layers: Sequence[tf.Module]
+    head: Kernel
     for_xla = False
     """Whether the steps are compiled: XLA wants fixed sizes, and writes in place by itself."""
     for_litert = False
@@ -178,10 +179,17 @@ class Seq2SeqGraph(tf.Module, metaclass=abc.ABCMeta):
 
     def turn_kernels(self) -> None:
         """Get the decoder's kernels ready for `steps` of one row."""
-        for block in self.decoder_layers:
-            for name in _OF_A_STEP:
-                kernel: Kernel = getattr(block, name)
-                kernel.turn()
+        for kernel in self._kernels_of_a_step():
+            kernel.turn()
+
+    @property
+    def weights_of_a_step(self) -> int:
+        """How many weights a step reads."""
+        return self.head.weights + sum(each.weights for each in self._kernels_of_a_step())
+
+    def _kernels_of_a_step(self) -> list[Kernel]:
+        """Those of the layers, without the head."""
+        return [getattr(block, name) for block in self.decoder_layers for name in _OF_A_STEP]
 
     def empty_cache(self, rows: tf.Tensor, limit: tf.Tensor, most: int) -> Cache:
         """Return the cache before the first step.

@@ -55,6 +55,11 @@ class Kernel(tf.Module, metaclass=abc.ABCMeta):
     def turn(self) -> None:
         """Get ready for products with a few positions of one row."""
 
+    @property
+    @abc.abstractmethod
+    def weights(self) -> int:
+        """The number of the matrix's weights."""
+
     @abc.abstractmethod
     def _product(self, x: tf.Tensor, of_one_row: bool) -> tf.Tensor:
         """The product of ``x [rows, in]``."""
@@ -75,6 +80,10 @@ class FloatKernel(Kernel):
         one if it is ``[out, in]``, and a third longer if it is ``[in, out]``.
         """
         self.turned = frozen(np.ascontiguousarray(self.matrix.numpy().T))
+
+    @property
+    def weights(self) -> int:
+        return int(self.matrix.shape.num_elements())
 
     def _product(self, x: tf.Tensor, of_one_row: bool) -> tf.Tensor:
         if not of_one_row or self.turned is None:
@@ -107,6 +116,10 @@ class Int8Kernel(Kernel):
         """Quantise a matrix ``[in, out]``."""
         steps, scales = quantised(matrix.T)
         return cls(frozen(steps), scales, bias)
+
+    @property
+    def weights(self) -> int:
+        return int(self.steps.shape.num_elements())
 
     def _product(self, x: tf.Tensor, of_one_row: bool) -> tf.Tensor:
         del of_one_row  # this layout is the one that few rows want

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.models import drafted_search
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
-from pipelines.models.drafted_search import DraftedSearch
+from pipelines.models.drafted_search import DraftedSearch, drafts_that_pay
 from pipelines.models.families import build_model, serving_graph
+from pipelines.models.kernels import FLOAT32, INT8, Storage
 from pipelines.models.shapes import CompiledShapes
 from pipelines.training.optimization import build_optimizer
 from pipelines.training.settings import TrainingSettings
@@ -191,6 +193,25 @@ def test_more_is_drafted_than_there_is_to_write(longest: int, drafted: int) -> N
     expected = subject.answers(subject.decoder(0, max_output_tokens=longest), 64)
     short = subject.decoder(drafted, max_output_tokens=longest)
     assert subject.answers(short, FEW) == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("storage", [FLOAT32, INT8], ids=["float32", "int8"])
+def test_a_large_model_drafts_if_nothing_else_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, family: str, storage: Storage
+) -> None:
+    architecture = small(family)
+    graph = serving_graph(build_model(architecture), architecture, storage)
+    width, inner = architecture.d_model, architecture.d_ff
+    # Queries, keys, values and outputs of the row itself, queries and outputs of its input.
+    layer = 6 * width**2 + 2 * width * inner
+    weights = architecture.num_layers * layer + width * architecture.vocabulary_size
+    assert graph.weights_of_a_step == weights
+    assert drafts_that_pay(graph) == 0
+    monkeypatch.setattr(drafted_search, "_WEIGHTS_THAT_PAY", weights + 1)
+    assert drafts_that_pay(graph) == 0
+    monkeypatch.setattr(drafted_search, "_WEIGHTS_THAT_PAY", weights)
+    assert drafts_that_pay(graph) == 3
 
 
 class Watched(DraftedSearch):
