@@ -1,8 +1,7 @@
 """Our exported graph in TensorFlow's C++ session, as TF Serving runs it.
 
 Variant: ``default``, ``xla`` or ``int8`` (which is compiled, too). ``default-3`` drafts three
-ids in each step of a row alone, and ``int8-3``, too; without a number they draft as many as
-Exporter does by default.
+ids in each step of a row alone, and ``int8-3``, too; without a number they draft none.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from benchmarks.decode.subject import load_keras_model, open_subject
 from benchmarks.session import SignatureRunner
 from benchmarks.worker import ROOT
 from pipelines.models.decoding import Decoder
-from pipelines.models.drafted_search import drafts_that_pay
 from pipelines.models.families import serving_graph
 from pipelines.models.kernels import FLOAT32, INT8
 from pipelines.models.shapes import CompiledShapes
@@ -62,7 +60,7 @@ def export(shape: Shape, directory: Path, variant: str) -> None:
     if shape.name not in SHAPES:
         rows, widths = _ROWS_OF_TRAINED, _WIDTHS_OF_TRAINED
     shapes = CompiledShapes.of(architecture, rows, widths) if kind != "default" else None
-    drafted = int(drafts) if drafts else drafts_that_pay(graph)
+    drafted = int(drafts or 0)
     decoder = Decoder(graph, architecture, xla=shapes, draft_tokens=drafted)
     module = tf.Module()
     module.decoder = decoder

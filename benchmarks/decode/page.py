@@ -42,7 +42,7 @@ we would decide most rows twice: if rounding could decide, the output of a row i
 itself. A trained model has one such row in a few hundred, and it costs a step or two in
 addition. These weights are made so that no decision is that close and each output has
 {distinct} different ids: [how](../../benchmarks/decode/weights.py). The outputs do not copy
-from their input.{trained}
+from their input, and nothing is drafted here (`export.draft_tokens = 0`).{trained}
 
 "Faster" is the other engine's time divided by ours, as the median over rounds of the ratio
 within each round: above 1, ours is faster. "Equal ids" is the share of ids that equal those of

@@ -19,9 +19,10 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.drafted_search import MOST_ROWS, DraftedSearch
+from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.packing import pack, step_limit
 from pipelines.models.search import Search
-from pipelines.models.search_in_shapes import CompiledSearch, SearchInShapes
+from pipelines.models.search_in_shapes import CompiledSearch, FewOrMany, SearchInShapes
 from pipelines.models.second_pass import (
     CompiledSecondPass,
     ReadAgain,
@@ -60,18 +61,16 @@ class Decoder(tf.Module):
         self._architecture = architecture
         # A row of one step has nothing to draft.
         draft_tokens = min(draft_tokens, architecture.decoder_length - 1)
-        search: Search
+        self._search: Search
         if architecture.num_beams > 1:
-            search = BeamSearch(graph, architecture)
-            search = CompiledSearch(search) if xla else search
+            self._search = BeamSearch(graph, architecture)
+            if xla:
+                self._search = SearchInShapes(CompiledSearch(self._search), architecture, xla)
+        elif draft_tokens and drafted_rows:
+            drafted = DraftedSearch(graph, architecture, draft_tokens)
+            self._search = self._greedy(drafted, drafted_rows, xla)
         else:
-            drafted = None
-            if draft_tokens and drafted_rows:
-                drafted = DraftedSearch(graph, architecture, draft_tokens)
-                if not xla:
-                    graph.turn_kernels()
-            search = ShrinkingSearch(graph, architecture, drafted, drafted_rows, xla)
-        self._search = SearchInShapes(search, architecture, xla) if xla else search
+            self._search = self._greedy(GreedySearch(graph, architecture), 1, xla)
         self._second_pass: SecondPass | None
         if architecture.num_beams > 1:  # there is no single answer to read
             self._second_pass = SecondSearch(self._search)
@@ -83,6 +82,26 @@ class Decoder(tf.Module):
                 self._second_pass = CompiledSecondPass(
                     self._second_pass, architecture, xla.widths[-1:]
                 )
+
+    def _greedy(
+        self, few: GreedySearch | DraftedSearch, few_rows: int, xla: CompiledShapes | None
+    ) -> Search:
+        """Greedy search whose few rows are written by a search that is the best for these."""
+        graph, architecture = self.graph, self._architecture
+        if not xla:
+            if isinstance(few, DraftedSearch):
+                graph.turn_kernels()
+            return ShrinkingSearch(graph, architecture, few, few_rows)
+        search: Search
+        if graph.is_large:
+            search = ShrinkingSearch(graph, architecture, few, few_rows, compiled=xla.rows)
+        else:
+            # To hand rows from one compiled part to the next takes 0.3 ms and more, a twentieth
+            # of the demo's time, so a small model's search is compiled as a whole.
+            search = CompiledSearch(GreedySearch(graph, architecture))
+            if isinstance(few, DraftedSearch):
+                search = FewOrMany(CompiledSearch(few), search, few_rows)
+        return SearchInShapes(search, architecture, xla)
 
     @tf.function(
         input_signature=[

@@ -105,3 +105,23 @@ def chosen(graph: Seq2SeqGraph, rows: GreedyRows, which: tf.Tensor) -> GreedyRow
         doubtful=of_each(rows.doubtful),
         cache=graph.rows_of_cache(rows.cache, which, rows.number),
     )
+
+
+def repeated(graph: Seq2SeqGraph, rows: GreedyRows, copies: tf.Tensor) -> GreedyRows:
+    """All of the rows so many times, an int32 scalar: one more quickly than by `chosen`."""
+    number = rows.number
+
+    def of_each(part: tf.Tensor) -> tf.Tensor:
+        ones = [1] * (part.shape.rank - 1)
+        return tf.tile(part, tf.stack([copies, *ones]))
+
+    return GreedyRows(
+        **{
+            name: of_each(part)
+            for name, part in rows._asdict().items()
+            if isinstance(part, tf.Tensor) and part.shape.rank
+        },
+        position=rows.position,
+        memory=tf.nest.map_structure(of_each, rows.memory),
+        cache=graph.repeated_cache(rows.cache, number, copies),
+    )

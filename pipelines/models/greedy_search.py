@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Seq2SeqGraph
-from pipelines.models.greedy_rows import GreedyRows, chosen, rows_to_write
+from pipelines.models.greedy_rows import GreedyRows, repeated, rows_to_write
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import append
 
@@ -54,7 +54,7 @@ class GreedySearch:
         number, fewest = rows.number, self._graph.storage.fewest_rows
         if fewest > 1:
             copies = tf.where(number == 1, fewest, 1)
-            rows = chosen(self._graph, rows, tf.range(number * copies) // copies)
+            rows = repeated(self._graph, rows, copies)
         final = self._loop(rows, lambda state: ~tf.reduce_all(state.stopped))
         return final.written[:number, 1:], final.doubtful[:number]
 

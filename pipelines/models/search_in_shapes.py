@@ -26,6 +26,27 @@ class CompiledSearch:
         return found
 
 
+class FewOrMany:
+    """One search for few rows, and another for more."""
+
+    def __init__(self, few: Search, many: Search, few_rows: int) -> None:
+        self._few, self._many, self._few_rows = few, many, few_rows
+
+    def search(
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode rows together; see `Search`."""
+        found: tuple[tf.Tensor, tf.Tensor] = tf.cond(
+            tf.shape(packed)[0] <= self._few_rows,
+            lambda: self._few.search(packed, length, limit),
+            lambda: self._many.search(packed, length, limit),
+        )
+        return found
+
+
 class SearchInShapes:
     """For what XLA compiles, which takes seconds for each number of rows and each width.
 

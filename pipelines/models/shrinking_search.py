@@ -8,7 +8,7 @@ quickest for so few.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import tensorflow as tf
@@ -18,7 +18,7 @@ from pipelines.models.decoder import Seq2SeqGraph
 from pipelines.models.drafted_search import DraftedSearch
 from pipelines.models.greedy_rows import GreedyRows, chosen, rows_to_write
 from pipelines.models.greedy_search import GreedySearch
-from pipelines.models.shapes import CompiledShapes, smallest_of
+from pipelines.models.shapes import smallest_of
 
 Outcome = tuple[tf.Tensor, tf.Tensor]
 
@@ -52,10 +52,11 @@ class AnySize:
 
 
 class CompiledSizes:
-    """The numbers of rows that are compiled."""
+    """Numbers of rows that are compiled."""
 
-    def __init__(self, shapes: CompiledShapes) -> None:
-        self._rows = shapes.rows
+    def __init__(self, rows: Sequence[int]) -> None:
+        """Make it of the numbers, rising."""
+        self._rows = rows
 
     def next_below(self, rows: tf.Tensor) -> tf.Tensor:
         """See `Sizes`; 0 for the smallest, which is written to its end."""
@@ -73,29 +74,30 @@ class ShrinkingSearch:
         self,
         graph: Seq2SeqGraph,
         architecture: Architecture,
-        drafted: DraftedSearch | None = None,
-        drafted_rows: int = 1,
-        shapes: CompiledShapes | None = None,
+        last: GreedySearch | DraftedSearch | None = None,
+        last_rows: int = 1,
+        compiled: Sequence[int] = (),
     ) -> None:
         """Make the search.
 
         Args:
           graph: the model's.
           architecture: limits and special ids.
-          drafted: writes the last rows, if not greedy search alone.
-          drafted_rows: how many these are; at least 1.
-          shapes: compile each part of it with XLA for these.
+          last: writes the last rows; greedy search if there is no other.
+          last_rows: how many these are; at least 1.
+          compiled: compile each part with XLA, for these numbers of rows, rising. If all are
+            more than the last rows, the smallest is written to its end.
         """
-        compiled = tf.function(jit_compile=True, autograph=False) if shapes else _as_it_is
         greedy = GreedySearch(graph, architecture)
+        compile_ = tf.function(jit_compile=True, autograph=False) if compiled else _as_it_is
         self._graph = graph
         self._architecture = architecture
-        self._go_on: Callable[..., GreedyRows] = compiled(greedy.go_on)
-        self._begin: Callable[..., GreedyRows] = compiled(self._rows_to_write)
-        self._finish: Callable[..., Outcome] = compiled((drafted or greedy).finish)
-        self._compiled = shapes is not None
-        self._last = drafted_rows if drafted else 1
-        self._sizes: Sizes = CompiledSizes(shapes) if shapes else AnySize(self._last)
+        self._begin: Callable[..., GreedyRows] = compile_(self._rows_to_write)
+        self._go_on: Callable[..., GreedyRows] = compile_(greedy.go_on)
+        self._finish: Callable[..., Outcome] = compile_((last or greedy).finish)
+        self._last_rows = last_rows
+        self._compiled = bool(compiled)
+        self._sizes: Sizes = CompiledSizes(compiled) if compiled else AnySize(last_rows)
 
     def search(
         self,
@@ -107,7 +109,7 @@ class ShrinkingSearch:
         rows = self._begin(packed, length, limit)
         begun = (rows, rows.written[:, 1:], rows.doubtful)
         rows, written, doubtful = tf.while_loop(
-            lambda rows, *_: (rows.number > self._last) & (rows.going_on > 0),
+            lambda rows, *_: (rows.number > self._last_rows) & (rows.going_on > 0),
             self._round,
             begun,
             shape_invariants=tf.nest.map_structure(_any_rows, begun),
@@ -138,9 +140,10 @@ class ShrinkingSearch:
         return chosen(self._graph, rows, order[:size]), written, doubtful
 
     def _write_last(self, rows: GreedyRows) -> Outcome:
+        """The last rows, or the only one: the commonest request."""
         if self._compiled:
             return self._finish(rows)
-        if self._last == 1:
+        if self._last_rows == 1:
             return self._finish(_as_one(rows))
         outcome: Outcome = tf.cond(
             rows.number == 1,

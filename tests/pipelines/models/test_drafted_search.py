@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.models import drafted_search
+from pipelines.models import decoder
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoding import Decoder
 from pipelines.models.drafted_search import DraftedSearch, drafts_that_pay
@@ -208,9 +208,9 @@ def test_a_large_model_drafts_if_nothing_else_is_asked_for(
     weights = architecture.num_layers * layer + width * architecture.vocabulary_size
     assert graph.weights_of_a_step == weights
     assert drafts_that_pay(graph) == 0
-    monkeypatch.setattr(drafted_search, "_WEIGHTS_THAT_PAY", weights + 1)
+    monkeypatch.setattr(decoder, "_LARGE", weights + 1)
     assert drafts_that_pay(graph) == 0
-    monkeypatch.setattr(drafted_search, "_WEIGHTS_THAT_PAY", weights)
+    monkeypatch.setattr(decoder, "_LARGE", weights)
     assert drafts_that_pay(graph) == 3
 
 

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.models import decoder
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Seq2SeqGraph
 from pipelines.models.decoding import Decoder
 from pipelines.models.drafted_search import DraftedSearch
 from pipelines.models.families import serving_graph
 from pipelines.models.greedy_search import GreedySearch
+from pipelines.models.kernels import FLOAT32, INT8, Storage
 from pipelines.models.packing import pack
 from pipelines.models.shapes import CompiledShapes
 from pipelines.models.shrinking_search import AnySize, CompiledSizes, ShrinkingSearch
@@ -92,7 +94,7 @@ def test_sizes_of_a_batch() -> None:
     assert int(anything.with_room_for(5)) == 5
     assert int(AnySize(least=3).next_below(tf.constant(4))) == 3
 
-    compiled = CompiledSizes(CompiledShapes((2, 4, 16), (16,)))
+    compiled = CompiledSizes((2, 4, 16))
     assert [int(compiled.next_below(rows)) for rows in (16, 4, 2)] == [4, 2, 0]
     assert [int(compiled.with_room_for(rows)) for rows in (0, 1, 2, 3, 4, 5)] == [
         *(2, 2, 2),
@@ -103,11 +105,11 @@ def test_sizes_of_a_batch() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_exported_rows_answer_the_same_with_any_neighbours_and_limits(family: str) -> None:
     architecture = small(family)
-    decoder = Decoder(serving_graph(random_model(architecture), architecture), architecture)
+    exported = Decoder(serving_graph(random_model(architecture), architecture), architecture)
     ids, length = random_rows(architecture, 48, seed=8)
     limits = np.random.default_rng(8).integers(1, STEPS + 1, 48).astype("int32")
     alone = [
-        answers(decoder, ids[i : i + 1], length[i : i + 1], limits[i : i + 1])[0]
+        answers(exported, ids[i : i + 1], length[i : i + 1], limits[i : i + 1])[0]
         for i in range(48)
     ]
     assert len({len(row) for row in alone}) > STEPS // 2
@@ -115,23 +117,35 @@ def test_exported_rows_answer_the_same_with_any_neighbours_and_limits(family: st
         together = []
         for i in range(0, 48, size):
             part = slice(i, i + size)
-            together += answers(decoder, ids[part], length[part], limits[part])
+            together += answers(exported, ids[part], length[part], limits[part])
         assert together == alone, f"batches of {size}"
 
 
 @pytest.mark.long  # each shape takes seconds to compile
-@pytest.mark.parametrize("drafted", [0, 2])
-@pytest.mark.parametrize("sizes", [(1, 2, 8), (3, 8), (8,)], ids=str)
-def test_compiled_for_few_sizes_they_are_the_same(sizes: tuple[int, ...], drafted: int) -> None:
+@pytest.mark.parametrize("storage", [FLOAT32, INT8], ids=["float32", "int8"])
+@pytest.mark.parametrize(
+    ("sizes", "drafted"), [((1, 2, 8), 0), ((1, 3, 8), 2), ((4, 8), 0), ((8,), 2)], ids=str
+)
+def test_compiled_for_few_sizes_they_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, storage: Storage, sizes: tuple[int, ...], drafted: int
+) -> None:
+    monkeypatch.setattr(decoder, "_LARGE", 0)  # smaller ones are compiled as a whole
     architecture = small("t5")
     model = random_model(architecture)
-    plain = Decoder(serving_graph(model, architecture), architecture)
     ids, length = random_rows(architecture, 24, seed=9)
     limits = np.random.default_rng(9).integers(1, STEPS + 1, 24).astype("int32")
-    expected = answers(plain, ids, length, limits)
-    shapes = CompiledShapes.of(architecture, sizes, (16,))
-    graph = serving_graph(model, architecture)
-    compiled = Decoder(graph, architecture, xla=shapes, draft_tokens=drafted, drafted_rows=2)
+
+    def decoder_of(rows: tuple[int, ...], drafts: int) -> Decoder:
+        graph = serving_graph(model, architecture, storage)
+        shapes = CompiledShapes.of(architecture, rows, (16,))
+        return Decoder(graph, architecture, xla=shapes, draft_tokens=drafts, drafted_rows=2)
+
+    alone = decoder_of((1,), 0)
+    expected = [
+        answers(alone, ids[i : i + 1], length[i : i + 1], limits[i : i + 1])[0]
+        for i in range(24)
+    ]
+    compiled = decoder_of(sizes, drafted)
     for size in (1, 5, 8, 24):
         together = []
         for i in range(0, 24, size):
