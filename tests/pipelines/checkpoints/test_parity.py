@@ -121,7 +121,8 @@ def test_the_decode_graphs_logits(name: str) -> None:
     rows, steps = decoder.shape
     longer = architecture_of(subject.checkpoint, max_output_tokens=steps)
     graph = serving_graph(subject.model, longer)
-    memory = graph.encode(tf.constant(subject.encoder), tf.constant(subject.mask.sum(axis=1)))
+    length = tf.constant(subject.mask.sum(axis=1), tf.int32)
+    memory = graph.encode(tf.constant(subject.encoder), length)
     cache = graph.empty_cache(tf.constant(rows), tf.constant([steps]), steps)
     for step in range(steps):
         logits, cache = graph.step(
