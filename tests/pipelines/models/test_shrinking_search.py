@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -152,3 +157,21 @@ def test_compiled_for_few_sizes_they_are_the_same(
             part = slice(i, i + size)
             together += answers(compiled, ids[part], length[part], limits[part])
         assert together == expected, f"batches of {size}"
+
+
+@pytest.mark.long  # each shape takes seconds to compile
+def test_requests_for_one_step_have_everything_compiled(tmp_path: Path) -> None:
+    """Warm-up requests ask for one step of each shape; none is compiled after them."""
+    flags = f"--tf_xla_persistent_cache_directory={tmp_path}"
+    module = "tests.pipelines.models.compiled_files"
+    run = subprocess.run(
+        [sys.executable, "-m", module, str(tmp_path), "1", "3", "6"],
+        env=os.environ | {"TF_XLA_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    warm, afterwards = map(int, run.stdout.split())
+    # Two parts of each number of rows and width, and the pass that decides doubtful rows.
+    assert warm == 2 * 3 * 2 + 1
+    assert afterwards == warm
