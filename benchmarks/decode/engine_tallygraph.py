@@ -1,7 +1,7 @@
 """Our exported graph in TensorFlow's C++ session, as TF Serving runs it.
 
 Variant: ``default``, ``xla`` or ``int8`` (which is compiled, too). ``default-3`` drafts three
-ids in each step of a row alone, and ``int8-3``, too; without a number they draft none.
+ids in a step of a single row, and ``int8-3``, too; without a number they draft none.
 """
 
 from __future__ import annotations

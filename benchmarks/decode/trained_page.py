@@ -43,7 +43,8 @@ and decode greedily{repeats}.{decoding}
 "Same ids" is the share of rows whose ids, up to EOS, are those of the default export without
 drafts, in float32. "Faster" is the other engine's time divided by ours, as the median over
 batches of the ratio at each batch, with its 95 % confidence interval: above 1, ours is
-faster. Only a row alone has drafts (`export.drafted_rows = 1`).
+faster. One row at a time has drafts (`export.drafted_rows = 1`): one that came
+alone, or the last that is left of a batch that gets smaller.
 """
 
 

@@ -19,6 +19,7 @@ from pipelines.models.architecture import Architecture
 from pipelines.models.beam_search import BeamSearch
 from pipelines.models.decoder import Seq2SeqGraph, longest
 from pipelines.models.drafted_search import MOST_ROWS, DraftedSearch
+from pipelines.models.greedy_rows import RowsSearch
 from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.packing import pack, step_limit
 from pipelines.models.search import Search
@@ -83,9 +84,7 @@ class Decoder(tf.Module):
                     self._second_pass, architecture, xla.widths[-1:]
                 )
 
-    def _greedy(
-        self, few: GreedySearch | DraftedSearch, few_rows: int, xla: CompiledShapes | None
-    ) -> Search:
+    def _greedy(self, few: RowsSearch, few_rows: int, xla: CompiledShapes | None) -> Search:
         """Greedy search whose few rows are written by a search that is the best for these."""
         graph, architecture = self.graph, self._architecture
         if not xla:

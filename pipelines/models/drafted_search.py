@@ -18,7 +18,7 @@ import tensorflow as tf
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Seq2SeqGraph
 from pipelines.models.drafts import Draft, draft_ids
-from pipelines.models.greedy_rows import GreedyRows, rows_to_write
+from pipelines.models.greedy_rows import GreedyRows, RowsSearch
 from pipelines.models.greedy_search import lead_of, two_best
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import put
@@ -62,7 +62,7 @@ class _State(NamedTuple):
     draft: Draft
 
 
-class DraftedSearch:
+class DraftedSearch(RowsSearch):
     """Writes the most likely id at each step, and more if a draft was right; see `Search`."""
 
     def __init__(
@@ -75,23 +75,12 @@ class DraftedSearch:
           architecture: limits and special ids.
           draft_tokens: ids that each row drafts in a step, from 1 to ``decoder_length - 1``.
         """
-        self._graph = graph
-        self._architecture = architecture
+        super().__init__(graph, architecture)
         self._rules = NextIdRules(architecture)
         self._drafted = draft_tokens
 
-    def search(
-        self,
-        packed: tf.Tensor,
-        length: tf.Tensor,
-        limit: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together; see `Search`."""
-        rows = rows_to_write(self._graph, self._architecture, (packed, length, limit))
-        return self.finish(rows)
-
     def finish(self, rows: GreedyRows) -> tuple[tf.Tensor, tf.Tensor]:
-        """Write rows to their ends; what is returned is as of `Search`."""
+        """Write rows to their ends; see `RowsSearch`."""
         position = tf.zeros_like(rows.length) + rows.position
         begun = _State(
             position=position,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -108,7 +109,7 @@ def chosen(graph: Seq2SeqGraph, rows: GreedyRows, which: tf.Tensor) -> GreedyRow
 
 
 def repeated(graph: Seq2SeqGraph, rows: GreedyRows, copies: tf.Tensor) -> GreedyRows:
-    """All of the rows so many times, an int32 scalar: one more quickly than by `chosen`."""
+    """All of the rows so many times, an int32 scalar. XLA does it faster than `chosen`."""
     number = rows.number
 
     def of_each(part: tf.Tensor) -> tf.Tensor:
@@ -125,3 +126,25 @@ def repeated(graph: Seq2SeqGraph, rows: GreedyRows, copies: tf.Tensor) -> Greedy
         memory=tf.nest.map_structure(of_each, rows.memory),
         cache=graph.repeated_cache(rows.cache, number, copies),
     )
+
+
+class RowsSearch(abc.ABC):
+    """A search that takes rows up wherever they are; see `pipelines.models.search.Search`."""
+
+    def __init__(self, graph: Seq2SeqGraph, architecture: Architecture) -> None:
+        self._graph = graph
+        self._architecture = architecture
+
+    def search(
+        self,
+        packed: tf.Tensor,
+        length: tf.Tensor,
+        limit: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode rows together; see `Search`."""
+        rows = rows_to_write(self._graph, self._architecture, (packed, length, limit))
+        return self.finish(rows)
+
+    @abc.abstractmethod
+    def finish(self, rows: GreedyRows) -> tuple[tf.Tensor, tf.Tensor]:
+        """Write rows to their ends; what is returned is as of `search`."""

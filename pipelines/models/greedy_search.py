@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Cache, Seq2SeqGraph
-from pipelines.models.greedy_rows import GreedyRows, repeated, rows_to_write
+from pipelines.models.greedy_rows import GreedyRows, RowsSearch, repeated
 from pipelines.models.next_id_rules import NextIdRules, Written
 from pipelines.models.written import append
 
@@ -25,7 +25,7 @@ class _Written(NamedTuple):
     cache: Cache
 
 
-class GreedySearch:
+class GreedySearch(RowsSearch):
     """Writes the most likely id at each step; see `pipelines.models.decoding.Search`."""
 
     def __init__(
@@ -35,22 +35,11 @@ class GreedySearch:
         rules: NextIdRules | None = None,
     ) -> None:
         """Search with a graph; ``rules``: the architecture's, made of other ops."""
-        self._graph = graph
-        self._architecture = architecture
+        super().__init__(graph, architecture)
         self._rules = rules or NextIdRules(architecture)
 
-    def search(
-        self,
-        packed: tf.Tensor,
-        length: tf.Tensor,
-        limit: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decode rows together; see `Search`."""
-        rows = rows_to_write(self._graph, self._architecture, (packed, length, limit))
-        return self.finish(rows)
-
     def finish(self, rows: GreedyRows) -> tuple[tf.Tensor, tf.Tensor]:
-        """Write rows to their ends; what is returned is as of `Search`."""
+        """Write rows to their ends; see `RowsSearch`."""
         number, fewest = rows.number, self._graph.storage.fewest_rows
         if fewest > 1:
             copies = tf.where(number == 1, fewest, 1)

@@ -15,8 +15,7 @@ import tensorflow as tf
 
 from pipelines.models.architecture import Architecture
 from pipelines.models.decoder import Seq2SeqGraph
-from pipelines.models.drafted_search import DraftedSearch
-from pipelines.models.greedy_rows import GreedyRows, chosen, rows_to_write
+from pipelines.models.greedy_rows import GreedyRows, RowsSearch, chosen, rows_to_write
 from pipelines.models.greedy_search import GreedySearch
 from pipelines.models.shapes import smallest_of
 
@@ -74,7 +73,7 @@ class ShrinkingSearch:
         self,
         graph: Seq2SeqGraph,
         architecture: Architecture,
-        last: GreedySearch | DraftedSearch | None = None,
+        last: RowsSearch | None = None,
         last_rows: int = 1,
         compiled: Sequence[int] = (),
     ) -> None:

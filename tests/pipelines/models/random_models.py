@@ -80,6 +80,17 @@ def answers(
     return [[each for each in row if each != PAD] for row in written]
 
 
+def in_batches(
+    decoder: Decoder, ids: np.ndarray, length: np.ndarray, limits: np.ndarray, size: int
+) -> list[list[int]]:
+    """The answers of all rows, so many at a time."""
+    found: list[list[int]] = []
+    for i in range(0, len(ids), size):
+        part = slice(i, i + size)
+        found += answers(decoder, ids[part], length[part], limits[part])
+    return found
+
+
 @functools.cache  # to trace a decoder takes seconds
 def decoded(architecture: Architecture) -> Subject:
     model = random_model(architecture)

@@ -17,7 +17,7 @@ from pipelines.models.kernels import FLOAT32, INT8, Storage
 from pipelines.models.shapes import CompiledShapes
 from tests.pipelines.models.random_models import (
     FAMILIES,
-    answers,
+    in_batches,
     random_model,
     random_rows,
     small,
@@ -54,11 +54,7 @@ def decoder_of(
 def in_turns(
     decoder: Decoder, ids: np.ndarray, length: np.ndarray, size: int, limit: int = 0
 ) -> list[list[int]]:
-    found = []
-    for i in range(0, len(ids), size):
-        part = slice(i, i + size)
-        found += answers(decoder, ids[part], length[part], [limit] * len(ids[part]))
-    return found
+    return in_batches(decoder, ids, length, np.full(len(ids), limit), size)
 
 
 @pytest.mark.long

@@ -22,7 +22,7 @@ from pipelines.models.kernels import FLOAT32, INT8, Storage
 from pipelines.models.packing import pack
 from pipelines.models.shapes import CompiledShapes
 from pipelines.models.shrinking_search import AnySize, CompiledSizes, ShrinkingSearch
-from tests.pipelines.models.random_models import answers, random_model, random_rows, small
+from tests.pipelines.models.random_models import in_batches, random_model, random_rows, small
 
 STEPS = 12
 FAMILIES = ("t5", "bart")
@@ -113,17 +113,10 @@ def test_exported_rows_answer_the_same_with_any_neighbours_and_limits(family: st
     exported = Decoder(serving_graph(random_model(architecture), architecture), architecture)
     ids, length = random_rows(architecture, 48, seed=8)
     limits = np.random.default_rng(8).integers(1, STEPS + 1, 48).astype("int32")
-    alone = [
-        answers(exported, ids[i : i + 1], length[i : i + 1], limits[i : i + 1])[0]
-        for i in range(48)
-    ]
+    alone = in_batches(exported, ids, length, limits, 1)
     assert len({len(row) for row in alone}) > STEPS // 2
     for size in (3, 8, 48):
-        together = []
-        for i in range(0, 48, size):
-            part = slice(i, i + size)
-            together += answers(exported, ids[part], length[part], limits[part])
-        assert together == alone, f"batches of {size}"
+        assert in_batches(exported, ids, length, limits, size) == alone, f"batches of {size}"
 
 
 @pytest.mark.long  # each shape takes seconds to compile
@@ -146,17 +139,10 @@ def test_compiled_for_few_sizes_they_are_the_same(
         return Decoder(graph, architecture, xla=shapes, draft_tokens=drafts, drafted_rows=2)
 
     alone = decoder_of((1,), 0)
-    expected = [
-        answers(alone, ids[i : i + 1], length[i : i + 1], limits[i : i + 1])[0]
-        for i in range(24)
-    ]
+    expected = in_batches(alone, ids, length, limits, 1)
     compiled = decoder_of(sizes, drafted)
     for size in (1, 5, 8, 24):
-        together = []
-        for i in range(0, 24, size):
-            part = slice(i, i + size)
-            together += answers(compiled, ids[part], length[part], limits[part])
-        assert together == expected, f"batches of {size}"
+        assert in_batches(compiled, ids, length, limits, size) == expected, f"batches of {size}"
 
 
 @pytest.mark.long  # each shape takes seconds to compile
